@@ -1,0 +1,1 @@
+"""Mono PCM: wire bytes, WAV files, resampling."""
