@@ -1,0 +1,207 @@
+"""Reads a model's folder: its card, its config and its weights.
+
+A checkpoint is a folder with `config.json`, `model.safetensors` (or shards and `model.safetensors.index.json`) and, for
+those that ship with Oviya, a `model_card.json`.  Every fault is one `CheckpointError` with one clear line, raised at start.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oviya.errors import CheckpointError
+
+if TYPE_CHECKING:  # torch is in the extras of the services that hold a model, not in the mesh's
+    import torch
+
+CARD_FILE = "model_card.json"
+CONFIG_FILE = "config.json"
+WEIGHTS_FILE = "model.safetensors"
+INDEX_FILE = "model.safetensors.index.json"
+
+_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a checkpoint says about itself in `model_card.json`.
+
+    A folder without a card counts as trained: published checkpoints, such as `kyutai/mimi`, have none.
+
+    Attributes:
+        name: e.g. ``demo-csm``.
+        trained: False where the weights are random.
+        license: SPDX identifier of the weights' licence; empty when the card names none.
+        styles: style tokens that the checkpoint was trained on (CSM only).
+        description: one line for people.
+    """
+
+    name: str
+    trained: bool = True
+    license: str = ""
+    styles: tuple[str, ...] = ()
+    description: str = ""
+
+
+def read_card(folder: Path, *, default_name: str = "") -> ModelCard:
+    """Reads the card of the checkpoint in `folder`; without one, a trained model called `default_name` or as its folder.
+
+    Raises:
+        CheckpointError: the card is no JSON object or a key has the wrong type.
+    """
+    path = folder / CARD_FILE
+    name = default_name or folder.name
+    if not path.exists():
+        return ModelCard(name=name)
+    card = _read_object(path)
+
+    def field(key: str, kind: type, default: Any) -> Any:
+        value = card.get(key, default)
+        if not isinstance(value, kind):
+            raise CheckpointError(f"{path}: {key!r} must be of type {kind.__name__}, not {type(value).__name__}")
+        return value
+
+    return ModelCard(
+        name=field("name", str, name),
+        trained=field("trained", bool, True),
+        license=field("license", str, ""),
+        styles=tuple(str(style) for style in field("styles", list, [])),
+        description=field("description", str, ""),
+    )
+
+
+def write_card(folder: Path, card: ModelCard) -> None:
+    """Writes `card` into the checkpoint's folder."""
+    fields = {
+        "name": card.name,
+        "trained": card.trained,
+        "license": card.license,
+        "styles": list(card.styles),
+        "description": card.description,
+    }
+    (folder / CARD_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Reads `config.json` of the checkpoint in `folder`.
+
+    Raises:
+        CheckpointError: the folder or the file is missing, or it is no JSON object.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such checkpoint folder")
+    return _read_object(folder / CONFIG_FILE)
+
+
+def load_safetensors_state(folder: Path, *, wanted: Callable[[str], bool] | None = None) -> dict[str, torch.Tensor]:
+    """Reads the weights of the checkpoint in `folder`, one file or shards, onto the CPU in their stored number format.
+
+    Args:
+        folder: the checkpoint.
+        wanted: says by name which tensors to read; all when it is None.
+
+    Raises:
+        CheckpointError: a file is missing, truncated or damaged, or the index names a tensor that its shard lacks.
+    """
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder}: no such checkpoint folder")
+    names_by_file = _weight_files(folder)
+    state: dict[str, torch.Tensor] = {}
+    for file, names in names_by_file.items():
+        state.update(_read_safetensors(folder / file, names, wanted))
+    return state
+
+
+def take_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], shape: Sequence[int]) -> torch.Tensor:
+    """The tensor of `state` under the first of `names` that it has, as float32 and checked against `shape`.
+
+    Raises:
+        CheckpointError: none of the names is there, or the shape is another than the config asks for.
+    """
+    candidates = (names,) if isinstance(names, str) else tuple(names)
+    for name in candidates:
+        if name in state:
+            tensor = state[name]
+            if tuple(tensor.shape) != tuple(shape):
+                raise CheckpointError(
+                    f"checkpoint tensor {name} has shape {tuple(tensor.shape)}, its config asks for {tuple(shape)}"
+                )
+            return tensor.float()
+    raise CheckpointError(f"checkpoint lacks the tensor {' or '.join(candidates)}")
+
+
+def resolve_checkpoint(spec: str) -> Path:
+    """The folder of a checkpoint: `spec` is a folder, or a hub id such as ``kyutai/mimi`` or ``kyutai/mimi@main``.
+
+    A hub id is fetched through huggingface_hub, which reads its own cache and token settings.
+
+    Raises:
+        CheckpointError: no such folder, or the hub's copy cannot be had.
+    """
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        return folder
+    if not _HUB_ID.fullmatch(spec) or spec.startswith("."):
+        raise CheckpointError(f"checkpoint {spec!r}: no such folder")
+    try:
+        from huggingface_hub import snapshot_download
+    except ImportError:
+        raise CheckpointError(
+            f"checkpoint {spec!r}: no such folder, and as a hub id it needs a package that is not installed",
+            hint="pip install huggingface_hub, or give a folder",
+        ) from None
+    repository, _, revision = spec.partition("@")
+    try:
+        return Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
+    except Exception as error:  # the hub's client raises a score of types; all mean that there is no checkpoint
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise CheckpointError(f"checkpoint {spec!r} cannot be fetched from the hub: {reason}") from error
+
+
+def _read_object(path: Path) -> dict[str, Any]:
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CheckpointError(f"{path}: no such file") from None
+    except (OSError, ValueError) as error:
+        raise CheckpointError(f"{path}: cannot be read: {error}") from None
+    if not isinstance(value, dict):
+        raise CheckpointError(f"{path}: must hold a JSON object")
+    return value
+
+
+def _weight_files(folder: Path) -> dict[str, list[str] | None]:
+    """File name -> the tensors the index promises in it; None for a single file, where there is no index."""
+    if (folder / INDEX_FILE).exists():
+        weight_map = _read_object(folder / INDEX_FILE).get("weight_map")
+        if not isinstance(weight_map, dict):
+            raise CheckpointError(f"{folder / INDEX_FILE}: has no weight_map")
+        files: dict[str, list[str] | None] = {}
+        for name, file in weight_map.items():
+            promised = files.setdefault(str(file), [])
+            assert promised is not None
+            promised.append(name)
+        return files
+    if not (folder / WEIGHTS_FILE).exists():
+        raise CheckpointError(f"{folder / WEIGHTS_FILE}: no such file, and no {INDEX_FILE}")
+    return {WEIGHTS_FILE: None}
+
+
+def _read_safetensors(
+    path: Path, names: list[str] | None, wanted: Callable[[str], bool] | None
+) -> dict[str, torch.Tensor]:
+    from safetensors import SafetensorError, safe_open
+
+    if not path.exists():
+        raise CheckpointError(f"{path}: no such file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            keys = list(file.keys()) if names is None else names
+            return {name: file.get_tensor(name) for name in keys if wanted is None or wanted(name)}
+    except (SafetensorError, OSError) as error:
+        raise CheckpointError(f"{path}: truncated or damaged weights: {error}") from None
