@@ -1,0 +1,127 @@
+"""What happens around every call: typed errors become statuses, and each call is measured."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from contextlib import aclosing, contextmanager
+from typing import Any, TypeAlias
+
+import grpc
+import structlog
+from grpc import aio
+
+from oviya.errors import NotReady, OviyaError
+from oviya.mesh import metrics
+from oviya.mesh.status import mapping_of, trailing_metadata
+
+log = structlog.get_logger()
+
+# These answer while the service starts and drains: they are how callers learn about it.
+ALWAYS_OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+Context: TypeAlias = "aio.ServicerContext[Any, Any]"
+Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
+
+
+class _Observation:
+    """One running call."""
+
+    def __init__(self) -> None:
+        self.error: OviyaError | None = None
+
+
+class CallInterceptor(aio.ServerInterceptor):
+    """Maps errors to statuses, measures calls, and refuses them until the service is ready.
+
+    Args:
+        is_ready: says whether calls are taken.
+    """
+
+    def __init__(self, is_ready: Callable[[], bool]) -> None:
+        self._is_ready = is_ready
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler | None]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler | None:
+        handler = await continuation(handler_call_details)
+        method = str(handler_call_details.method)
+        if handler is None or method.startswith(ALWAYS_OPEN):
+            return handler
+        codec = (handler.request_deserializer, handler.response_serializer)
+        if handler.response_streaming:
+            stream = self._wrap_stream(method, handler.stream_stream or handler.unary_stream)
+            make: Any = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
+            return make(stream, *codec)
+        single = self._wrap_single(method, handler.stream_unary or handler.unary_unary)
+        make = (
+            grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+        )
+        return make(single, *codec)
+
+    def _wrap_single(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+        async def call(request: Any, context: Context) -> Any:
+            response = None
+            with self._observed(method) as observation:
+                self._require_ready()
+                response = await behaviour(request, context)
+            await _abort_on(observation, context)
+            return response
+
+        return call
+
+    def _wrap_stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+        async def call(request: Any, context: Context) -> AsyncIterator[Any]:
+            with self._observed(method) as observation:
+                self._require_ready()
+                # aclosing: a cancelled caller must reach the servicer's `finally` now, not at garbage collection.
+                async with aclosing(behaviour(request, context)) as responses:
+                    async for response in responses:
+                        yield response
+            await _abort_on(observation, context)
+
+        return call
+
+    def _require_ready(self) -> None:
+        if not self._is_ready():
+            raise NotReady("the service is not taking calls", hint="it is starting or stopping; try again")
+
+    @contextmanager
+    def _observed(self, method: str) -> Generator[_Observation]:
+        """Measures a call and keeps a failure of it for `_abort_on`; cancellation passes through."""
+        observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
+        metrics.RPCS_IN_FLIGHT.labels(method).inc()
+        try:
+            with structlog.contextvars.bound_contextvars(method=method):
+                try:
+                    yield observation
+                except OviyaError as error:
+                    observation.error, code = error, mapping_of(error).code.name
+                    # The message may quote what the caller sent, so it stays out of the log above debug.
+                    log.info("call failed", error=type(error).__name__, code=code)
+                    log.debug("call failed", message=str(error))
+                except Exception:
+                    observation.error = OviyaError("internal error", hint="the service's log has the details")
+                    code = grpc.StatusCode.INTERNAL.name
+                    log.exception("call broke")
+        except BaseException:  # cancellation, or the generator was closed by its reader
+            code = grpc.StatusCode.CANCELLED.name
+            raise
+        finally:
+            metrics.RPCS_IN_FLIGHT.labels(method).dec()
+            metrics.RPC_SECONDS.labels(method, code).observe(time.monotonic() - started)
+            if observation.error is not None:
+                metrics.ERRORS.labels(method, type(observation.error).__name__).inc()
+
+
+async def _abort_on(observation: _Observation, context: Context) -> None:
+    """Ends a call that failed, outside the observation: aborting raises."""
+    if observation.error is not None:
+        error = observation.error
+        await context.abort(mapping_of(error).code, str(error), trailing_metadata(error))

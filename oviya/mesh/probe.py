@@ -1,0 +1,27 @@
+"""Asks a service for its health: `python -m oviya.mesh.probe HOST:PORT [SERVICE]` exits with 0 while it serves.
+
+Containers use it as their health check, so it must be small and quick.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+
+def is_serving(address: str, service: str = "", timeout_s: float = 2.0) -> bool:
+    """Says whether `address` answers grpc.health.v1 with SERVING within `timeout_s` seconds."""
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(service=service), timeout=timeout_s)
+        except grpc.RpcError:
+            return False
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
+
+
+if __name__ == "__main__":
+    sys.exit(0 if is_serving(sys.argv[1], sys.argv[2] if len(sys.argv) > 2 else "") else 1)

@@ -1,0 +1,90 @@
+"""A gRPC server by the mesh's rules: health for each service name, reflection, keepalive, drain."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+import structlog
+from grpc import aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from oviya.errors import OviyaError
+from oviya.mesh import metrics
+from oviya.mesh.interceptor import CallInterceptor
+from oviya.mesh.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+KEEPALIVE_S = 60
+"""Pause between keepalive pings; servers drop clients that ping more often than they allow (gRFC A8)."""
+MIN_CLIENT_PING_S = 30
+"""Clients may ping this often, with or without calls."""
+
+
+class MeshServer:
+    """One gRPC server.
+
+    Args:
+        settings: where to listen and how to drain.
+        service_names: full names of the gRPC services, for health and reflection.
+    """
+
+    def __init__(self, settings: ServiceSettings, service_names: Sequence[str]) -> None:
+        self._settings = settings
+        self._names = list(service_names)
+        self._ready = False
+        self._health = health.aio.HealthServicer()
+        self.grpc = aio.server(
+            interceptors=[CallInterceptor(lambda: self._ready)],
+            options=[
+                ("grpc.so_reuseport", 0),  # with it a second server binds the same port silently
+                ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_CLIENT_PING_S * 1000),
+                ("grpc.keepalive_permit_without_calls", 1),
+                ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
+                ("grpc.max_connection_age_grace_ms", int(settings.max_connection_age_grace_s * 1000)),
+                ("grpc.max_receive_message_length", settings.max_message_bytes),
+            ],
+        )
+        self.port = 0
+
+    async def listen(self) -> None:
+        """Binds the port and answers health checks with NOT_SERVING.
+
+        Raises:
+            OviyaError: the port cannot be had.
+        """
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
+        reflection.enable_server_reflection(
+            [*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
+            self.grpc,
+        )
+        await self.set_serving(False)
+        address = f"{self._settings.host}:{self._settings.port}"
+        try:
+            self.port = self.grpc.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OviyaError(
+                f"cannot listen on {address}", hint="another program has the port, or the host is not this machine's"
+            ) from error
+        await self.grpc.start()
+
+    async def set_serving(self, serving: bool) -> None:
+        """Opens or closes the service to calls and tells everyone who watches its health."""
+        self._ready = serving
+        metrics.SERVING.set(int(serving))
+        state = health_pb2.HealthCheckResponse
+        for name in ("", *self._names):
+            await self._health.set(name, state.SERVING if serving else state.NOT_SERVING)
+
+    async def announce_drain(self) -> None:
+        """Says NOT_SERVING while still taking calls, and waits for callers to notice."""
+        await self._health.enter_graceful_shutdown()
+        metrics.SERVING.set(0)
+        await asyncio.sleep(self._settings.drain_wait_s)
+
+    async def stop(self) -> None:
+        """Refuses new calls, lets running ones finish within the grace, then ends them."""
+        await self.grpc.stop(self._settings.drain_grace_s)

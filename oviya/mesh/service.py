@@ -1,0 +1,140 @@
+"""One service as a process: settings, logs, server, warm-up, metrics, drain."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar, Generic, TypeVar
+
+import structlog
+from grpc import aio
+from pydantic import ValidationError
+
+from oviya.errors import OviyaError
+from oviya.mesh.logs import configure_logs
+from oviya.mesh.metrics import serve_metrics
+from oviya.mesh.server import MeshServer
+from oviya.mesh.settings import ServiceSettings
+
+log = structlog.get_logger()
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+class Service(ABC, Generic[S]):
+    """What a service tells the runtime.
+
+    The order of a life: `register`, listening with NOT_SERVING, `start`, SERVING; then SIGTERM, NOT_SERVING, `drain`,
+    running calls finish, `close`.
+    """
+
+    name: ClassVar[str]
+    """Short name, e.g. "csm"."""
+    grpc_services: ClassVar[tuple[str, ...]]
+    """Full names of its gRPC services, e.g. "oviya.v1.CsmService"."""
+
+    def __init__(self, settings: S) -> None:
+        self.settings = settings
+
+    @abstractmethod
+    def register(self, server: aio.Server) -> None:
+        """Adds the servicers.  Calls reach them only after `start`."""
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Loads what is needed and runs one inference: ready means warm.
+
+        Raises:
+            OviyaError: the service cannot work; the process says why in one line and ends.
+        """
+
+    async def drain(self) -> None:
+        """Called once callers know that the service stops, before running calls are waited for."""
+
+    async def close(self) -> None:
+        """Releases what `start` took; every call has ended."""
+
+
+class RunningService(Generic[S]):
+    """A service on its server."""
+
+    def __init__(self, service: Service[S]) -> None:
+        self.service = service
+        self.server = MeshServer(service.settings, service.grpc_services)
+
+    async def start(self) -> None:
+        """Listens, warms the service up and opens it.
+
+        Raises:
+            OviyaError: the port is taken or the service cannot work.
+        """
+        self.service.register(self.server.grpc)
+        await self.server.listen()
+        try:
+            await self.service.start()
+        except BaseException:
+            await self.server.grpc.stop(None)
+            raise
+        await self.server.set_serving(True)
+
+    async def stop(self) -> None:
+        """Drains and closes."""
+        await self.server.announce_drain()
+        await self.service.drain()
+        await self.server.stop()
+        await self.service.close()
+
+
+def run(service_type: Callable[[S], Service[S]], settings_type: type[S]) -> None:
+    """Runs a service until SIGTERM or SIGINT; exits with 1 and one clear line when it cannot start."""
+    try:
+        settings = settings_type()
+    except ValidationError as error:
+        prefix = settings_type.model_config.get("env_prefix", "")
+        for fault in error.errors():
+            variable = f"{prefix}{'_'.join(map(str, fault['loc']))}".upper()
+            print(f"setting {variable}={fault['input']!r} is refused: {fault['msg']}", file=sys.stderr)
+        sys.exit(1)
+    service = service_type(settings)
+    configure_logs(service.name, settings)
+    try:
+        asyncio.run(_serve(service))
+    except OviyaError as error:
+        log.error("cannot start", reason=str(error))  # the reason is enough, its stack is noise
+        sys.exit(1)
+
+
+async def _serve(service: Service[S]) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    settings = service.settings
+    if settings.metrics_port is not None:
+        try:
+            port = serve_metrics(settings.host, settings.metrics_port)
+        except OSError as error:
+            raise OviyaError(f"cannot serve metrics on {settings.host}:{settings.metrics_port}: {error}") from error
+        log.info("metrics", url=f"http://{settings.host}:{port}/metrics")
+    running = RunningService(service)
+    starting = asyncio.ensure_future(running.start())
+    waiting = asyncio.ensure_future(stopping.wait())
+    await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
+    if not starting.done():  # told to stop while still warming up
+        starting.cancel()
+        with suppress(asyncio.CancelledError):
+            await starting
+        return
+    try:
+        starting.result()
+        log.info("serving", address=f"{settings.host}:{running.server.port}")
+        await waiting
+    finally:
+        waiting.cancel()
+    log.info("draining", wait_s=settings.drain_wait_s, grace_s=settings.drain_grace_s)
+    await running.stop()
+    log.info("stopped")
