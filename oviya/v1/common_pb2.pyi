@@ -185,6 +185,7 @@ class ErrorDetail(_message.Message):
     LIMIT_FIELD_NUMBER: _builtins.int
     HINT_FIELD_NUMBER: _builtins.int
     SUGGESTIONS_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
     type: _builtins.str
     """The error's type, e.g. "InvalidInput" or "Busy".  Never empty."""
     field: _builtins.str
@@ -195,6 +196,8 @@ class ErrorDetail(_message.Message):
     """The limit or range that it broke, in words and units.  Empty: no limit is involved."""
     hint: _builtins.str
     """What to do about it.  Empty: nothing beyond the message."""
+    message: _builtins.str
+    """What happened, in one plain line, without the hint.  Never empty."""
     @_builtins.property
     def suggestions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Accepted values nearest to the refused one, best first.  Empty: none is near."""
@@ -208,10 +211,11 @@ class ErrorDetail(_message.Message):
         limit: _builtins.str = ...,
         hint: _builtins.str = ...,
         suggestions: _abc.Iterable[_builtins.str] | None = ...,
+        message: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "hint", b"hint", "limit", b"limit", "suggestions", b"suggestions", "type", b"type", "value", b"value"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["field", b"field", "hint", b"hint", "limit", b"limit", "message", b"message", "suggestions", b"suggestions", "type", b"type", "value", b"value"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
