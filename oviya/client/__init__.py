@@ -1,0 +1,56 @@
+"""Oviya for other people's apps: hear, converse and speak over gRPC, with numpy arrays in and out.
+
+    async with Oviya("localhost:50050") as oviya:
+        async for event in oviya.speak("Hello there.", emotion="joy"):
+            print(event)
+
+Needs only grpcio, grpcio-status, protobuf and numpy.  Failures are the types of `oviya.errors`.
+"""
+
+from oviya.client.aio import Conversation, Oviya, Speech
+from oviya.client.events import (
+    AudioChunk,
+    ConverseEvent,
+    Degraded,
+    FinalTranscript,
+    Latency,
+    PartialTranscript,
+    ProsodyPlan,
+    ReplyEnded,
+    Sentence,
+    SessionStarted,
+    SpeakEvent,
+    SpeechStarted,
+    TranscribeEvent,
+    TurnEnded,
+    TurnFailed,
+    UserEmotion,
+    Word,
+)
+from oviya.client.sync import OviyaSync
+from oviya.client.transcription import SpeechToText
+
+__all__ = [
+    "AudioChunk",
+    "Conversation",
+    "ConverseEvent",
+    "Degraded",
+    "FinalTranscript",
+    "Latency",
+    "Oviya",
+    "OviyaSync",
+    "PartialTranscript",
+    "ProsodyPlan",
+    "ReplyEnded",
+    "Sentence",
+    "SessionStarted",
+    "SpeakEvent",
+    "Speech",
+    "SpeechStarted",
+    "SpeechToText",
+    "TranscribeEvent",
+    "TurnEnded",
+    "TurnFailed",
+    "UserEmotion",
+    "Word",
+]
