@@ -1,0 +1,48 @@
+# Two commands do everything: `make demo` starts a conversation, `make test` runs the tests.
+VENV    ?= .venv
+PYTHON  ?= python3.11
+BIN     := $(VENV)/bin
+BUF     := build/buf/node_modules/.bin/buf
+# Where pip finds a CPU build of torch, if the configured index offers only CUDA ones (see deploy/setup.sh).
+export TORCH_INDEX_URL ?=
+
+.PHONY: help setup setup-dev demo test test-compose check format protos clean
+
+help:  ## what can be made
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## install Oviya into $(VENV)
+	@PYTHON=$(PYTHON) VENV=$(VENV) deploy/setup.sh run
+
+setup-dev:  ## install Oviya, the test needs, and what apt and npm must bring
+	@PYTHON=$(PYTHON) VENV=$(VENV) deploy/setup.sh dev
+
+demo: setup  ## start the whole mesh here; prints the address of the page
+	@exec $(BIN)/oviya up
+
+test: setup-dev  ## run every test
+	@$(BIN)/python -m pytest
+
+test-compose: setup  ## the same mesh in containers, on a real Docker engine
+	@deploy/docker/test_compose.sh
+
+check: setup-dev $(BUF)  ## lint, formatting, types, contracts
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/pyright
+	$(BUF) lint protos
+	@if git rev-parse -q --verify main >/dev/null; \
+	then $(BUF) breaking protos --against '.git#branch=main,subdir=protos'; fi
+
+format:  ## format the code
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+protos:  ## generate the stubs in oviya/v1 from protos/
+	@$(BIN)/python protos/generate.py
+
+$(BUF):
+	npm install --silent --no-fund --no-audit --prefix build/buf @bufbuild/buf@1.75.0
+
+clean:  ## remove what was built; keeps models and settings
+	rm -rf build dist $(VENV) .oviya .pytest_cache .ruff_cache
