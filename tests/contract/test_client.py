@@ -1,0 +1,298 @@
+"""The typed client against a scripted gateway on a real port: what it sends, what it yields, what it raises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+from google.protobuf.duration_pb2 import Duration
+
+from oviya.audio.pcm import F32LE, S16LE, decode_pcm, encode_pcm
+from oviya.client import (
+    AudioChunk,
+    Degraded,
+    FinalTranscript,
+    Oviya,
+    OviyaSync,
+    ReplyEnded,
+    Sentence,
+    SessionStarted,
+    SpeechStarted,
+    SpeechToText,
+    TurnEnded,
+    TurnFailed,
+    UserEmotion,
+)
+from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable
+from oviya.mesh.service import Service
+from oviya.mesh.settings import ServiceSettings
+from oviya.mesh.status import detail_of
+from oviya.mesh.testing import serve_for_test
+from oviya.v1 import (
+    common_pb2,
+    conversation_pb2,
+    conversation_pb2_grpc,
+    emotion_pb2,
+    stt_pb2,
+    stt_pb2_grpc,
+)
+
+TONE = np.sin(np.arange(2400, dtype=np.float32) / 10).astype(np.float32) * np.float32(0.5)
+PLAN = emotion_pb2.ProsodyPlan(emotion="happy", style="joy", temperature=0.75, pitch_scale=1.25, rate_scale=1.5)
+SENTENCE = conversation_pb2.ReplySentence(index=1, text="Good.", plan=PLAN, voice=conversation_pb2.VOICE_FALLBACK)
+ENDED = conversation_pb2.ReplyEnded(
+    duration=Duration(nanos=100_000_000),
+    latency=conversation_pb2.TurnLatency(turn_end=Duration(seconds=1, nanos=500_000_000), first_audio=Duration()),
+)
+AUDIO = common_pb2.Audio(
+    format=common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=24_000), pcm=encode_pcm(TONE, F32LE)
+)
+
+
+class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.SttServiceServicer):
+    """Keeps what it was sent and answers with one of each event; some texts make it fail."""
+
+    def __init__(self):
+        self.speak_requests: list[conversation_pb2.SpeakRequest] = []
+        self.converse_requests: list[conversation_pb2.ConverseRequest] = []
+        self.cancelled = asyncio.Event()
+
+    async def Speak(self, request, context):
+        self.speak_requests.append(request)
+        match request.text:
+            case "bad":
+                raise InvalidInput("emotion", "joyy", "must be one of the 49", suggestions=["joy", "joyful"])
+            case "full":
+                yield conversation_pb2.SpeakResponse(sentence=SENTENCE)
+                raise Busy("every slot is taken", retry_after_s=2.5)
+        yield conversation_pb2.SpeakResponse()  # what a newer server's new event looks like
+        yield conversation_pb2.SpeakResponse(sentence=SENTENCE)
+        yield conversation_pb2.SpeakResponse(audio=AUDIO)
+        try:
+            if request.text == "hang":
+                await asyncio.Event().wait()
+        finally:
+            self.cancelled.set()
+        yield conversation_pb2.SpeakResponse(degraded=conversation_pb2.Degraded(service="csm", message="is down"))
+        yield conversation_pb2.SpeakResponse(ended=ENDED)
+
+    async def Converse(self, request_iterator, context):
+        response = conversation_pb2.ConverseResponse
+        async for request in request_iterator:
+            self.converse_requests.append(request)
+            match request.WhichOneof("request"):
+                case "config":
+                    output = request.config.output
+                    yield response(session_started=conversation_pb2.SessionStarted(session_id="s1", output=output))
+                case "end_turn":
+                    yield response(turn=1, speech_started=stt_pb2.SpeechStarted(start=Duration(nanos=250_000_000)))
+                    word = stt_pb2.Word(text="hi", start=Duration(seconds=1), end=Duration(seconds=2), confidence=0.5)
+                    yield response(turn=1, final=stt_pb2.Transcript(text="hi", words=[word]))
+                    reason = stt_pb2.TURN_END_REASON_REQUESTED
+                    yield response(turn=1, turn_ended=stt_pb2.TurnEnded(reason=reason, speech_end=Duration(seconds=2)))
+                    score = emotion_pb2.EmotionScore(emotion="sad", score=0.25)
+                    yield response(turn=1, user_emotion=score)
+                    yield response(turn=1, reply_sentence=SENTENCE)
+                    yield response(turn=1, audio=AUDIO)
+                    yield response(turn=1, reply_ended=ENDED)
+                case "text" if request.text == "leave":
+                    return
+                case "text":
+                    refused = InvalidInput("text", request.text, "must be kind", hint="be kind")
+                    yield response(turn=2, turn_failed=detail_of(refused))
+
+    async def Transcribe(self, request_iterator, context):
+        samples = 0
+        async for request in request_iterator:
+            if request.HasField("config"):
+                rate = request.config.format.sample_rate_hz
+            else:
+                samples += len(request.audio) // 2
+                if samples == rate:  # a second has arrived
+                    yield stt_pb2.TranscribeResponse(partial=stt_pb2.Transcript(text="so"))
+        yield stt_pb2.TranscribeResponse(turn=3, final=stt_pb2.Transcript(text=f"{samples} at {rate}"))
+
+
+class ScriptedService(Service[ServiceSettings]):
+    name = "gateway"
+    grpc_services = ("oviya.v1.ConversationService", "oviya.v1.SttService")
+
+    def __init__(self):
+        super().__init__(ServiceSettings())
+        self.servicer = Scripted()
+
+    def register(self, server):
+        conversation_pb2_grpc.add_ConversationServiceServicer_to_server(self.servicer, server)
+        stt_pb2_grpc.add_SttServiceServicer_to_server(self.servicer, server)
+
+    async def start(self):
+        pass
+
+
+async def test_speak_sends_every_argument_and_yields_every_event():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        events = [
+            event
+            async for event in oviya.speak(
+                "Hello.", emotion="joy", speaker=7, voice="csm", seed=0, sample_rate_hz=16_000, lead_s=1.25
+            )
+        ]
+        (request,) = served.service.servicer.speak_requests
+    assert (request.text, request.emotion, request.speaker) == ("Hello.", "joy", 7)
+    assert (request.voice, request.HasField("seed"), request.seed) == (conversation_pb2.VOICE_CSM, True, 0)
+    assert (request.output.encoding, request.output.sample_rate_hz) == (S16LE, 16_000)
+    assert (request.lead.seconds, request.lead.nanos) == (1, 250_000_000)
+    sentence, audio, degraded, ended = events
+    assert isinstance(sentence, Sentence)
+    assert (sentence.index, sentence.text, sentence.voice) == (1, "Good.", "fallback")
+    assert (sentence.plan.emotion, sentence.plan.style, sentence.plan.pitch_scale) == ("happy", "joy", 1.25)
+    assert isinstance(audio, AudioChunk)
+    assert audio.sample_rate_hz == 24_000
+    np.testing.assert_array_equal(audio.samples, TONE)
+    assert degraded == Degraded(0, "csm", "is down")
+    assert isinstance(ended, ReplyEnded)
+    assert ended.duration_s == pytest.approx(0.1)
+    assert ended.latency.turn_end_s == 1.5
+    assert ended.latency.first_audio_s == 0.0  # reached at once, which is not the same as never
+    assert ended.latency.first_frame_s is None
+
+
+async def test_an_unset_lead_leaves_the_choice_to_the_gateway_and_zero_does_not():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        await oviya.say("one")
+        async for _ in oviya.speak("two", lead_s=None):
+            pass
+        said, unset = served.service.servicer.speak_requests
+    assert said.HasField("lead")
+    assert said.lead == Duration()
+    assert not unset.HasField("lead")
+    assert not unset.HasField("seed")
+
+
+async def test_say_returns_the_whole_in_both_clients():
+    async with serve_for_test(ScriptedService()) as served:
+        async with Oviya(served.address) as oviya:
+            speech = await oviya.say("Hello.", emotion="joy")
+
+        def blocking():
+            with OviyaSync(served.address) as client:
+                return client.say("Hello.", emotion="joy")
+
+        blocking_speech = await asyncio.to_thread(blocking)
+        first, second = served.service.servicer.speak_requests
+    np.testing.assert_array_equal(speech.samples, TONE)
+    np.testing.assert_array_equal(blocking_speech.samples, TONE)
+    assert speech.sentences == blocking_speech.sentences
+    assert first == second
+
+
+async def test_errors_come_back_as_the_types_that_the_service_raised():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        with pytest.raises(InvalidInput) as refused:
+            await oviya.say("bad")
+        with pytest.raises(Busy) as busy:
+            await oviya.say("full")
+        with pytest.raises(InvalidInput, match="voice"):
+            await oviya.say("Hello.", voice="opera")
+
+        def blocking():
+            with OviyaSync(served.address) as client, pytest.raises(InvalidInput) as error:
+                client.say("bad")
+            return error.value
+
+        blocking_error = await asyncio.to_thread(blocking)
+        speech = await oviya.say("Hello.")  # the next call works
+    assert (refused.value.field, refused.value.value) == ("emotion", "joyy")
+    assert refused.value.suggestions == ("joy", "joyful")
+    assert str(blocking_error) == str(refused.value)
+    assert busy.value.retry_after_s == 2.5
+    assert len(speech.samples) == len(TONE)
+
+
+async def test_a_gateway_that_is_not_there_is_unavailable():
+    async with Oviya("127.0.0.1:9") as oviya:
+        with pytest.raises(Unavailable, match="gateway"):
+            await oviya.say("Hello.")
+
+
+async def test_a_stalled_stream_times_out_and_frees_the_server():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address, stall_timeout_s=0.2) as oviya:
+        with pytest.raises(Timeout, match=r"0\.2 s"):
+            await oviya.say("hang")
+        await asyncio.wait_for(served.service.servicer.cancelled.wait(), 5)
+
+
+async def test_leaving_the_stream_cancels_the_call():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        events = oviya.speak("hang")
+        assert isinstance(await anext(events), Sentence)
+        await events.aclose()
+        await asyncio.wait_for(served.service.servicer.cancelled.wait(), 5)
+
+
+async def test_a_conversation_sends_and_yields_everything():
+    loud = np.array([0.5, -0.5, 1.5], np.float32)
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        async with oviya.converse(input_rate_hz=8000, session_id="mine", speaker=3, voice="fallback") as conversation:
+            await conversation.send_audio(loud)
+            await conversation.end_turn()
+            await conversation.send_text("rude")
+            await conversation.finish()
+            events = [event async for event in conversation]
+        config, audio, _, text = served.service.servicer.converse_requests
+    assert (config.config.input.sample_rate_hz, config.config.session_id) == (8000, "mine")
+    assert (config.config.speaker, config.config.voice) == (3, conversation_pb2.VOICE_FALLBACK)
+    assert not config.config.HasField("lead")
+    np.testing.assert_allclose(decode_pcm(audio.audio, S16LE), [0.5, -0.5, 1.0], atol=1e-4)
+    assert text.text == "rude"
+    started, speech, final, ended, emotion, sentence, chunk, reply_ended, failed = events
+    assert started == SessionStarted(0, "s1", 24_000)
+    assert speech == SpeechStarted(1, 0.25)
+    assert isinstance(final, FinalTranscript)
+    assert (final.text, final.words[0].start_s, final.words[0].end_s) == ("hi", 1.0, 2.0)
+    assert ended == TurnEnded(1, "requested", 2.0)
+    assert emotion == UserEmotion(1, "sad", 0.25)
+    assert isinstance(sentence, Sentence)
+    assert isinstance(chunk, AudioChunk)
+    assert isinstance(reply_ended, ReplyEnded)
+    assert isinstance(failed, TurnFailed)
+    assert isinstance(failed.error, InvalidInput)
+    assert failed.error.hint == "be kind"
+
+
+async def test_long_audio_is_split_into_messages_that_the_contract_allows():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        async with oviya.converse() as conversation:
+            await conversation.send_audio(np.zeros(1_000_000, np.float32))
+            await conversation.finish()
+            async for _ in conversation:
+                pass
+        sizes = [len(request.audio) for request in served.service.servicer.converse_requests[1:]]
+    assert sizes == [1 << 20, 2_000_000 - (1 << 20)]
+
+
+async def test_sending_into_a_conversation_that_is_over_says_so():
+    async with (
+        serve_for_test(ScriptedService()) as served,
+        Oviya(served.address) as oviya,
+        oviya.converse() as conversation,
+    ):
+        await conversation.send_text("leave")
+        async for _ in conversation:
+            pass
+        with pytest.raises(NotReady, match="over"):
+            await conversation.send_text("anyone?")
+
+
+async def test_transcribe_takes_an_array_or_a_live_stream():
+    async def microphone():
+        for _ in range(4):
+            yield np.zeros(4000, np.float32)
+
+    async with serve_for_test(ScriptedService()) as served, SpeechToText(served.address) as stt:
+        from_array = [event async for event in stt.transcribe(np.zeros(16_000, np.float32), 16_000)]
+        from_stream = [event async for event in stt.transcribe(microphone(), 16_000)]
+    assert from_array == from_stream
+    assert from_array[-1] == FinalTranscript(3, "16000 at 16000", ())
+    assert len(from_array) == 2
