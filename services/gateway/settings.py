@@ -1,0 +1,109 @@
+"""Settings of the gateway."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from oviya.mesh.settings import ServiceSettings
+
+
+class GatewaySettings(ServiceSettings):
+    """Where the other services are, how a turn runs, and what a session may cost."""
+
+    model_config = SettingsConfigDict(env_prefix="GATEWAY_")
+
+    port: int = Field(default=50050, ge=0, le=65535)
+    """gRPC port; 0 takes a free one and logs it."""
+
+    # --- The other services -------------------------------------------------------------------------------------------
+    stt_address: str = "localhost:50051"
+    """host:port of speech-to-text."""
+    brain_address: str = "localhost:50052"
+    """host:port of the brain."""
+    emotion_address: str = "localhost:50053"
+    """host:port of the emotion mapper."""
+    csm_address: str = "localhost:50054"
+    """host:port of the RVQ token generator."""
+    mimi_address: str = "localhost:50055"
+    """host:port of the RVQ decoder."""
+    health_poll_s: float = Field(default=0.25, gt=0, le=60)
+    """Pause in seconds between looks at each service's health."""
+    model_refresh_s: float = Field(default=30.0, gt=0, le=3600)
+    """Age in seconds at which what a service says about its model is asked for again."""
+
+    # --- How long a service may take ----------------------------------------------------------------------------------
+    call_timeout_s: float = Field(default=2.0, gt=0, le=60)
+    """Longest time in seconds for a call with one answer (Map, Detect, GetModel)."""
+    stt_stall_s: float = Field(default=10.0, gt=0, le=120)
+    """Longest time in seconds from the end of a turn's sound to its final transcript."""
+    brain_first_s: float = Field(default=15.0, gt=0, le=300)
+    """Longest wait in seconds for the brain's first sentence."""
+    brain_stall_s: float = Field(default=15.0, gt=0, le=300)
+    """Longest wait in seconds for each further sentence."""
+    csm_first_s: float = Field(default=3.0, gt=0, le=120)
+    """Longest wait in seconds for a sentence's first sound from CSM and Mimi before the fallback voice speaks it."""
+    csm_stall_s: float = Field(default=2.0, gt=0, le=120)
+    """Longest wait in seconds for each further piece of that sound."""
+    emotion_budget_s: float = Field(default=0.05, ge=0, le=2)
+    """Time in seconds that the brain waits to be told the user's emotion; a later judgement is only shown."""
+    stt_retry_s: float = Field(default=0.5, gt=0, le=60)
+    """Pause in seconds before a broken speech-to-text stream is opened again."""
+
+    # --- The voice ----------------------------------------------------------------------------------------------------
+    lead_s: float = Field(default=1.5, ge=0, le=60)
+    """How far ahead of real time, in seconds, reply audio is sent where the caller asks for nothing else."""
+    max_lead_s: float = Field(default=60.0, gt=0, le=3600)
+    """Longest lead in seconds that a caller may ask for (0 is always allowed: as fast as possible)."""
+    voice_context_turns: int = Field(default=5, ge=0, le=20)
+    """Earlier sentences that CSM gets as context, text and RVQ; 0 gives none."""
+    voice_gain: float = Field(default=3.5, gt=0, le=10)
+    """Gain after normalisation, before the limiter; 3.5 is the gain of the original design."""
+    max_sentence_chars: int = Field(default=240, ge=40, le=2000)
+    """Longest piece in characters that is spoken as one; longer sentences are split at clauses, then between words."""
+    apology: str = Field(default="Sorry, I cannot think of an answer right now.", max_length=500)
+    """Spoken when the brain fails, so that nobody is left in silence.  Empty: nothing is spoken."""
+
+    # --- What a session may cost --------------------------------------------------------------------------------------
+    max_sessions: int = Field(default=64, ge=1, le=10_000)
+    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy."""
+    max_speaks: int = Field(default=32, ge=1, le=10_000)
+    """Speak calls at once; one more is refused as busy."""
+    session_start_s: float = Field(default=10.0, gt=0, le=300)
+    """Longest wait in seconds for a session's configuration."""
+    session_idle_s: float = Field(default=300.0, gt=0, le=86_400)
+    """Time in seconds without a request and without a turn after which a session ends."""
+    session_max_s: float = Field(default=3600.0, gt=0, le=86_400)
+    """Longest session in seconds; the running turn is finished."""
+    event_stall_s: float = Field(default=30.0, gt=0, le=600)
+    """Time in seconds that a caller may leave events unread before its session is ended."""
+    max_audio_message_bytes: int = Field(default=1 << 20, ge=1024, le=4 << 20)
+    """Largest piece of PCM in one message, in bytes."""
+    max_text_chars: int = Field(default=8192, ge=1, le=8192)
+    """Longest typed turn or text to speak, in characters."""
+    max_waiting_turns: int = Field(default=4, ge=1, le=100)
+    """Turns that may wait while a reply is spoken; one more fails as busy."""
+    max_waiting_audio_s: float = Field(default=30.0, gt=0, le=600)
+    """Sound in seconds that is kept for speech-to-text while it is slow or away; older sound is dropped and told."""
+    history_turns: int = Field(default=40, ge=0, le=400)
+    """Earlier turns of the session that the brain gets, both sides counted."""
+
+    # --- HTTP and the page --------------------------------------------------------------------------------------------
+    http_host: str = "127.0.0.1"
+    """Address for HTTP; containers set 0.0.0.0."""
+    http_port: int = Field(default=8000, ge=0, le=65535)
+    """HTTP port: page, /offer, /healthz, /readyz, /metrics, OpenAI-shaped API; 0 takes a free one and logs it."""
+    http_token: str = ""
+    """Bearer token that /offer and /v1 ask for.  Empty: none is asked for."""
+    http_origins: list[str] = Field(default_factory=list)
+    """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
+    max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
+    """Largest SDP offer in bytes."""
+    ice_servers: list[str] = Field(default_factory=list)
+    """STUN and TURN URLs; aiortc uses the first of each kind.  Empty: none, for private installs."""
+    udp_port_min: int = Field(default=0, ge=0, le=65535)
+    """First UDP port for media; 0 lets the system choose."""
+    udp_port_max: int = Field(default=0, ge=0, le=65535)
+    """Last UDP port for media; 0 lets the system choose."""
+    announced_address: str = ""
+    """IP address that browsers reach media at, where it is not this machine's own.  Empty: this machine's addresses."""
