@@ -1,0 +1,8 @@
+"""Prometheus metrics of the emotion service, beside those that every service has."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter
+
+MAPPED = Counter("oviya_emotion_mapped_total", "Prosody plans made, by emotion", ["emotion"])
+DETECTED = Counter("oviya_emotion_detected_total", "Texts judged, by the most likely emotion", ["emotion"])

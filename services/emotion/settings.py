@@ -1,0 +1,22 @@
+"""Settings of the emotion service."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from oviya.mesh.settings import ServiceSettings
+from services.emotion.prosody import CSM_TEMPERATURE
+
+
+class EmotionSettings(ServiceSettings):
+    """Environment variables `EMOTION_...`."""
+
+    model_config = SettingsConfigDict(env_prefix="EMOTION_")
+
+    port: int = Field(default=50053, ge=0, le=65535)
+    """gRPC port; 0 takes a free one and logs it."""
+    base_temperature: float = Field(default=CSM_TEMPERATURE, gt=0, le=2)
+    """CSM's sampling temperature for a neutral voice; the emotions' temperatures lie around it."""
+    max_text_chars: int = Field(default=8192, ge=1, le=1 << 20)
+    """Longest utterance that Detect takes, in characters."""

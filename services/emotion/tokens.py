@@ -1,0 +1,80 @@
+"""Splits written or transcribed English into the tokens that the lexicon is looked up by."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Collection
+from dataclasses import dataclass
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
+"""Zero-width characters, variation selectors and skin tones: they change how a sign looks, not what it says."""
+
+_QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
+
+# An emoticon starts its word ("nice :)"), so that the colon and letter of "at 5:does" stay apart.
+_EMOTICON = r"(?<!\w)(?:[:;=]'?-?[)(\]\[dDpP/\\|]+|[()]-?[:;=]|<3|[xX]D+\b|/s\b)"
+_TOKEN = re.compile(
+    rf"(?P<emoticon>{_EMOTICON})|(?P<word>[^\W_]+(?:['*][^\W_]+)*\*?)|(?P<mark>[.!?,;:\n])|(?P<sign>[^\s\w])"
+)
+
+_DRAWN = re.compile(r"([^\W\d_])\1{2,}")
+
+_SHORT_FORMS = {
+    "im": "i am", "ive": "i have", "youre": "you are", "theyre": "they are", "cannot": "can not", "cant": "can not",
+    "dont": "do not", "doesnt": "does not", "didnt": "did not", "isnt": "is not", "wasnt": "was not",
+    "arent": "are not", "werent": "were not", "wont": "will not", "wouldnt": "would not", "couldnt": "could not",
+    "shouldnt": "should not", "havent": "have not", "hasnt": "has not", "hadnt": "had not", "aint": "is not",
+    "can't": "can not", "won't": "will not", "ain't": "is not", "shan't": "shall not", "u": "you", "ur": "your",
+    "thats": "that is", "its": "it is", "gonna": "going to", "wanna": "want to", "gotta": "have to",
+    "let's": "let us", "lets": "let us",
+}  # fmt: skip
+_ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will"}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """A word, sign or punctuation mark.  `stress` is above 1 where it was SHOUTED or drawn ooout."""
+
+    text: str
+    stress: float = 1.0
+    is_mark: bool = False
+
+
+SHOUTED = 1.25
+DRAWN_OUT = 1.2
+
+
+def tokenize(text: str, vocabulary: Collection[str] = ()) -> list[Token]:
+    """Tokens of `text`: lower case, contractions written out, "n't" as "not", emoji one by one.
+
+    A letter drawn out to three or more counts as two ("goood"), or as one where only that gives a word of
+    `vocabulary` ("booored").
+    """
+    clean = _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200d", "").translate(_QUOTES)
+    # A text that is all capitals shouts no word more than another.
+    shouting_means_something = any(letter.islower() for letter in clean)
+    tokens: list[Token] = []
+    for match in _TOKEN.finditer(clean):
+        piece = match.group()
+        if match.lastgroup == "word":
+            tokens += _words(piece, shouting_means_something, vocabulary)
+        else:
+            tokens.append(Token(piece.lower(), is_mark=match.lastgroup == "mark"))
+    return tokens
+
+
+def _words(piece: str, shouting_means_something: bool, vocabulary: Collection[str]) -> list[Token]:
+    stress = SHOUTED if shouting_means_something and len(piece) > 1 and piece.isupper() else 1.0
+    word = piece.lower()
+    if _DRAWN.search(word):
+        once = _DRAWN.sub(r"\1", word)
+        twice = _DRAWN.sub(r"\1\1", word)
+        word = once if once in vocabulary and twice not in vocabulary else twice
+        stress *= DRAWN_OUT
+    if word in _SHORT_FORMS:
+        return [Token(part, stress) for part in _SHORT_FORMS[word].split()]
+    for ending, full in _ENDINGS.items():
+        if word.endswith(ending) and len(word) > len(ending):
+            return [Token(word.removesuffix(ending), stress), Token(full, stress)]
+    return [Token(word.removesuffix("'s"), stress)]
