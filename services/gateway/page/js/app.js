@@ -1,0 +1,223 @@
+// The page: joins the buttons, the session, the transcript and the notices.
+
+import { byId } from './dom.js';
+import { Meter } from './meter.js';
+import { showProblem, showReadiness } from './notices.js';
+import { problemOf, PROBLEMS, turnFailure } from './problems.js';
+import { degradedLine, degradedModes, followReadiness, voiceLine, waitingFor } from './readiness.js';
+import { Session } from './session.js';
+import { askForToken, storedToken } from './token.js';
+import { Transcript } from './transcript.js';
+
+const start = byId('start');
+const stop = byId('stop');
+const mute = byId('mute');
+const message = byId('message');
+
+const transcript = new Transcript({
+  scroller: byId('conversation'),
+  welcome: byId('welcome'),
+  list: byId('transcript'),
+  partial: byId('partial'),
+  thinking: byId('thinking'),
+});
+const places = {
+  userMeter: new Meter(byId('user-meter'), 'right'),
+  replyMeter: new Meter(byId('reply-meter'), 'left'),
+  player: byId('reply-audio'),
+};
+
+/** @type {Session | null} */
+let session = null;
+let ready = false;
+/** Typed while no session was open; sent when it is. */
+let waitingText = '';
+/** What the last start was asked for, so that "Reconnect" asks for the same. */
+let withMicrophone = true;
+
+/** @typedef {'idle' | 'connecting' | 'live' | 'interrupted' | 'lost'} State */
+
+/** @type {Record<State, string>} */
+const STATE_LABELS = {
+  idle: 'Not connected',
+  connecting: 'Connecting…',
+  live: 'Connected',
+  interrupted: 'Connection unstable…',
+  lost: 'Connection lost',
+};
+
+/** @param {State} state */
+function showState(state) {
+  const line = byId('connection');
+  line.dataset.state = state;
+  line.textContent = STATE_LABELS[state];
+  const running = session !== null;
+  const focusMoves = document.activeElement === (running ? start : stop);
+  start.hidden = running;
+  stop.hidden = !running;
+  mute.hidden = !session?.hears || state === 'connecting';
+  if (focusMoves) (running ? stop : start).focus();
+  if (!running) showPhase(state === 'lost' ? 'Not connected.' : 'Your microphone is used only while you talk with Oviya.');
+  document.body.dataset.running = String(running);
+}
+
+/** @param {string} text what Oviya does now */
+function showPhase(text) {
+  byId('phase').textContent = text;
+}
+
+function showListening() {
+  const silent = mute.getAttribute('aria-pressed') === 'true';
+  showPhase(!session?.hears ? 'Type a message; Oviya answers aloud.' : silent ? 'You are muted.' : 'Listening: just speak.');
+}
+
+/** @param {import('./problems.js').Problem | null} problem */
+function report(problem) {
+  const place = byId('problem');
+  if (place.contains(document.activeElement)) start.focus(); // its buttons go away
+  showProblem(place, problem, (action) => {
+    if (action === 'token') void enterToken();
+    else void begin(action !== 'type-only' && (action === 'retry' || withMicrophone));
+  });
+}
+
+/**
+ * Starts a session.
+ * @param {boolean} microphone false: typed messages only
+ */
+async function begin(microphone) {
+  if (session) return;
+  report(null);
+  if (!ready) return;
+  if (!window.RTCPeerConnection) {
+    report(PROBLEMS['no-webrtc']);
+    return;
+  }
+  withMicrophone = microphone;
+  const current = new Session(places);
+  session = current;
+  setMuted(false);
+  current.addEventListener('open', () => opened());
+  current.addEventListener('event', (event) => show(/** @type {CustomEvent} */ (event).detail));
+  current.addEventListener('interrupted', () => showState('interrupted'));
+  current.addEventListener('resumed', () => showState('live'));
+  current.addEventListener('closed', (event) => end('lost', PROBLEMS[/** @type {CustomEvent} */ (event).detail]));
+  showState('connecting');
+  showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'One moment.');
+  try {
+    await current.start({ iceServers: await fetchIceServers(), token: storedToken(), withMicrophone: microphone });
+  } catch (error) {
+    if (session !== current) return; // stopped meanwhile: nobody waits for it
+    const problem = problemOf(error);
+    end('idle', problem);
+    if (problem.actions.includes('token')) void enterToken();
+  }
+}
+
+/** @returns {Promise<RTCIceServer[]>} */
+async function fetchIceServers() {
+  const response = await fetch('config.json', { cache: 'no-store' });
+  return response.ok ? (await response.json()).iceServers : [];
+}
+
+async function enterToken() {
+  if (await askForToken()) await begin(withMicrophone);
+}
+
+function opened() {
+  transcript.startSession();
+  showState('live');
+  showListening();
+  if (waitingText) session?.sendText(waitingText);
+  waitingText = '';
+}
+
+/**
+ * @param {State} state
+ * @param {import('./problems.js').Problem | null} problem
+ */
+function end(state, problem) {
+  session?.stop();
+  session = null;
+  transcript.endSession();
+  showState(state);
+  report(problem);
+}
+
+/** @param {{name: string, turn: number, value: any}} event */
+function show({ name, turn, value }) {
+  switch (name) {
+    case 'speechStarted':
+      showPhase('Hearing you…');
+      break;
+    case 'partial':
+      transcript.partial(value.text ?? '');
+      break;
+    case 'final':
+      transcript.partial('');
+      transcript.userSaid(turn, value.text ?? '');
+      break;
+    case 'turnEnded':
+      transcript.thinking(true);
+      showPhase('Thinking…');
+      break;
+    case 'userEmotion':
+      transcript.userFeels(turn, value);
+      break;
+    case 'replySentence':
+      transcript.thinking(false);
+      transcript.oviyaSays(turn, value);
+      places.replyMeter.canvas.dataset.style = value.plan?.style ?? 'neutral';
+      showPhase('Speaking…');
+      break;
+    case 'replyEnded':
+      transcript.thinking(false);
+      transcript.replyEnded(turn, value);
+      showListening();
+      break;
+    case 'degraded':
+      transcript.note(degradedLine(value));
+      break;
+    case 'turnFailed':
+      transcript.partial('');
+      transcript.thinking(false);
+      transcript.note(turnFailure(value), 'failure');
+      showListening();
+      break;
+  }
+}
+
+/** @param {boolean} muted */
+function setMuted(muted) {
+  mute.setAttribute('aria-pressed', String(muted));
+  session?.mute(muted);
+}
+
+start.addEventListener('click', () => void begin(true));
+stop.addEventListener('click', () => end('idle', null));
+mute.addEventListener('click', () => {
+  setMuted(mute.getAttribute('aria-pressed') !== 'true');
+  showListening();
+});
+byId('composer').addEventListener('submit', (/** @type {SubmitEvent} */ event) => {
+  event.preventDefault();
+  const text = message.value.trim();
+  if (!text || !ready) return;
+  message.value = '';
+  if (byId('connection').dataset.state === 'live') {
+    session?.sendText(text);
+    return;
+  }
+  waitingText = text;
+  void begin(false);
+});
+window.addEventListener('pagehide', () => session?.stop());
+
+showState('idle');
+void followReadiness((readiness) => {
+  ready = readiness?.ready ?? false;
+  const blocked = !ready && !session;
+  for (const button of [start, byId('composer').querySelector('button')]) button.setAttribute('aria-disabled', String(blocked));
+  showReadiness(byId('readiness'), waitingFor(readiness), ready ? degradedModes(readiness) : []);
+  byId('voice').textContent = voiceLine(readiness);
+});

@@ -1,0 +1,132 @@
+// One WebRTC session with the gateway: the microphone out, the reply's sound and the events in.
+
+import { postOffer } from './offer.js';
+import { readEvent } from './wire.js';
+
+// A host with many interfaces may keep gathering; what has been found by then is enough to connect.
+const GATHERING_LIMIT_MS = 3_000;
+// A Wi-Fi hand-over interrupts for a few seconds; longer than this it is lost.
+const INTERRUPTION_LIMIT_MS = 8_000;
+const CONNECT_LIMIT_MS = 15_000;
+
+/**
+ * Dispatches, as CustomEvents:
+ * - `open`: events and messages flow.
+ * - `event`, detail {name, turn, value}: what the gateway says (see wire.js).
+ * - `audio`, detail MediaStream: the reply's sound.
+ * - `interrupted` / `resumed`: the network falters / works again.
+ * - `closed`, detail 'server' (it ended the session) or 'lost': the end, once; not after `close()`.
+ */
+export class Connection extends EventTarget {
+  /** @param {RTCIceServer[]} iceServers */
+  constructor(iceServers) {
+    super();
+    this.peer = new RTCPeerConnection({ iceServers });
+    this.channel = this.peer.createDataChannel('events');
+    this.ended = false;
+    this.timer = 0;
+    this.channel.onopen = () => this.#opened();
+    this.channel.onclose = () => this.#finish('server');
+    this.channel.onmessage = ({ data }) => {
+      const event = readEvent(data);
+      if (event) this.#tell('event', event);
+    };
+    this.peer.ontrack = ({ streams, track }) => this.#tell('audio', streams[0] ?? new MediaStream([track]));
+    this.peer.onconnectionstatechange = () => this.#followState();
+  }
+
+  /**
+   * Connects. Resolves once the gateway has answered; `open` follows.
+   * @param {MediaStream | null} microphone null: only typed messages will be sent
+   * @param {string} token
+   * @throws {import('./offer.js').OfferRefused}
+   */
+  async connect(microphone, token) {
+    const track = microphone?.getAudioTracks()[0];
+    if (track) this.peer.addTrack(track, /** @type {MediaStream} */ (microphone));
+    else this.peer.addTransceiver('audio', { direction: 'recvonly' });
+    await this.peer.setLocalDescription();
+    await gathered(this.peer);
+    const answer = await postOffer(/** @type {RTCSessionDescription} */ (this.peer.localDescription), token);
+    if (this.ended) return;
+    await this.peer.setRemoteDescription(answer);
+    this.timer = window.setTimeout(() => this.#finish('lost'), CONNECT_LIMIT_MS);
+  }
+
+  /**
+   * Sends a typed turn.
+   * @param {string} text
+   */
+  sendText(text) {
+    this.channel.send(JSON.stringify({ text }));
+  }
+
+  /** Ends the session from this side. */
+  close() {
+    this.ended = true;
+    clearTimeout(this.timer);
+    this.channel.close();
+    this.peer.close();
+  }
+
+  #opened() {
+    clearTimeout(this.timer);
+    this.#tell('open');
+  }
+
+  #followState() {
+    switch (this.peer.connectionState) {
+      case 'disconnected':
+        this.#tell('interrupted');
+        this.timer = window.setTimeout(() => this.#finish('lost'), INTERRUPTION_LIMIT_MS);
+        break;
+      case 'connected':
+        if (this.channel.readyState !== 'open') break;
+        clearTimeout(this.timer);
+        this.#tell('resumed');
+        break;
+      case 'failed':
+        this.#finish('lost');
+        break;
+      case 'closed':
+        this.#finish('server');
+        break;
+    }
+  }
+
+  /** @param {'server' | 'lost'} how */
+  #finish(how) {
+    if (this.ended) return;
+    this.close();
+    this.#tell('closed', how);
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [detail]
+   */
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}
+
+/**
+ * Waits for the candidates: the offer carries them all, since /offer is one request.
+ * @param {RTCPeerConnection} peer
+ * @returns {Promise<void>}
+ */
+function gathered(peer) {
+  return new Promise((resolve) => {
+    const check = () => {
+      if (peer.iceGatheringState === 'complete') done();
+    };
+    const done = () => {
+      peer.removeEventListener('icegatheringstatechange', check);
+      clearTimeout(limit);
+      resolve();
+    };
+    const limit = setTimeout(done, GATHERING_LIMIT_MS);
+    peer.addEventListener('icegatheringstatechange', check);
+    check();
+  });
+}

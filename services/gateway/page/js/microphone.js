@@ -1,0 +1,40 @@
+// Asks for the microphone and says why there is none.
+
+/** The microphone cannot be used. `reason` is a key of problems.js. */
+export class MicrophoneError extends Error {
+  /** @param {'insecure-context' | 'no-microphone' | 'permission-denied' | 'microphone-busy'} reason */
+  constructor(reason) {
+    super(reason);
+    this.reason = reason;
+  }
+}
+
+/** @type {Record<string, MicrophoneError['reason']>} */
+const REASONS = {
+  NotFoundError: 'no-microphone',
+  OverconstrainedError: 'no-microphone',
+  NotAllowedError: 'permission-denied',
+  SecurityError: 'permission-denied',
+  NotReadableError: 'microphone-busy',
+  AbortError: 'microphone-busy',
+};
+
+/**
+ * Opens the microphone; the browser asks the user.
+ * @returns {Promise<MediaStream>}
+ * @throws {MicrophoneError}
+ */
+export async function openMicrophone() {
+  // Browsers hide the microphone from pages that came over plain HTTP from another machine.
+  if (!navigator.mediaDevices) throw new MicrophoneError('insecure-context');
+  try {
+    return await navigator.mediaDevices.getUserMedia({
+      // Without echo cancellation Oviya would hear, and answer, itself.
+      audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+    });
+  } catch (error) {
+    const reason = error instanceof DOMException && REASONS[error.name];
+    if (!reason) throw error;
+    throw new MicrophoneError(reason);
+  }
+}

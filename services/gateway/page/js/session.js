@@ -1,0 +1,110 @@
+// One session from start to stop: the microphone, the connection and the two meters belong to it.
+
+import { Connection } from './connection.js';
+import { listenTo } from './level.js';
+import { openMicrophone } from './microphone.js';
+
+/**
+ * Passes on the events of its Connection, and `closed` with 'microphone-lost' where the microphone went away.
+ */
+export class Session extends EventTarget {
+  /**
+   * @param {{userMeter: import('./meter.js').Meter, replyMeter: import('./meter.js').Meter,
+   *   player: HTMLAudioElement}} places
+   */
+  constructor(places) {
+    super();
+    this.places = places;
+    /** @type {MediaStream | null} */
+    this.microphone = null;
+    /** @type {Connection | null} */
+    this.connection = null;
+    // A browser lets a page play sound only when this is made in answer to a click or a key.
+    this.context = new AudioContext();
+    this.stopped = false;
+  }
+
+  /**
+   * @param {{iceServers: RTCIceServer[], token: string, withMicrophone: boolean}} options
+   * @throws {import('./microphone.js').MicrophoneError}
+   * @throws {import('./offer.js').OfferRefused}
+   */
+  async start({ iceServers, token, withMicrophone }) {
+    try {
+      if (withMicrophone) await this.#listen();
+      if (this.stopped) return;
+      this.connection = new Connection(iceServers);
+      for (const name of ['open', 'event', 'interrupted', 'resumed']) {
+        this.connection.addEventListener(name, (event) => this.#tell(name, /** @type {CustomEvent} */ (event).detail));
+      }
+      this.connection.addEventListener('audio', (event) => this.#play(/** @type {CustomEvent} */ (event).detail));
+      this.connection.addEventListener('closed', (event) => this.#end(/** @type {CustomEvent} */ (event).detail));
+      await this.connection.connect(this.microphone, token);
+    } catch (error) {
+      this.stop();
+      throw error;
+    }
+  }
+
+  /** True where the user can speak, not only type. */
+  get hears() {
+    return this.microphone !== null;
+  }
+
+  /** @param {boolean} muted */
+  mute(muted) {
+    for (const track of this.microphone?.getAudioTracks() ?? []) track.enabled = !muted;
+  }
+
+  /**
+   * @param {string} text
+   */
+  sendText(text) {
+    this.connection?.sendText(text);
+  }
+
+  /** Ends the session and gives the microphone back. */
+  stop() {
+    this.stopped = true;
+    this.connection?.close();
+    for (const track of this.microphone?.getTracks() ?? []) {
+      track.onended = null;
+      track.stop();
+    }
+    this.places.userMeter.follow(null);
+    this.places.replyMeter.follow(null);
+    this.places.player.srcObject = null;
+    if (this.context.state !== 'closed') void this.context.close();
+  }
+
+  async #listen() {
+    const microphone = await openMicrophone();
+    this.microphone = microphone;
+    if (this.stopped) {
+      this.stop(); // stopped while the browser was asking
+      return;
+    }
+    microphone.getAudioTracks()[0].onended = () => this.#end('microphone-lost');
+    this.places.userMeter.follow(listenTo(this.context, microphone));
+  }
+
+  /** @param {MediaStream} stream */
+  #play(stream) {
+    this.places.player.srcObject = stream;
+    this.places.replyMeter.follow(listenTo(this.context, stream));
+  }
+
+  /** @param {string} how */
+  #end(how) {
+    this.stop();
+    this.#tell('closed', how);
+  }
+
+  /**
+   * @param {string} name
+   * @param {any} [detail]
+   */
+  #tell(name, detail) {
+    this.dispatchEvent(new CustomEvent(name, { detail }));
+  }
+}

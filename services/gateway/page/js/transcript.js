@@ -1,0 +1,164 @@
+// Draws the conversation: what the user said, what Oviya answers, and how both feel.
+
+import { make } from './dom.js';
+import { readableEmotion, seconds } from './wire.js';
+
+// Nearer to the end than this, the view follows the conversation; further up, the user is reading.
+const FOLLOW_PX = 80;
+
+export class Transcript {
+  /**
+   * @param {{scroller: HTMLElement, welcome: HTMLElement, list: HTMLElement, partial: HTMLElement,
+   *   thinking: HTMLElement}} places
+   */
+  constructor({ scroller, welcome, list, partial, thinking }) {
+    this.scroller = scroller;
+    this.welcome = welcome;
+    this.list = list;
+    this.partialLine = partial;
+    this.thinkingDots = thinking;
+    this.following = true;
+    scroller.addEventListener('scroll', () => {
+      this.following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_PX;
+    });
+    new ResizeObserver(() => this.#follow()).observe(scroller);
+    /** @type {Map<number, HTMLElement>} */
+    this.users = new Map();
+    /** @type {Map<number, HTMLElement>} */
+    this.replies = new Map();
+  }
+
+  /** A new session begins: turn numbers start again, what was said stays. */
+  startSession() {
+    if (this.list.childElementCount) this.note('New session');
+    this.users.clear();
+    this.replies.clear();
+  }
+
+  /** The session is over: nothing more is heard or thought. */
+  endSession() {
+    this.partial('');
+    this.thinking(false);
+    for (const reply of this.replies.values()) reply.classList.remove('speaking');
+  }
+
+  /**
+   * What has been heard of the running utterance.
+   * @param {string} text empty: nothing
+   */
+  partial(text) {
+    this.#change(() => {
+      this.partialLine.textContent = text;
+      this.partialLine.hidden = !text;
+    });
+  }
+
+  /** @param {boolean} on */
+  thinking(on) {
+    this.#change(() => { this.thinkingDots.hidden = !on; });
+  }
+
+  /**
+   * What the user said.
+   * @param {number} turn
+   * @param {string} text
+   */
+  userSaid(turn, text) {
+    if (this.users.has(turn) || !text) return;
+    this.#change(() => {
+      const item = message('user', 'You', make('p', { className: 'words' }, text));
+      this.users.set(turn, item);
+      this.list.append(item);
+    });
+  }
+
+  /**
+   * What the user seems to feel.
+   * @param {number} turn
+   * @param {{emotion: string}} score
+   */
+  userFeels(turn, { emotion }) {
+    const item = this.users.get(turn);
+    if (!item) return;
+    this.#change(() => metaOf(item).replaceChildren(`seems ${readableEmotion(emotion)}`));
+  }
+
+  /**
+   * A sentence of the reply, which is being spoken now.
+   * @param {number} turn
+   * @param {{text: string, plan?: {emotion: string, style?: string}}} sentence
+   */
+  oviyaSays(turn, { text, plan }) {
+    this.#change(() => {
+      let item = this.replies.get(turn);
+      if (!item) {
+        item = message('reply', 'Oviya', make('p', { className: 'words' }));
+        item.classList.add('speaking');
+        this.replies.set(turn, item);
+        this.list.append(item);
+      }
+      item.querySelector('.words')?.append(make('span', { className: 'sentence' }, `${text} `));
+      if (plan?.emotion && item.dataset.emotion !== plan.emotion) {
+        item.dataset.emotion = plan.emotion;
+        const chip = { className: 'chip', data: { style: plan.style || 'neutral' } };
+        metaOf(item).append(make('span', chip, readableEmotion(plan.emotion)));
+      }
+    });
+  }
+
+  /**
+   * The reply is complete, or was stopped because the user spoke.
+   * @param {number} turn
+   * @param {{latency?: {firstAudio?: string}}} ended
+   */
+  replyEnded(turn, { latency }) {
+    const item = this.replies.get(turn);
+    if (!item) return;
+    item.classList.remove('speaking');
+    const delay = seconds(latency?.firstAudio);
+    if (delay === undefined) return;
+    this.#change(() => metaOf(item).append(make('span', { className: 'delay' }, `after ${delay.toFixed(1)} s`)));
+  }
+
+  /**
+   * A line between the turns.
+   * @param {string} text
+   * @param {'plain' | 'failure'} [kind]
+   */
+  note(text, kind = 'plain') {
+    this.#change(() => this.list.append(make('li', { className: `note ${kind}` }, text)));
+  }
+
+  /**
+   * Changes the view and keeps its end in sight.
+   * @param {() => void} change
+   */
+  #change(change) {
+    change();
+    this.welcome.hidden = this.list.childElementCount > 0 || !this.partialLine.hidden;
+    this.#follow();
+  }
+
+  /** Scrolls to the end, unless the user has scrolled up to read. */
+  #follow() {
+    if (this.following) this.scroller.scrollTop = this.scroller.scrollHeight;
+  }
+}
+
+/**
+ * @param {'user' | 'reply'} side
+ * @param {string} who
+ * @param {HTMLElement} words
+ */
+function message(side, who, words) {
+  return make('li', { className: `turn ${side}` }, make('span', { className: 'visually-hidden' }, `${who}: `), words);
+}
+
+/** @param {HTMLElement} item */
+function metaOf(item) {
+  const present = item.querySelector('.meta');
+  if (present) return present;
+  const meta = make('p', { className: 'meta' });
+  item.append(meta);
+  return meta;
+}
