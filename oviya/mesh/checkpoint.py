@@ -1,7 +1,8 @@
 """Reads a model's folder: its card, its config and its weights.
 
-A checkpoint is a folder with `config.json`, `model.safetensors` (or shards and `model.safetensors.index.json`) and, for
-those that ship with Oviya, a `model_card.json`.  Every fault is one `CheckpointError` with one clear line, raised at start.
+A checkpoint is a folder with `config.json`, `model.safetensors` (or shards and `model.safetensors.index.json`) and,
+where it ships with Oviya, `model_card.json`.  Every fault is one `CheckpointError` with one clear line, raised at
+start.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ class ModelCard:
     A folder without a card counts as trained: published checkpoints, such as `kyutai/mimi`, have none.
 
     Attributes:
-        name: e.g. ``demo-csm``.
+        name: e.g. ``demo-csm``; the folder's name, or `default_name`, when the card has none.
         trained: False where the weights are random.
         license: SPDX identifier of the weights' licence; empty when the card names none.
         styles: style tokens that the checkpoint was trained on (CSM only).
@@ -49,7 +50,7 @@ class ModelCard:
 
 
 def read_card(folder: Path, *, default_name: str = "") -> ModelCard:
-    """Reads the card of the checkpoint in `folder`; without one, a trained model called `default_name` or as its folder.
+    """Reads the card of the checkpoint in `folder`; without one: trained, named as its folder.
 
     Raises:
         CheckpointError: the card is no JSON object or a key has the wrong type.

@@ -1,0 +1,1 @@
+"""The voice's codec: RVQ frames to sound and back, streamed."""
