@@ -1,0 +1,165 @@
+"""Loads a CSM checkpoint: a folder in transformers' layout, or an id of the hub."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from oviya.errors import CheckpointError, OviyaError
+from oviya.mesh.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
+from services.csm.config import CsmConfig, TransformerConfig
+from services.csm.model import CsmModel
+from services.csm.tokenizer import TextTokenizer
+
+_CODEC_PREFIX = "codec_model."
+"""Mimi travels in the same file; its own service loads it."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """A tensor of the checkpoint: its name (any one of several) and the shape that the config asks for."""
+
+    names: tuple[str, ...]
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All that a folder holds, ready to run."""
+
+    model: CsmModel
+    tokenizer: TextTokenizer
+    card: ModelCard
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def config(self) -> CsmConfig:
+        return self.model.config
+
+
+def load_checkpoint(spec: str | Path, *, device: str = "auto", dtype: str = "auto") -> Checkpoint:
+    """Loads model, tokenizer and card.
+
+    Args:
+        spec: a folder, or an id of the hub such as "sesame/csm-1b".
+        device: "auto" (the first GPU, else the CPU) or a torch device such as "cuda:1".
+        dtype: "auto" (float32 on the CPU, bfloat16 elsewhere), "float32", "bfloat16" or "float16".
+
+    Raises:
+        CheckpointError: it is missing, truncated, or of other sizes than its config says.
+        OviyaError: the device does not exist.
+    """
+    folder = resolve_checkpoint(str(spec))
+    # The hub's cache names folders by commit, so a model from there is called by its id.
+    name = folder.name if Path(spec).expanduser().is_dir() else str(spec)
+    card = read_card(folder, default_name=name)
+    config = CsmConfig.load(folder)
+    tokenizer = TextTokenizer(folder, config, card.styles)
+    where = choose_device(device)
+    number_format = choose_dtype(dtype, where)
+    model = load_model(folder, config, device=where, dtype=number_format)
+    return Checkpoint(model, tokenizer, card, where, number_format)
+
+
+def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: torch.dtype) -> CsmModel:
+    """Loads the weights.  Products of the same input are stored as one matrix.
+
+    Raises:
+        CheckpointError: a tensor is missing or has another shape than the config asks for.
+    """
+    state = load_safetensors_state(folder, wanted=lambda name: not name.startswith(_CODEC_PREFIX))
+    with torch.device("meta"):
+        model = CsmModel(config)
+    weights: dict[str, Tensor] = {}
+    for name, sources in weight_sources(config).items():
+        parts = [_take(state, source).to(device, dtype) for source in sources]
+        weights[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
+    model.load_state_dict(weights, assign=True)
+    return model.to(device).eval().requires_grad_(False)
+
+
+def weight_sources(config: CsmConfig) -> dict[str, Sequence[Source]]:
+    """Which tensors of a checkpoint make up each weight of `CsmModel`, stacked by rows."""
+    vocabulary, width, depth_width = config.audio_vocabulary, config.backbone.width, config.depth.width
+    return {
+        "text_embedding.weight": [_source("embed_text_tokens.weight", config.text_vocabulary, width)],
+        # One table under two names; a file holds either or both.
+        "audio_embedding.weight": [
+            Source(
+                ("backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"),
+                (config.codebooks * vocabulary, width),
+            )
+        ],
+        "first_head.weight": [_source("lm_head.weight", vocabulary, width)],
+        "depth_input.weight": [_source("depth_decoder.model.inputs_embeds_projector.weight", depth_width, width)],
+        "depth_heads": [_source("depth_decoder.codebooks_head.weight", config.codebooks - 1, depth_width, vocabulary)],
+        **dict(_stack_sources("backbone", "backbone_model", config.backbone)),
+        **dict(_stack_sources("depth", "depth_decoder.model", config.depth)),
+    }
+
+
+def _stack_sources(ours: str, theirs: str, config: TransformerConfig) -> Iterator[tuple[str, Sequence[Source]]]:
+    queries, pairs = config.heads * config.head_dim, config.kv_heads * config.head_dim
+    width, ffn = config.width, config.ffn_width
+    for i in range(config.layers):
+        layer, source = f"{ours}.layers.{i}", f"{theirs}.layers.{i}"
+        yield f"{layer}.attention_norm.weight", [_source(f"{source}.input_layernorm.weight", width)]
+        yield (
+            f"{layer}.qkv.weight",
+            [
+                _source(f"{source}.self_attn.q_proj.weight", queries, width),
+                _source(f"{source}.self_attn.k_proj.weight", pairs, width),
+                _source(f"{source}.self_attn.v_proj.weight", pairs, width),
+            ],
+        )
+        yield f"{layer}.attention_out.weight", [_source(f"{source}.self_attn.o_proj.weight", width, queries)]
+        yield f"{layer}.ffn_norm.weight", [_source(f"{source}.post_attention_layernorm.weight", width)]
+        yield (
+            f"{layer}.gate_up.weight",
+            [
+                _source(f"{source}.mlp.gate_proj.weight", ffn, width),
+                _source(f"{source}.mlp.up_proj.weight", ffn, width),
+            ],
+        )
+        yield f"{layer}.down.weight", [_source(f"{source}.mlp.down_proj.weight", width, ffn)]
+    yield f"{ours}.norm.weight", [_source(f"{theirs}.norm.weight", width)]
+
+
+def _source(name: str, *shape: int) -> Source:
+    return Source((name,), shape)
+
+
+def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
+    return take_tensor(state, source.names, source.shape)
+
+
+def choose_device(name: str) -> torch.device:
+    """Reads the setting of a device.
+
+    Raises:
+        OviyaError: torch does not know it, or the machine has none.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
+        reason = str(error).strip().splitlines()[0]
+        raise OviyaError(f"device {name!r} cannot be used: {reason}", hint="'auto' takes what there is") from error
+    return device
+
+
+def choose_dtype(name: str, device: torch.device) -> torch.dtype:
+    """Reads the setting of a number format."""
+    if name == "auto":
+        return torch.float32 if device.type == "cpu" else torch.bfloat16
+    formats = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
+    if name not in formats:
+        raise CheckpointError(f"number format {name!r} is unknown", hint=f"one of auto, {', '.join(formats)}")
+    return formats[name]

@@ -1,0 +1,190 @@
+"""CSM on the wire: unpack, call the engine, pack."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import structlog
+from google.protobuf.duration_pb2 import Duration
+from grpc import aio
+
+from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.service import Service
+from oviya.rvq import pack_frames, unpack_frames
+from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
+from services.csm.settings import CsmSettings
+
+if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
+    from services.csm.engine import CsmEngine
+    from services.csm.request import GenerateRequest
+
+log = structlog.get_logger()
+
+BACKEND = "oviya-csm"
+MAX_REQUEST_ID_CHARS = 128
+
+
+class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
+    """The RPCs of oviya.v1.CsmService."""
+
+    def __init__(self, service: CsmService) -> None:
+        self._service = service
+
+    async def Generate(
+        self, request: csm_pb2.GenerateRequest, context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[csm_pb2.GenerateResponse]:
+        """Streams the frames of a text, then how it went."""
+        engine = self._service.engine
+        asked = unpack_request(request, engine)
+        async with engine.generate(asked) as frames:
+            async for codes in frames:
+                yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
+        end = frames.end
+        assert end is not None, "the engine's stream ended without saying why"
+        log.info("spoken", request_id=request.request_id, frames=end.frames, reason=end.reason.value)
+        yield csm_pb2.GenerateResponse(
+            end=csm_pb2.GenerateEnd(
+                reason=csm_pb2.FinishReason.Value(f"FINISH_REASON_{end.reason.name}"),
+                frames=end.frames,
+                prompt_positions=end.prompt_positions,
+                seed=end.seed,
+            )
+        )
+
+    async def GetModel(
+        self, request: csm_pb2.CsmServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
+    ) -> csm_pb2.CsmServiceGetModelResponse:
+        """Describes the checkpoint."""
+        checkpoint = self._service.engine.checkpoint
+        return csm_pb2.CsmServiceGetModelResponse(
+            model=common_pb2.ModelInfo(
+                name=checkpoint.card.name,
+                backend=BACKEND,
+                trained=checkpoint.card.trained,
+                device=str(checkpoint.device),
+                dtype=str(checkpoint.dtype).removeprefix("torch."),
+                parameters=checkpoint.model.parameter_count(),
+                license=checkpoint.card.license,
+            ),
+            codebooks=checkpoint.config.codebooks,
+            codebook_size=checkpoint.config.codebook_size,
+            max_positions=checkpoint.config.max_positions,
+            styles=checkpoint.card.styles,
+        )
+
+
+class CsmService(Service[CsmSettings]):
+    """The CSM service."""
+
+    name: ClassVar[str] = "csm"
+    grpc_services: ClassVar[tuple[str, ...]] = ("oviya.v1.CsmService",)
+
+    def __init__(self, settings: CsmSettings) -> None:
+        super().__init__(settings)
+        self._engine: CsmEngine | None = None
+
+    @property
+    def engine(self) -> CsmEngine:
+        """The engine; NotReady before `start`."""
+        if self._engine is None:
+            raise NotReady("the CSM engine is not loaded")
+        return self._engine
+
+    def register(self, server: aio.Server) -> None:
+        csm_pb2_grpc.add_CsmServiceServicer_to_server(CsmServicer(self), server)
+
+    async def start(self) -> None:
+        self._engine = await asyncio.to_thread(load_engine, self.settings)
+        await self._engine.warm_up()
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.close)
+
+
+def load_engine(settings: CsmSettings) -> CsmEngine:
+    """Loads the checkpoint that `settings` names, or makes a random one, and starts an engine on it.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+    """
+    import torch
+
+    from services.csm.checkpoint import load_checkpoint
+    from services.csm.engine import CsmEngine, EngineOptions
+    from services.csm.limits import Limits
+    from services.csm.random_checkpoint import write_random_checkpoint
+
+    torch.set_num_threads(settings.threads)
+    if settings.checkpoint:
+        checkpoint = load_checkpoint(settings.checkpoint, device=settings.device, dtype=settings.dtype)
+    else:
+        log.warning("no checkpoint is set: random weights speak noise", setting="CSM_CHECKPOINT")
+        with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
+            write_random_checkpoint(Path(folder))
+            checkpoint = load_checkpoint(folder, device=settings.device, dtype=settings.dtype)
+    log.info(
+        "checkpoint",
+        name=checkpoint.card.name,
+        trained=checkpoint.card.trained,
+        device=str(checkpoint.device),
+        dtype=str(checkpoint.dtype),
+    )
+    limits = Limits(
+        text_chars=settings.max_text_chars, context_segments=settings.max_context_segments, frames=settings.max_frames
+    )
+    options = EngineOptions(
+        slots=settings.slots,
+        lead_s=settings.lead_s,
+        temperature=settings.temperature,
+        top_k=settings.top_k,
+        prefill_chunk=settings.prefill_chunk,
+        limits=limits,
+    )
+    return CsmEngine(checkpoint, options)
+
+
+def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> GenerateRequest:
+    """Reads a request; what is not about its form is the engine's to check.
+
+    Raises:
+        InvalidInput: RVQ frames of the context or the request's id are malformed.
+    """
+    from services.csm.prompt import Segment
+    from services.csm.request import GenerateRequest
+
+    if len(request.request_id) > MAX_REQUEST_ID_CHARS:
+        raise InvalidInput("request_id", request.request_id, f"at most {MAX_REQUEST_ID_CHARS} characters")
+    config, sampling = engine.config, request.sampling
+
+    def segment(index: int, message: csm_pb2.ContextSegment) -> Segment:
+        audio = None
+        if message.HasField("audio"):
+            audio = unpack_frames(
+                message.audio,
+                f"context[{index}].audio",
+                codebooks=config.codebooks,
+                codebook_size=config.codebook_size,
+                max_frames=config.max_positions,
+            )
+        return Segment(message.speaker, message.text, audio)
+
+    return GenerateRequest(
+        text=request.text,
+        speaker=request.speaker,
+        context=tuple(segment(index, message) for index, message in enumerate(request.context)),
+        style=request.style,
+        temperature=sampling.temperature if sampling.HasField("temperature") else None,
+        top_k=sampling.top_k if sampling.HasField("top_k") else None,
+        seed=sampling.seed if sampling.HasField("seed") else None,
+        max_frames=request.max_frames,
+        lead_s=_seconds(request.lead) if request.HasField("lead") else None,
+    )
+
+
+def _seconds(duration: Duration) -> float:
+    return duration.seconds + duration.nanos * 1e-9

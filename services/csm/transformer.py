@@ -1,0 +1,162 @@
+"""A Llama-shaped stack whose rows stand at positions of their own, over a preallocated key-value cache.
+
+Letters in shapes: B rows of the cache, N rows of a call (the first N, or one), T positions of a call, W width,
+H heads, K key-value heads, G = H / K, D head width, S positions that attention looks at, P positions of the cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from services.csm.config import TransformerConfig
+from services.csm.rope import rotate, rotation_table
+
+
+@dataclass(frozen=True)
+class Window:
+    """Where the T positions of a call lie, worked out once and used by every layer.
+
+    Attributes:
+        rows: rows of the cache that the call runs.
+        index: where the new keys and values go, into (N, P, K, D).
+        span: S; attention looks at positions 0 to S - 1.
+        cos, sin: rotation of each position, broadcast over heads: (N or 1, T, 1, D/2).
+        mask: what is added to the scores, (N, 1, G * T, S), or None where every position sees all S.
+    """
+
+    rows: slice
+    index: tuple[Tensor | slice, Tensor | slice]
+    span: int
+    cos: Tensor
+    sin: Tensor
+    mask: Tensor | None
+
+
+class KvCache:
+    """Keys and values of B rows, allocated once.
+
+    Position P, one past the last, is a dump: rows that sit a step out write there, so that the program of a step does
+    not depend on who takes part.
+    """
+
+    def __init__(self, config: TransformerConfig, rows: int, *, device: torch.device, dtype: torch.dtype) -> None:
+        shape = (config.layers, rows, config.kv_heads, config.positions + 1, config.head_dim)
+        self.dump = config.positions
+        self.keys = torch.zeros(shape, device=device, dtype=dtype)
+        self.values = torch.zeros(shape, device=device, dtype=dtype)
+
+    def extend(self, layer: int, window: Window, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores the call's keys and values (N, T, K, D) and returns all in the window, (N, K, S, D) each."""
+        views = []
+        for cache, new in ((self.keys, keys), (self.values, values)):
+            rows = cache[layer, window.rows]
+            rows.transpose(1, 2)[window.index] = new
+            views.append(rows[:, :, : window.span])
+        return views[0], views[1]
+
+
+class RmsNorm(nn.Module):
+    """Root-mean-square normalisation of the last dimension."""
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.empty(width))
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+
+class Layer(nn.Module):
+    """Grouped-query attention and SwiGLU.  Queries, keys and values are one product, and so are gate and up."""
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
+        self.attention_norm = RmsNorm(config.width, config.norm_eps)
+        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, bias=False)
+        self.attention_out = nn.Linear(config.heads * config.head_dim, config.width, bias=False)
+        self.ffn_norm = RmsNorm(config.width, config.norm_eps)
+        self.gate_up = nn.Linear(config.width, 2 * config.ffn_width, bias=False)
+        self.down = nn.Linear(config.ffn_width, config.width, bias=False)
+
+    def forward(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
+        """Runs one layer on `x` (N, T, W)."""
+        x = x + self._attend(self.attention_norm(x), window, cache, index)
+        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
+        return x + self.down(F.silu(gate) * up)
+
+    def _attend(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
+        n, t, _ = x.shape
+        qkv = self.qkv(x).view(n, t, self.heads + 2 * self.kv_heads, self.head_dim)
+        turned = rotate(qkv[:, :, : self.heads + self.kv_heads], window.cos, window.sin)
+        keys, values = cache.extend(index, window, turned[:, :, self.heads :], qkv[:, :, self.heads + self.kv_heads :])
+        # The G query heads of a key-value head stand in line as if they were G * T positions of one head: nothing of
+        # the cache is repeated.
+        queries = turned[:, :, : self.heads].unflatten(2, (self.kv_heads, -1))
+        queries = queries.permute(0, 2, 3, 1, 4).reshape(n, self.kv_heads, -1, self.head_dim)
+        mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=window.mask)
+        mixed = mixed.view(n, self.kv_heads, -1, t, self.head_dim).permute(0, 3, 1, 2, 4)
+        return self.attention_out(mixed.reshape(n, t, self.heads * self.head_dim))
+
+
+class Transformer(nn.Module):
+    """The layers and the last norm, with the rotation of every position at hand."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: TransformerConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.groups = config.heads // config.kv_heads
+        self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
+        self.norm = RmsNorm(config.width, config.norm_eps)
+        cos, sin = rotation_table(config.rope, config.head_dim, config.positions + 1)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+
+    def forward(self, x: Tensor, window: Window, cache: KvCache) -> Tensor:
+        """Runs `x` (N, T, W) at the window's positions; returns the normalised last layer, (N, T, W)."""
+        for index, layer in enumerate(self.layers):
+            x = layer(x, window, cache, index)
+        return self.norm(x)
+
+    def window_at(self, positions: Tensor, *, rows: slice, span: int) -> Window:
+        """A window whose rows stand where `positions` (N, T) says, each seeing its own past and itself.
+
+        `span` must exceed every position that matters; it is the host's to know, so that nothing waits for the device.
+        """
+        n = positions.shape[0]
+        hidden = torch.arange(span, device=positions.device) > positions[:, :, None]
+        mask = torch.zeros(hidden.shape, dtype=self.norm.weight.dtype, device=positions.device)
+        mask = mask.masked_fill_(hidden, float("-inf"))
+        # The first key is never hidden, so no softmax is over nothing.
+        return Window(
+            rows=rows,
+            index=(torch.arange(n, device=positions.device)[:, None], positions),
+            span=span,
+            cos=self.cos[positions][:, :, None],
+            sin=self.sin[positions][:, :, None],
+            mask=mask.repeat(1, self.groups, 1)[:, None],
+        )
+
+    def window_of_all(self, start: int, stop: int, *, rows: int) -> Window:
+        """A window in which all of the first `rows` rows stand at positions `start` to `stop` - 1."""
+        steps = stop - start
+        mask = None
+        if steps > 1:
+            mask = torch.full((steps, stop), float("-inf"), dtype=self.norm.weight.dtype, device=self.cos.device)
+            mask = mask.triu_(start + 1).repeat(self.groups, 1)[None, None].expand(rows, 1, -1, -1)
+        return Window(
+            rows=slice(0, rows),
+            index=(slice(None), slice(start, stop)),
+            span=stop,
+            cos=self.cos[None, start:stop, None],
+            sin=self.sin[None, start:stop, None],
+            mask=mask,
+        )

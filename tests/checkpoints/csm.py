@@ -1,0 +1,108 @@
+"""Small CSM checkpoints with random weights: ours, and transformers' own to compare with."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_random_checkpoint
+
+CODEC = {
+    "hidden_size": 32,
+    "num_filters": 4,
+    "upsampling_ratios": [8, 6, 5, 4],
+    "codebook_dim": 8,
+    "vector_quantization_hidden_dimension": 8,
+    "upsample_groups": 32,
+    "num_hidden_layers": 1,
+    "intermediate_size": 32,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 2,
+    "head_dim": 16,
+    "sliding_window": 50,
+}
+"""A Mimi of Mimi's strides, too small to speak."""
+
+
+def config_fields(*, codebooks: int = 8, **changes: Any) -> dict[str, Any]:
+    """Fields of a config.json with `codebooks` codebooks; `changes` replace fields at its top."""
+    fields = small_config()
+    depth = fields["depth_decoder_config"] | {"num_codebooks": codebooks}
+    codec = fields["codec_config"] | CODEC | {"num_quantizers": codebooks}
+    return fields | {"num_codebooks": codebooks, "depth_decoder_config": depth, "codec_config": codec} | changes
+
+
+def write_checkpoint(folder: Path, *, codebooks: int = 8, styles: tuple[str, ...] = (), **changes: Any) -> Path:
+    """Writes one of ours into `folder`, which is made."""
+    folder.mkdir(parents=True)
+    write_random_checkpoint(folder, fields=config_fields(codebooks=codebooks, **changes), styles=styles)
+    return folder
+
+
+@dataclass
+class Reference:
+    """transformers' model on a checkpoint of ours."""
+
+    model: Any
+
+    def greedy(self, ids: list[int], audio: np.ndarray | None, ends: list[int], frames: int) -> np.ndarray:
+        """The likeliest frames, (T, Q), after a prompt in transformers' own form.
+
+        Args:
+            ids: its token ids, with one audio token for each frame of the context.
+            audio: the context's PCM, (samples,), or None.
+            ends: where each segment of `audio` ends.
+            frames: most frames to make.
+        """
+        import torch
+
+        unusable = list(range(CODEBOOK_SIZE, self.model.config.vocab_size))
+        sound = {}
+        if audio is not None:
+            sound = {
+                "input_values": torch.from_numpy(audio)[None, None],
+                "input_values_cutoffs": torch.tensor([ends]),
+            }
+        sequences = self.model.generate(
+            input_ids=torch.tensor([ids]),
+            attention_mask=torch.ones(1, len(ids), dtype=torch.long),
+            **sound,
+            do_sample=False,
+            max_new_tokens=frames,
+            suppress_tokens=unusable,
+            depth_decoder_do_sample=False,
+            depth_decoder_suppress_tokens=unusable,
+        )
+        return sequences[0].numpy()
+
+    def encode(self, audio: np.ndarray) -> np.ndarray:
+        """Codes (T, Q) of one segment's PCM (samples,), as its own codec writes them."""
+        import torch
+
+        with torch.no_grad():
+            codes = self.model.codec_model.encode(torch.from_numpy(audio)[None, None]).audio_codes
+        return codes[0].T.numpy()
+
+
+def load_reference(folder: Path) -> Reference:
+    """Loads the checkpoint in `folder` with transformers; its codec gets random weights of its own."""
+    import torch
+    import transformers
+
+    transformers.logging.set_verbosity_error()  # else it lists every weight of the codec
+    torch.manual_seed(0)
+    model: Any = transformers.CsmForConditionalGeneration.from_pretrained(folder, dtype=torch.float32)
+    for name, codebook in model.codec_model.named_buffers():
+        if name.endswith("embed_sum"):  # zero at first: every code would be 0
+            codebook.normal_()
+    return Reference(model.eval())
+
+
+def edit_config(folder: Path, **changes: Any) -> None:
+    """Replaces fields of a checkpoint's config.json."""
+    path = folder / "config.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
