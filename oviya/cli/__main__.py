@@ -1,0 +1,5 @@
+"""`python -m oviya.cli` is `oviya`."""
+
+from oviya.cli import main
+
+main()

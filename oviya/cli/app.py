@@ -1,0 +1,40 @@
+"""The commands."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+import oviya
+from oviya.cli.doctor import doctor
+from oviya.cli.say import say
+from oviya.cli.talk import talk
+from oviya.cli.transcribe import transcribe
+from oviya.cli.up import up
+
+app = typer.Typer(
+    name="oviya",
+    help="Self-hosted spoken conversation.  Start with `oviya up`, then open the page that it names.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,  # an unforeseen failure shows its plain stack, fit for a bug report
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (up, say, talk, transcribe, doctor):
+    app.command()(command)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(oviya.__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Carries the options that stand before a command."""

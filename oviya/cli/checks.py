@@ -1,0 +1,207 @@
+"""What `oviya doctor` looks at."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from oviya.cli.plan import GATEWAY, Plan
+from oviya.cli.ports import is_free, owner_of
+from oviya.cli.process import gateway_readiness
+
+EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
+"""Those with packages of their own; brain and emotion need no more than mesh."""
+OLDEST_PYTHON = (3, 11)
+TOOL_TIMEOUT_S = 10.0
+HEALTH_TIMEOUT_S = 1.0
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+
+
+class Verdict(StrEnum):
+    """What a check found."""
+
+    OK = "ok"
+    MISSING = "missing"
+    """The mesh does not run without it."""
+    ABSENT = "absent"
+    """Only what `detail` names needs it."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and how to get it where it is not there."""
+
+    group: str
+    name: str
+    verdict: Verdict
+    detail: str
+    fix: str = ""
+
+
+def all_checks(plan: Plan, env: Mapping[str, str] = os.environ) -> Iterator[Check]:
+    """Yields every check; those that ask a program or a service take up to a few seconds."""
+    yield python_version()
+    for extra in EXTRAS:
+        yield packages(extra)
+    yield silero_model()
+    yield espeak_data()
+    for service in plan.ports:
+        yield running_service(service, plan)
+    yield http_port(plan)
+    yield gpu()
+    yield tool(
+        "docker",
+        ("docker",),
+        "docker compose up",
+        "https://docs.docker.com/engine/install",
+        ("info", "--format", "{{.ServerVersion}}"),
+    )
+    yield tool("flite", ("flite",), "make test", "apt install flite")
+    yield chromium(env)
+    yield tool("node", ("node",), "make test (the Node client)", "https://nodejs.org", ("--version",))
+
+
+def python_version() -> Check:
+    """Is this Python new enough?"""
+    found = ".".join(map(str, sys.version_info[:3]))
+    wanted = ".".join(map(str, OLDEST_PYTHON))
+    verdict = Verdict.OK if sys.version_info >= OLDEST_PYTHON else Verdict.MISSING
+    fix = "" if verdict is Verdict.OK else f"install Python {wanted} or newer"
+    return Check("python", "python", verdict, f"{found} at {sys.executable}", fix)
+
+
+def packages(extra: str) -> Check:
+    """Are the packages of an extra installed?"""
+    versions = {name: _version(name) for name in requirements(extra)}
+    absent = [name for name, version in versions.items() if version is None]
+    if absent:
+        fix = f"pip install 'oviya[{extra}]'"
+        return Check("packages", extra, Verdict.MISSING, f"not installed: {', '.join(absent)}", fix)
+    return Check("packages", extra, Verdict.OK, ", ".join(f"{name} {version}" for name, version in versions.items()))
+
+
+def requirements(extra: str) -> list[str]:
+    """Returns the names of the packages that an extra asks for.
+
+    They are read from the installed distribution, so that this list cannot age.
+    """
+    lines = (line.partition(";") for line in importlib.metadata.requires("oviya") or ())
+    wanted = (requirement.strip() for requirement, _, marker in lines if f'extra == "{extra}"' in marker)
+    return [re.split(r"[^\w.-]", name, maxsplit=1)[0] for name in wanted if not name.startswith("oviya[")]
+
+
+def silero_model() -> Check:
+    """Is the voice activity detector's file there?  Its package is installed without its dependencies."""
+    spec = importlib.util.find_spec("silero_vad")
+    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
+    if folder and list(folder.glob("*.onnx")):
+        return Check("data", "silero-vad", Verdict.OK, str(folder))
+    return Check("data", "silero-vad", Verdict.MISSING, "stt finds no ONNX file", "pip install --no-deps silero-vad")
+
+
+def espeak_data() -> Check:
+    """Is the fallback voice's library there, with its data?"""
+    spec = importlib.util.find_spec("espeakng_loader")
+    folder = Path(spec.origin).parent / "espeak-ng-data" if spec and spec.origin else None
+    if folder and (folder / "phontab").is_file():
+        return Check("data", "espeak-ng", Verdict.OK, str(folder))
+    return Check("data", "espeak-ng", Verdict.MISSING, "the fallback voice has no data", "pip install espeakng-loader")
+
+
+def running_service(name: str, plan: Plan) -> Check:
+    """Does a service run on its port?  Where none does, is the port free for it?"""
+    address, port = plan.address(name), plan.ports[name]
+    health = _health(address)
+    if health is not None:
+        if name == GATEWAY and health == "SERVING":
+            ready, missing = gateway_readiness(plan.http_port)
+            health += "" if ready else f", waiting for {', '.join(missing)}"
+        return Check("services", name, Verdict.OK, f"{health} at {address}")
+    return _port_check(name, port, f"{name.upper()}_PORT", "not running")
+
+
+def http_port(plan: Plan) -> Check:
+    """Is the page's port served by the gateway, or free for it?"""
+    if _health(plan.address(GATEWAY)) is not None:
+        return Check("services", "page", Verdict.OK, plan.http_url)
+    return _port_check("page", plan.http_port, "GATEWAY_HTTP_PORT", "not running")
+
+
+def gpu() -> Check:
+    """Is there an NVIDIA GPU?"""
+    answer = _ask(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
+    if answer:
+        return Check("tools", "GPU", Verdict.OK, answer.replace("\n", "; "))
+    return Check("tools", "GPU", Verdict.ABSENT, "none; CSM-1B needs one, the default voices do not")
+
+
+def tool(name: str, commands: tuple[str, ...], needed_by: str, fix: str, question: tuple[str, ...] = ()) -> Check:
+    """Is a program there?  With a question it must answer it, too."""
+    path = next(filter(None, map(shutil.which, commands)), None)
+    if path is None:
+        return Check("tools", name, Verdict.ABSENT, f"not found; only {needed_by} needs it", fix)
+    if not question:
+        return Check("tools", name, Verdict.OK, path)
+    answer = _ask([path, *question])
+    if answer:
+        return Check("tools", name, Verdict.OK, f"{answer} at {path}")
+    return Check("tools", name, Verdict.ABSENT, f"{path} does not answer; only {needed_by} needs it", f"start {name}")
+
+
+def chromium(env: Mapping[str, str]) -> Check:
+    """Is there a Chromium for the browser tests, of the system or of Playwright?"""
+    folders = [Path(env["PLAYWRIGHT_BROWSERS_PATH"])] if env.get("PLAYWRIGHT_BROWSERS_PATH") else []
+    folders += [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
+    for folder in folders:
+        for found in folder.glob("chromium*"):
+            return Check("tools", "chromium", Verdict.OK, str(found))
+    return tool("chromium", CHROMIUM_NAMES, "make test", "apt install chromium, or: playwright install chromium")
+
+
+def _port_check(name: str, port: int, setting: str, state: str) -> Check:
+    if is_free(port):
+        return Check("services", name, Verdict.OK, f"{state}; port {port} is free")
+    owner = owner_of(port) or "another program"
+    return Check(
+        "services", name, Verdict.MISSING, f"{state}; port {port} is taken by {owner}", f"end it, or set {setting}"
+    )
+
+
+def _health(address: str) -> str | None:
+    """Returns what grpc.health.v1 says at `address`; None where nothing answers it."""
+    with grpc.insecure_channel(address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        try:
+            answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)
+        except grpc.RpcError:
+            return None
+    return str(health_pb2.HealthCheckResponse.ServingStatus.Name(answer.status))
+
+
+def _ask(command: list[str]) -> str:
+    """Returns what a program prints; empty where it is missing, fails or hangs."""
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return ""
+    return done.stdout.strip()
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None

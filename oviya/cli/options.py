@@ -1,0 +1,38 @@
+"""The options that several commands share."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class VoiceChoice(StrEnum):
+    """Which voice speaks."""
+
+    AUTO = "auto"
+    CSM = "csm"
+    FALLBACK = "fallback"
+
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
+Address = Annotated[
+    str, typer.Option("--address", "-a", envvar="OVIYA_ADDRESS", help="The gateway's gRPC address, host:port.")
+]
+SttAddress = Annotated[
+    str,
+    typer.Option(
+        "--address", "-a", envvar="OVIYA_STT_ADDRESS", help="The speech-to-text service's address, host:port."
+    ),
+]
+Speaker = Annotated[int, typer.Option("--speaker", min=0, max=65535, help="Speaker id of the voice.")]
+VoiceName = Annotated[
+    VoiceChoice,
+    typer.Option(
+        "--voice", help="csm: the neural voice; fallback: espeak-ng; auto: csm where its weights are trained."
+    ),
+]
+Recording = Annotated[Path, typer.Argument(metavar="IN.WAV", help="A PCM WAV file, 8 to 48 kHz.")]
+OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.WAV", help="The WAV file to write.")]

@@ -1,0 +1,91 @@
+"""What the commands print and the codes that they exit with."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+
+EXIT_FAILED = 1
+"""It was tried and did not work."""
+EXIT_REFUSED = 2
+"""The arguments or the input cannot be used: the same command will fail again."""
+EXIT_UNAVAILABLE = 3
+"""The mesh is not there, not ready or full: the same command may work later."""
+EXIT_INTERRUPTED = 130
+"""Ctrl-C; 128 and the signal's number, as shells have it."""
+
+
+class Output:
+    """Prints for people, or, with `as_json`, nothing but JSON on standard output.
+
+    Args:
+        as_json: documents instead of text.
+    """
+
+    def __init__(self, as_json: bool) -> None:
+        self.as_json = as_json
+        self.console = Console(highlight=False, soft_wrap=True, quiet=as_json)
+
+    def text(self, *parts: str | tuple[str, str]) -> None:
+        """Prints a line of plain or (text, style) parts.  What people said may hold brackets: no markup is read."""
+        self.console.print(Text.assemble(*parts))
+
+    def document(self, value: dict[str, Any]) -> None:
+        """Prints `value` as one line of JSON, with --json only."""
+        if self.as_json:
+            print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+
+    def error(self, error: OviyaError) -> None:
+        """Prints a failure and what to do about it."""
+        if self.as_json:
+            self.document({"error": describe(error)})
+            return
+        plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
+        console = Console(stderr=True, highlight=False, soft_wrap=True)
+        console.print(Text.assemble(("error: ", "bold red"), plain))
+        if error.hint:
+            console.print(Text.assemble(("hint:  ", "bold"), error.hint))
+
+
+def describe(error: OviyaError) -> dict[str, Any]:
+    """Returns a failure as a JSON value."""
+    value: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": error.hint}
+    if isinstance(error, InvalidInput):
+        value |= {
+            "field": error.field,
+            "value": error.value,
+            "limit": error.limit,
+            "suggestions": list(error.suggestions),
+        }
+    return value
+
+
+def exit_code(error: OviyaError) -> int:
+    """Returns the code that a command exits with after `error`."""
+    if isinstance(error, InvalidInput):
+        return EXIT_REFUSED
+    return EXIT_UNAVAILABLE if isinstance(error, Busy | NotReady | Unavailable | Timeout) else EXIT_FAILED
+
+
+@contextmanager
+def reported(output: Output) -> Generator[None]:
+    """Prints a typed failure instead of its stack and exits with its code."""
+    try:
+        yield
+    except OviyaError as error:
+        output.error(error)
+        raise typer.Exit(exit_code(error)) from error
+    except KeyboardInterrupt as error:
+        raise typer.Exit(EXIT_INTERRUPTED) from error
+    except BrokenPipeError as error:  # the reader (head, less) has gone: nobody is left to tell
+        sys.stderr.close()
+        raise typer.Exit(EXIT_FAILED) from error

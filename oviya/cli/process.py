@@ -1,0 +1,209 @@
+"""One service as a process of this machine: its state, health, memory and log."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+import grpc
+import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from oviya.cli.plan import GATEWAY, Plan
+from oviya.cli.ports import LOOPBACK
+from oviya.errors import OviyaError
+
+STARTING_CHECK_S, READY_CHECK_S = 0.2, 2.0
+"""Pause between looks at a service's health while it starts, and afterwards."""
+MEMORY_CHECK_S = 1.0
+CHECK_TIMEOUT_S = 2.0
+LOG_LINES = 15
+"""Lines of a dead service's log that are shown."""
+
+
+class State(StrEnum):
+    """What a service is doing."""
+
+    STARTING = "starting"
+    READY = "ready"
+    NOT_READY = "not ready"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    DIED = "died"
+
+
+class ServiceDied(OviyaError):
+    """A service ended by itself; the message holds the last lines of its log."""
+
+
+class ServiceProcess:
+    """One service, `python -m services.<name>`, in a process group of its own.
+
+    Args:
+        name: the service.
+        plan: its port and environment.
+        log: file that gets its output.
+    """
+
+    def __init__(self, name: str, plan: Plan, log: Path) -> None:
+        self.name = name
+        self.address = plan.address(name)
+        self.log = log
+        self.state = State.STOPPED
+        self.detail = ""
+        """Why it is not ready, where that is known."""
+        self.memory_bytes = 0
+        """Resident memory of the process and its children."""
+        self.ready_after_s: float | None = None
+        self._plan = plan
+        self._popen: subprocess.Popen[bytes] | None = None
+        self._channel: grpc.Channel | None = None
+        self._check: Any = None
+        self._started_at = self._next_check = self._next_memory = 0.0
+
+    @property
+    def pid(self) -> int | None:
+        """Its process id, while it runs."""
+        return self._popen.pid if self._popen is not None else None
+
+    @property
+    def exit_code(self) -> int | None:
+        """What it ended with; negative: the signal that ended it."""
+        return self._popen.returncode if self._popen is not None else None
+
+    def start(self) -> None:
+        """Starts the process.  The first start begins its log anew, later ones go on with it."""
+        with self.log.open("wb" if self._popen is None else "ab") as log:
+            # A group of its own: the terminal's Ctrl-C goes to whoever owns the mesh, which then stops it in order.
+            self._popen = subprocess.Popen(
+                [sys.executable, "-m", f"services.{self.name}"],
+                env=dict(self._plan.env),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                process_group=0,
+            )
+        self.state, self.detail, self.ready_after_s, self.memory_bytes = State.STARTING, "", None, 0
+        self._started_at = time.monotonic()
+        self._next_check = self._next_memory = 0.0
+        self._channel = grpc.insecure_channel(
+            self.address,
+            options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)],
+        )
+
+    def poll(self) -> None:
+        """Brings state and memory up to date without waiting."""
+        if self._popen is None or self.state in (State.STOPPED, State.DIED):
+            return
+        if self._popen.poll() is not None:
+            self.state = State.STOPPED if self.state is State.STOPPING else State.DIED
+            self._release()
+            return
+        now = time.monotonic()
+        if now >= self._next_memory:
+            self._next_memory = now + MEMORY_CHECK_S
+            self.memory_bytes = resident_bytes(self._popen.pid)
+        if self.state is not State.STOPPING:
+            self._poll_health(now)
+
+    def terminate(self) -> None:
+        """Asks it to drain and end."""
+        self.poll()
+        if self._popen is not None and self.state not in (State.STOPPED, State.DIED):
+            self.state = State.STOPPING
+            self._popen.terminate()
+
+    def kill(self) -> None:
+        """Ends it and its children at once."""
+        if self._popen is not None and self._popen.poll() is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+            self._popen.wait()
+        self.poll()
+
+    def last_words(self) -> str:
+        """Returns the last lines of its log."""
+        with contextlib.suppress(OSError):
+            return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:])
+        return ""
+
+    def obituary(self) -> ServiceDied:
+        """Describes its death."""
+        code = self.exit_code or 0
+        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
+        return ServiceDied(f"{self.name} {how}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}")
+
+    def _poll_health(self, now: float) -> None:
+        if self._check is not None and self._check.done():
+            self._judge(self._check)
+            self._check = None
+        elif self._check is None and now >= self._next_check and self._channel is not None:
+            pause_s = STARTING_CHECK_S if self.state is State.STARTING else READY_CHECK_S
+            self._next_check = now + pause_s
+            stub: Any = health_pb2_grpc.HealthStub(self._channel)
+            self._check = stub.Check.future(health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT_S)
+
+    def _judge(self, check: Any) -> None:
+        serving = check.code() is grpc.StatusCode.OK and check.result().status == health_pb2.HealthCheckResponse.SERVING
+        if serving and self.name == GATEWAY:
+            ready, missing = gateway_readiness(self._plan.http_port)
+            here = [name for name in missing if name in self._plan.ports]  # what was left out may come later
+            serving = ready or (bool(missing) and not here)
+            self.detail = f"waiting for {', '.join(missing)}" if missing else ""
+        if serving:
+            self.state = State.READY
+            if self.ready_after_s is None:
+                self.ready_after_s = time.monotonic() - self._started_at
+        elif self.state is State.READY:
+            self.state = State.NOT_READY
+
+    def _release(self) -> None:
+        """Ends what a dead process left: its children, and the channel to it."""
+        self.memory_bytes = 0
+        if self._popen is not None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self._popen.pid, signal.SIGKILL)
+        if self._channel is not None:
+            self._channel.close()
+        self._channel = self._check = None
+
+
+def resident_bytes(pid: int) -> int:
+    """Returns the resident memory of a process and its children; 0 where it has ended."""
+    try:
+        process = psutil.Process(pid)
+        family = [process, *process.children(recursive=True)]
+    except psutil.Error:
+        return 0
+    total = 0
+    for member in family:
+        with contextlib.suppress(psutil.Error):
+            total += member.memory_info().rss
+    return total
+
+
+def gateway_readiness(http_port: int) -> tuple[bool, list[str]]:
+    """Asks the gateway's /readyz; returns whether it is ready, and the services that it misses."""
+    try:
+        try:
+            with urllib.request.urlopen(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
+                return True, _missing(answer.read())
+        except urllib.error.HTTPError as refusal:  # it tells the same with 503
+            return False, _missing(refusal.read())
+    except (OSError, ValueError) as error:  # nobody answers, or somebody else does
+        return False, [f"/readyz ({error})"]
+
+
+def _missing(readiness: bytes) -> list[str]:
+    services: dict[str, dict[str, str]] = json.loads(readiness).get("services", {})
+    return [name for name, service in services.items() if service["state"] != "serving"]

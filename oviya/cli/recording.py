@@ -1,0 +1,191 @@
+"""A recording as a caller: it is sent through Converse at the pace of speech, and what comes back is kept.
+
+Also the measuring part of `benchmarks/conversation.py`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from oviya.audio.pcm import Pcm
+from oviya.client import (
+    AudioChunk,
+    Conversation,
+    ConverseEvent,
+    Degraded,
+    FinalTranscript,
+    Latency,
+    ReplyEnded,
+    Sentence,
+    SessionStarted,
+    SpeechStarted,
+    TurnEnded,
+    TurnFailed,
+    UserEmotion,
+)
+from oviya.client.channel import STALL_TIMEOUT_S
+from oviya.errors import OviyaError, Timeout
+
+CHUNK_S = 0.020
+"""What a microphone hands over at a time."""
+CLOSING_SILENCE_S = 1.0
+"""Sent after the recording in any case: a word that ends with the file is found by the silence after it."""
+LONGEST_SILENCE_S = 10.0
+"""Sent at most while a turn does not end by itself; then the stream's end ends it."""
+
+
+@dataclass
+class Turn:
+    """One turn of the recorded speaker and its answer."""
+
+    number: int
+    transcript: FinalTranscript | None = None
+    ended: TurnEnded | None = None
+    user_emotion: UserEmotion | None = None
+    sentences: list[Sentence] = field(default_factory=list[Sentence])
+    chunks: list[Pcm] = field(default_factory=list[Pcm])
+    reply_duration_s: float | None = None
+    latency: Latency | None = None
+    """As the gateway measured it."""
+    first_audio_here_s: float | None = None
+    """From the moment at which the end of speech was sent to the first audio's arrival here."""
+    error: OviyaError | None = None
+
+    @property
+    def reply(self) -> Pcm:
+        """The reply's samples, shape (samples,)."""
+        return np.concatenate(self.chunks) if self.chunks else np.zeros(0, np.float32)
+
+    @property
+    def closed(self) -> bool:
+        """Whether nothing more belongs to it."""
+        return self.reply_duration_s is not None or self.error is not None
+
+
+@dataclass
+class Played:
+    """A recording that was answered."""
+
+    session_id: str = ""
+    sample_rate_hz: int = 0
+    """Rate of the reply."""
+    turns: dict[int, Turn] = field(default_factory=dict[int, Turn])
+    degraded: list[Degraded] = field(default_factory=list[Degraded])
+
+    @property
+    def reply(self) -> Pcm:
+        """All replies after each other, shape (samples,)."""
+        return np.concatenate([np.zeros(0, np.float32), *(turn.reply for turn in self.turns.values())])
+
+    def turn(self, number: int) -> Turn:
+        """Returns the turn of that number, new where it was unknown."""
+        return self.turns.setdefault(number, Turn(number))
+
+
+async def play(
+    conversation: Conversation,
+    samples: Pcm,
+    rate_hz: int,
+    on_event: Callable[[ConverseEvent], None] = lambda event: None,
+) -> Played:
+    """Sends a recording and the silence after it, and returns what was answered.
+
+    Args:
+        conversation: an open one, whose input rate is `rate_hz`.
+        samples: the recording, shape (samples,).
+        rate_hz: its rate.
+        on_event: called with each event as it arrives.
+
+    Raises:
+        OviyaError: the gateway refused or failed, or stopped answering.
+    """
+    played, silent = Played(), asyncio.Event()
+    started_at = time.monotonic()
+    loop = asyncio.get_running_loop()
+    try:
+        async with asyncio.timeout(None) as patience:
+            sending = asyncio.create_task(_send(conversation, samples, rate_hz, started_at, silent, patience))
+            try:
+                async for event in conversation:
+                    _keep(event, played, started_at)
+                    _tell(event, silent)
+                    on_event(event)
+                    if sending.done():
+                        patience.reschedule(loop.time() + STALL_TIMEOUT_S)
+            finally:
+                sending.cancel()
+                (failure,) = await asyncio.gather(sending, return_exceptions=True)
+    except TimeoutError as error:
+        raise Timeout(f"gateway: no answer for {STALL_TIMEOUT_S:g} s", hint="see the gateway's log") from error
+    if isinstance(failure, Exception):
+        raise failure
+    return played
+
+
+async def _send(
+    conversation: Conversation,
+    samples: Pcm,
+    rate_hz: int,
+    started_at: float,
+    silent: asyncio.Event,
+    patience: asyncio.Timeout,
+) -> None:
+    """Sends each chunk at the moment at which a microphone would have finished recording it.
+
+    `silent` is set while no turn is open.  Once all is sent, the gateway owes answers: `patience` begins.
+    """
+    size = round(rate_hz * CHUNK_S)
+    padded = np.concatenate([samples, np.zeros(round(rate_hz * LONGEST_SILENCE_S), np.float32)])
+    silent.set()
+    try:
+        for start in range(0, len(padded), size):
+            chunk = padded[start : start + size]
+            await asyncio.sleep(started_at + (start + len(chunk)) / rate_hz - time.monotonic())
+            await conversation.send_audio(chunk)
+            if start >= len(samples) + CLOSING_SILENCE_S * rate_hz and silent.is_set():
+                break
+    finally:  # whatever happens, the gateway must not wait for more
+        await conversation.finish()
+    patience.reschedule(asyncio.get_running_loop().time() + STALL_TIMEOUT_S)
+
+
+def _tell(event: ConverseEvent, silent: asyncio.Event) -> None:
+    """Keeps `silent` true to the turns."""
+    if isinstance(event, SpeechStarted):
+        silent.clear()
+    elif isinstance(event, TurnEnded):
+        silent.set()
+
+
+def _keep(event: ConverseEvent, played: Played, started_at: float) -> None:
+    """Adds one event to what was answered."""
+    match event:
+        case SessionStarted():
+            played.session_id, played.sample_rate_hz = event.session_id, event.sample_rate_hz
+        case FinalTranscript():
+            played.turn(event.turn).transcript = event
+        case TurnEnded():
+            played.turn(event.turn).ended = event
+        case UserEmotion():
+            played.turn(event.turn).user_emotion = event
+        case Sentence():
+            played.turn(event.turn).sentences.append(event)
+        case AudioChunk():
+            turn = played.turn(event.turn)
+            if not turn.chunks and turn.ended is not None:
+                turn.first_audio_here_s = time.monotonic() - started_at - turn.ended.speech_end_s
+            turn.chunks.append(event.samples)
+        case ReplyEnded():
+            turn = played.turn(event.turn)
+            turn.reply_duration_s, turn.latency = event.duration_s, event.latency
+        case TurnFailed():
+            played.turn(event.turn).error = event.error
+        case Degraded():
+            played.degraded.append(event)
+        case _:
+            pass

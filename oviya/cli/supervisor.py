@@ -1,0 +1,129 @@
+"""The mesh as processes of this machine: started, watched and stopped.
+
+`oviya up` and the end-to-end tests use it.  Nothing here runs by itself: whoever owns a `LocalMesh` calls `poll` a few
+times a second, or `wait_ready`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from oviya.cli.plan import DRAIN_GRACE_S, GATEWAY, Plan
+from oviya.cli.process import ServiceProcess, State
+from oviya.errors import OviyaError, Timeout
+
+POLL_S = 0.1
+STOP_TIMEOUT_S = DRAIN_GRACE_S + 5.0
+"""A service that has not ended this long after SIGTERM is killed."""
+
+
+class LocalMesh:
+    """All services of a plan.  As a context manager it stops them at the end.
+
+    Args:
+        plan: which ones, and where.
+        log_dir: folder that gets one log a service.
+    """
+
+    def __init__(self, plan: Plan, log_dir: Path) -> None:
+        self.plan = plan
+        self.log_dir = log_dir
+        self.services = {name: ServiceProcess(name, plan, log_dir / f"{name}.log") for name in plan.ports}
+
+    def start(self, names: Iterable[str] | None = None) -> None:
+        """Starts all services, or those named.
+
+        Raises:
+            OviyaError: a port is taken, or the logs cannot be written.
+        """
+        if names is None:
+            self.plan.check_ports()
+        try:
+            self.log_dir.mkdir(parents=True, exist_ok=True)
+            for name in self.services if names is None else names:
+                self.services[name].start()
+        except OSError as error:
+            raise OviyaError(f"cannot write logs to {self.log_dir}: {error.strerror}") from error
+
+    def poll(self) -> None:
+        """Brings every service's state up to date without waiting."""
+        for service in self.services.values():
+            service.poll()
+
+    @property
+    def ready(self) -> bool:
+        """Whether every service is ready."""
+        return all(service.state is State.READY for service in self.services.values())
+
+    @property
+    def dead(self) -> list[ServiceProcess]:
+        """The services that ended by themselves."""
+        return [service for service in self.services.values() if service.state is State.DIED]
+
+    def wait_ready(self, timeout_s: float, names: Iterable[str] | None = None) -> None:
+        """Waits until all services, or those named, are ready.
+
+        Raises:
+            ServiceDied: one ended.
+            Timeout: they were not ready in time.
+        """
+        wanted = [self.services[name] for name in (self.services if names is None else names)]
+        deadline = time.monotonic() + timeout_s
+        while True:
+            self.poll()
+            missing = [service for service in wanted if service.state is not State.READY]
+            if not missing:
+                return
+            for service in missing:
+                if service.state is State.DIED:
+                    raise service.obituary()
+            if time.monotonic() > deadline:
+                waiting = ", ".join(f"{service.name} ({service.detail or service.state})" for service in missing)
+                raise Timeout(f"not ready after {timeout_s:g} s: {waiting}", hint=f"see the logs in {self.log_dir}")
+            time.sleep(POLL_S)
+
+    def stop(self, names: Iterable[str] | None = None, tick: Callable[[], None] = lambda: None) -> list[str]:
+        """Stops all services, or those named: the gateway first, so that its turns can still be finished.
+
+        Args:
+            names: those to stop.
+            tick: called while waiting.
+
+        Returns:
+            The services that did not end in time and were killed.
+        """
+        wanted = [self.services[name] for name in (self.services if names is None else names)]
+        killed: list[str] = []
+        for group in ([s for s in wanted if s.name == GATEWAY], [s for s in wanted if s.name != GATEWAY]):
+            for service in group:
+                service.terminate()
+            deadline = time.monotonic() + STOP_TIMEOUT_S
+            while running := [service for service in group if service.state is State.STOPPING]:
+                for service in running:
+                    if time.monotonic() > deadline:
+                        killed.append(service.name)
+                        service.kill()
+                    service.poll()
+                tick()
+                time.sleep(POLL_S / 2)
+        return killed
+
+    def kill(self) -> None:
+        """Ends all services at once."""
+        for service in self.services.values():
+            service.kill()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        try:
+            self.stop()
+        finally:
+            self.kill()

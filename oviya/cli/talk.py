@@ -1,0 +1,135 @@
+"""`oviya talk`: a recording is heard and answered."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.table import Table
+
+from oviya.audio.pcm import Pcm
+from oviya.cli.files import check_writable, read_recording, write_recording
+from oviya.cli.options import Address, AsJson, OutFile, Recording, Speaker, VoiceChoice, VoiceName
+from oviya.cli.output import Output, describe, exit_code, reported
+from oviya.cli.recording import Played, Turn, play
+from oviya.client import ConverseEvent, Degraded, FinalTranscript, Oviya, Sentence, TurnFailed, UserEmotion
+from oviya.client.aio import GATEWAY_ADDRESS
+from oviya.errors import OviyaError
+
+STAGES = ("turn end", "final transcript", "first sentence", "first frame", "first audio", "first audio here")
+
+
+class NoReply(OviyaError):
+    """The recording was heard, but nothing in it was answered."""
+
+
+def talk(
+    recording: Recording,
+    out: OutFile,
+    speaker: Speaker = 0,
+    voice: VoiceName = VoiceChoice.AUTO,
+    address: Address = GATEWAY_ADDRESS,
+    as_json: AsJson = False,
+) -> None:
+    """Send a WAV file at the pace of speech, print the conversation and write the reply to a WAV file."""
+    output = Output(as_json)
+    with reported(output):
+        samples, rate_hz = read_recording(recording)
+        check_writable(out)
+        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value))
+        if not len(played.reply):
+            errors = [turn.error for turn in played.turns.values() if turn.error is not None]
+            raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
+        write_recording(out, played.reply, played.sample_rate_hz)
+        if not as_json:
+            output.console.print(_latency_table(played))
+            output.text(f"{out}: {len(played.reply) / played.sample_rate_hz:.2f} s")
+        output.document(_report(played, recording, out, len(samples) / rate_hz))
+        failed = [turn.error for turn in played.turns.values() if turn.error is not None]
+        if failed:  # another turn was answered, so the file is worth having, and the report has the error
+            raise typer.Exit(exit_code(failed[0]))
+
+
+async def _talk(output: Output, address: str, samples: Pcm, rate_hz: int, speaker: int, voice: str) -> Played:
+    async with (
+        Oviya(address) as oviya,
+        oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice) as conversation,
+    ):
+        return await play(conversation, samples, rate_hz, lambda event: _show(output, event))
+
+
+def _show(output: Output, event: ConverseEvent) -> None:
+    """Prints an event that a person wants to read."""
+    match event:
+        case FinalTranscript():
+            output.text(("you    ", "bold"), event.text or ("(no words)", "yellow"))
+        case UserEmotion():
+            output.text(("feels  ", "bold"), (event.emotion, "cyan"), f" ({event.score:.2f})")
+        case Sentence():
+            output.text(
+                ("oviya  ", "bold"), (f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim")
+            )
+        case Degraded():
+            output.text(("degraded: ", "yellow"), f"{event.service}: {event.message}")
+        case TurnFailed():
+            output.text((f"turn {event.turn} failed: ", "red"), str(event.error))
+        case _:
+            pass
+
+
+def latencies(turn: Turn) -> dict[str, float | None]:
+    """Returns when each of a turn's stages was reached, in seconds after the end of speech; None: it was not."""
+    measured = turn.latency
+    return {
+        "turn_end": measured.turn_end_s if measured else None,
+        "final_transcript": measured.final_transcript_s if measured else None,
+        "first_sentence": measured.first_sentence_s if measured else None,
+        "first_frame": measured.first_frame_s if measured else None,
+        "first_audio": measured.first_audio_s if measured else None,
+        "first_audio_here": turn.first_audio_here_s,
+    }
+
+
+def _latency_table(played: Played) -> Table:
+    table = Table("turn", *STAGES, title="seconds after the end of speech", title_justify="left")
+    for turn in played.turns.values():
+        cells = ("-" if value is None else f"{value:.2f}" for value in latencies(turn).values())
+        table.add_row(str(turn.number), *cells)
+    return table
+
+
+def _report(played: Played, recording: Path, out: Path, length_s: float) -> dict[str, Any]:
+    return {
+        "file": str(recording),
+        "duration_s": round(length_s, 3),
+        "out": str(out),
+        "session_id": played.session_id,
+        "sample_rate_hz": played.sample_rate_hz,
+        "reply_duration_s": round(len(played.reply) / played.sample_rate_hz, 3),
+        "turns": [_turn_report(turn) for turn in played.turns.values()],
+        "degraded": [{"service": event.service, "message": event.message} for event in played.degraded],
+    }
+
+
+def _turn_report(turn: Turn) -> dict[str, Any]:
+    heard, ended, feeling = turn.transcript, turn.ended, turn.user_emotion
+    rounded = {stage: None if value is None else round(value, 3) for stage, value in latencies(turn).items()}
+    return {
+        "turn": turn.number,
+        "transcript": heard.text if heard else "",
+        "words": [asdict(word) for word in heard.words] if heard else [],
+        "turn_end_reason": ended.reason if ended else None,
+        "speech_end_s": ended.speech_end_s if ended else None,
+        "user_emotion": {"emotion": feeling.emotion, "score": feeling.score} if feeling else None,
+        "reply": " ".join(sentence.text for sentence in turn.sentences),
+        "sentences": [
+            {"text": sentence.text, "voice": sentence.voice, "plan": asdict(sentence.plan)}
+            for sentence in turn.sentences
+        ],
+        "reply_duration_s": turn.reply_duration_s,
+        "latency_s": rounded,
+        "error": describe(turn.error) if turn.error else None,
+    }

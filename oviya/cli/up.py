@@ -1,0 +1,154 @@
+"""`oviya up`: the whole mesh on this machine, until Ctrl-C."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+from oviya.cli.live import View, open_view
+from oviya.cli.options import AsJson
+from oviya.cli.output import Output, reported
+from oviya.cli.plan import GATEWAY, plan_mesh
+from oviya.cli.process import State
+from oviya.cli.supervisor import POLL_S, LocalMesh
+from oviya.errors import Timeout
+
+STATE_DIR = Path(".oviya")
+READY_TIMEOUT_S = 120.0
+"""Starting takes seconds; a cold disk or a busy machine may take far longer."""
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def up(
+    http_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the page (GATEWAY_HTTP_PORT).")
+    ] = None,
+    grpc_port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port of the gRPC API (GATEWAY_PORT).")
+    ] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help="A service not to start here, e.g. because it runs on a GPU node.")
+    ] = None,
+    logs: Annotated[Path, typer.Option(help="Folder for one log file a service.")] = STATE_DIR / "logs",
+    timeout: Annotated[float, typer.Option(help="Longest time in seconds until all are ready.")] = READY_TIMEOUT_S,
+    as_json: AsJson = False,
+) -> None:
+    """Start the mesh on this machine and keep it running until Ctrl-C.
+
+    Every setting of a service is an environment variable, e.g. STT_PORT=6001 or GATEWAY_HTTP_HOST=0.0.0.0.
+    """
+    output = Output(as_json)
+    with reported(output):
+        plan = plan_mesh(os.environ, grpc_port=grpc_port, http_port=http_port, without=without or ())
+        with _stop_signals() as stopping, _shown(LocalMesh(plan, logs), output, stopping) as view:
+            _start(view, stopping, timeout)
+            _watch(view, stopping)
+
+
+def _start(view: View, stopping: threading.Event, timeout_s: float) -> None:
+    """Starts everything and waits until it is ready.
+
+    Raises:
+        ServiceDied: a service ended.
+        Timeout: it takes too long.
+    """
+    mesh, started_at = view.mesh, time.monotonic()
+    mesh.start()
+    while not stopping.is_set():
+        mesh.poll()
+        view.update()
+        if mesh.dead:
+            raise mesh.dead[0].obituary()
+        elapsed_s = time.monotonic() - started_at
+        if mesh.ready:
+            _tell_ready(view, elapsed_s)
+            return
+        if elapsed_s > timeout_s:
+            missing = ", ".join(name for name, service in mesh.services.items() if service.state is not State.READY)
+            raise Timeout(f"not ready after {timeout_s:g} s: {missing}", hint=f"see the logs in {mesh.log_dir}")
+        stopping.wait(POLL_S)
+
+
+def _tell_ready(view: View, elapsed_s: float) -> None:
+    plan = view.mesh.plan
+    memory = sum(service.memory_bytes for service in view.mesh.services.values())
+    here = {"http": plan.http_url, "grpc": plan.address(GATEWAY)} if GATEWAY in plan.ports else {}
+    view.say(("Oviya is ready", "bold green"), f" after {elapsed_s:.1f} s.  Ctrl-C stops it.")
+    if here:
+        view.say("Open ", (plan.http_url, "bold underline"), f"   gRPC: {here['grpc']}   logs: {view.mesh.log_dir}")
+    facts = {"event": "ready", "after_s": round(elapsed_s, 2), "memory_bytes": memory, **here}
+    view.output.document(facts)
+
+
+def _watch(view: View, stopping: threading.Event) -> None:
+    """Shows the mesh until it is told to stop.  A service that dies is reported; the rest goes on without it.
+
+    Raises:
+        ServiceDied: the gateway died, without which nothing can be reached.
+    """
+    mesh = view.mesh
+    mourned: set[str] = set()
+    while not stopping.wait(POLL_S):
+        mesh.poll()
+        view.update()
+        for service in mesh.dead:
+            if service.name == GATEWAY:
+                raise service.obituary()
+            if service.name not in mourned:
+                mourned.add(service.name)
+                view.say((str(service.obituary()), "red"), event="died", service=service.name, log=service.last_words())
+
+
+@contextmanager
+def _shown(mesh: LocalMesh, output: Output, stopping: threading.Event) -> Generator[View]:
+    """Gives a view of `mesh`; at the end the mesh is drained, a second signal kills it."""
+    view = open_view(output, mesh)
+    try:
+        yield view
+    finally:
+        stopping.clear()
+        view.say("Stopping; Ctrl-C again kills.", event="stopping")
+
+        def tick() -> None:
+            view.update()
+            if stopping.is_set():
+                mesh.kill()
+
+        try:
+            killed = mesh.stop(tick=tick)
+            if killed:
+                view.say(
+                    (f"killed, as they did not end: {', '.join(killed)}", "yellow"), event="killed", services=killed
+                )
+        finally:
+            mesh.kill()
+            view.update()
+            view.say("Stopped.", event="stopped")
+            view.close()
+
+
+@contextmanager
+def _stop_signals() -> Generator[threading.Event]:
+    """Gives an event that Ctrl-C, SIGTERM and a closed terminal set."""
+    stopping = threading.Event()
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        stopping.set()
+
+    before: dict[int, Callable[[int, FrameType | None], object] | int | None] = {}
+    for number in STOP_SIGNALS:
+        before[number] = signal.signal(number, handle)
+    try:
+        yield stopping
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
