@@ -23,8 +23,9 @@ demo: setup  ## start the whole mesh here; prints the address of the page
 test: setup-dev  ## run every test
 	@$(BIN)/python -m pytest
 
-test-compose: setup  ## the same mesh in containers, on a real Docker engine
-	@deploy/docker/test_compose.sh
+test-compose: setup-dev  ## the same mesh in containers, on a real Docker engine
+	@deploy/docker/wheels.sh $(BIN)/python
+	@$(BIN)/python -m pytest -m compose tests/compose
 
 check: setup-dev $(BUF)  ## lint, formatting, types, contracts
 	$(BIN)/ruff check
