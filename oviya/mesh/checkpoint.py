@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from oviya.errors import CheckpointError
 
@@ -150,7 +150,7 @@ def resolve_checkpoint(spec: str) -> Path:
     if not _HUB_ID.fullmatch(spec) or spec.startswith("."):
         raise CheckpointError(f"checkpoint {spec!r}: no such folder")
     try:
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import snapshot_download  # pyright: ignore[reportUnknownVariableType]
     except ImportError:
         raise CheckpointError(
             f"checkpoint {spec!r}: no such folder, and as a hub id it needs a package that is not installed",
@@ -173,24 +173,31 @@ def _read_object(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path}: cannot be read: {error}") from None
     if not isinstance(value, dict):
         raise CheckpointError(f"{path}: must hold a JSON object")
-    return value
+    return cast("dict[str, Any]", value)
 
 
 def _weight_files(folder: Path) -> dict[str, list[str] | None]:
-    """File name -> the tensors the index promises in it; None for a single file, where there is no index."""
-    if (folder / INDEX_FILE).exists():
-        weight_map = _read_object(folder / INDEX_FILE).get("weight_map")
-        if not isinstance(weight_map, dict):
-            raise CheckpointError(f"{folder / INDEX_FILE}: has no weight_map")
-        files: dict[str, list[str] | None] = {}
-        for name, file in weight_map.items():
-            promised = files.setdefault(str(file), [])
-            assert promised is not None
-            promised.append(name)
-        return files
-    if not (folder / WEIGHTS_FILE).exists():
-        raise CheckpointError(f"{folder / WEIGHTS_FILE}: no such file, and no {INDEX_FILE}")
-    return {WEIGHTS_FILE: None}
+    """File name -> the tensors the index promises in it; None for a single file, where there is no index.
+
+    A config may name the file in `transformers_weights`: sesame/csm-1b's `model.safetensors` is not in transformers'
+    layout, but lies beside weights that are.
+    """
+    chosen = INDEX_FILE if (folder / INDEX_FILE).exists() else WEIGHTS_FILE
+    if (folder / CONFIG_FILE).exists():
+        chosen = Path(str(_read_object(folder / CONFIG_FILE).get("transformers_weights") or chosen)).name
+    if not (folder / chosen).exists():
+        raise CheckpointError(f"{folder / chosen}: no such file, and no {INDEX_FILE}")
+    if not chosen.endswith(".json"):
+        return {chosen: None}
+    weight_map = _read_object(folder / chosen).get("weight_map")
+    if not isinstance(weight_map, dict):
+        raise CheckpointError(f"{folder / chosen}: has no weight_map")
+    files: dict[str, list[str] | None] = {}
+    for name, file in cast("dict[str, str]", weight_map).items():
+        promised = files.setdefault(file, [])
+        assert promised is not None
+        promised.append(name)
+    return files
 
 
 def _read_safetensors(
@@ -201,8 +208,9 @@ def _read_safetensors(
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")
     try:
-        with safe_open(path, framework="pt") as file:
-            keys = list(file.keys()) if names is None else names
+        opened: Any = safe_open(path, framework="pt")  # its stubs leave the tensors untyped
+        with opened as file:
+            keys: list[str] = list(file.keys()) if names is None else names
             return {name: file.get_tensor(name) for name in keys if wanted is None or wanted(name)}
     except (SafetensorError, OSError) as error:
         raise CheckpointError(f"{path}: truncated or damaged weights: {error}") from None
