@@ -73,30 +73,29 @@ def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: 
         CheckpointError: a tensor is missing or has another shape than the config asks for.
     """
     state = load_safetensors_state(folder, wanted=lambda name: not name.startswith(_CODEC_PREFIX))
-    with torch.device("meta"):
-        model = CsmModel(config)
+    model = CsmModel(config)
     weights: dict[str, Tensor] = {}
     for name, sources in weight_sources(config).items():
         parts = [_take(state, source).to(device, dtype) for source in sources]
         weights[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
     model.load_state_dict(weights, assign=True)
-    return model.to(device).eval().requires_grad_(False)
+    return model.to(device)
 
 
 def weight_sources(config: CsmConfig) -> dict[str, Sequence[Source]]:
     """Which tensors of a checkpoint make up each weight of `CsmModel`, stacked by rows."""
     vocabulary, width, depth_width = config.audio_vocabulary, config.backbone.width, config.depth.width
     return {
-        "text_embedding.weight": [_source("embed_text_tokens.weight", config.text_vocabulary, width)],
+        "text_embedding": [_source("embed_text_tokens.weight", config.text_vocabulary, width)],
         # One table under two names; a file holds either or both.
-        "audio_embedding.weight": [
+        "audio_embedding": [
             Source(
                 ("backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"),
                 (config.codebooks * vocabulary, width),
             )
         ],
-        "first_head.weight": [_source("lm_head.weight", vocabulary, width)],
-        "depth_input.weight": [_source("depth_decoder.model.inputs_embeds_projector.weight", depth_width, width)],
+        "first_head": [_source("lm_head.weight", vocabulary, width)],
+        "depth_input": [_source("depth_decoder.model.inputs_embeds_projector.weight", depth_width, width)],
         "depth_heads": [_source("depth_decoder.codebooks_head.weight", config.codebooks - 1, depth_width, vocabulary)],
         **dict(_stack_sources("backbone", "backbone_model", config.backbone)),
         **dict(_stack_sources("depth", "depth_decoder.model", config.depth)),
@@ -108,26 +107,26 @@ def _stack_sources(ours: str, theirs: str, config: TransformerConfig) -> Iterato
     width, ffn = config.width, config.ffn_width
     for i in range(config.layers):
         layer, source = f"{ours}.layers.{i}", f"{theirs}.layers.{i}"
-        yield f"{layer}.attention_norm.weight", [_source(f"{source}.input_layernorm.weight", width)]
+        yield f"{layer}.attention_norm", [_source(f"{source}.input_layernorm.weight", width)]
         yield (
-            f"{layer}.qkv.weight",
+            f"{layer}.qkv",
             [
                 _source(f"{source}.self_attn.q_proj.weight", queries, width),
                 _source(f"{source}.self_attn.k_proj.weight", pairs, width),
                 _source(f"{source}.self_attn.v_proj.weight", pairs, width),
             ],
         )
-        yield f"{layer}.attention_out.weight", [_source(f"{source}.self_attn.o_proj.weight", width, queries)]
-        yield f"{layer}.ffn_norm.weight", [_source(f"{source}.post_attention_layernorm.weight", width)]
+        yield f"{layer}.attention_out", [_source(f"{source}.self_attn.o_proj.weight", width, queries)]
+        yield f"{layer}.ffn_norm", [_source(f"{source}.post_attention_layernorm.weight", width)]
         yield (
-            f"{layer}.gate_up.weight",
+            f"{layer}.gate_up",
             [
                 _source(f"{source}.mlp.gate_proj.weight", ffn, width),
                 _source(f"{source}.mlp.up_proj.weight", ffn, width),
             ],
         )
-        yield f"{layer}.down.weight", [_source(f"{source}.mlp.down_proj.weight", width, ffn)]
-    yield f"{ours}.norm.weight", [_source(f"{theirs}.norm.weight", width)]
+        yield f"{layer}.down", [_source(f"{source}.mlp.down_proj.weight", width, ffn)]
+    yield f"{ours}.norm", [_source(f"{theirs}.norm.weight", width)]
 
 
 def _source(name: str, *shape: int) -> Source:

@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from services.csm.config import CsmConfig
-from services.csm.transformer import KvCache, Transformer, Window
+from services.csm.transformer import KvCache, Transformer, Window, weight
 
 Choose = Callable[[Tensor, int], Tensor]
 """Picks codes (N,) of a codebook, the second argument, from its logits (N, V) in float32."""
@@ -25,22 +25,22 @@ class CsmModel(nn.Module):
         super().__init__()
         self.config = config
         width, depth_width = config.backbone.width, config.depth.width
-        self.text_embedding = nn.Embedding(config.text_vocabulary, width)
-        self.audio_embedding = nn.Embedding(config.codebooks * config.audio_vocabulary, width)
+        self.text_embedding = weight(config.text_vocabulary, width)
+        self.audio_embedding = weight(config.codebooks * config.audio_vocabulary, width)
         self.backbone = Transformer(config.backbone)
-        self.first_head = nn.Linear(width, config.audio_vocabulary, bias=False)
-        self.depth_input = nn.Linear(width, depth_width, bias=False)
+        self.first_head = weight(config.audio_vocabulary, width)
+        self.depth_input = weight(depth_width, width)
         self.depth = Transformer(config.depth)
-        self.depth_heads = nn.Parameter(torch.empty(config.codebooks - 1, depth_width, config.audio_vocabulary))
+        self.depth_heads = weight(config.codebooks - 1, depth_width, config.audio_vocabulary)
 
     def embed_text(self, ids: Tensor) -> Tensor:
         """Positions of text tokens: (T,) to (T, W)."""
-        return self.text_embedding(ids)
+        return F.embedding(ids, self.text_embedding)
 
     def embed_frames(self, codes: Tensor) -> Tensor:
         """Positions of frames, the sum of their codes' embeddings: (T, Q) to (T, W)."""
         starts = torch.arange(self.config.codebooks, device=codes.device) * self.config.audio_vocabulary
-        return self.audio_embedding(codes + starts).sum(dim=-2)
+        return F.embedding(codes + starts, self.audio_embedding).sum(dim=-2)
 
     def hear(self, x: Tensor, window: Window, cache: KvCache) -> Tensor:
         """Runs the backbone over `x` (N, T, W) at the window's positions: (N, T, W)."""
@@ -61,17 +61,17 @@ class CsmModel(nn.Module):
             Codes (N, Q) int64, each below the codec's codebook size.
         """
         rows, usable = hidden.shape[0], self.config.codebook_size
-        code = choose(F.linear(hidden, self.first_head.weight[:usable]).float(), 0)
+        code = choose(F.linear(hidden, self.first_head[:usable]).float(), 0)
         codes = [code]
-        x = torch.stack((hidden, self.audio_embedding(code)), dim=1)
+        x = torch.stack((hidden, F.embedding(code, self.audio_embedding)), dim=1)
         start = 0
         for codebook in range(1, self.config.codebooks):
             stop = codebook + 1
             window = self.depth.window_of_all(start, stop, rows=rows)
-            out = self.depth(self.depth_input(x), window, cache)[:, -1]
+            out = self.depth(F.linear(x, self.depth_input), window, cache)[:, -1]
             code = choose((out @ self.depth_heads[codebook - 1, :, :usable]).float(), codebook)
             codes.append(code)
-            x = self.audio_embedding(code + codebook * self.config.audio_vocabulary)[:, None]
+            x = F.embedding(code + codebook * self.config.audio_vocabulary, self.audio_embedding)[:, None]
             start = stop
         return torch.stack(codes, dim=1)
 

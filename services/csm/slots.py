@@ -47,7 +47,7 @@ class SlotBatch:
     """
 
     def __init__(self, model: CsmModel, slots: int) -> None:
-        weight = model.first_head.weight
+        weight = model.first_head
         self.model = model
         self.device, self._dtype = weight.device, weight.dtype
         self.backbone_cache = KvCache(model.config.backbone, slots, device=self.device, dtype=self._dtype)

@@ -59,16 +59,18 @@ class KvCache:
         return views[0], views[1]
 
 
-class RmsNorm(nn.Module):
-    """Root-mean-square normalisation of the last dimension."""
+def weight(*shape: int) -> nn.Parameter:
+    """A weight without values, which a checkpoint brings: untouched memory costs nothing.
 
-    def __init__(self, width: int, eps: float) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(torch.empty(width))
-        self.eps = eps
+    torch's own modules would fill it with random numbers, and its "meta" device, made to avoid that, imports some 800
+    modules (90 MB and a second at start).
+    """
+    return nn.Parameter(torch.empty(shape), requires_grad=False)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+
+def rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
+    """Divides the last dimension by its root mean square."""
+    return F.rms_norm(x, gain.shape, gain, eps)
 
 
 class Layer(nn.Module):
@@ -77,22 +79,23 @@ class Layer(nn.Module):
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
         self.heads, self.kv_heads, self.head_dim = config.heads, config.kv_heads, config.head_dim
-        self.attention_norm = RmsNorm(config.width, config.norm_eps)
-        self.qkv = nn.Linear(config.width, (config.heads + 2 * config.kv_heads) * config.head_dim, bias=False)
-        self.attention_out = nn.Linear(config.heads * config.head_dim, config.width, bias=False)
-        self.ffn_norm = RmsNorm(config.width, config.norm_eps)
-        self.gate_up = nn.Linear(config.width, 2 * config.ffn_width, bias=False)
-        self.down = nn.Linear(config.ffn_width, config.width, bias=False)
+        self.eps = config.norm_eps
+        self.attention_norm = weight(config.width)
+        self.qkv = weight((config.heads + 2 * config.kv_heads) * config.head_dim, config.width)
+        self.attention_out = weight(config.width, config.heads * config.head_dim)
+        self.ffn_norm = weight(config.width)
+        self.gate_up = weight(2 * config.ffn_width, config.width)
+        self.down = weight(config.width, config.ffn_width)
 
     def forward(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
         """Runs one layer on `x` (N, T, W)."""
-        x = x + self._attend(self.attention_norm(x), window, cache, index)
-        gate, up = self.gate_up(self.ffn_norm(x)).chunk(2, dim=-1)
-        return x + self.down(F.silu(gate) * up)
+        x = x + self._attend(rms_norm(x, self.attention_norm, self.eps), window, cache, index)
+        gate, up = F.linear(rms_norm(x, self.ffn_norm, self.eps), self.gate_up).chunk(2, dim=-1)
+        return x + F.linear(F.silu(gate) * up, self.down)
 
     def _attend(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
         n, t, _ = x.shape
-        qkv = self.qkv(x).view(n, t, self.heads + 2 * self.kv_heads, self.head_dim)
+        qkv = F.linear(x, self.qkv).view(n, t, self.heads + 2 * self.kv_heads, self.head_dim)
         turned = rotate(qkv[:, :, : self.heads + self.kv_heads], window.cos, window.sin)
         keys, values = cache.extend(index, window, turned[:, :, self.heads :], qkv[:, :, self.heads + self.kv_heads :])
         # The G query heads of a key-value head stand in line as if they were G * T positions of one head: nothing of
@@ -101,7 +104,7 @@ class Layer(nn.Module):
         queries = queries.permute(0, 2, 3, 1, 4).reshape(n, self.kv_heads, -1, self.head_dim)
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=window.mask)
         mixed = mixed.view(n, self.kv_heads, -1, t, self.head_dim).permute(0, 3, 1, 2, 4)
-        return self.attention_out(mixed.reshape(n, t, self.heads * self.head_dim))
+        return F.linear(mixed.reshape(n, t, self.heads * self.head_dim), self.attention_out)
 
 
 class Transformer(nn.Module):
@@ -115,7 +118,7 @@ class Transformer(nn.Module):
         self.config = config
         self.groups = config.heads // config.kv_heads
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
-        self.norm = RmsNorm(config.width, config.norm_eps)
+        self.norm = weight(config.width)
         cos, sin = rotation_table(config.rope, config.head_dim, config.positions + 1)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
@@ -124,7 +127,7 @@ class Transformer(nn.Module):
         """Runs `x` (N, T, W) at the window's positions; returns the normalised last layer, (N, T, W)."""
         for index, layer in enumerate(self.layers):
             x = layer(x, window, cache, index)
-        return self.norm(x)
+        return rms_norm(x, self.norm, self.config.norm_eps)
 
     def window_at(self, positions: Tensor, *, rows: slice, span: int) -> Window:
         """A window whose rows stand where `positions` (N, T) says, each seeing its own past and itself.
@@ -133,7 +136,7 @@ class Transformer(nn.Module):
         """
         n = positions.shape[0]
         hidden = torch.arange(span, device=positions.device) > positions[:, :, None]
-        mask = torch.zeros(hidden.shape, dtype=self.norm.weight.dtype, device=positions.device)
+        mask = torch.zeros(hidden.shape, dtype=self.norm.dtype, device=positions.device)
         mask = mask.masked_fill_(hidden, float("-inf"))
         # The first key is never hidden, so no softmax is over nothing.
         return Window(
@@ -150,7 +153,7 @@ class Transformer(nn.Module):
         steps = stop - start
         mask = None
         if steps > 1:
-            mask = torch.full((steps, stop), float("-inf"), dtype=self.norm.weight.dtype, device=self.cos.device)
+            mask = torch.full((steps, stop), float("-inf"), dtype=self.norm.dtype, device=self.cos.device)
             mask = mask.triu_(start + 1).repeat(self.groups, 1)[None, None].expand(rows, 1, -1, -1)
         return Window(
             rows=slice(0, rows),
