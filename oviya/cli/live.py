@@ -127,7 +127,7 @@ def open_view(output: Output, mesh: LocalMesh) -> View:
 
 def _state_text(service: ServiceProcess) -> str:
     if service.state is State.READY and service.ready_after_s is not None:
-        return f"ready after {service.ready_after_s:.1f} s"
+        return f"ready after {service.ready_after_s:.1f} s" + (f", {service.detail}" if service.detail else "")
     if service.state is State.DIED:
         return f"died (code {service.exit_code})"
     return f"{service.state}: {service.detail}" if service.detail else str(service.state)

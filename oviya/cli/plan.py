@@ -103,7 +103,7 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     text = env.get(setting, "")
     if not text:
         return default
-    if not text.isdecimal() or not 1 <= int(text) <= 65535:
+    if not (text.isascii() and text.isdecimal()) or not 1 <= int(text) <= 65535:
         raise InvalidInput(setting, text, "must be a port, 1 to 65535")
     return int(text)
 

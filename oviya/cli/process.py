@@ -158,7 +158,9 @@ class ServiceProcess:
         if serving and self.name == GATEWAY:
             ready, missing = gateway_readiness(self._plan.http_port)
             here = [name for name in missing if name in self._plan.ports]  # what was left out may come later
-            serving = ready or (bool(missing) and not here)
+            complete = not here and (ready or bool(missing))
+            # It starts complete; later it is as ready as it says, since it can do without some.
+            serving = complete or (ready and self.state is not State.STARTING)
             self.detail = f"waiting for {', '.join(missing)}" if missing else ""
         if serving:
             self.state = State.READY

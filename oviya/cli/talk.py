@@ -109,9 +109,15 @@ def _report(played: Played, recording: Path, out: Path, length_s: float) -> dict
         "session_id": played.session_id,
         "sample_rate_hz": played.sample_rate_hz,
         "reply_duration_s": round(len(played.reply) / played.sample_rate_hz, 3),
+        "transcript": " ".join(turn.transcript.text for turn in played.turns.values() if turn.transcript),
+        "reply": " ".join(_reply_text(turn) for turn in played.turns.values() if turn.sentences),
         "turns": [_turn_report(turn) for turn in played.turns.values()],
         "degraded": [{"service": event.service, "message": event.message} for event in played.degraded],
     }
+
+
+def _reply_text(turn: Turn) -> str:
+    return " ".join(sentence.text for sentence in turn.sentences)
 
 
 def _turn_report(turn: Turn) -> dict[str, Any]:
@@ -124,7 +130,7 @@ def _turn_report(turn: Turn) -> dict[str, Any]:
         "turn_end_reason": ended.reason if ended else None,
         "speech_end_s": ended.speech_end_s if ended else None,
         "user_emotion": {"emotion": feeling.emotion, "score": feeling.score} if feeling else None,
-        "reply": " ".join(sentence.text for sentence in turn.sentences),
+        "reply": _reply_text(turn),
         "sentences": [
             {"text": sentence.text, "voice": sentence.voice, "plan": asdict(sentence.plan)}
             for sentence in turn.sentences

@@ -10,7 +10,7 @@ from google.protobuf import duration_pb2
 
 from oviya.audio.pcm import decode_pcm
 from oviya.client import events
-from oviya.errors import InvalidInput, OviyaError
+from oviya.errors import InvalidInput
 from oviya.status import error_from_detail
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2, stt_pb2
 
@@ -80,7 +80,7 @@ def from_converse(  # noqa: PLR0911  (one event a return)
         case "degraded":
             return events.Degraded(turn, message.degraded.service, message.degraded.message)
         case "turn_failed":
-            return events.TurnFailed(turn, _turn_error(message.turn_failed))
+            return events.TurnFailed(turn, error_from_detail(message.turn_failed))
         case None:
             return None
 
@@ -114,11 +114,6 @@ def from_transcribe(message: stt_pb2.TranscribeResponse) -> events.TranscribeEve
             return _turn_ended(turn, message.turn_ended)
         case None:
             return None
-
-
-def _turn_error(detail: common_pb2.ErrorDetail) -> OviyaError:
-    """Rebuilds the error of a failed turn; its detail carries no message of its own."""
-    return error_from_detail(detail, detail.limit or f"the turn failed with {detail.type}")
 
 
 def _final(turn: int, transcript: stt_pb2.Transcript) -> events.FinalTranscript:
