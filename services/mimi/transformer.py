@@ -23,7 +23,7 @@ class AttentionMemory:
     """Keys and values of the last positions of every stream; position p is in place p modulo P of the ring.
 
     Attributes:
-        rings: one a layer, (slots, P, 2, heads, head width).
+        rings: one a layer, keys and values: (slots, 2, heads, P, head width).
         capacity: P, the window less one and the longest step.
     """
 
@@ -55,7 +55,7 @@ class Transformer:
         """The memory of `slots` streams for steps of at most `step` positions."""
         config = self._config
         capacity = config.window - 1 + step
-        shape = (slots, capacity, 2, config.heads, config.head_dim)
+        shape = (slots, 2, config.heads, capacity, config.head_dim)
         return AttentionMemory([torch.zeros(shape, device=device) for _ in range(config.layers)], capacity)
 
     def __call__(self, signal: Tensor, positions: Tensor, memory: AttentionMemory, slots: Slots) -> Tensor:
@@ -76,20 +76,26 @@ class Transformer:
         angles = places[:, :, None, None] * self._frequencies  # float64: positions grow without end
         turns = torch.polar(torch.ones_like(angles), angles).to(torch.complex64)  # (B, T, 1, head width / 2)
         mask = self._mask(places, memory.capacity)
-        kept = (slots.index[:, None] * memory.capacity + places % memory.capacity).flatten()  # (B T,)
+        kept = self._kept(places, memory.capacity, slots)
         rows = signal.reshape(batch * steps, width)
         for layer, ring in zip(self._layers, memory.rings, strict=True):
             qkv = layer.qkv(F.layer_norm(rows, (width,), *layer.norm1, self._config.norm_eps))
             pairs = qkv.view(batch, steps, 3 * heads, head_dim // 2, 2)[:, :, : 2 * heads]
             torch.view_as_complex(pairs).mul_(turns)
-            ring.view(-1, 2 * width).index_copy_(0, kept, qkv[:, width:])
+            ring.view(-1, head_dim).index_copy_(0, kept, qkv[:, width:].reshape(-1, head_dim))
             query = qkv.view(batch, steps, 3, heads, head_dim)[:, :, 0].transpose(1, 2)
-            key, value = slots.read(ring).permute(2, 0, 3, 1, 4)  # each (B, heads, P, head width)
+            key, value = slots.read(ring).unbind(1)  # each (B, heads, P, head width)
             found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
             rows = layer.out.plus(found.transpose(1, 2).reshape(batch * steps, width), rows)
             hidden = layer.up.gelu(F.layer_norm(rows, (width,), *layer.norm2, self._config.norm_eps))
             rows = layer.down.plus(hidden, rows)
         return rows.view(batch, steps, width)
+
+    def _kept(self, places: Tensor, capacity: int, slots: Slots) -> Tensor:
+        """Where the step's keys and values go in a ring of heads laid end to end, (B T 2 heads,)."""
+        parts = torch.arange(2 * self._config.heads, device=places.device)
+        heads = slots.index[:, None, None] * len(parts) + parts  # (B, 1, 2 heads)
+        return (heads * capacity + (places % capacity)[:, :, None]).flatten()
 
     def _mask(self, places: Tensor, capacity: int) -> Tensor:
         """What each input may look at, as 0 or -inf to add, (B, 1, T, P)."""
