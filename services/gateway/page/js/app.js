@@ -3,8 +3,8 @@
 import { byId } from './dom.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
-import { problemOf, PROBLEMS, turnFailure } from './problems.js';
-import { degradedLine, degradedModes, followReadiness, voiceLine, waitingFor } from './readiness.js';
+import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
+import { degradedLine, degradedModes, followReadiness, isShown, voiceLine, waitingFor } from './readiness.js';
 import { Session } from './session.js';
 import { askForToken, storedToken } from './token.js';
 import { Transcript } from './transcript.js';
@@ -29,9 +29,15 @@ const places = {
 
 /** @type {Session | null} */
 let session = null;
-let ready = false;
+/** @type {import('./readiness.js').Readiness | null} */
+let readiness = null;
 /** Typed while no session was open; sent when it is. */
 let waitingText = '';
+/**
+ * The failure that the gateway told last, while nothing followed it: where the session ends now, it says why.
+ * @type {import('./wire.js').ErrorDetail | null}
+ */
+let farewell = null;
 /** What the last start was asked for, so that "Reconnect" asks for the same. */
 let withMicrophone = true;
 
@@ -88,7 +94,7 @@ function report(problem) {
 async function begin(microphone) {
   if (session) return;
   report(null);
-  if (!ready) return;
+  if (!readiness?.ready) return;
   if (!window.RTCPeerConnection) {
     report(PROBLEMS['no-webrtc']);
     return;
@@ -101,7 +107,7 @@ async function begin(microphone) {
   current.addEventListener('event', (event) => show(/** @type {CustomEvent} */ (event).detail));
   current.addEventListener('interrupted', () => showState('interrupted'));
   current.addEventListener('resumed', () => showState('live'));
-  current.addEventListener('closed', (event) => end('lost', PROBLEMS[/** @type {CustomEvent} */ (event).detail]));
+  current.addEventListener('closed', (event) => end('lost', endOf(/** @type {CustomEvent} */ (event).detail, farewell)));
   showState('connecting');
   showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'One moment.');
   try {
@@ -146,6 +152,7 @@ function end(state, problem) {
 
 /** @param {{name: string, turn: number, value: any}} event */
 function show({ name, turn, value }) {
+  farewell = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'speechStarted':
       showPhase('Hearing you…');
@@ -176,7 +183,7 @@ function show({ name, turn, value }) {
       showListening();
       break;
     case 'degraded':
-      transcript.note(degradedLine(value));
+      if (!isShown(readiness, value)) transcript.note(degradedLine(value));
       break;
     case 'turnFailed':
       transcript.partial('');
@@ -202,7 +209,7 @@ mute.addEventListener('click', () => {
 byId('composer').addEventListener('submit', (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   const text = message.value.trim();
-  if (!text || !ready) return;
+  if (!text || !readiness?.ready) return;
   message.value = '';
   if (byId('connection').dataset.state === 'live') {
     session?.sendText(text);
@@ -214,10 +221,10 @@ byId('composer').addEventListener('submit', (/** @type {SubmitEvent} */ event) =
 window.addEventListener('pagehide', () => session?.stop());
 
 showState('idle');
-void followReadiness((readiness) => {
-  ready = readiness?.ready ?? false;
-  const blocked = !ready && !session;
-  for (const button of [start, byId('composer').querySelector('button')]) button.setAttribute('aria-disabled', String(blocked));
-  showReadiness(byId('readiness'), waitingFor(readiness), ready ? degradedModes(readiness) : []);
+void followReadiness((latest) => {
+  readiness = latest;
+  const blocked = String(!readiness?.ready && !session);
+  for (const button of [start, byId('send')]) button.setAttribute('aria-disabled', blocked);
+  showReadiness(byId('readiness'), waitingFor(readiness), degradedModes(readiness));
   byId('voice').textContent = voiceLine(readiness);
 });

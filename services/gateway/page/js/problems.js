@@ -100,12 +100,23 @@ function refusal({ status, detail }) {
 }
 
 /**
+ * Why a session ended that this side did not end.
+ * @param {string} how as Session's event `closed` says
+ * @param {import('./wire.js').ErrorDetail | null} farewell what the server said last, where that was a failure
+ * @returns {Problem}
+ */
+export function endOf(how, farewell) {
+  const problem = PROBLEMS[how];
+  return how === 'server' && farewell ? { ...problem, advice: turnFailure(farewell) } : problem;
+}
+
+/**
  * What a turn's failure is to a user.
  * @param {import('./wire.js').ErrorDetail} detail
  * @returns {string}
  */
 export function turnFailure(detail) {
-  return sentence(['Oviya could not answer this', detail.message, detail.hint]);
+  return sentence([detail.message ?? 'This turn failed', detail.hint]);
 }
 
 /**
@@ -113,5 +124,6 @@ export function turnFailure(detail) {
  * @param {(string | undefined)[]} parts
  */
 function sentence(parts) {
-  return parts.filter(Boolean).map((part) => /[.!?]$/.test(/** @type {string} */ (part)) ? part : `${part}.`).join(' ');
+  return parts.flatMap((part) => (part ? [part.charAt(0).toUpperCase() + part.slice(1)] : []))
+    .map((part) => (/[.!?]$/.test(part) ? part : `${part}.`)).join(' ');
 }

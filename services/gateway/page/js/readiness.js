@@ -7,15 +7,26 @@ const POLL_TIMEOUT_MS = 5_000;
 /** @type {Record<string, string>} */
 const SERVICE_NAMES = {
   stt: 'speech recognition',
-  brain: 'the brain',
-  emotion: 'emotion',
-  csm: 'the voice generator',
-  mimi: 'the audio decoder',
+  brain: 'reply generation',
+  emotion: 'emotion detection',
+  csm: 'voice generation',
+  mimi: 'audio decoding',
 };
 
+/** @type {Record<string, string>} */
+const STATE_WORDS = {
+  missing: 'cannot be reached',
+  starting: 'is starting',
+};
+
+/** Without these the fallback voice speaks; the line about the voice tells of them. */
+const VOICE_SERVICES = ['csm', 'mimi'];
+
 /**
- * @typedef {{ready: boolean, services?: Record<string, {state: string}>, voice?: {name: string, reason?: string},
- *   degraded?: (string | {service?: string, message: string})[]}} Readiness
+ * What /readyz answers. Services that are not `needed` leave the mesh ready, with limits.
+ * @typedef {{ready: boolean, draining?: boolean, services: Record<string, {state: string, needed: boolean}>,
+ *   voice: {name: string, reason: string}, degraded: Degraded[]}} Readiness
+ * @typedef {{service: string, message: string}} Degraded
  */
 
 /**
@@ -42,34 +53,24 @@ async function fetchReadiness() {
 }
 
 /**
- * @param {string} service
- * @returns {string} e.g. "speech recognition (stt)"
- */
-export function serviceName(service) {
-  return service in SERVICE_NAMES ? `${SERVICE_NAMES[service]} (${service})` : service;
-}
-
-/**
  * What keeps the mesh from being ready, for the notice.
  * @param {Readiness | null} readiness
  * @returns {{title: string, advice: string} | null} null: it is ready
  */
 export function waitingFor(readiness) {
   if (!readiness) {
-    return {
-      title: 'The server does not answer',
-      advice: 'Check that Oviya is running. This page tries again by itself.',
-    };
+    return { title: 'The server does not answer', advice: 'Check that Oviya is running. This page tries again by itself.' };
   }
   if (readiness.ready) return null;
-  const absent = Object.entries(readiness.services ?? {})
-    .filter(([, { state }]) => state !== 'serving')
-    .map(([service, { state }]) => `${serviceName(service)}: ${state.toLowerCase().replaceAll('_', ' ')}`);
+  if (readiness.draining) {
+    return { title: 'The server is stopping', advice: 'This page goes on by itself once it is back.' };
+  }
+  const absent = Object.entries(readiness.services)
+    .filter(([, { needed, state }]) => needed && state !== 'serving')
+    .map(([service, { state }]) => `${serviceName(service)} ${STATE_WORDS[state] ?? state}`);
   return {
     title: 'Oviya is not ready yet',
-    advice: absent.length
-      ? `Waiting for ${absent.join(', ')}. This page goes on by itself.`
-      : 'The server is starting or stopping. This page goes on by itself.',
+    advice: `${capitalized(absent.join(', '))}. This page goes on by itself.`,
   };
 }
 
@@ -79,27 +80,47 @@ export function waitingFor(readiness) {
  * @returns {string} empty: unknown
  */
 export function voiceLine(readiness) {
-  const voice = readiness?.voice;
-  if (!voice) return '';
-  if (!voice.reason) return `Voice: ${voice.name}.`;
-  return `Speaking with the ${voice.name} voice because ${voice.reason.replace(/\.$/, '')}.`;
+  if (!readiness) return '';
+  const { name, reason } = readiness.voice;
+  return reason ? `Speaking with the ${name} voice because ${reason}.` : `Speaking with the ${name} voice.`;
 }
 
 /**
- * The degraded modes, each as one sentence.
+ * The degraded modes beyond the voice, each as one sentence.
  * @param {Readiness | null} readiness
  * @returns {string[]}
  */
 export function degradedModes(readiness) {
-  return (readiness?.degraded ?? []).map((mode) => (typeof mode === 'string' ? mode : degradedLine(mode)));
+  if (!readiness?.ready) return [];
+  return readiness.degraded.filter(({ service }) => !VOICE_SERVICES.includes(service)).map(degradedLine);
 }
 
 /**
- * @param {{service?: string, message: string}} degraded
- * @returns {string} e.g. "Emotion: does not answer; replies are neutral"
+ * Whether the page shows a degraded mode already, above the conversation or in the line about the voice.
+ * @param {Readiness | null} readiness
+ * @param {Degraded} degraded
+ */
+export function isShown(readiness, degraded) {
+  return readiness?.degraded.some(({ service }) => service === degraded.service) ?? false;
+}
+
+/**
+ * @param {Degraded} degraded
+ * @returns {string} e.g. "Emotion detection (emotion): cannot be reached; replies are spoken neutrally."
  */
 export function degradedLine({ service, message }) {
-  if (!service) return message;
-  const name = serviceName(service);
-  return `${name[0].toUpperCase()}${name.slice(1)}: ${message}`;
+  return `${capitalized(serviceName(service))}: ${message.replace(/\.$/, '')}.`;
+}
+
+/**
+ * @param {string} service
+ * @returns {string} e.g. "speech recognition (stt)"
+ */
+function serviceName(service) {
+  return service in SERVICE_NAMES ? `${SERVICE_NAMES[service]} (${service})` : service;
+}
+
+/** @param {string} text */
+function capitalized(text) {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

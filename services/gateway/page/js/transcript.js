@@ -126,6 +126,7 @@ export class Transcript {
    * @param {'plain' | 'failure'} [kind]
    */
   note(text, kind = 'plain') {
+    if (this.list.lastElementChild?.textContent === text) return;
     this.#change(() => this.list.append(make('li', { className: `note ${kind}` }, text)));
   }
 
@@ -141,7 +142,7 @@ export class Transcript {
 
   /** Scrolls to the end, unless the user has scrolled up to read. */
   #follow() {
-    if (this.following) this.scroller.scrollTop = this.scroller.scrollHeight;
+    if (this.following && this.welcome.hidden) this.scroller.scrollTop = this.scroller.scrollHeight;
   }
 }
 
