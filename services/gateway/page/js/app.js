@@ -1,6 +1,7 @@
 // The page: joins the buttons, the session, the transcript and the notices.
 
 import { byId } from './dom.js';
+import { fetchConfig } from './gateway.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
 import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
@@ -111,19 +112,15 @@ async function begin(microphone) {
   showState('connecting');
   showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'One moment.');
   try {
-    await current.start({ iceServers: await fetchIceServers(), token: storedToken(), withMicrophone: microphone });
+    const token = storedToken();
+    const { iceServers } = await fetchConfig(token);
+    await current.start({ iceServers, token, withMicrophone: microphone });
   } catch (error) {
     if (session !== current) return; // stopped meanwhile: nobody waits for it
     const problem = problemOf(error);
     end('idle', problem);
     if (problem.actions.includes('token')) void enterToken();
   }
-}
-
-/** @returns {Promise<RTCIceServer[]>} */
-async function fetchIceServers() {
-  const response = await fetch('config.json', { cache: 'no-store' });
-  return response.ok ? (await response.json()).iceServers : [];
 }
 
 async function enterToken() {
@@ -134,8 +131,15 @@ function opened() {
   transcript.startSession();
   showState('live');
   showListening();
-  if (waitingText) session?.sendText(waitingText);
+  if (waitingText) send(waitingText);
   waitingText = '';
+}
+
+/** @param {string} text */
+function send(text) {
+  session?.sendText(text);
+  transcript.userTyped(text);
+  showPhase('Thinking…');
 }
 
 /**
@@ -212,11 +216,11 @@ byId('composer').addEventListener('submit', (/** @type {SubmitEvent} */ event) =
   if (!text || !readiness?.ready) return;
   message.value = '';
   if (byId('connection').dataset.state === 'live') {
-    session?.sendText(text);
+    send(text);
     return;
   }
   waitingText = text;
-  void begin(false);
+  if (!session) void begin(false);
 });
 window.addEventListener('pagehide', () => session?.stop());
 

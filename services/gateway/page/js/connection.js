@@ -1,6 +1,6 @@
 // One WebRTC session with the gateway: the microphone out, the reply's sound and the events in.
 
-import { postOffer } from './offer.js';
+import { postOffer } from './gateway.js';
 import { readEvent } from './wire.js';
 
 // A host with many interfaces may keep gathering; what has been found by then is enough to connect.
@@ -39,7 +39,7 @@ export class Connection extends EventTarget {
    * Connects. Resolves once the gateway has answered; `open` follows.
    * @param {MediaStream | null} microphone null: only typed messages will be sent
    * @param {string} token
-   * @throws {import('./offer.js').OfferRefused}
+   * @throws {import('./gateway.js').Refused}
    */
   async connect(microphone, token) {
     const track = microphone?.getAudioTracks()[0];

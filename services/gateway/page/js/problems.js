@@ -1,6 +1,6 @@
 // What can go wrong, in plain words, and what to do about it.
 
-import { OfferRefused } from './offer.js';
+import { Refused } from './gateway.js';
 import { MicrophoneError } from './microphone.js';
 
 /**
@@ -66,7 +66,7 @@ export const PROBLEMS = {
  */
 export function problemOf(error) {
   if (error instanceof MicrophoneError) return PROBLEMS[error.reason];
-  if (error instanceof OfferRefused) return refusal(error);
+  if (error instanceof Refused) return refusal(error);
   return {
     title: 'The session could not start',
     advice: `The browser says: ${error instanceof Error ? error.message : error}`,
@@ -75,7 +75,7 @@ export function problemOf(error) {
 }
 
 /**
- * @param {OfferRefused} error
+ * @param {Refused} error
  * @returns {Problem}
  */
 function refusal({ status, detail }) {

@@ -27,9 +27,10 @@ export class Session extends EventTarget {
   /**
    * @param {{iceServers: RTCIceServer[], token: string, withMicrophone: boolean}} options
    * @throws {import('./microphone.js').MicrophoneError}
-   * @throws {import('./offer.js').OfferRefused}
+   * @throws {import('./gateway.js').Refused}
    */
   async start({ iceServers, token, withMicrophone }) {
+    if (this.stopped) return;
     try {
       if (withMicrophone) await this.#listen();
       if (this.stopped) return;

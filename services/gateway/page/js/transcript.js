@@ -26,6 +26,11 @@ export class Transcript {
     this.users = new Map();
     /** @type {Map<number, HTMLElement>} */
     this.replies = new Map();
+    /**
+     * Typed messages whose turn's number is not known yet, oldest first.
+     * @type {HTMLElement[]}
+     */
+    this.typed = [];
   }
 
   /** A new session begins: turn numbers start again, what was said stays. */
@@ -33,6 +38,7 @@ export class Transcript {
     if (this.list.childElementCount) this.note('New session');
     this.users.clear();
     this.replies.clear();
+    this.typed = [];
   }
 
   /** The session is over: nothing more is heard or thought. */
@@ -64,12 +70,16 @@ export class Transcript {
    * @param {string} text
    */
   userSaid(turn, text) {
-    if (this.users.has(turn) || !text) return;
-    this.#change(() => {
-      const item = message('user', 'You', make('p', { className: 'words' }, text));
-      this.users.set(turn, item);
-      this.list.append(item);
-    });
+    if (text) this.users.set(turn, this.#addUser(text));
+  }
+
+  /**
+   * What the user typed. The gateway does not repeat it: its answers alone tell the turn's number.
+   * @param {string} text
+   */
+  userTyped(text) {
+    this.typed.push(this.#addUser(text));
+    this.thinking(true);
   }
 
   /**
@@ -78,7 +88,7 @@ export class Transcript {
    * @param {{emotion: string}} score
    */
   userFeels(turn, { emotion }) {
-    const item = this.users.get(turn);
+    const item = this.#userOf(turn);
     if (!item) return;
     this.#change(() => metaOf(item).replaceChildren(`seems ${readableEmotion(emotion)}`));
   }
@@ -95,7 +105,9 @@ export class Transcript {
         item = message('reply', 'Oviya', make('p', { className: 'words' }));
         item.classList.add('speaking');
         this.replies.set(turn, item);
-        this.list.append(item);
+        const user = this.#userOf(turn);
+        if (user) user.after(item);
+        else this.list.append(item);
       }
       item.querySelector('.words')?.append(make('span', { className: 'sentence' }, `${text} `));
       if (plan?.emotion && item.dataset.emotion !== plan.emotion) {
@@ -128,6 +140,23 @@ export class Transcript {
   note(text, kind = 'plain') {
     if (this.list.lastElementChild?.textContent === text) return;
     this.#change(() => this.list.append(make('li', { className: `note ${kind}` }, text)));
+  }
+
+  /** @param {string} text */
+  #addUser(text) {
+    const item = message('user', 'You', make('p', { className: 'words' }, text));
+    this.#change(() => this.list.append(item));
+    return item;
+  }
+
+  /**
+   * The user's part of a turn. A turn that nobody heard is that of the oldest typed message.
+   * @param {number} turn
+   */
+  #userOf(turn) {
+    const typed = this.users.has(turn) ? undefined : this.typed.shift();
+    if (typed) this.users.set(turn, typed);
+    return this.users.get(turn);
   }
 
   /**

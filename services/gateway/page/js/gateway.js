@@ -1,0 +1,61 @@
+// The gateway's HTTP: what the page must know before a session, and POST /offer, which opens one.
+
+const TIMEOUT_MS = 20_000;
+
+/** The gateway refused a request, or did not answer. */
+export class Refused extends Error {
+  /**
+   * @param {number} status HTTP status; 0 where no answer came
+   * @param {import('./wire.js').ErrorDetail} detail
+   */
+  constructor(status, detail) {
+    super(detail.message ?? `HTTP ${status}`);
+    this.status = status;
+    this.detail = detail;
+  }
+}
+
+/**
+ * @param {string} token sent as a bearer token; empty: none
+ * @returns {Promise<{iceServers: RTCIceServer[]}>}
+ * @throws {Refused} also where a token is needed and there is none
+ */
+export async function fetchConfig(token) {
+  const config = await request('config.json', token);
+  if (config.tokenRequired && !token) throw new Refused(401, { type: 'Unauthenticated' });
+  return config;
+}
+
+/**
+ * Trades the browser's SDP for the gateway's.
+ * @param {RTCSessionDescription} description the local offer, its candidates gathered
+ * @param {string} token
+ * @returns {Promise<RTCSessionDescriptionInit>}
+ * @throws {Refused}
+ */
+export function postOffer({ sdp, type }, token) {
+  return request('offer', token, { sdp, type });
+}
+
+/**
+ * @param {string} path relative, so that the page works below a prefix too
+ * @param {string} token
+ * @param {object} [body] sent as JSON by POST; none: GET
+ * @returns {Promise<any>}
+ * @throws {Refused}
+ */
+async function request(path, token, body) {
+  /** @type {Record<string, string>} */
+  const headers = { 'Content-Type': 'application/json' };
+  if (token) headers.Authorization = `Bearer ${token}`;
+  const options = body ? { method: 'POST', body: JSON.stringify(body) } : {};
+  let response;
+  try {
+    response = await fetch(path, { headers, cache: 'no-store', signal: AbortSignal.timeout(TIMEOUT_MS), ...options });
+  } catch {
+    throw new Refused(0, { type: 'Unreachable' });
+  }
+  const answer = await response.json().catch(() => ({}));
+  if (!response.ok) throw new Refused(response.status, answer.error ?? { type: 'Unknown' });
+  return answer;
+}
