@@ -108,7 +108,7 @@ class JsonView(LineView):
                 "address": service.address,
                 "pid": service.pid,
                 "memory_bytes": service.memory_bytes,
-                "ready_after_s": service.ready_after_s and round(service.ready_after_s, 2),
+                "ready_after_s": service.ready_after_s,
                 "log": str(service.log),
             }
         )

@@ -6,7 +6,7 @@ import json
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import typer
 from rich.console import Console
@@ -40,9 +40,9 @@ class Output:
         self.console.print(Text.assemble(*parts))
 
     def document(self, value: dict[str, Any]) -> None:
-        """Prints `value` as one line of JSON, with --json only."""
+        """Prints `value` as one line of JSON, with --json only; fractions keep three digits: times are in seconds."""
         if self.as_json:
-            print(json.dumps(value, ensure_ascii=False, allow_nan=False), flush=True)
+            print(json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False), flush=True)
 
     def error(self, error: OviyaError) -> None:
         """Prints a failure and what to do about it."""
@@ -52,13 +52,13 @@ class Output:
         plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
         console = Console(stderr=True, highlight=False, soft_wrap=True)
         console.print(Text.assemble(("error: ", "bold red"), plain))
-        if error.hint:
-            console.print(Text.assemble(("hint:  ", "bold"), error.hint))
+        if hint := _hint(error):
+            console.print(Text.assemble(("hint:  ", "bold"), hint))
 
 
 def describe(error: OviyaError) -> dict[str, Any]:
     """Returns a failure as a JSON value."""
-    value: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": error.hint}
+    value: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": _hint(error)}
     if isinstance(error, InvalidInput):
         value |= {
             "field": error.field,
@@ -74,6 +74,23 @@ def exit_code(error: OviyaError) -> int:
     if isinstance(error, InvalidInput):
         return EXIT_REFUSED
     return EXIT_UNAVAILABLE if isinstance(error, Busy | NotReady | Unavailable | Timeout) else EXIT_FAILED
+
+
+def _hint(error: OviyaError) -> str:
+    """Returns what to do about a failure, in terms of this command line."""
+    if isinstance(error, Unavailable) and not error.hint:
+        return "start the mesh with `oviya up`, or say where it is with --address"
+    return error.hint
+
+
+def _rounded(value: Any) -> Any:
+    if isinstance(value, float):
+        return round(value, 3)
+    if isinstance(value, dict):
+        return {key: _rounded(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_rounded(item) for item in cast("list[Any]", value)]
+    return value
 
 
 @contextmanager

@@ -110,11 +110,16 @@ class ServiceProcess:
             self._release()
             return
         now = time.monotonic()
-        if now >= self._next_memory:
-            self._next_memory = now + MEMORY_CHECK_S
-            self.memory_bytes = resident_bytes(self._popen.pid)
         if self.state is not State.STOPPING:
             self._poll_health(now)
+        if now >= self._next_memory:
+            self._next_memory = now + MEMORY_CHECK_S
+            self.measure_memory()
+
+    def measure_memory(self) -> int:
+        """Returns its memory as it is now, in bytes."""
+        self.memory_bytes = resident_bytes(self._popen.pid) if self._popen is not None else 0
+        return self.memory_bytes
 
     def terminate(self) -> None:
         """Asks it to drain and end."""
@@ -166,6 +171,7 @@ class ServiceProcess:
             self.state = State.READY
             if self.ready_after_s is None:
                 self.ready_after_s = time.monotonic() - self._started_at
+                self._next_memory = 0.0  # what was measured while it loaded says nothing
         elif self.state is State.READY:
             self.state = State.NOT_READY
 

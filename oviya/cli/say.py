@@ -81,9 +81,9 @@ async def _say(
     return {
         "text": text,
         "out": str(out),
-        "duration_s": round(length_s, 3),
+        "duration_s": length_s,
         "sample_rate_hz": rate_hz,
-        "first_audio_s": round(first_audio_s or 0.0, 3),
+        "first_audio_s": first_audio_s,
         "sentences": sentences,
         "degraded": degraded,
     }

@@ -104,11 +104,11 @@ def _latency_table(played: Played) -> Table:
 def _report(played: Played, recording: Path, out: Path, length_s: float) -> dict[str, Any]:
     return {
         "file": str(recording),
-        "duration_s": round(length_s, 3),
+        "duration_s": length_s,
         "out": str(out),
         "session_id": played.session_id,
         "sample_rate_hz": played.sample_rate_hz,
-        "reply_duration_s": round(len(played.reply) / played.sample_rate_hz, 3),
+        "reply_duration_s": len(played.reply) / played.sample_rate_hz,
         "transcript": " ".join(turn.transcript.text for turn in played.turns.values() if turn.transcript),
         "reply": " ".join(_reply_text(turn) for turn in played.turns.values() if turn.sentences),
         "turns": [_turn_report(turn) for turn in played.turns.values()],
@@ -122,7 +122,6 @@ def _reply_text(turn: Turn) -> str:
 
 def _turn_report(turn: Turn) -> dict[str, Any]:
     heard, ended, feeling = turn.transcript, turn.ended, turn.user_emotion
-    rounded = {stage: None if value is None else round(value, 3) for stage, value in latencies(turn).items()}
     return {
         "turn": turn.number,
         "transcript": heard.text if heard else "",
@@ -136,6 +135,6 @@ def _turn_report(turn: Turn) -> dict[str, Any]:
             for sentence in turn.sentences
         ],
         "reply_duration_s": turn.reply_duration_s,
-        "latency_s": rounded,
+        "latency_s": latencies(turn),
         "error": describe(turn.error) if turn.error else None,
     }

@@ -25,7 +25,7 @@ def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json:
         output.document(
             {
                 "file": str(recording),
-                "duration_s": round(len(samples) / rate_hz, 3),
+                "duration_s": len(samples) / rate_hz,
                 "sample_rate_hz": rate_hz,
                 "text": " ".join(turn["text"] for turn in turns if turn["text"]),
                 "turns": turns,

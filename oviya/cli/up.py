@@ -85,7 +85,7 @@ def _tell_ready(view: View, elapsed_s: float) -> None:
     view.say(("Oviya is ready", "bold green"), f" after {elapsed_s:.1f} s.  Ctrl-C stops it.")
     if here:
         view.say("Open ", (plan.http_url, "bold underline"), f"   gRPC: {here['grpc']}   logs: {view.mesh.log_dir}")
-    facts = {"event": "ready", "after_s": round(elapsed_s, 2), "memory_bytes": memory, **here}
+    facts = {"event": "ready", "after_s": elapsed_s, "memory_bytes": memory, **here}
     view.output.document(facts)
 
 

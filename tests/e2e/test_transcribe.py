@@ -1,0 +1,52 @@
+"""`oviya transcribe`: words and their times, from the speech-to-text service alone."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from oviya.audio.wav import write_wav
+from tests.speech import SAD, silence, speak, word_errors
+
+
+def test_a_question_is_written_down_with_its_times(cli, question):
+    done = cli("transcribe", str(question), "--json")
+    assert done.code == 0, done.stdout + done.stderr
+    report = done.document
+    assert word_errors(report["text"], SAD) <= 2
+    (turn,) = report["turns"]
+    times = [time for word in turn["words"] for time in (word["start_s"], word["end_s"])]
+    assert times == sorted(times)
+    assert times[-1] <= report["duration_s"]
+    assert turn["start_s"] < turn["end_s"] <= report["duration_s"]
+    assert report["duration_s"] == pytest.approx(len(speak(SAD)) / 16_000, abs=0.001)
+
+
+def test_silence_splits_turns(cli, tmp_path):
+    write_wav(tmp_path / "in.wav", np.concatenate([speak(SAD), silence(1.5), speak(SAD)]), 16_000)
+    first, second = cli("transcribe", "in.wav", "--json").document["turns"]
+    assert word_errors(first["text"], SAD) <= 2
+    assert word_errors(second["text"], SAD) <= 2
+    assert second["start_s"] > first["end_s"] + 1
+
+
+def test_people_read_times_and_words(cli, question):
+    done = cli("transcribe", str(question))
+    assert done.code == 0, done.stderr
+    assert "lonely" in done.stdout
+    assert " s  " in done.stdout
+
+
+def test_silence_has_no_turns(cli, tmp_path):
+    write_wav(tmp_path / "in.wav", silence(2), 16_000)
+    report = cli("transcribe", "in.wav", "--json").document
+    assert (report["text"], report["turns"]) == ("", [])
+    assert "no speech" in cli("transcribe", "in.wav").stdout
+
+
+def test_a_file_that_is_none_and_a_service_that_is_not_there(cli, question, tmp_path):
+    (tmp_path / "bad.wav").write_bytes(b"RIFF")
+    refused = cli("transcribe", "bad.wav", "--json")
+    assert (refused.code, refused.document["error"]["field"]) == (2, "file")
+    missing = cli("transcribe", str(question), "--address", "127.0.0.1:9", "--json")
+    assert (missing.code, missing.document["error"]["type"]) == (3, "Unavailable")
