@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from oviya.mesh.settings import ServiceSettings
+from services.gateway.ice import IcePolicy
+from services.gateway.ice_servers import IceServers
 
 
 class GatewaySettings(ServiceSettings):
@@ -34,17 +36,25 @@ class GatewaySettings(ServiceSettings):
 
     # --- How long a service may take ----------------------------------------------------------------------------------
     call_timeout_s: float = Field(default=2.0, gt=0, le=60)
-    """Longest time in seconds for a call with one answer (Map, Detect, GetModel)."""
+    """Longest time in seconds for a call with one answer (Detect, GetModel, health)."""
+    emotion_map_s: float = Field(default=0.5, gt=0, le=10)
+    """Longest wait in seconds for a sentence's plan before it is spoken neutrally."""
     stt_stall_s: float = Field(default=10.0, gt=0, le=120)
     """Longest time in seconds from the end of a turn's sound to its final transcript."""
     brain_first_s: float = Field(default=15.0, gt=0, le=300)
     """Longest wait in seconds for the brain's first sentence."""
     brain_stall_s: float = Field(default=15.0, gt=0, le=300)
     """Longest wait in seconds for each further sentence."""
+    brain_total_s: float = Field(default=300.0, gt=0, le=3600)
+    """Longest time in seconds for a whole reply of the brain."""
+    max_reply_sentences: int = Field(default=100, ge=1, le=1000)
+    """Sentences of a reply that are spoken; a brain that goes on is stopped, and told."""
     csm_first_s: float = Field(default=3.0, gt=0, le=120)
     """Longest wait in seconds for a sentence's first sound from CSM and Mimi before the fallback voice speaks it."""
     csm_stall_s: float = Field(default=2.0, gt=0, le=120)
     """Longest wait in seconds for each further piece of that sound."""
+    csm_total_s: float = Field(default=120.0, gt=0, le=600)
+    """Longest time in seconds for one sentence from CSM and Mimi, paced."""
     emotion_budget_s: float = Field(default=0.05, ge=0, le=2)
     """Time in seconds that the brain waits to be told the user's emotion; a later judgement is only shown."""
     stt_retry_s: float = Field(default=0.5, gt=0, le=60)
@@ -99,11 +109,54 @@ class GatewaySettings(ServiceSettings):
     """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
+    turn_username: str = ""
+    """User name for the TURN server."""
+    turn_credential: str = ""
+    """Password for the TURN server; the page gets it, after the token where one is set."""
     ice_servers: list[str] = Field(default_factory=list)
-    """STUN and TURN URLs; aiortc uses the first of each kind.  Empty: none, for private installs."""
+    """At most one STUN and one TURN URL, e.g. ["stun:stun.example:3478"].  Empty: none, for private installs."""
     udp_port_min: int = Field(default=0, ge=0, le=65535)
-    """First UDP port for media; 0 lets the system choose."""
+    """First UDP port for media; 0 lets the system choose.  A session takes one port on each address."""
     udp_port_max: int = Field(default=0, ge=0, le=65535)
     """Last UDP port for media; 0 lets the system choose."""
+    ice_bind_addresses: list[str] = Field(default_factory=list)
+    """IP addresses that media is bound to, e.g. ["10.0.0.5"].  Empty: all of this machine's, loopback included."""
     announced_address: str = ""
-    """IP address that browsers reach media at, where it is not this machine's own.  Empty: this machine's addresses."""
+    """IP address that browsers reach media at, or several with commas, where it is not this machine's own; the UDP ports
+    must be published one to one.  Empty: this machine's addresses."""
+
+    @property
+    def announced_addresses(self) -> list[str]:
+        """`announced_address` taken apart."""
+        return split_addresses(self.announced_address)
+
+    # Media settings are refused when the gateway starts, not when the first browser comes.
+
+    @field_validator("ice_servers")
+    @classmethod
+    def _check_ice_servers(cls, urls: list[str], info: ValidationInfo) -> list[str]:
+        IceServers(urls, info.data.get("turn_username", ""), info.data.get("turn_credential", ""))
+        return urls
+
+    @field_validator("udp_port_max")
+    @classmethod
+    def _check_ports(cls, last: int, info: ValidationInfo) -> int:
+        IcePolicy(port_min=info.data.get("udp_port_min", 0), port_max=last)
+        return last
+
+    @field_validator("ice_bind_addresses")
+    @classmethod
+    def _check_bind_addresses(cls, addresses: list[str]) -> list[str]:
+        IcePolicy(bind_addresses=addresses)
+        return addresses
+
+    @field_validator("announced_address")
+    @classmethod
+    def _check_announced_address(cls, addresses: str) -> str:
+        IcePolicy(announced_addresses=split_addresses(addresses))
+        return addresses
+
+
+def split_addresses(addresses: str) -> list[str]:
+    """Takes a list with commas apart."""
+    return [address.strip() for address in addresses.split(",") if address.strip()]

@@ -1,0 +1,26 @@
+"""What the gateway measures besides what every service has."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+SESSIONS = Gauge("oviya_gateway_sessions_open", "Sessions that are open")
+SESSIONS_ENDED = Counter("oviya_gateway_sessions_total", "Sessions that ended, by how", ["outcome"])
+TURNS = Counter(
+    "oviya_gateway_turns_total",
+    "Turns by how they came (speech, text) and how they went (answered, empty, failed)",
+    ["input", "outcome"],
+)
+STAGE_SECONDS = Histogram(
+    "oviya_gateway_turn_stage_seconds",
+    "Time from the end of the user's speech to a stage of the turn",
+    ["stage"],
+    buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30),
+)
+VOICE_SENTENCES = Counter("oviya_gateway_voice_sentences_total", "Sentences spoken, by voice", ["voice"])
+VOICE_FAILURES = Counter(
+    "oviya_gateway_voice_failures_total", "Sentences that CSM and Mimi failed to speak, by the type of error", ["type"]
+)
+DEGRADED_TOLD = Counter("oviya_gateway_degraded_events_total", "Degraded modes told to callers", ["service"])
+DEGRADED = Gauge("oviya_gateway_degraded", "1 while a service does not work as it should", ["service"])
+LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")

@@ -1,0 +1,74 @@
+"""The gateway as one process: gRPC on one port, the page and WebRTC on another, one conversation behind both."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+from grpc import aio
+
+from oviya.mesh.service import Service
+from oviya.v1 import conversation_pb2_grpc
+from services.gateway.clients import Mesh
+from services.gateway.conversation import Conversation
+from services.gateway.csm_voice import CsmVoice
+from services.gateway.fallback_voice import FallbackVoice
+from services.gateway.readiness import Readiness
+from services.gateway.server import ConversationServicer
+from services.gateway.settings import GatewaySettings
+from services.gateway.speech import Voices
+from services.gateway.voice import FallbackSpeech
+from services.gateway.web import Web
+
+log = structlog.get_logger()
+
+
+class GatewayService(Service[GatewaySettings]):
+    """The service as the mesh's runtime sees it.
+
+    It serves as soon as its own voice is warm, whatever the others do: typed turns, texts to speak and clear errors
+    need no one else, and a health check that followed the others would take the page away that says what is missing.
+    Whether a conversation can be held is what /readyz answers.
+    """
+
+    name = "gateway"
+    grpc_services = ("oviya.v1.ConversationService",)
+
+    mesh: Mesh
+    readiness: Readiness
+    conversation: Conversation
+    web: Web
+
+    def register(self, server: aio.Server) -> None:
+        settings = self.settings
+        self._synthesizer = FallbackVoice()
+        self.mesh = Mesh(settings)
+        self.readiness = Readiness(self.mesh, settings)
+        csm = CsmVoice(self.mesh, self.readiness, settings)
+        fallback = FallbackSpeech(self._synthesizer)
+        self.conversation = Conversation(Voices(self.mesh, self.readiness, csm, fallback, settings))
+        conversation_pb2_grpc.add_ConversationServiceServicer_to_server(ConversationServicer(self.conversation), server)
+
+    async def start(self) -> None:
+        self.web = Web(self.conversation, self.readiness, self.settings)
+        try:
+            await self._synthesizer.warm_up()
+            await self.readiness.start()
+            await self.web.start()
+        except BaseException:  # what has begun must not keep the process alive
+            await self.close()
+            raise
+
+    async def drain(self) -> None:
+        """Refuses new sessions, and lets the open ones finish the turns that they have."""
+        self.conversation.drain()
+        with suppress(TimeoutError):  # who is not done by then is cut off by the server's stop
+            async with asyncio.timeout(self.settings.drain_grace_s):
+                await asyncio.gather(self.web.drain(), self.conversation.wait_until_idle())
+
+    async def close(self) -> None:
+        await self.web.close()
+        await self.readiness.close()
+        await self.mesh.close()
+        await self._synthesizer.close()

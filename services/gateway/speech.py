@@ -1,0 +1,296 @@
+"""Speaks sentences one after the other: while one is sent, the next is made."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass, field
+
+import numpy as np
+import structlog
+
+from oviya.audio.pcm import Pcm
+from oviya.errors import InvalidInput, OviyaError, Unavailable
+from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
+from services.gateway import metrics
+from services.gateway.clients import Mesh
+from services.gateway.fallback_voice import ACTIVE_LEVEL_DBOV
+from services.gateway.history import VoiceContext
+from services.gateway.loudness import Loudness
+from services.gateway.output import VOICE_RATE_HZ, Output
+from services.gateway.pacing import Pacer
+from services.gateway.readiness import Readiness
+from services.gateway.settings import GatewaySettings
+from services.gateway.voice import AUTO, CSM, FALLBACK, NEUTRAL_PLAN, Line, Manner, SpeechVoice, Voice
+
+log = structlog.get_logger()
+
+RESTART_PAUSE_S = 0.25
+"""Silence before a sentence that broke off is said again: a breath, so that it is heard as a new start."""
+
+Event = conversation_pb2.ReplySentence | common_pb2.Audio | conversation_pb2.Degraded
+Send = Callable[[Event], Awaitable[None]]
+
+
+@dataclass(frozen=True)
+class Sentence:
+    """What to say and with which emotion.  `strict`: an emotion that does not exist is the caller's error."""
+
+    text: str
+    emotion: str
+    strict: bool = False
+
+
+@dataclass
+class Spoken:
+    """What became of a reply.  Times are the event loop's, in seconds; None: not reached."""
+
+    sentences: list[str] = field(default_factory=list)
+    duration_s: float = 0.0
+    first_sentence_at: float | None = None
+    first_frame_at: float | None = None
+    first_audio_at: float | None = None
+
+
+@dataclass(frozen=True)
+class Voices:
+    """What speaking needs of the gateway; the same for all callers.
+
+    Args:
+        mesh: the emotion service is asked for each sentence's plan.
+        readiness: says whether CSM can be expected to speak.
+        csm: the voice of CSM and Mimi.
+        fallback: the voice that needs no other service.
+        settings: the voice's settings.
+    """
+
+    mesh: Mesh
+    readiness: Readiness
+    csm: SpeechVoice
+    fallback: SpeechVoice
+    settings: GatewaySettings
+
+
+class Speaker:
+    """Speaks to one caller, and remembers from reply to reply what makes the voice steady.
+
+    Args:
+        voices: what speaks.
+        manner: how the caller wants to be spoken to.
+        audio_format: format of the audio that is sent.
+    """
+
+    def __init__(self, voices: Voices, manner: Manner, audio_format: common_pb2.AudioFormat) -> None:
+        gain = voices.settings.voice_gain
+        self.voices = voices
+        self.manner = manner
+        self.audio_format = audio_format
+        self.pacer = Pacer(manner.lead_s)
+        self.context = VoiceContext(voices.settings.voice_context_turns)
+        self.loudness: dict[Voice, Loudness] = {
+            CSM: Loudness(VOICE_RATE_HZ, gain=gain),
+            FALLBACK: Loudness(VOICE_RATE_HZ, gain=gain, expected_dbov=ACTIVE_LEVEL_DBOV),
+        }
+
+    async def speak(self, sentences: AsyncGenerator[Sentence, None], send: Send, spoken: Spoken) -> None:
+        """Speaks `sentences` to their end.
+
+        Sentence k + 1 is made while sentence k is sent, and not sooner: what is never heard should cost little.
+
+        A sentence that CSM cannot speak is spoken by the fallback voice where the caller left the choice, and so is the
+        rest of the reply: one reply should not change its voice at every sentence.  Where a part of it was already
+        sent, the sentence is said again from its beginning after a short pause, with a second ReplySentence of the same
+        index: nobody can know which words were heard, and saying some twice loses less than leaving some out.
+
+        Args:
+            sentences: what to say; what it raises ends the reply after the sentences before.
+            send: takes the events: ReplySentence, Audio, Degraded.
+            spoken: is filled as the reply goes on, so that it is right when the reply is cancelled.
+
+        Raises:
+            OviyaError: a sentence could not be spoken, or `sentences` failed.
+        """
+        making = _Making(self, send, spoken)
+        task = asyncio.create_task(making.run(sentences))
+        try:
+            while (take := await making.next_take()) is not None:
+                await _Sending(self, take, send, spoken).run()
+            await task
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await task
+            for loudness in self.loudness.values():
+                loudness.flush()  # what a cancelled reply left in them
+
+
+@dataclass(frozen=True)
+class _Start:
+    """A voice begins the sentence; a second one says it again from its beginning."""
+
+    voice: Voice
+
+
+class _Take:
+    """One sentence on its way from the voice to the listener."""
+
+    def __init__(self, line: Line) -> None:
+        self.line = line
+        # Bounded by the length of a sentence; None ends it.
+        self.parts: asyncio.Queue[_Start | Pcm | None] = asyncio.Queue()
+
+    def restart(self) -> None:
+        """Forgets what was made and not yet sent."""
+        while not self.parts.empty():
+            self.parts.get_nowait()
+
+
+class _Making:
+    """The making of one reply's sound."""
+
+    def __init__(self, speaker: Speaker, send: Send, spoken: Spoken) -> None:
+        self._speaker = speaker
+        self._voices = speaker.voices
+        self._send = send
+        self._spoken = spoken
+        self._emotion_failed = False
+        self._voice = speaker.manner.voice
+        if self._voice == AUTO:
+            self._voice = CSM if self._voices.readiness.voice_problem() is None else FALLBACK
+        self._takes: asyncio.Queue[_Take | None] = asyncio.Queue()
+        self._ahead = asyncio.Semaphore(1)  # takes that may wait while one is sent
+
+    async def run(self, sentences: AsyncGenerator[Sentence, None]) -> None:
+        """Makes the sentences' sound, one sentence ahead of its sending."""
+        index = 0
+        try:
+            async with aclosing(sentences):
+                async for sentence in sentences:
+                    if self._spoken.first_sentence_at is None:
+                        self._spoken.first_sentence_at = asyncio.get_running_loop().time()
+                    plan = await self._plan(sentence)
+                    await self._ahead.acquire()
+                    context = self._speaker.context.segments()
+                    take = _Take(Line(index, sentence.text, plan, self._speaker.manner, context))
+                    self._takes.put_nowait(take)
+                    await self._fill(take)
+                    index += 1
+        finally:
+            self._takes.put_nowait(None)
+
+    async def next_take(self) -> _Take | None:
+        """Waits for the next sentence to send; None: there are no more."""
+        take = await self._takes.get()
+        self._ahead.release()
+        return take
+
+    async def _plan(self, sentence: Sentence) -> emotion_pb2.ProsodyPlan:
+        """Asks how to speak a sentence; neutrally where nobody can say, which is told once a reply."""
+        if self._emotion_failed:
+            return NEUTRAL_PLAN
+        try:
+            return await self._voices.mesh.map_emotion(sentence.emotion)
+        except InvalidInput as error:
+            if sentence.strict:
+                raise
+            await self._send(conversation_pb2.Degraded(service="brain", message=f"{error}; neutral is used"))
+        except OviyaError as error:
+            self._emotion_failed = True
+            message = f"{error}; the reply is spoken neutrally"
+            await self._send(conversation_pb2.Degraded(service="emotion", message=message))
+        return NEUTRAL_PLAN
+
+    async def _fill(self, take: _Take) -> None:
+        """Makes one sentence with the reply's voice, or with the fallback where that one fails and may be replaced."""
+        line = take.line
+        try:
+            await self._record(take, self._voice)
+            if self._voice == CSM:
+                self._speaker.context.add(line.manner.speaker, line.text, line.frames)
+        except OviyaError as error:
+            if self._voice != CSM:
+                raise
+            metrics.VOICE_FAILURES.labels(type(error).__name__).inc()
+            if line.manner.voice == CSM:
+                raise
+            log.warning("the fallback voice takes over", error=type(error).__name__)
+            self._voice = FALLBACK
+            take.restart()
+            service = error.service if isinstance(error, Unavailable) else "csm"
+            message = f"{error}; the fallback voice speaks"
+            await self._send(conversation_pb2.Degraded(service=service, message=message))
+            await self._record(take, FALLBACK)
+        finally:
+            take.parts.put_nowait(None)
+
+    async def _record(self, take: _Take, voice: Voice) -> None:
+        take.parts.put_nowait(_Start(voice))
+        source = self._voices.csm if voice == CSM else self._voices.fallback
+        async with aclosing(source.speak(take.line)) as sound:
+            async for samples in sound:
+                if voice == CSM and self._spoken.first_frame_at is None:
+                    self._spoken.first_frame_at = take.line.first_frame_at
+                take.parts.put_nowait(samples)
+        metrics.VOICE_SENTENCES.labels("csm" if voice == CSM else "fallback").inc()
+
+
+class _Sending:
+    """The sending of one sentence: what it is, just before its first sound, then its sound at the caller's pace."""
+
+    def __init__(self, speaker: Speaker, take: _Take, send: Send, spoken: Spoken) -> None:
+        self._speaker = speaker
+        self._take = take
+        self._send = send
+        self._spoken = spoken
+        self._output = Output(speaker.audio_format)
+        self._voice = FALLBACK
+        self._announced = False
+
+    async def run(self) -> None:
+        """Sends the sentence to its end."""
+        parts = self._take.parts
+        while (part := await parts.get()) is not None:
+            if isinstance(part, _Start):
+                await self._start(part.voice)
+                continue
+            # CSM's energy comes from its own style; the fallback voice has put the plan's factor on its amplitude.
+            energy_scale = self._take.line.plan.energy_scale if self._voice == FALLBACK else 1.0
+            await self._push(self._output.push(self._loudness.process(part, energy_scale)))
+        await self._finish()
+
+    @property
+    def _loudness(self) -> Loudness:
+        return self._speaker.loudness[self._voice]
+
+    async def _start(self, voice: Voice) -> None:
+        """Begins with `voice`; where another one has been heard, after its last sound and a pause."""
+        if self._announced:
+            await self._finish()
+            self._announced = False
+            self._voice = voice
+            await self._push(self._output.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
+        else:
+            self._loudness.flush()  # what was made and never sent
+            self._output = Output(self._speaker.audio_format)
+            self._voice = voice
+
+    async def _finish(self) -> None:
+        await self._push(self._output.push(self._loudness.flush()))
+        await self._push(self._output.flush())
+
+    async def _push(self, audios: Iterable[tuple[common_pb2.Audio, float]]) -> None:
+        line, spoken = self._take.line, self._spoken
+        for audio, length_s in audios:
+            if spoken.first_audio_at is None:
+                spoken.first_audio_at = asyncio.get_running_loop().time()
+            await self._speaker.pacer.pace(length_s)
+            if not self._announced:
+                self._announced = True
+                if len(spoken.sentences) <= line.index:
+                    spoken.sentences.append(line.text)
+                await self._send(
+                    conversation_pb2.ReplySentence(index=line.index, text=line.text, plan=line.plan, voice=self._voice)
+                )
+            await self._send(audio)
+            spoken.duration_s += length_s

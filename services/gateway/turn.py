@@ -1,0 +1,191 @@
+"""One turn: what the user said becomes a reply that is spoken."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import aclosing, suppress
+from dataclasses import dataclass
+
+import structlog
+
+from oviya.errors import OviyaError
+from oviya.mesh.status import detail_of
+from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
+from services.gateway import metrics
+from services.gateway.clients import Mesh
+from services.gateway.history import History
+from services.gateway.latency import duration_of, latency
+from services.gateway.readiness import CONSEQUENCES
+from services.gateway.sentences import is_speakable, split_long
+from services.gateway.settings import GatewaySettings
+from services.gateway.speech import Event, Sentence, Speaker, Spoken
+
+log = structlog.get_logger()
+
+APOLOGY_EMOTION = "calm_supportive"
+
+TurnEvent = Event | emotion_pb2.EmotionScore | conversation_pb2.ReplyEnded | common_pb2.ErrorDetail
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What the user said or typed.  Times are the event loop's, in seconds; None: not applicable.
+
+    Args:
+        turn: number of the turn.
+        text: the words; empty where speech held none.
+        typed: whether it came as text.
+        ended_at: when the speech ended, or the text came; the turn's latencies count from here.
+        decided_at: when the sound came by which the end of the turn was decided.
+        final_at: when the final transcript came.
+    """
+
+    turn: int
+    text: str
+    typed: bool
+    ended_at: float
+    decided_at: float | None = None
+    final_at: float | None = None
+
+
+class TurnTaker:
+    """Answers the utterances of one session, one at a time.
+
+    Args:
+        mesh: the services.
+        speaker: speaks the reply.
+        settings: limits and time-outs.
+        session_id: name of the session, for the brain.
+        send: takes a turn's number and one of its events.
+    """
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        speaker: Speaker,
+        settings: GatewaySettings,
+        *,
+        session_id: str,
+        send: Callable[[int, TurnEvent], Awaitable[None]],
+    ) -> None:
+        self._mesh = mesh
+        self._speaker = speaker
+        self._settings = settings
+        self._session_id = session_id
+        self._send = send
+        self._history = History(settings.history_turns)
+
+    async def take(self, utterance: Utterance) -> None:
+        """Answers one utterance.  A failure is told as the turn's last event; the session goes on.
+
+        Cancelling it stops the brain, the voice and the sending at once; the history then holds what was sent.
+        """
+        source = "text" if utterance.typed else "speech"
+        if not utterance.text.strip():  # a cough: nobody expects an answer
+            metrics.TURNS.labels(source, "empty").inc()
+            await self._send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, Spoken())))
+            return
+        spoken = Spoken()
+        sensing = asyncio.create_task(self._sense(utterance))
+        try:
+            await self._speak(utterance, self._think(utterance, sensing), spoken)
+        except OviyaError as error:
+            metrics.TURNS.labels(source, "failed").inc()
+            log.warning("turn failed", turn=utterance.turn, error=type(error).__name__)
+            if not spoken.sentences:
+                await self._apologize(utterance, error)
+            await self._send(utterance.turn, detail_of(error))
+        else:
+            metrics.TURNS.labels(source, "answered").inc()
+            stages = _latency(utterance, spoken)
+            for stage, reached in stages.ListFields():
+                metrics.STAGE_SECONDS.labels(stage.name).observe(reached.ToTimedelta().total_seconds())
+            duration = duration_of(spoken.duration_s)
+            await self._send(utterance.turn, conversation_pb2.ReplyEnded(duration=duration, latency=stages))
+        finally:
+            self._history.add_reply(spoken.sentences)
+            sensing.cancel()
+            with suppress(asyncio.CancelledError):
+                await sensing
+
+    async def _speak(self, utterance: Utterance, sentences: AsyncGenerator[Sentence, None], spoken: Spoken) -> None:
+        async def send(event: Event) -> None:
+            await self._send(utterance.turn, event)
+
+        await self._speaker.speak(sentences, send, spoken)
+
+    async def _sense(self, utterance: Utterance) -> str:
+        """Tells what the user seems to feel; returns the emotion, empty where nobody knows."""
+        try:
+            score = await self._mesh.detect_emotion(utterance.text)
+        except OviyaError as error:
+            message = f"{error}; {CONSEQUENCES['emotion']}"
+            await self._send(utterance.turn, conversation_pb2.Degraded(service="emotion", message=message))
+            return ""
+        await self._send(utterance.turn, score)
+        return score.emotion
+
+    async def _think(self, utterance: Utterance, sensing: asyncio.Task[str]) -> AsyncGenerator[Sentence, None]:
+        """Yields the brain's reply, in pieces that can be spoken.
+
+        The brain is read to its end at once, however slowly the reply is spoken, so that it is free for others.
+        """
+        done, _ = await asyncio.wait({sensing}, timeout=self._settings.emotion_budget_s)
+        request = brain_pb2.ReplyRequest(
+            session_id=self._session_id,
+            text=utterance.text,
+            history=self._history.turns(),
+            user_emotion=sensing.result() if done else "",
+        )
+        self._history.add_user(utterance.text)
+        sentences: asyncio.Queue[Sentence | None] = asyncio.Queue()
+        reading = asyncio.create_task(self._read_brain(utterance.turn, request, sentences))
+        try:
+            while (sentence := await sentences.get()) is not None:
+                yield sentence
+            await reading
+        finally:
+            reading.cancel()
+            with suppress(asyncio.CancelledError, Exception):
+                await reading
+
+    async def _read_brain(
+        self, turn: int, request: brain_pb2.ReplyRequest, sentences: asyncio.Queue[Sentence | None]
+    ) -> None:
+        """Reads the reply to its end or to the longest that is spoken."""
+        settings, count = self._settings, 0
+        try:
+            async with aclosing(self._mesh.reply(request)) as reply:
+                async for response in reply:
+                    for text in split_long(response.text, settings.max_sentence_chars):
+                        count += 1
+                        if count > settings.max_reply_sentences:
+                            message = f"the reply has more than {count - 1} sentences; the rest is left out"
+                            await self._send(turn, conversation_pb2.Degraded(service="brain", message=message))
+                            return
+                        sentences.put_nowait(Sentence(text, response.emotion))
+        finally:
+            sentences.put_nowait(None)
+
+    async def _apologize(self, utterance: Utterance, failure: OviyaError) -> None:
+        """Says that there is no answer: whoever listens does not see the event that says so.
+
+        The apology is no reply: it is not remembered, and where it cannot be spoken either, the failure is told alone.
+        """
+        apology = self._settings.apology
+        if not is_speakable(apology):
+            return
+
+        async def sentences() -> AsyncGenerator[Sentence, None]:
+            for text in split_long(apology, self._settings.max_sentence_chars):
+                yield Sentence(text, APOLOGY_EMOTION)
+
+        try:
+            await self._speak(utterance, sentences(), Spoken())
+        except OviyaError as error:
+            log.warning("no apology", turn=utterance.turn, failure=type(failure).__name__, error=type(error).__name__)
+
+
+def _latency(utterance: Utterance, spoken: Spoken) -> conversation_pb2.TurnLatency:
+    return latency(spoken, since=utterance.ended_at, turn_end=utterance.decided_at, final_transcript=utterance.final_at)
