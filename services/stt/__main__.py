@@ -1,0 +1,5 @@
+from oviya.mesh.service import run
+from services.stt.server import SttService
+from services.stt.settings import SttSettings
+
+run(SttService, SttSettings)

@@ -1,0 +1,151 @@
+"""The gRPC side of the service: unpacks requests, calls the engine, packs events."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import AsyncIterator
+
+import grpc
+import structlog
+from google.protobuf.duration_pb2 import Duration
+
+from oviya.audio.pcm import check_format, decode_pcm
+from oviya.errors import InvalidInput
+from oviya.mesh.service import Service
+from oviya.mesh.streams import with_stall_timeout
+from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
+from services.stt import events
+from services.stt.engine import EngineLimits, SttEngine
+from services.stt.recognizer import Word
+from services.stt.session import TurnLimits
+from services.stt.settings import SttSettings
+
+log = structlog.get_logger()
+
+MIN_END_SILENCE_S, MAX_END_SILENCE_S = 0.2, 5.0
+MAX_SESSION_ID_CHARS = 128
+REASONS = {
+    events.EndReason.SILENCE: stt_pb2.TURN_END_REASON_SILENCE,
+    events.EndReason.REQUESTED: stt_pb2.TURN_END_REASON_REQUESTED,
+    events.EndReason.MAX_LENGTH: stt_pb2.TURN_END_REASON_MAX_LENGTH,
+    events.EndReason.STREAM_END: stt_pb2.TURN_END_REASON_STREAM_END,
+}
+
+
+class SttService(Service[SttSettings]):
+    """The service as the mesh's runtime sees it."""
+
+    name = "stt"
+    grpc_services = ("oviya.v1.SttService",)
+
+    def __init__(self, settings: SttSettings) -> None:
+        super().__init__(settings)
+        self.engine = SttEngine(
+            TurnLimits(settings.phrase_silence_s, settings.end_silence_s, settings.max_turn_s),
+            EngineLimits(settings.sessions, settings.warm_decoders, settings.max_session_s),
+        )
+
+    def register(self, server: grpc.aio.Server) -> None:
+        stt_pb2_grpc.add_SttServiceServicer_to_server(SttServicer(self.engine, self.settings), server)
+
+    async def start(self) -> None:
+        await self.engine.start()
+
+    async def close(self) -> None:
+        await self.engine.close()
+
+
+class SttServicer(stt_pb2_grpc.SttServiceServicer):
+    """The RPCs of stt.proto."""
+
+    def __init__(self, engine: SttEngine, settings: SttSettings) -> None:
+        self._engine = engine
+        self._settings = settings
+
+    async def Transcribe(
+        self, request_iterator: AsyncIterator[stt_pb2.TranscribeRequest], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[stt_pb2.TranscribeResponse]:
+        requests = with_stall_timeout(request_iterator, self._settings.stall_s, "the caller's next message")
+        config = await _first_config(requests)
+        encoding = check_format(config.format, "config.format").encoding
+        with self._engine.session(config.format.sample_rate_hz, _end_silence_s(config)) as session:
+            await session.begin()
+            log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
+            async for request in requests:
+                match request.WhichOneof("request"):
+                    case "audio":
+                        samples = decode_pcm(request.audio, encoding, max_bytes=self._settings.max_audio_bytes)
+                        async for event in session.push(samples):
+                            yield pack(event)
+                    case "end_turn":
+                        async for event in session.end_turn():
+                            yield pack(event)
+                    case "config":
+                        raise InvalidInput("config", "a second one", "only the first message is the configuration")
+                    case _:
+                        raise InvalidInput("request", "", "must be audio or end_turn")
+            for event in await session.finish():
+                yield pack(event)
+
+    async def GetModel(
+        self, request: stt_pb2.SttServiceGetModelRequest, context: grpc.aio.ServicerContext
+    ) -> stt_pb2.SttServiceGetModelResponse:
+        info = self._engine.info
+        model = common_pb2.ModelInfo(
+            name=info.name, backend=info.backend, trained=True, device="cpu", license=info.license
+        )
+        return stt_pb2.SttServiceGetModelResponse(model=model, languages=info.languages)
+
+
+async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest]) -> stt_pb2.TranscribeConfig:
+    """Returns the configuration that a stream must begin with, with a session id."""
+    first = await anext(requests, None)
+    kind = first.WhichOneof("request") if first is not None else "an empty stream"
+    if first is None or kind != "config":
+        raise InvalidInput("config", kind or "", "the first message must be the configuration")
+    config = first.config
+    if len(config.session_id) > MAX_SESSION_ID_CHARS:
+        raise InvalidInput("config.session_id", config.session_id, f"at most {MAX_SESSION_ID_CHARS} characters")
+    if not config.HasField("format"):
+        raise InvalidInput("config.format", "", "must be set", hint="say the encoding and the sample rate")
+    config.session_id = config.session_id or uuid.uuid4().hex
+    return config
+
+
+def _end_silence_s(config: stt_pb2.TranscribeConfig) -> float | None:
+    if not config.HasField("end_silence"):
+        return None
+    seconds = config.end_silence.seconds + config.end_silence.nanos / 1e9
+    if not MIN_END_SILENCE_S <= seconds <= MAX_END_SILENCE_S:
+        raise InvalidInput(
+            "config.end_silence", f"{seconds:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
+        )
+    return seconds
+
+
+def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
+    """Packs an event of the engine as a message."""
+    response = stt_pb2.TranscribeResponse(at=_duration(event.at_s), turn=event.turn)
+    match event:
+        case events.SpeechStarted():
+            response.speech_started.start.CopyFrom(_duration(event.start_s))
+        case events.Partial():
+            response.partial.text = event.text
+        case events.Final():
+            response.final.text = event.text
+            response.final.words.extend(_word(word) for word in event.words)
+        case events.TurnEnded():
+            response.turn_ended.reason = REASONS[event.reason]
+            response.turn_ended.speech_end.CopyFrom(_duration(event.speech_end_s))
+    return response
+
+
+def _word(word: Word) -> stt_pb2.Word:
+    return stt_pb2.Word(
+        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+    )
+
+
+def _duration(seconds: float) -> Duration:
+    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
+    return Duration(seconds=whole, nanos=part)

@@ -1,0 +1,118 @@
+"""PocketSphinx as a recognizer, in a process of its own.
+
+PocketSphinx keeps Python's lock while it decodes: up to 90 ms for a chunk, and 30 ms a second of speech at the end of a
+phrase.  In a thread of the service that would stop the event loop and every other session, so each decoder is a child
+process (`sphinx_worker`), reached over a pipe.  A decoder that dies takes one session with it, not the service.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from multiprocessing.connection import Connection, Pipe
+from typing import Any
+
+import numpy as np
+import structlog
+
+from oviya.audio.pcm import Pcm
+from oviya.errors import Unavailable
+from services.stt import metrics
+from services.stt.recognizer import RecognizerInfo, Word
+
+log = structlog.get_logger()
+
+REPLY_TIMEOUT_S = 30.0
+"""Longest wait for a decoder.  The slowest answer, the last passes over a turn of 60 s without a pause, takes some 2 s
+on a free core; loading takes 0.6 s."""
+EXIT_TIMEOUT_S = 2.0
+"""Longest wait for a decoder to end by itself once its pipe is closed."""
+FULL_SCALE = 32767
+
+
+class SphinxRecognizer:
+    """Decodes US English with the models of the pocketsphinx package and its default settings; some 105 MB."""
+
+    info = RecognizerInfo(name="cmusphinx-en-us", backend="pocketsphinx", license="BSD-2-Clause", languages=("en-US",))
+
+    def __init__(self) -> None:
+        self._process: subprocess.Popen[bytes] | None = None
+        self._pipe: Connection[Any, Any] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The decoder's process id, where one runs."""
+        return self._process.pid if self._process else None
+
+    def begin_session(self) -> None:
+        if self._process is None or self._process.poll() is not None:
+            self.close()
+            self._start()
+        self._send("session")
+        self._reply()  # a decoder that cannot load fails here, not in the middle of a turn
+
+    def begin_phrase(self) -> None:
+        self._send("begin")
+
+    def feed(self, samples: Pcm) -> None:
+        pcm = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE).astype(np.int16)
+        self._send("feed", pcm.tobytes())
+
+    def partial(self) -> str:
+        self._send("partial")
+        return self._reply()
+
+    def end_phrase(self) -> list[Word]:
+        self._send("end")
+        return [Word(*fields) for fields in self._reply()]
+
+    def close(self) -> None:
+        if self._pipe is not None:
+            self._pipe.close()  # the decoder ends when it reads the end of the pipe
+        if self._process is not None:
+            try:
+                self._process.wait(EXIT_TIMEOUT_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+        self._pipe = self._process = None
+
+    def _start(self) -> None:
+        ours, theirs = Pipe()
+        with theirs:
+            descriptor = theirs.fileno()
+            self._process = subprocess.Popen(
+                [sys.executable, "-m", "services.stt.sphinx_worker", str(descriptor)],
+                pass_fds=[descriptor],
+                stdin=subprocess.DEVNULL,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            )
+        self._pipe = ours
+        metrics.RECOGNIZER_STARTS.inc()
+        log.debug("decoder started", pid=self._process.pid)
+
+    def _send(self, command: str, payload: bytes = b"") -> None:
+        try:
+            if self._pipe is None:
+                raise BrokenPipeError
+            self._pipe.send((command, payload))
+        except OSError as error:
+            raise self._broken("has ended") from error
+
+    def _reply(self) -> Any:
+        try:
+            if self._pipe is None:
+                raise BrokenPipeError
+            if self._pipe.poll(REPLY_TIMEOUT_S):
+                return self._pipe.recv()
+        except (EOFError, OSError) as error:
+            raise self._broken("has ended") from error
+        raise self._broken(f"has not answered for {REPLY_TIMEOUT_S:g} s")
+
+    def _broken(self, what: str) -> Unavailable:
+        if self._process is not None:
+            self._process.kill()
+            log.warning("decoder lost", pid=self._process.pid, exit_code=self._process.wait())
+        self.close()
+        return Unavailable("stt", f"the decoder {what}", hint="open a new stream: it gets a new decoder")

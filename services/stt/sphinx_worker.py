@@ -1,0 +1,72 @@
+"""The decoder's process: python -m services.stt.sphinx_worker DESCRIPTOR.
+
+Reads (command, bytes) from the pipe and answers those commands that ask for something.  It imports nothing else of the
+project, so that it stays small.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from multiprocessing.connection import Connection
+
+from pocketsphinx import Decoder, set_loglevel
+
+FRAME_S = 0.010
+"""PocketSphinx counts time in frames of 10 ms (its setting `frate`)."""
+
+WordFields = tuple[str, float, float, float]
+"""Text, start and end in seconds from the phrase's first sample, confidence."""
+
+
+def serve(pipe: Connection) -> None:
+    """Decodes until the other end closes the pipe."""
+    decoder = Decoder()
+    set_loglevel("FATAL")  # from here on its errors are phrases without a word, told by their empty result
+    first_cepstral_mean = decoder.get_cmn()
+    in_phrase = False
+    while True:
+        try:
+            command, payload = pipe.recv()
+        except EOFError:
+            return
+        if command == "session":
+            if in_phrase:
+                decoder.end_utt()
+                in_phrase = False
+            # What the decoder has learnt of one voice and microphone must not colour the next.
+            decoder.set_cmn(first_cepstral_mean)
+            pipe.send(None)
+        elif command == "begin":
+            decoder.start_utt()
+            in_phrase = True
+        elif command == "feed":
+            decoder.process_raw(payload)
+        elif command == "partial":
+            hypothesis = decoder.hyp()
+            pipe.send(hypothesis.hypstr if hypothesis else "")
+        elif command == "end":
+            decoder.end_utt()
+            in_phrase = False
+            pipe.send(_words(decoder))
+
+
+def _words(decoder: Decoder) -> list[WordFields]:
+    """Returns the words of the phrase that has just ended; None of its silences and noises."""
+    return [
+        (
+            segment.word.partition("(")[0],  # "and(2)" is the second pronunciation of "and"
+            segment.start_frame * FRAME_S,
+            (segment.end_frame + 1) * FRAME_S,
+            min(max(float(segment.prob), 0.0), 1.0),
+        )
+        for segment in decoder.seg() or ()
+        if not segment.word.startswith(("<", "[", "+"))  # <s>, <sil>, [NOISE], ++NOISE++
+    ]
+
+
+if __name__ == "__main__":
+    # Ctrl-C reaches the whole process group; the service ends its decoders itself, after its last turn.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with Connection(int(sys.argv[1])) as our_end:
+        serve(our_end)

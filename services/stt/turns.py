@@ -1,0 +1,106 @@
+"""Where a turn starts, pauses and ends, from the probability of speech alone."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+from services.stt.vad import WINDOW_SAMPLES
+
+SPEECH_PROBABILITY = 0.5
+"""From here on a window is speech: Silero's own default."""
+SILENCE_PROBABILITY = 0.35
+"""Below this a window is silence; what lies between changes nothing.  Silero's default, 0.15 under the other."""
+ONSET_WINDOWS = 2
+"""Windows of speech in a row that make a start: 64 ms, longer than a click and shorter than a syllable."""
+
+
+class Edge(Enum):
+    """What a window changed."""
+
+    STARTED = auto()
+    """A turn began."""
+    PAUSED = auto()
+    """The speaker paused long enough for a phrase to be complete; the turn goes on."""
+    RESUMED = auto()
+    """The speaker went on after a pause."""
+    ENDED = auto()
+    """The turn is over."""
+
+
+class _State(Enum):
+    IDLE = auto()
+    SPEECH = auto()
+    PAUSE = auto()
+
+
+class TurnDetector:
+    """Follows one stream, window by window.  Positions are samples from the stream's start.
+
+    Args:
+        phrase_silence: silence in samples that completes a phrase.
+        end_silence: silence in samples that ends the turn.
+    """
+
+    def __init__(self, phrase_silence: int, end_silence: int) -> None:
+        self.phrase_silence = phrase_silence
+        self.end_silence = end_silence
+        self.position = 0
+        """End of the last window."""
+        self.speech_start = 0
+        """Start of the running turn's, or the last turn's, first speech."""
+        self._state = _State.IDLE
+        self._run = 0  # windows of speech in a row, up to the last one
+        self._silence_start: int | None = None
+
+    @property
+    def in_turn(self) -> bool:
+        """True from the start of a turn to its end, pauses included."""
+        return self._state is not _State.IDLE
+
+    @property
+    def in_phrase(self) -> bool:
+        """True in a turn, pauses excluded."""
+        return self._state is _State.SPEECH
+
+    @property
+    def speech_end(self) -> int:
+        """End of the last speech so far."""
+        return self.position if self._silence_start is None else self._silence_start
+
+    def step(self, probability: float) -> Edge | None:
+        """Takes the next window's probability of speech; returns what it changed."""
+        window_start, self.position = self.position, self.position + WINDOW_SAMPLES
+        self._run = self._run + 1 if probability >= SPEECH_PROBABILITY else 0
+        if self._state is _State.SPEECH:
+            if self._run:
+                self._silence_start = None
+            elif probability < SILENCE_PROBABILITY and self._silence_start is None:
+                self._silence_start = window_start
+        elif self._run == ONSET_WINDOWS:
+            return self._begin()
+        # A run that has just begun may be the speaker going on: the decision waits for its second window.
+        return None if self._run else self._silence_edge()
+
+    def end(self) -> None:
+        """Ends the turn now; speech that goes on starts another."""
+        self._state, self._run = _State.IDLE, 0
+
+    def _begin(self) -> Edge:
+        was, self._state = self._state, _State.SPEECH
+        self._silence_start = None
+        if was is _State.PAUSE:
+            return Edge.RESUMED
+        self.speech_start = self.position - ONSET_WINDOWS * WINDOW_SAMPLES
+        return Edge.STARTED
+
+    def _silence_edge(self) -> Edge | None:
+        if not self.in_turn or self._silence_start is None:
+            return None
+        silence = self.position - self._silence_start
+        if silence >= self.end_silence:
+            self.end()
+            return Edge.ENDED
+        if self.in_phrase and silence >= self.phrase_silence:
+            self._state = _State.PAUSE
+            return Edge.PAUSED
+        return None
