@@ -107,6 +107,8 @@ class GatewaySettings(ServiceSettings):
     """Bearer token that /offer and /v1 ask for.  Empty: none is asked for."""
     http_origins: list[str] = Field(default_factory=list)
     """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
+    webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
+    """Time in seconds that a browser may take to connect after its offer was answered."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
     turn_username: str = ""
@@ -122,7 +124,7 @@ class GatewaySettings(ServiceSettings):
     ice_bind_addresses: list[str] = Field(default_factory=list)
     """IP addresses that media is bound to, e.g. ["10.0.0.5"].  Empty: all of this machine's, loopback included."""
     announced_address: str = ""
-    """IP address that browsers reach media at, or several with commas, where it is not this machine's own; the UDP ports
+    """IP address that browsers reach media at, or several with commas, where it is not this machine's own; UDP ports
     must be published one to one.  Empty: this machine's addresses."""
 
     @property
