@@ -83,7 +83,7 @@ class RandomWeights:
             return torch.full(shape, 0.1)
         if name.endswith("embed_sum"):
             return torch.randn(shape, generator=self._random) / math.sqrt(shape[-1])
-        fan_in = math.prod(shape[1:]) if len(shape) > 1 else shape[0]
+        fan_in = math.prod(shape[1:] or shape)
         return (torch.rand(shape, generator=self._random) * 2 - 1) / math.sqrt(fan_in)
 
 

@@ -1,0 +1,234 @@
+"""Many streams through one Mimi: a worker thread steps, in one batch, whatever streams have something ready.
+
+with MimiEngine(random_checkpoint(torch.device("cpu"))) as engine, engine.open_decoder(codebooks=8) as stream:
+    sound = stream.decode(codes).result()
+"""
+
+from __future__ import annotations
+
+import threading
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import structlog
+import torch
+from numpy.typing import NDArray
+
+from oviya.audio.pcm import Pcm
+from oviya.audio.resample import Resampler
+from oviya.errors import InvalidInput, NotReady
+from services.mimi.lanes import DecodeLane, EncodeLane, Job, Lane
+
+if TYPE_CHECKING:
+    from services.mimi.checkpoint import Checkpoint
+
+log = structlog.get_logger()
+
+Codes = NDArray[np.int64]
+
+STEP_FRAMES = 8
+"""Longest step of a stream in frames, 0.64 s: long clips read the weights once for eight frames."""
+
+
+class MimiEngine:
+    """Runs a checkpoint for many streams.
+
+    Args:
+        checkpoint: what to run.
+        decode_streams, encode_streams: how many of each at once; a further one is refused.
+        threads: CPU threads of a step.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, *, decode_streams: int = 8, encode_streams: int = 4, threads: int = 1
+    ) -> None:
+        self.checkpoint = checkpoint
+        self.config = checkpoint.model.config
+        self._decode = DecodeLane(checkpoint.model, decode_streams, STEP_FRAMES)
+        self._encode = EncodeLane(checkpoint.model, encode_streams, STEP_FRAMES)
+        self._lanes: tuple[Lane, ...] = (self._decode, self._encode)
+        self._wake = threading.Condition()
+        self._closing = False
+        self._worker = threading.Thread(target=self._work, args=(threads,), name="mimi-worker", daemon=True)
+        self._worker.start()
+
+    def __enter__(self) -> MimiEngine:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def streams_used(self) -> tuple[int, int]:
+        """Open streams: decoding, encoding."""
+        with self._wake:
+            return self._decode.used, self._encode.used
+
+    def open_decoder(self, codebooks: int | None = None) -> DecodeStream:
+        """Starts an utterance.
+
+        Args:
+            codebooks: Q of its frames; None takes that of the first ones.
+
+        Raises:
+            Busy: every slot is taken.
+            InvalidInput: the checkpoint has fewer codebooks.
+        """
+        if codebooks is not None:
+            self._check_codebooks(codebooks)
+        return DecodeStream(self, self._decode, self._admit(self._decode), codebooks)
+
+    def open_encoder(self, sample_rate_hz: int, codebooks: int | None = None) -> EncodeStream:
+        """Starts an utterance.
+
+        Args:
+            sample_rate_hz: of its sound; resampled where it is not the checkpoint's.
+            codebooks: how many to write; None: all.
+
+        Raises:
+            Busy: every slot is taken.
+            InvalidInput: the checkpoint has fewer codebooks.
+        """
+        count = self.config.codebooks if codebooks is None else codebooks
+        self._check_codebooks(count)
+        return EncodeStream(self, self._encode, self._admit(self._encode), sample_rate_hz, count)
+
+    def warm_up(self) -> None:
+        """Runs both directions once, at both lengths of a step, so that the first caller does not wait for that."""
+        with self.open_decoder() as decoder, self.open_encoder(self.config.sample_rate_hz) as encoder:
+            for frames in (1, STEP_FRAMES):
+                decoder.decode(np.zeros((frames, self.config.codebooks), np.int64)).result()
+                encoder.encode(np.zeros(frames * self.config.frame_samples, np.float32)).result()
+
+    def close(self) -> None:
+        """Ends the worker; what still waits fails."""
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._worker.join()
+
+    def _check_codebooks(self, count: int) -> None:
+        if not 1 <= count <= self.config.codebooks:
+            raise InvalidInput("codebooks", count, f"must be 1 to {self.config.codebooks} with this checkpoint")
+
+    def _admit(self, lane: Lane) -> int:
+        with self._wake:
+            return lane.admit()
+
+    def _submit(self, lane: Lane, job: Job) -> Future[NDArray[Any]]:
+        with self._wake:
+            if self._closing:
+                raise NotReady("the Mimi engine is closed")
+            lane.submit(job)
+            self._wake.notify()
+        return job.future
+
+    def _leave(self, lane: Lane, slot: int) -> None:
+        with self._wake:
+            lane.leave(slot)
+
+    def _work(self, threads: int) -> None:
+        torch.set_num_threads(threads)  # OpenMP keeps this for each calling thread
+        while True:
+            with self._wake:
+                self._wake.wait_for(lambda: self._closing or any(lane.ready for lane in self._lanes))
+                if self._closing:
+                    for lane in self._lanes:
+                        lane.abandon()
+                    return
+                jobs = [lane.take() for lane in self._lanes]
+            # A long step of one direction would make the other wait, so it is short while both have work.
+            most = 1 if all(jobs) else STEP_FRAMES
+            for lane, batch in zip(self._lanes, jobs, strict=True):
+                if batch:
+                    lane.step(batch, most)
+            with self._wake:
+                for lane in self._lanes:
+                    lane.put_back()
+
+
+class _Stream:
+    """One utterance; it owns a slot until it is closed.  Close it after a failure: it has lost its place."""
+
+    def __init__(self, engine: MimiEngine, lane: Lane, slot: int) -> None:
+        self._engine, self._lane, self._slot = engine, lane, slot
+        self._open = True
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Gives the slot back; what still waits is cancelled."""
+        if self._open:
+            self._open = False
+            self._engine._leave(self._lane, self._slot)
+
+    def _submit(self, job: Job) -> Future[NDArray[Any]]:
+        if not self._open:
+            raise NotReady("the stream is closed")
+        return self._engine._submit(self._lane, job)
+
+
+class DecodeStream(_Stream):
+    """RVQ frames to sound."""
+
+    def __init__(self, engine: MimiEngine, lane: Lane, slot: int, codebooks: int | None) -> None:
+        super().__init__(engine, lane, slot)
+        self.codebooks = codebooks
+
+    def decode(self, codes: Codes) -> Future[Pcm]:
+        """The next frames, codes (T, Q), T at least 1 -> their sound, (T * 1920,) at the checkpoint's rate.
+
+        Raises:
+            InvalidInput: no frames, another codebook count than before, or a code out of range.
+        """
+        if codes.ndim != 2 or len(codes) == 0:
+            raise InvalidInput("codes", codes.shape, "must be of shape (T, Q) with at least one frame")
+        if self.codebooks is None:
+            self._engine._check_codebooks(codes.shape[1])
+            self.codebooks = codes.shape[1]
+        if codes.shape[1] != self.codebooks:
+            raise InvalidInput("codebooks", codes.shape[1], f"must be {self.codebooks}, as in the first frames")
+        size = self._engine.config.codebook_size
+        if codes.min() < 0 or codes.max() >= size:  # on a GPU a wild index would end the process
+            wild = codes[(codes < 0) | (codes >= size)][0]
+            raise InvalidInput("codes", wild, f"must be 0 to {size - 1}")
+        return self._submit(Job(self._slot, lambda: codes, self.codebooks))
+
+
+class EncodeStream(_Stream):
+    """Sound to RVQ frames."""
+
+    def __init__(self, engine: MimiEngine, lane: Lane, slot: int, sample_rate_hz: int, codebooks: int) -> None:
+        super().__init__(engine, lane, slot)
+        self.codebooks = codebooks
+        self._resampler = Resampler(sample_rate_hz, engine.config.sample_rate_hz)
+        self._rest = np.zeros(0, np.float32)  # samples short of a frame; the worker's
+
+    def encode(self, samples: Pcm) -> Future[Codes]:
+        """The next samples, (samples,) at the stream's rate -> the frames that they complete, (T, Q), T 0 or more.
+
+        Raises:
+            InvalidInput: a sample is NaN or infinite.
+        """
+        if not np.isfinite(samples).all():
+            raise InvalidInput("samples", samples[~np.isfinite(samples)][0], "samples must be finite numbers")
+        return self._submit(Job(self._slot, lambda: self._frames(self._resampler.push(samples), False), self.codebooks))
+
+    def finish(self) -> Future[Codes]:
+        """Ends the sound, padded with silence to a whole frame -> the last frames, (T, Q), T 0 or more."""
+        return self._submit(Job(self._slot, lambda: self._frames(self._resampler.flush(), True), self.codebooks))
+
+    def _frames(self, samples: Pcm, last: bool) -> NDArray[np.float32]:
+        """Whole frames (T, 1920) of what has come; on the worker, because resampling takes time."""
+        size = self._engine.config.frame_samples
+        samples = np.concatenate((self._rest, samples))
+        if last:
+            samples = np.pad(samples, (0, -len(samples) % size))
+        whole = len(samples) - len(samples) % size
+        self._rest = samples[whole:]
+        return samples[:whole].reshape(-1, size)

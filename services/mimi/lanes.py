@@ -1,0 +1,247 @@
+"""The engine's two directions: which stream is in which slot, what waits for it, one step over all that is ready.
+
+The engine's lock guards the bookkeeping; the model and its states belong to the engine's worker thread alone.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from oviya.errors import Busy, NotReady
+from services.mimi import metrics
+from services.mimi.model import Mimi, StreamState
+from services.mimi.quantizer import NO_CODE
+from services.mimi.slots import Slots
+
+RETRY_AFTER_S = 1.0
+"""A slot is held for an utterance, a few seconds at its most; one of several comes free about this soon."""
+
+
+@dataclass
+class Job:
+    """Something that one stream wants done.
+
+    Attributes:
+        slot: the stream's.
+        prepare: makes the input on the worker thread, shape (T, Q) of codes or (T, 1920) of samples.
+        codebooks: Q of the stream.
+        future: gets the output.
+        frames: the input, once prepared.
+        done: frames that have been stepped.
+        outputs: their outputs.
+    """
+
+    slot: int
+    prepare: Callable[[], NDArray[Any]]
+    codebooks: int
+    future: Future[NDArray[Any]] = field(default_factory=Future)
+    frames: NDArray[Any] | None = None
+    done: int = 0
+    outputs: list[NDArray[Any]] = field(default_factory=list)
+
+    @property
+    def left(self) -> int:
+        """Frames still to step; 0 before `prepare`."""
+        return 0 if self.frames is None else len(self.frames) - self.done
+
+
+class Lane(ABC):
+    """One direction.
+
+    Args:
+        direction: its name in messages and metrics.
+        model: both halves.
+        state: of its streams.
+        slots: how many streams it takes.
+    """
+
+    def __init__(self, direction: str, model: Mimi, state: StreamState, slots: int) -> None:
+        self.direction = direction
+        self.slots = slots
+        self._model, self._state = model, state
+        self._free = list(range(slots))  # a heap: low slots first keeps the running ones neighbours
+        self._queues: dict[int, deque[Job]] = {}
+        self._leaving: set[int] = set()
+        self._fresh: set[int] = set()
+        self._stepping: set[int] = set()
+        metrics.STREAMS.labels(direction).set(slots)
+        self._used = metrics.STREAMS_USED.labels(direction)
+        self._used.set(0)
+
+    # Bookkeeping, under the engine's lock.
+
+    @property
+    def used(self) -> int:
+        """Streams that are open."""
+        return len(self._queues)
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything waits to be done."""
+        return any(self._queues.values())
+
+    def admit(self) -> int:
+        """Gives a slot to a new stream.
+
+        Raises:
+            Busy: every slot is taken.
+        """
+        if not self._free:
+            metrics.REJECTED.labels(self.direction).inc()
+            raise Busy(f"all {self.slots} {self.direction} streams are in use", retry_after_s=RETRY_AFTER_S)
+        slot = heapq.heappop(self._free)
+        self._queues[slot] = deque()
+        self._fresh.add(slot)
+        self._used.set(self.used)
+        return slot
+
+    def submit(self, job: Job) -> None:
+        """Queues a job for its stream."""
+        self._queues[job.slot].append(job)
+
+    def leave(self, slot: int) -> None:
+        """Takes the slot back, at once or at the end of the step that runs it; what it waited for is cancelled."""
+        if slot in self._stepping:
+            self._leaving.add(slot)
+            return
+        _drop(self._queues.pop(slot))
+        heapq.heappush(self._free, slot)
+        self._used.set(self.used)
+
+    def abandon(self) -> None:
+        """Cancels all that waits: the engine ends."""
+        for queue in self._queues.values():
+            _drop(queue)
+            queue.clear()
+
+    def take(self) -> list[Job]:
+        """The next job of every stream that has one; they are the worker's until `put_back`."""
+        jobs = [queue[0] for _, queue in sorted(self._queues.items()) if queue]
+        self._stepping = {job.slot for job in jobs}
+        return jobs
+
+    def put_back(self) -> None:
+        """Ends a step: finished jobs go, streams that left meanwhile leave."""
+        for slot in self._stepping:
+            queue = self._queues[slot]
+            if queue[0].future.done():
+                queue.popleft()
+        self._stepping = set()
+        for slot in self._leaving:
+            self.leave(slot)
+        self._leaving = set()
+
+    # Work, on the worker thread.
+
+    def step(self, jobs: list[Job], most: int) -> None:
+        """Runs one step over the jobs that `take` gave, `most` frames at most, and finishes those that are complete.
+
+        All rows of a step have one length, that of the shortest: a stream that is played live has one frame at a time,
+        and nobody's long clip makes it wait for more.
+        """
+        running = [job for job in jobs if self._begin(job)]
+        if not running:
+            return
+        frames = min(most, *(job.left for job in running))
+        started = time.perf_counter()
+        try:
+            outputs = self._run(running, frames)
+        except Exception as error:  # whatever broke, each caller must hear of it
+            for job in running:
+                job.future.set_exception(error)
+            return
+        metrics.STEP_SECONDS.labels(self.direction).observe(time.perf_counter() - started)
+        metrics.STEP_ROWS.labels(self.direction).observe(len(running))
+        metrics.FRAMES.labels(self.direction).inc(frames * len(running))
+        for job, output in zip(running, outputs, strict=True):
+            job.outputs.append(output)
+            job.done += frames
+            if not job.left:
+                job.future.set_result(np.concatenate(job.outputs))
+
+    def _begin(self, job: Job) -> bool:
+        """Prepares a job at its first step; False where there is nothing to step."""
+        if job.frames is not None:
+            return True
+        if not job.future.set_running_or_notify_cancel():
+            return False
+        if job.slot in self._fresh:
+            self._fresh.discard(job.slot)
+            self._state.reset(job.slot)
+        try:
+            job.frames = job.prepare()
+        except Exception as error:
+            job.future.set_exception(error)
+            return False
+        if len(job.frames) == 0:
+            job.future.set_result(self._nothing(job))
+        return len(job.frames) > 0
+
+    @abstractmethod
+    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
+        """Steps the model over the next `frames` frames of each job; one output a job."""
+
+    @abstractmethod
+    def _nothing(self, job: Job) -> NDArray[Any]:
+        """The output of no frames."""
+
+
+def _drop(jobs: Iterable[Job]) -> None:
+    for job in jobs:
+        if not job.future.cancel() and not job.future.done():  # it had begun
+            job.future.set_exception(NotReady("the stream was closed"))
+
+
+class DecodeLane(Lane):
+    """Codes (T, Q) in, sound (T * 1920,) out.
+
+    Everything that leaves the service as sound leaves through `_run`: this is where generated speech can be marked.
+    """
+
+    def __init__(self, model: Mimi, slots: int, frames: int) -> None:
+        state = model.decoder.new_state(slots, frames, model.device)
+        super().__init__("decode", model, state, slots)
+        self._decoder_state = state
+
+    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
+        batch = np.full((len(jobs), frames, max(job.codebooks for job in jobs)), NO_CODE, np.int64)
+        for row, job in enumerate(jobs):
+            assert job.frames is not None
+            batch[row, :, : job.codebooks] = job.frames[job.done : job.done + frames]
+        device = self._model.device
+        codes, slots = torch.from_numpy(batch).to(device), Slots([job.slot for job in jobs], device)
+        return list(self._model.decoder.step(codes, self._decoder_state, slots).cpu().numpy())
+
+    def _nothing(self, job: Job) -> NDArray[Any]:
+        return np.zeros(0, np.float32)
+
+
+class EncodeLane(Lane):
+    """Sound (T, 1920) in, codes (T, Q) out."""
+
+    def __init__(self, model: Mimi, slots: int, frames: int) -> None:
+        state = model.encoder.new_state(slots, frames, model.device)
+        super().__init__("encode", model, state, slots)
+        self._encoder_state = state
+
+    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
+        pieces = [job.frames[job.done : job.done + frames].reshape(-1) for job in jobs if job.frames is not None]
+        device = self._model.device
+        samples, slots = torch.from_numpy(np.stack(pieces)).to(device), Slots([job.slot for job in jobs], device)
+        codebooks = max(job.codebooks for job in jobs)
+        codes = self._model.encoder.step(samples, self._encoder_state, slots, codebooks).cpu().numpy()
+        return [row[:, : job.codebooks] for row, job in zip(codes, jobs, strict=True)]
+
+    def _nothing(self, job: Job) -> NDArray[Any]:
+        return np.zeros((0, job.codebooks), np.int64)

@@ -1,0 +1,19 @@
+"""What the Mimi engine measures; `direction` is decode or encode."""
+
+from __future__ import annotations
+
+from prometheus_client import Counter, Gauge, Histogram
+
+STREAMS = Gauge("oviya_mimi_streams", "Streams that the engine has room for", ["direction"])
+STREAMS_USED = Gauge("oviya_mimi_streams_used", "Streams that are open", ["direction"])
+STEP_SECONDS = Histogram(
+    "oviya_mimi_step_seconds",
+    "Time of one step of the model",
+    ["direction"],
+    buckets=(0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.08, 0.16, 0.32, 0.64),
+)
+STEP_ROWS = Histogram(
+    "oviya_mimi_step_rows", "Streams in one step", ["direction"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
+)
+FRAMES = Counter("oviya_mimi_frames", "RVQ frames that were decoded or encoded", ["direction"])
+REJECTED = Counter("oviya_mimi_rejected", "Streams that were refused because every slot was taken", ["direction"])

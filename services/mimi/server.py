@@ -1,0 +1,186 @@
+"""Mimi on the wire: unpack, call the engine, pack."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import structlog
+from grpc import aio
+
+from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
+from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.service import Service
+from oviya.mesh.streams import with_stall_timeout
+from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
+from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
+from services.mimi.settings import MimiSettings
+
+if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
+    from services.mimi.engine import MimiEngine
+
+log = structlog.get_logger()
+
+BACKEND = "oviya-mimi"
+
+
+class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
+    """The RPCs of oviya.v1.MimiService."""
+
+    def __init__(self, service: MimiService) -> None:
+        self._service = service
+
+    async def Decode(
+        self, request_iterator: AsyncIterator[mimi_pb2.DecodeRequest], context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[mimi_pb2.DecodeResponse]:
+        """Turns frames into sound, message by message."""
+        engine, settings = self._service.engine, self._service.settings
+        audio_format = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=engine.config.sample_rate_hz)
+        frames = 0
+        with engine.open_decoder() as stream:
+            async for request in with_stall_timeout(request_iterator, settings.stall_s, "the next RVQ frames"):
+                codes = self._codes(request, stream.codebooks)
+                frames += len(codes)
+                _check_length("frames", frames * FRAME_S, settings)
+                sound = await asyncio.wrap_future(stream.decode(codes))
+                yield mimi_pb2.DecodeResponse(audio=audio_message(sound, audio_format))
+        if not frames:
+            raise InvalidInput("frames", "", "must come at least once", hint="the stream ended before any frame")
+
+    async def Encode(
+        self, request_iterator: AsyncIterator[mimi_pb2.EncodeRequest], context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[mimi_pb2.EncodeResponse]:
+        """Turns sound into frames as they become whole."""
+        engine, settings = self._service.engine, self._service.settings
+        messages = with_stall_timeout(request_iterator, settings.stall_s, "the next sound")
+        audio_format, codebooks = self._encode_config(await anext(messages, None))
+        received = 0
+        with engine.open_encoder(audio_format.sample_rate_hz, codebooks) as stream:
+            async for request in messages:
+                if request.WhichOneof("request") != "audio":
+                    raise InvalidInput("request", request.WhichOneof("request") or "", "must be audio after the config")
+                samples = decode_pcm(request.audio, audio_format.encoding)
+                received += len(samples)
+                _check_length("audio", received / audio_format.sample_rate_hz, settings)
+                codes = await asyncio.wrap_future(stream.encode(samples))
+                if len(codes):
+                    yield mimi_pb2.EncodeResponse(frames=pack_frames(codes))
+            if not received:
+                raise InvalidInput("audio", "0 samples", "must hold at least one sample before the stream ends")
+            codes = await asyncio.wrap_future(stream.finish())
+            if len(codes):
+                yield mimi_pb2.EncodeResponse(frames=pack_frames(codes))
+
+    async def GetModel(
+        self, request: mimi_pb2.MimiServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
+    ) -> mimi_pb2.MimiServiceGetModelResponse:
+        """Describes the checkpoint."""
+        checkpoint = self._service.engine.checkpoint
+        config = checkpoint.model.config
+        return mimi_pb2.MimiServiceGetModelResponse(
+            model=common_pb2.ModelInfo(
+                name=checkpoint.card.name,
+                backend=BACKEND,
+                trained=checkpoint.card.trained,
+                device=str(checkpoint.model.device),
+                dtype="float32",
+                parameters=checkpoint.parameters,
+                license=checkpoint.card.license,
+            ),
+            codebooks=config.codebooks,
+            codebook_size=config.codebook_size,
+            sample_rate_hz=config.sample_rate_hz,
+            frame_samples=config.frame_samples,
+        )
+
+    def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
+        """Reads one Decode message as codes (T, Q), T at least 1."""
+        if not request.HasField("frames"):
+            raise InvalidInput("frames", "", "must be set")
+        config = self._service.engine.config
+        if codebooks is None and request.frames.codebooks > config.codebooks:
+            raise InvalidInput("frames.codebooks", request.frames.codebooks, f"must be 1 to {config.codebooks}")
+        codes = unpack_frames(
+            request.frames,
+            "frames",
+            codebooks=codebooks,
+            codebook_size=config.codebook_size,
+            max_frames=self._service.settings.max_frames_per_message,
+        )
+        if not len(codes):
+            raise InvalidInput("frames.codes", "0 codes", "must hold at least one frame")
+        return codes
+
+    def _encode_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
+        """Reads the first Encode message: the sound's format and the codebook count, None for all."""
+        if request is None or request.WhichOneof("request") != "config":
+            sent = "" if request is None else request.WhichOneof("request") or ""
+            raise InvalidInput("config", sent, "must be the first message")
+        codebooks, most = request.config.codebooks, self._service.engine.config.codebooks
+        if codebooks > most:
+            raise InvalidInput("config.codebooks", codebooks, f"must be 1 to {most}, or 0 for all")
+        return check_format(request.config.format, "config.format"), codebooks or None
+
+
+class MimiService(Service[MimiSettings]):
+    """The Mimi service."""
+
+    name: ClassVar[str] = "mimi"
+    grpc_services: ClassVar[tuple[str, ...]] = ("oviya.v1.MimiService",)
+
+    def __init__(self, settings: MimiSettings) -> None:
+        super().__init__(settings)
+        self._engine: MimiEngine | None = None
+
+    @property
+    def engine(self) -> MimiEngine:
+        """The engine; NotReady before `start`."""
+        if self._engine is None:
+            raise NotReady("the Mimi engine is not loaded")
+        return self._engine
+
+    def register(self, server: aio.Server) -> None:
+        mimi_pb2_grpc.add_MimiServiceServicer_to_server(MimiServicer(self), server)
+
+    async def start(self) -> None:
+        self._engine = await asyncio.to_thread(load_engine, self.settings)
+
+    async def close(self) -> None:
+        if self._engine is not None:
+            await asyncio.to_thread(self._engine.close)
+
+
+def load_engine(settings: MimiSettings) -> MimiEngine:
+    """Loads the checkpoint that `settings` names, or makes a random one, and starts a warm engine on it.
+
+    Raises:
+        CheckpointError: it cannot be loaded.
+        OviyaError: the device cannot be used.
+    """
+    import torch
+
+    from services.mimi.checkpoint import choose_device, load_checkpoint, random_checkpoint
+    from services.mimi.engine import MimiEngine
+
+    torch.set_num_threads(settings.threads)
+    device = choose_device(settings.device)
+    if settings.checkpoint:
+        checkpoint = load_checkpoint(settings.checkpoint, device)
+    else:
+        log.warning("no checkpoint is set: random weights speak noise", setting="MIMI_CHECKPOINT")
+        checkpoint = random_checkpoint(device)
+    log.info("checkpoint", name=checkpoint.card.name, trained=checkpoint.card.trained, device=str(device))
+    engine = MimiEngine(
+        checkpoint,
+        decode_streams=settings.decode_streams,
+        encode_streams=settings.encode_streams,
+        threads=settings.threads,
+    )
+    engine.warm_up()
+    return engine
+
+
+def _check_length(field: str, seconds: float, settings: MimiSettings) -> None:
+    if seconds > settings.max_stream_s:
+        raise InvalidInput(field, f"{seconds:.2f} s", f"at most {settings.max_stream_s:g} s of sound in an utterance")

@@ -1,0 +1,36 @@
+"""Settings of the Mimi service, read from MIMI_* environment variables."""
+
+from __future__ import annotations
+
+from pydantic import Field
+from pydantic_settings import SettingsConfigDict
+
+from oviya.mesh.settings import ServiceSettings
+
+
+class MimiSettings(ServiceSettings):
+    """What to load, where to run it and how much a caller may send."""
+
+    model_config = SettingsConfigDict(env_prefix="MIMI_")
+
+    port: int = Field(default=50055, ge=0, le=65535)
+    """gRPC port; 0 takes a free one and logs it."""
+    checkpoint: str = ""
+    """A folder in transformers' layout, or an id of the hub such as "kyutai/mimi"; of a CSM checkpoint, its Mimi is
+    used.  It counts as trained unless a model_card.json in it says otherwise.  Empty: a small random one is made at
+    start, which speaks noise."""
+    device: str = "auto"
+    """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
+    threads: int = Field(default=1, ge=1, le=256)
+    """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
+    decode_streams: int = Field(default=8, ge=1, le=4096)
+    """Utterances that are decoded at once; further ones are refused with RESOURCE_EXHAUSTED.  Each takes 9 MB with
+    kyutai/mimi."""
+    encode_streams: int = Field(default=4, ge=1, le=4096)
+    """Utterances that are encoded at once; further ones are refused with RESOURCE_EXHAUSTED."""
+    max_frames_per_message: int = Field(default=375, ge=1, le=100_000)
+    """Most RVQ frames in one Decode message; 375 are 30 s."""
+    max_stream_s: float = Field(default=600.0, ge=1.0, le=86_400.0)
+    """Longest utterance in seconds of its sound, either way."""
+    stall_s: float = Field(default=30.0, gt=0, le=3600.0)
+    """Longest wait in seconds for a stream's next message; its slot is free after it."""
