@@ -2,9 +2,9 @@
 
     python benchmarks/conversation.py [--runs 5] [--json FILE]
 
-starts the six services on free ports, as `oviya up` does, and plays a spoken question (made by flite) through Converse at
-the pace of speech, several times.  It prints three tables and writes all figures as JSON.  `first audio here` is measured
-by the caller: from the moment at which the last speech was sent to the arrival of the first reply audio.
+starts the six services on free ports, as `oviya up` does, and plays a spoken question (made by flite) through Converse
+at the pace of speech, several times.  It prints three tables and writes all figures as JSON.  `first audio here` is
+measured by the caller: from the moment at which the last speech was sent to the arrival of the first reply audio.
 """
 
 from __future__ import annotations

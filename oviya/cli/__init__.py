@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 
 def main() -> None:
     """Runs the command that the arguments name."""
+    # gRPC tells of every connection that a stopping server ends; standard error is for what a person should read.
+    os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from oviya.cli.app import app
     except ModuleNotFoundError as error:

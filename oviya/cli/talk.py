@@ -94,10 +94,11 @@ def latencies(turn: Turn) -> dict[str, float | None]:
 
 
 def _latency_table(played: Played) -> Table:
-    table = Table("turn", *STAGES, title="seconds after the end of speech", title_justify="left")
-    for turn in played.turns.values():
-        cells = ("-" if value is None else f"{value:.2f}" for value in latencies(turn).values())
-        table.add_row(str(turn.number), *cells)
+    numbers = (f"turn {number}" for number in played.turns)
+    table = Table("seconds after the end of speech", *numbers, box=None, pad_edge=False)
+    columns = [list(latencies(turn).values()) for turn in played.turns.values()]
+    for stage, *cells in zip(STAGES, *columns, strict=True):
+        table.add_row(stage, *("-" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
 
 

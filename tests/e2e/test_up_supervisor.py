@@ -36,6 +36,7 @@ def test_a_service_starts_serves_and_ends(tmp_path):
         assert mesh.ready
         assert is_serving(service.address, "oviya.v1.EmotionService")
         assert 10 << 20 < service.memory_bytes < 500 << 20
+        assert service.ready_after_s is not None
         assert 0 < service.ready_after_s < READY_S
         assert mesh.stop() == []
         assert (service.state, service.exit_code) == (State.STOPPED, 0)
@@ -66,6 +67,7 @@ def test_a_killed_service_is_found_dead(tmp_path):
         mesh.start()
         mesh.wait_ready(READY_S)
         service = mesh.services["emotion"]
+        assert service.pid is not None
         os.kill(service.pid, signal.SIGKILL)
         os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has yet to see it
         mesh.poll()
@@ -81,6 +83,7 @@ def test_a_service_that_does_not_end_is_killed(tmp_path, monkeypatch):
         mesh.start()
         mesh.wait_ready(READY_S)
         pid = mesh.services["emotion"].pid
+        assert pid is not None
         os.kill(pid, signal.SIGSTOP)  # a process that hangs
         assert mesh.stop() == ["emotion"]
         assert not psutil.pid_exists(pid)
