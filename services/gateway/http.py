@@ -1,0 +1,180 @@
+"""HTTP of the gateway: the page, the offer, health, readiness and metrics."""
+
+from __future__ import annotations
+
+import json
+import mimetypes
+from pathlib import Path
+from typing import Any, Protocol
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from oviya.errors import InvalidInput, OviyaError
+from services.gateway.http_errors import errors_as_json
+from services.gateway.http_security import allow_origins, check_token, security_headers
+from services.gateway.ice_servers import IceServers
+
+log = structlog.get_logger()
+
+PAGE = Path(__file__).parent / "page"
+"""The page's files: index.html is served at /, all others below /page/."""
+SHUTDOWN_S = 5.0
+"""Time in seconds that running requests get when the server stops; an offer is answered in less."""
+_JSON_OVERHEAD_BYTES = 4096
+_CONTENT_TYPES = {
+    ".js": "text/javascript",
+    ".svg": "image/svg+xml",
+    ".woff2": "font/woff2",
+}  # not the machine's opinion
+
+
+class Readiness(Protocol):
+    """What /readyz asks."""
+
+    def report(self) -> dict[str, Any]:
+        """Returns what is there and what is missing; `ready` says whether a conversation can be held."""
+        ...
+
+
+class Answerer(Protocol):
+    """What /offer asks; `webrtc.Peers` is one."""
+
+    ice_servers: IceServers
+
+    async def answer(self, sdp: str) -> str:
+        """Returns the SDP answer to an offer."""
+        ...
+
+
+class Gateway:
+    """The handlers.
+
+    Args:
+        peers: connects browsers.
+        readiness: says what is there.
+        token: bearer token that /offer asks for; empty: none.
+        origins: further origins whose pages may use the gateway.
+        max_sdp_bytes: largest offer.
+    """
+
+    def __init__(
+        self, peers: Answerer, readiness: Readiness, *, token: str = "", origins: list[str], max_sdp_bytes: int
+    ) -> None:
+        self._peers = peers
+        self._readiness = readiness
+        self._token = token
+        self._origins = frozenset(origin.rstrip("/") for origin in origins)
+        self._max_body_bytes = 2 * max_sdp_bytes + _JSON_OVERHEAD_BYTES  # line ends take twice as much in JSON
+
+    def app(self) -> web.Application:
+        """Builds the application."""
+        app = web.Application(
+            middlewares=[security_headers, errors_as_json, allow_origins(self._origins)],
+            client_max_size=self._max_body_bytes,
+        )
+        app.router.add_get("/healthz", self._healthz)
+        app.router.add_get("/readyz", self._readyz)
+        app.router.add_get("/metrics", self._metrics)
+        app.router.add_get("/config.json", self._config)
+        app.router.add_post("/offer", self._offer)
+        for path, file in _page_files().items():
+            app.router.add_get(path, _file_handler(file))
+        return app
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.json_response({"status": "ok"})
+
+    async def _readyz(self, _request: web.Request) -> web.Response:
+        report = self._readiness.report()
+        return web.json_response(report, status=200 if report["ready"] else 503, headers={"Cache-Control": "no-store"})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _config(self, request: web.Request) -> web.Response:
+        """What the page must know before it can make an offer."""
+        servers = self._peers.ice_servers
+        if servers.secret:
+            check_token(request, self._token)
+        config = {"iceServers": servers.for_browser(), "tokenRequired": bool(self._token)}
+        return web.json_response(config, headers={"Cache-Control": "no-store"})
+
+    async def _offer(self, request: web.Request) -> web.Response:
+        check_token(request, self._token)
+        offer = await self._read_json(request)
+        for field in ("sdp", "type"):
+            if not isinstance(offer.get(field), str):
+                raise InvalidInput(field, offer.get(field), "must be a string")
+        if offer["type"] != "offer":
+            raise InvalidInput("type", offer["type"], 'must be "offer"')
+        answer = await self._peers.answer(offer["sdp"])
+        return web.json_response({"sdp": answer, "type": "answer"}, headers={"Cache-Control": "no-store"})
+
+    async def _read_json(self, request: web.Request) -> dict[str, Any]:
+        try:
+            body = await request.read()
+        except web.HTTPRequestEntityTooLarge as error:
+            size = request.content_length or f"more than {self._max_body_bytes}"
+            raise InvalidInput("body", f"{size} bytes", f"at most {self._max_body_bytes} bytes") from error
+        try:
+            content = json.loads(body)
+        except (ValueError, RecursionError) as error:
+            raise InvalidInput("body", body[:100].decode("utf-8", "replace"), "must be JSON") from error
+        if not isinstance(content, dict):
+            raise InvalidInput("body", type(content).__name__, "must be a JSON object with sdp and type")
+        return content
+
+
+class HttpServer:
+    """Serves an application.
+
+    Args:
+        app: what to serve.
+        host: address to listen on.
+        port: 0 takes a free one.
+    """
+
+    def __init__(self, app: web.Application, host: str, port: int) -> None:
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=SHUTDOWN_S)
+        self._host = host
+        self.port = port
+
+    async def start(self) -> None:
+        """Listens; `port` is the real one from now on.
+
+        Raises:
+            OviyaError: the address cannot be had.
+        """
+        await self._runner.setup()
+        site = web.TCPSite(self._runner, self._host, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            await self._runner.cleanup()
+            raise OviyaError(
+                f"cannot listen on {self._host}:{self.port}", hint=f"set another GATEWAY_HTTP_PORT: {error.strerror}"
+            ) from error
+        self.port = self._runner.addresses[0][1]
+        log.info("page", url=f"http://{self._host}:{self.port}/")
+
+    async def close(self) -> None:
+        """Stops listening and lets running requests finish."""
+        await self._runner.cleanup()
+
+
+def _page_files() -> dict[str, Path]:
+    """Lists the page's files by path: only what is listed can be had."""
+    files = {f"/page/{file.relative_to(PAGE).as_posix()}": file for file in PAGE.rglob("*") if file.is_file()}
+    return {"/": PAGE / "index.html", **files}
+
+
+def _file_handler(file: Path) -> Any:
+    content_type = _CONTENT_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
+
+    async def serve(_request: web.Request) -> web.FileResponse:
+        # no-cache: the browser asks each time whether it changed, so that an update shows at once
+        return web.FileResponse(file, headers={"Content-Type": content_type, "Cache-Control": "no-cache"})
+
+    return serve

@@ -1,0 +1,108 @@
+"""The user's voice from the browser: a remote audio track as one unbroken stream of PCM."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+import numpy as np
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame
+
+from oviya.audio.pcm import S16LE, Pcm, encode_pcm
+from oviya.audio.resample import Resampler
+from oviya.v1 import common_pb2
+
+RATE_HZ = 16_000
+"""What speech-to-text works at."""
+FORMAT = common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=RATE_HZ)
+"""Format of what `Microphone.pieces` yields."""
+SILENCE_AFTER_S = 0.200
+"""Time without a packet after which silence is filled in: longer than jitter, shorter than a turn's last pause."""
+MAX_GAP_S = 2.0
+"""Longest stretch of lost packets that is filled with silence when packets come again."""
+
+_SCALES = {
+    ("u", 1): (128, 128.0),
+    ("i", 2): (0, 2.0**15),
+    ("i", 4): (0, 2.0**31),
+    ("f", 4): (0, 1.0),
+    ("f", 8): (0, 1.0),
+}
+"""Zero and full scale of FFmpeg's sample formats by kind and bytes."""
+
+
+class Microphone:
+    """Reads a remote track.
+
+    Lost packets and pauses in sending (a muted track, Opus DTX) become silence of the same length: what follows must
+    know how much time went by, or a turn would never end.
+
+    Args:
+        track: a remote audio track of aiortc.
+    """
+
+    def __init__(self, track: MediaStreamTrack) -> None:
+        self._track = track
+        self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._source_hz = 0
+        self._next_pts: int | None = None
+        self._filled_s = 0.0  # silence made since the last frame
+
+    async def pieces(self) -> AsyncGenerator[bytes]:
+        """Yields 16-bit PCM, 16 kHz mono, as it comes, until the track ends."""
+        reading: asyncio.Task[object] | None = None
+        try:
+            while True:
+                reading = reading or asyncio.ensure_future(self._track.recv())
+                # asyncio.wait leaves the read running at a time-out: cancelling it could lose the frame
+                done, _ = await asyncio.wait({reading}, timeout=SILENCE_AFTER_S)
+                if done:
+                    try:
+                        frame = reading.result()
+                    except MediaStreamError:
+                        return
+                    reading = None
+                    assert isinstance(frame, AudioFrame)
+                    samples = self._take(frame)
+                else:
+                    samples = self._fill()
+                if len(samples):
+                    yield encode_pcm(samples, S16LE)
+        finally:
+            if reading:
+                reading.cancel()
+                await asyncio.wait({reading})
+
+    def _fill(self) -> Pcm:
+        """Returns the silence of one wait, once there has been sound at all."""
+        if not self._source_hz:
+            return np.zeros(0, np.float32)
+        self._filled_s += SILENCE_AFTER_S
+        return self._resampler.push(np.zeros(round(SILENCE_AFTER_S * self._source_hz), np.float32))
+
+    def _take(self, frame: AudioFrame) -> Pcm:
+        """Returns a frame's sound, after silence for what is missing before it."""
+        rate = frame.sample_rate
+        if rate != self._source_hz:  # another codec was chosen
+            rest = self._resampler.flush()
+            self._source_hz, self._resampler, self._next_pts = rate, Resampler(rate, RATE_HZ), None
+        else:
+            rest = np.zeros(0, np.float32)
+        missing_s = 0.0
+        if frame.pts is not None:
+            if self._next_pts is not None:
+                missing_s = (frame.pts - self._next_pts) / rate - self._filled_s
+            self._next_pts = frame.pts + frame.samples
+        self._filled_s = 0.0
+        gap = np.zeros(round(min(max(missing_s, 0.0), MAX_GAP_S) * rate), np.float32)
+        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, mono(frame))))))
+
+
+def mono(frame: AudioFrame) -> Pcm:
+    """Averages a frame's channels; returns shape (samples,), full scale 1.0."""
+    values = frame.to_ndarray()
+    channels = frame.layout.nb_channels
+    by_channel = values if frame.format.is_planar else values.reshape(-1, channels).T
+    offset, full_scale = _SCALES[values.dtype.kind, values.dtype.itemsize]
+    return ((by_channel.astype(np.float64) - offset) / full_scale).mean(axis=0).astype(np.float32)

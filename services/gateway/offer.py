@@ -1,0 +1,67 @@
+"""The browser's SDP offer: checked before any of it is acted on."""
+
+from __future__ import annotations
+
+from aiortc import RTCSessionDescription, sdp
+
+from oviya.errors import InvalidInput
+
+MAX_CANDIDATES = 64
+"""Addresses that an offer may ask the gateway to probe."""
+_HINT = "create the offer with RTCPeerConnection: one audio track and one data channel"
+
+
+def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
+    """Checks an offer and prepares it for aiortc.
+
+    It must have one audio section that wants to hear us, with Opus, and at most one data section.
+
+    Candidates with an mDNS name ("...local", by which browsers hide their address) are left out: the browser's own
+    checks reach the gateway and show the address, while asking for the name needs multicast, which containers lack, and
+    would hold up the answer.  For the same reason the offer's candidates are never taken as complete.
+
+    Raises:
+        InvalidInput: names `sdp` and what is wrong with it.
+    """
+    size = len(offer.encode())
+    if size > max_bytes:
+        raise InvalidInput("sdp", f"{size} bytes", f"at most {max_bytes} bytes")
+    try:
+        description = sdp.SessionDescription.parse(offer)
+    except Exception as error:  # the parser of a foreign text fails in many ways; each means the same
+        raise InvalidInput("sdp", offer, "must be an SDP offer", hint=_HINT) from error
+    kinds = sorted(media.kind for media in description.media)
+    if kinds not in (["audio"], ["application", "audio"]):
+        raise InvalidInput(
+            "sdp", ", ".join(kinds) or offer, "must have one audio and at most one data section", hint=_HINT
+        )
+    for media in description.media:
+        _check_media(media)
+    kept = [line for line in offer.splitlines() if not _left_out(line)]
+    candidates = sum(line.startswith("a=candidate:") for line in kept)
+    if candidates > MAX_CANDIDATES:
+        raise InvalidInput("sdp", f"{candidates} candidates", f"at most {MAX_CANDIDATES} candidates")
+    return RTCSessionDescription(sdp="\r\n".join(kept) + "\r\n", type="offer")
+
+
+def _check_media(media: sdp.MediaDescription) -> None:
+    if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
+        raise InvalidInput("sdp", media.kind, "every section must have ICE credentials", hint=_HINT)
+    if media.dtls is None or not media.dtls.fingerprints:
+        raise InvalidInput("sdp", media.kind, "every section must have a DTLS fingerprint", hint=_HINT)
+    if media.kind != "audio":
+        return
+    if not media.rtcp_mux:
+        raise InvalidInput("sdp", media.kind, "the audio section must have rtcp-mux")
+    if media.direction not in ("sendrecv", "recvonly"):
+        raise InvalidInput("sdp", media.direction, "the audio section must be sendrecv or recvonly")
+    codecs = [codec.mimeType for codec in media.rtp.codecs]
+    if "audio/opus" not in (codec.lower() for codec in codecs):
+        raise InvalidInput("sdp", ", ".join(codecs), "the audio section must offer Opus")
+
+
+def _left_out(line: str) -> bool:
+    if line.startswith("a=candidate:"):
+        fields = line.split()
+        return len(fields) > 4 and fields[4].endswith(".local")  # RFC 8839: the fifth field is the address
+    return line.startswith("a=end-of-candidates")

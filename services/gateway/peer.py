@@ -1,0 +1,329 @@
+"""One browser: a WebRTC connection that holds a conversation.
+
+The peer is a client of the same conversation as gRPC's Converse.  The microphone goes in as audio requests; the
+reply's audio goes to the playout; all other events leave as JSON over the data channel "events" that the page makes,
+those that describe the reply when their place in it is played.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
+from dataclasses import dataclass
+from functools import partial
+from typing import Literal, Protocol
+
+import structlog
+from aiortc import (
+    RTCDataChannel,
+    RTCPeerConnection,
+    RTCRtpSender,
+    RTCSessionDescription,
+)
+from aiortc.mediastreams import MediaStreamTrack
+from google.protobuf import json_format
+from prometheus_client import Counter
+
+from oviya.audio.pcm import F32LE, decode_pcm
+from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
+from oviya.mesh.status import detail_of
+from oviya.v1 import common_pb2, conversation_pb2
+from services.gateway import microphone, playout
+from services.gateway.ice import IcePolicy
+from services.gateway.microphone import Microphone
+from services.gateway.playout import Playout
+
+log = structlog.get_logger()
+
+CHANNEL = "events"
+"""Label of the data channel that the page creates."""
+MAX_MESSAGE_CHARS = 64 << 10
+"""Longest JSON message from the page: 8192 characters, each escaped."""
+MAX_UNSENT_BYTES = 1 << 20
+"""Events that may wait in the data channel; a page that reads none of them is gone."""
+MAX_EARLY_EVENTS = 64
+"""Events kept until the page's channel opens."""
+MAX_REQUESTS = 500
+"""Requests that may wait for the conversation: 10 s of sound."""
+TAIL_S = 0.3
+"""Time between the last packet and the end of the connection, so that the browser plays out what it has."""
+
+DROPPED = Counter("oviya_gateway_microphone_dropped_seconds_total", "Users' sound dropped since nobody took it in time")
+
+End = Literal["finished", "disconnected", "idle", "too long", "not connected", "failed"]
+
+
+class Conversation(Protocol):
+    """What a peer talks to."""
+
+    def converse(
+        self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
+    ) -> AsyncGenerator[conversation_pb2.ConverseResponse]:
+        """Holds one conversation: requests in, events out."""
+        ...
+
+
+@dataclass(frozen=True)
+class PeerLimits:
+    """What one peer may cost, times in seconds.
+
+    Args:
+        connect_s: from the answer to an established connection.
+        idle_s: without anything said on either side.
+        max_s: length of a session.
+        finish_s: how long the running turn may take once the session is to end.
+        max_text_chars: longest typed turn.
+    """
+
+    connect_s: float = 20.0
+    idle_s: float = 300.0
+    max_s: float = 3600.0
+    finish_s: float = 30.0
+    max_text_chars: int = 8192
+
+
+class Peer:
+    """A connection from its offer to its end.
+
+    Args:
+        conversation: what it talks to.
+        connection: a fresh aiortc connection; the peer closes it.
+        limits: what it may cost.
+    """
+
+    def __init__(self, conversation: Conversation, connection: RTCPeerConnection, limits: PeerLimits) -> None:
+        self._conversation = conversation
+        self._connection = connection
+        self._limits = limits
+        self._playout = Playout()
+        self._track: MediaStreamTrack | None = None
+        self._channel: RTCDataChannel | None = None
+        self._early: list[str] = []
+        self._requests: asyncio.Queue[conversation_pb2.ConverseRequest | None] = asyncio.Queue(MAX_REQUESTS)
+        self._finishing = asyncio.Event()
+        self._connected = asyncio.Event()
+        self._lost = asyncio.Event()
+        self._active_at = 0.0
+        self._turn = 0
+        connection.on("track", self._on_track)
+        connection.on("datachannel", self._on_channel)
+        connection.on("connectionstatechange", self._on_state)
+
+    async def negotiate(self, offer: RTCSessionDescription, policy: IcePolicy) -> str:
+        """Takes an offer that `read_offer` has checked; returns the SDP answer with all candidates.
+
+        Raises:
+            InvalidInput: aiortc cannot use the offer.
+            Busy: no UDP port is free.
+        """
+        transceiver = self._connection.addTransceiver(self._playout, direction="sendrecv")
+        opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
+        transceiver.setCodecPreferences(opus)
+        try:
+            await self._connection.setRemoteDescription(offer)
+        except Exception as error:  # whatever it stumbles over is in the offer
+            raise InvalidInput("sdp", offer.sdp, f"must be usable: {error}") from error
+        policy.apply(self._connection)
+        await self._connection.setLocalDescription()
+        return self._connection.localDescription.sdp
+
+    async def run(self) -> End:
+        """Holds the conversation until one side ends it; says why it ended."""
+        loop = asyncio.get_running_loop()
+        try:
+            if not await self._wait_connected():
+                return "not connected"
+            self._active_at = loop.time()
+            return await self._converse_until_end()
+        finally:
+            self._playout.stop()
+            await self._connection.close()
+
+    def finish(self) -> None:
+        """Ends the session after the running turn."""
+        self._finishing.set()
+
+    async def close(self) -> None:
+        """Closes the connection of a peer that never ran."""
+        self._playout.stop()
+        await self._connection.close()
+
+    # --- The life of the session --------------------------------------------------------------------------------------
+
+    async def _wait_connected(self) -> bool:
+        waits = [asyncio.ensure_future(event.wait()) for event in (self._connected, self._lost, self._finishing)]
+        try:
+            await asyncio.wait(waits, timeout=self._limits.connect_s, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+        return self._connected.is_set() and not self._lost.is_set()
+
+    async def _converse_until_end(self) -> End:
+        talking = asyncio.create_task(self._talk())
+        watching = asyncio.create_task(self._watch())
+        listening = asyncio.create_task(self._listen())
+        try:
+            done, _ = await asyncio.wait({talking, watching}, return_when=asyncio.FIRST_COMPLETED)
+            return talking.result() if talking in done else watching.result()
+        finally:
+            for task in (talking, watching, listening):
+                task.cancel()
+            await asyncio.wait({talking, watching, listening})
+
+    async def _watch(self) -> End:
+        """Waits for what ends the session from outside; lets the running turn finish where that is possible."""
+        loop = asyncio.get_running_loop()
+        started_at = loop.time()
+        lost = asyncio.ensure_future(self._lost.wait())
+        finishing = asyncio.ensure_future(self._finishing.wait())
+        try:
+            end: End = "finished"
+            while not (lost.done() or finishing.done()):
+                now = loop.time()
+                idle_at, longest_at = self._active_at + self._limits.idle_s, started_at + self._limits.max_s
+                if now >= min(idle_at, longest_at):
+                    end = "idle" if idle_at <= longest_at else "too long"
+                    break
+                wait_s = min(idle_at, longest_at) - now
+                await asyncio.wait({lost, finishing}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+            if not lost.done():
+                self._tell_end(end)
+                self._end_requests()
+                await asyncio.wait({lost}, timeout=self._limits.finish_s)
+            return "disconnected" if lost.done() else end
+        finally:
+            lost.cancel()
+            finishing.cancel()
+
+    async def _talk(self) -> End:
+        end: End = "finished"
+        try:
+            async with aclosing(self._conversation.converse(self._sent_requests())) as responses:
+                async for response in responses:
+                    await self._take(response)
+        except OviyaError as error:
+            log.info("conversation failed", error=type(error).__name__)
+            self._playout.mark(partial(self._tell_failure, error))
+            end = "failed"
+        self._playout.end_reply()
+        await self._playout.drained()
+        await asyncio.sleep(TAIL_S)
+        return end
+
+    # --- What goes in -------------------------------------------------------------------------------------------------
+
+    async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
+        output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
+        config = conversation_pb2.ConverseConfig(input=microphone.FORMAT, output=output)
+        yield conversation_pb2.ConverseRequest(config=config)
+        while (request := await self._requests.get()) is not None:
+            yield request
+
+    async def _listen(self) -> None:
+        if self._track is None:
+            return
+        async with aclosing(Microphone(self._track).pieces()) as pieces:
+            async for piece in pieces:
+                try:
+                    self._requests.put_nowait(conversation_pb2.ConverseRequest(audio=piece))
+                except asyncio.QueueFull:
+                    DROPPED.inc(len(piece) / 2 / microphone.RATE_HZ)
+
+    def _end_requests(self) -> None:
+        """Half-closes: the conversation finishes the running turn and ends."""
+        while self._requests.full():
+            self._requests.get_nowait()
+        self._requests.put_nowait(None)
+
+    def _on_message(self, message: str | bytes) -> None:
+        self._active_at = asyncio.get_running_loop().time()
+        try:
+            self._requests.put_nowait(read_message(message, self._limits.max_text_chars))
+        except asyncio.QueueFull:
+            self._tell_failure(Busy("too many messages wait to be answered", retry_after_s=1.0))
+        except InvalidInput as error:
+            self._tell_failure(error)
+
+    # --- What comes out -----------------------------------------------------------------------------------------------
+
+    async def _take(self, response: conversation_pb2.ConverseResponse) -> None:
+        self._active_at = asyncio.get_running_loop().time()
+        self._turn = response.turn
+        match response.WhichOneof("event"):
+            case "audio":
+                await self._playout.put(decode_pcm(response.audio.pcm, F32LE))
+            case "reply_sentence":
+                self._playout.mark(partial(self._tell, response))
+            case "reply_ended" | "turn_failed":
+                self._playout.mark(partial(self._tell, response))
+                self._playout.end_reply()
+            case _:
+                self._tell(response)
+
+    def _tell(self, response: conversation_pb2.ConverseResponse) -> None:
+        """Sends an event to the page, or keeps it until the page's channel is open."""
+        message = json_format.MessageToJson(response, indent=None)
+        if self._channel is None:
+            if len(self._early) < MAX_EARLY_EVENTS:
+                self._early.append(message)
+        elif self._channel.readyState == "open":
+            self._channel.send(message)
+            if self._channel.bufferedAmount > MAX_UNSENT_BYTES:
+                self._lost.set()
+
+    def _tell_failure(self, error: OviyaError) -> None:
+        self._tell(conversation_pb2.ConverseResponse(turn=self._turn, turn_failed=detail_of(error)))
+
+    def _tell_end(self, end: End) -> None:
+        if end == "idle":
+            self._tell_failure(Timeout(f"nothing was said for {self._limits.idle_s:g} s", hint="start a new session"))
+        elif end == "too long":
+            self._tell_failure(Timeout(f"a session ends after {self._limits.max_s:g} s", hint="start a new session"))
+
+    # --- What aiortc says ---------------------------------------------------------------------------------------------
+
+    def _on_track(self, track: MediaStreamTrack) -> None:
+        if track.kind == "audio":
+            self._track = track
+
+    def _on_channel(self, channel: RTCDataChannel) -> None:
+        if channel.label != CHANNEL or self._channel is not None:
+            channel.close()
+            return
+        self._channel = channel
+        channel.on("message", self._on_message)
+        for message in self._early:
+            channel.send(message)
+        self._early.clear()
+
+    def _on_state(self) -> None:
+        state = self._connection.connectionState
+        if state == "connected":
+            self._connected.set()
+        elif state in ("failed", "closed"):
+            self._lost.set()
+
+
+def read_message(message: str | bytes, max_text_chars: int) -> conversation_pb2.ConverseRequest:
+    """Reads what the page says: a ConverseRequest as JSON that holds `text` or `endTurn`.
+
+    Raises:
+        InvalidInput: too long, no such JSON, another request, or a text of another length than 1 to `max_text_chars`.
+    """
+    if len(message) > MAX_MESSAGE_CHARS:
+        raise InvalidInput("message", f"{len(message)} characters", f"at most {MAX_MESSAGE_CHARS} characters")
+    limit = 'must be {"text": "..."} or {"endTurn": {}}'
+    if isinstance(message, bytes):
+        raise InvalidInput("message", "bytes", limit)
+    try:
+        request = json_format.Parse(message, conversation_pb2.ConverseRequest())
+    except (json_format.ParseError, RecursionError) as error:
+        raise InvalidInput("message", message, limit) from error
+    kind = request.WhichOneof("request")
+    if kind not in ("text", "end_turn"):
+        raise InvalidInput("message", kind or message, limit)
+    if kind == "text" and not 1 <= len(request.text) <= max_text_chars:
+        raise InvalidInput("text", f"{len(request.text)} characters", f"must be 1 to {max_text_chars} characters")
+    return request
