@@ -61,14 +61,17 @@ class Microphone:
                     try:
                         frame = reading.result()
                     except MediaStreamError:
-                        return
-                    reading = None
+                        break
+                    finally:
+                        reading = None
                     assert isinstance(frame, AudioFrame)
                     samples = self._take(frame)
                 else:
                     samples = self._fill()
                 if len(samples):
                     yield encode_pcm(samples, S16LE)
+            if len(rest := self._resampler.flush()):
+                yield encode_pcm(rest, S16LE)
         finally:
             if reading:
                 reading.cancel()

@@ -1,0 +1,161 @@
+"""Microphone: any frame format to 16 kHz mono, whatever is lost on the way."""
+
+from __future__ import annotations
+
+import asyncio
+from fractions import Fraction
+
+import numpy as np
+import pytest
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame
+
+from services.gateway import microphone
+from services.gateway.microphone import RATE_HZ, Microphone, mono
+
+
+class FakeTrack(MediaStreamTrack):
+    """A track that gives what is put into it; None ends it."""
+
+    kind = "audio"
+
+    def __init__(self):
+        super().__init__()
+        self.frames = asyncio.Queue()
+
+    async def recv(self):
+        frame = await self.frames.get()
+        if frame is None:
+            raise MediaStreamError
+        return frame
+
+
+def frame_of(values, rate=48_000, layout="stereo", sample_format="s16", pts=0):
+    frame = AudioFrame.from_ndarray(values, format=sample_format, layout=layout)
+    frame.sample_rate, frame.pts, frame.time_base = rate, pts, Fraction(1, rate)
+    return frame
+
+
+def tone_frames(hz, seconds, rate=48_000, amplitude=0.5):
+    """A tone as 20 ms stereo frames."""
+    time = np.arange(round(seconds * rate)) / rate
+    values = np.rint(amplitude * 32767 * np.sin(2 * np.pi * hz * time)).astype(np.int16)
+    size = rate // 50
+    return [
+        frame_of(np.repeat(values[at : at + size], 2)[None], rate, pts=at)
+        for at in range(0, len(values) - size + 1, size)
+    ]
+
+
+async def heard(frames):
+    track = FakeTrack()
+    for frame in frames:
+        track.frames.put_nowait(frame)
+    track.frames.put_nowait(None)
+    pieces = [piece async for piece in Microphone(track).pieces()]
+    return np.frombuffer(b"".join(pieces), "<i2").astype(np.float32) / 32768
+
+
+def test_stereo_is_averaged_and_never_overflows():
+    loud = np.array([[30000, 30000, -30000, 30000, 100, 300]], np.int16)
+    assert mono(frame_of(loud)) == pytest.approx(np.array([30000, 0, 200]) / 32768)
+
+
+@pytest.mark.parametrize(
+    ("sample_format", "values"),
+    [
+        ("s16", np.array([[16384, -16384]], np.int16)),
+        ("s16p", np.array([[16384, -16384]], np.int16)),
+        ("s32", np.array([[1 << 30, -(1 << 30)]], np.int32)),
+        ("flt", np.array([[0.5, -0.5]], np.float32)),
+        ("fltp", np.array([[0.5, -0.5]], np.float32)),
+        ("dbl", np.array([[0.5, -0.5]], np.float64)),
+        ("u8", np.array([[192, 64]], np.uint8)),
+    ],
+)
+def test_every_sample_format_has_the_same_scale(sample_format, values):
+    assert mono(frame_of(values, layout="mono", sample_format=sample_format)) == pytest.approx([0.5, -0.5])
+
+
+def test_planar_stereo_is_averaged_too():
+    values = np.array([[0.5, 0.5], [0.1, -0.5]], np.float32)
+    assert mono(frame_of(values, sample_format="fltp")) == pytest.approx([0.3, 0.0])
+
+
+@pytest.mark.parametrize("rate", [48_000, 16_000, 8_000])
+async def test_a_tone_keeps_its_pitch_level_and_length(rate):
+    samples = await heard(tone_frames(440, 1.0, rate))
+    assert len(samples) == pytest.approx(RATE_HZ, abs=2)
+    middle = samples[2000:14_000]
+    spectrum = np.abs(np.fft.rfft(middle * np.hanning(len(middle))))
+    assert np.argmax(spectrum) * RATE_HZ / len(middle) == pytest.approx(440, abs=2)
+    assert np.sqrt(2) * middle.std() == pytest.approx(0.5, abs=0.01)
+
+
+async def test_lost_packets_become_silence_of_their_length():
+    frames = tone_frames(440, 1.0)
+    lost = frames[:20] + frames[30:]  # 200 ms are missing
+    samples = await heard(lost)
+    assert len(samples) == pytest.approx(len(await heard(frames)), abs=2)
+    gap = samples[round(0.42 * RATE_HZ) : round(0.58 * RATE_HZ)]
+    assert np.abs(gap).max() < 0.01
+    assert np.abs(samples[round(0.65 * RATE_HZ) :]).max() > 0.4
+
+
+async def test_an_absurd_gap_is_not_filled_whole():
+    frames = tone_frames(440, 0.2)
+    frames.append(frame_of(np.zeros((1, 1920), np.int16), pts=48_000 * 3600))
+    assert len(await heard(frames)) < RATE_HZ * (0.3 + microphone.MAX_GAP_S)
+
+
+async def test_timestamps_that_go_back_add_nothing():
+    frames = tone_frames(440, 0.4)
+    again = tone_frames(440, 0.4)
+    assert len(await heard(frames + again)) == pytest.approx(0.8 * RATE_HZ, abs=2)
+
+
+async def test_a_sender_that_pauses_is_silence_in_real_time_and_not_twice(monkeypatch):
+    monkeypatch.setattr(microphone, "SILENCE_AFTER_S", 0.02)
+    track = FakeTrack()
+    pieces = Microphone(track).pieces()
+    frames = tone_frames(440, 1.0)
+    for frame in frames[:10]:
+        track.frames.put_nowait(frame)
+    samples = 0
+    while samples < 0.4 * RATE_HZ:  # 200 ms of sound, then silence comes although nothing was sent
+        samples += len(await anext(pieces)) // 2
+    for frame in frames[30:]:  # 400 ms were never sent, of which at least 180 have been filled in already
+        track.frames.put_nowait(frame)
+    track.frames.put_nowait(None)
+    async for piece in pieces:
+        samples += len(piece) // 2
+    assert samples / RATE_HZ == pytest.approx(1.0, abs=0.05)
+
+
+async def test_nothing_comes_before_the_first_packet(monkeypatch):
+    monkeypatch.setattr(microphone, "SILENCE_AFTER_S", 0.005)
+    track = FakeTrack()
+    pieces = Microphone(track).pieces()
+    first = asyncio.ensure_future(anext(pieces))
+    done, _ = await asyncio.wait({first}, timeout=0.05)
+    assert not done
+    for frame in tone_frames(440, 0.1):
+        track.frames.put_nowait(frame)
+    assert len(await first) > 0
+    await pieces.aclose()
+
+
+async def test_a_codec_that_changes_is_followed():
+    samples = await heard(tone_frames(440, 0.5, 48_000) + tone_frames(440, 0.5, 8_000))
+    assert len(samples) == pytest.approx(RATE_HZ, abs=4)
+
+
+async def test_leaving_cancels_the_read():
+    track = FakeTrack()
+    track.frames.put_nowait(tone_frames(440, 0.02)[0])
+    pieces = Microphone(track).pieces()
+    reading = asyncio.ensure_future(anext(pieces))
+    await asyncio.sleep(0)
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await pieces.aclose()  # the fixture finds a task that stays behind
