@@ -29,7 +29,7 @@ from oviya.client import (
     UserEmotion,
 )
 from oviya.client.channel import STALL_TIMEOUT_S
-from oviya.errors import OviyaError, Timeout
+from oviya.errors import NotReady, OviyaError, Timeout
 
 CHUNK_S = 0.020
 """What a microphone hands over at a time."""
@@ -104,18 +104,17 @@ async def play(
     Raises:
         OviyaError: the gateway refused or failed, or stopped answering.
     """
-    played, silent = Played(), asyncio.Event()
-    started_at = time.monotonic()
+    played, microphone = Played(), _Microphone(conversation, samples, rate_hz)
     loop = asyncio.get_running_loop()
     try:
         async with asyncio.timeout(None) as patience:
-            sending = asyncio.create_task(_send(conversation, samples, rate_hz, started_at, silent, patience))
+            sending = asyncio.create_task(microphone.run(patience))
             try:
                 async for event in conversation:
-                    _keep(event, played, started_at)
-                    _tell(event, silent)
+                    _keep(event, played, microphone.started_at)
+                    microphone.hear(event)
                     on_event(event)
-                    if sending.done():
+                    if microphone.all_sent:
                         patience.reschedule(loop.time() + STALL_TIMEOUT_S)
             finally:
                 sending.cancel()
@@ -124,42 +123,48 @@ async def play(
         raise Timeout(f"gateway: no answer for {STALL_TIMEOUT_S:g} s", hint="see the gateway's log") from error
     if isinstance(failure, Exception):
         raise failure
+    if not microphone.all_sent:
+        raise NotReady("the conversation was over before the recording was", hint="see the gateway's log")
     return played
 
 
-async def _send(
-    conversation: Conversation,
-    samples: Pcm,
-    rate_hz: int,
-    started_at: float,
-    silent: asyncio.Event,
-    patience: asyncio.Timeout,
-) -> None:
-    """Sends each chunk at the moment at which a microphone would have finished recording it.
+class _Microphone:
+    """Sends a recording as if it were spoken now."""
 
-    `silent` is set while no turn is open.  Once all is sent, the gateway owes answers: `patience` begins.
-    """
-    size = round(rate_hz * CHUNK_S)
-    padded = np.concatenate([samples, np.zeros(round(rate_hz * LONGEST_SILENCE_S), np.float32)])
-    silent.set()
-    try:
-        for start in range(0, len(padded), size):
-            chunk = padded[start : start + size]
-            await asyncio.sleep(started_at + (start + len(chunk)) / rate_hz - time.monotonic())
-            await conversation.send_audio(chunk)
-            if start >= len(samples) + CLOSING_SILENCE_S * rate_hz and silent.is_set():
-                break
-    finally:  # whatever happens, the gateway must not wait for more
-        await conversation.finish()
-    patience.reschedule(asyncio.get_running_loop().time() + STALL_TIMEOUT_S)
+    def __init__(self, conversation: Conversation, samples: Pcm, rate_hz: int) -> None:
+        self.started_at = time.monotonic()
+        self.all_sent = False
+        self._conversation = conversation
+        self._samples = samples
+        self._rate_hz = rate_hz
+        self._turn_open = False
 
+    def hear(self, event: ConverseEvent) -> None:
+        """Follows whether a turn is open: silence goes on until it is over."""
+        if isinstance(event, SpeechStarted):
+            self._turn_open = True
+        elif isinstance(event, TurnEnded):
+            self._turn_open = False
 
-def _tell(event: ConverseEvent, silent: asyncio.Event) -> None:
-    """Keeps `silent` true to the turns."""
-    if isinstance(event, SpeechStarted):
-        silent.clear()
-    elif isinstance(event, TurnEnded):
-        silent.set()
+    async def run(self, patience: asyncio.Timeout) -> None:
+        """Sends each chunk at the moment at which a microphone would have finished recording it.
+
+        Once all is sent, the gateway owes answers: `patience` begins.
+        """
+        size, rate_hz = round(self._rate_hz * CHUNK_S), self._rate_hz
+        enough = len(self._samples) + CLOSING_SILENCE_S * rate_hz
+        padded = np.concatenate([self._samples, np.zeros(round(rate_hz * LONGEST_SILENCE_S), np.float32)])
+        try:
+            for start in range(0, len(padded), size):
+                chunk = padded[start : start + size]
+                await asyncio.sleep(self.started_at + (start + len(chunk)) / rate_hz - time.monotonic())
+                await self._conversation.send_audio(chunk)
+                if start >= enough and not self._turn_open:
+                    break
+            self.all_sent = True
+        finally:  # whatever happens, the gateway must not wait for more
+            await self._conversation.finish()
+        patience.reschedule(asyncio.get_running_loop().time() + STALL_TIMEOUT_S)
 
 
 def _keep(event: ConverseEvent, played: Played, started_at: float) -> None:

@@ -113,6 +113,9 @@ class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.S
                     yield stt_pb2.TranscribeResponse(partial=stt_pb2.Transcript(text="so"))
         yield stt_pb2.TranscribeResponse(turn=3, final=stt_pb2.Transcript(text=f"{samples} at {rate}"))
 
+    async def GetModel(self, request, context):
+        return stt_pb2.SttServiceGetModelResponse()
+
 
 class ScriptedService(Service[ServiceSettings]):
     name = "gateway"
