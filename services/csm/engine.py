@@ -151,17 +151,22 @@ class CsmEngine:
             style=request.style,
             context=request.context,
         )
-        room = self._room(prompt, request)
         most = request.max_frames or min(most_frames(request.text), limits.frames)
-        return FrameStream(prompt, sampling, max_frames=min(most, room), lead_s=lead_s, release=self._release)
+        needed = min(expected_frames(request.text), most)
+        room = self._room(prompt, request, needed)
+        return FrameStream(
+            prompt,
+            sampling,
+            expected_frames=needed,
+            max_frames=min(most, room),
+            lead_s=lead_s,
+            release=self._release,
+        )
 
-    def _room(self, prompt: Prompt, request: GenerateRequest) -> int:
-        """Positions left for the answer; raises InvalidInput where they are too few for the text."""
+    def _room(self, prompt: Prompt, request: GenerateRequest, needed: int) -> int:
+        """Positions left for the answer; raises InvalidInput where they are fewer than the `needed` ones."""
         # The last frame is spoken, but never read again.
         room = self.config.max_positions - len(prompt) + 1
-        needed = expected_frames(request.text)
-        if request.max_frames:
-            needed = min(needed, request.max_frames)
         if room >= needed:
             return room
         limit = f"prompt and answer must fit {self.config.max_positions} positions; the answer needs about {needed}"
@@ -171,9 +176,9 @@ class CsmEngine:
         raise InvalidInput("text", f"{own} positions", limit, hint="send it sentence by sentence")
 
     def _retry_after_s(self) -> float:
-        """When the first slot should be free, as far as the texts' limits tell: half of what is left at most."""
-        left = [stream.max_frames - stream.frames for stream in self._streams if stream is not None]
-        return min(max(min(left) / 2 * FRAME_S, SHORTEST_RETRY_S), LONGEST_RETRY_S)
+        """When the first slot should be free, if its text takes as long as texts do."""
+        left = [stream.expected_frames - stream.frames for stream in self._streams if stream is not None]
+        return min(max(min(left) * FRAME_S, SHORTEST_RETRY_S), LONGEST_RETRY_S)
 
     def _release(self, stream: FrameStream) -> None:
         with self._wake:

@@ -29,11 +29,13 @@ class FrameStream:
         prompt: Prompt,
         sampling: Sampling,
         *,
+        expected_frames: int,
         max_frames: int,
         lead_s: float,
         release: Callable[[FrameStream], None],
     ) -> None:
-        self.prompt, self.sampling, self.max_frames = prompt, sampling, max_frames
+        self.prompt, self.sampling = prompt, sampling
+        self.expected_frames, self.max_frames = expected_frames, max_frames
         self.lead_s = lead_s if lead_s > 0 else math.inf
         self.frames = 0
         """Frames made so far; the engine's to write."""

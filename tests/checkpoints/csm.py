@@ -8,8 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_random_checkpoint
+
+torch.set_num_threads(1)
+"""Small products gain nothing from a second thread, and lose much where another program has the core."""
 
 CODEC = {
     "hidden_size": 32,
@@ -58,8 +62,6 @@ class Reference:
             ends: where each segment of `audio` ends.
             frames: most frames to make.
         """
-        import torch
-
         unusable = list(range(CODEBOOK_SIZE, self.model.config.vocab_size))
         sound = {}
         if audio is not None:
@@ -81,8 +83,6 @@ class Reference:
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
         """Codes (T, Q) of one segment's PCM (samples,), as its own codec writes them."""
-        import torch
-
         with torch.no_grad():
             codes = self.model.codec_model.encode(torch.from_numpy(audio)[None, None]).audio_codes
         return codes[0].T.numpy()
@@ -90,7 +90,6 @@ class Reference:
 
 def load_reference(folder: Path) -> Reference:
     """Loads the checkpoint in `folder` with transformers; its codec gets random weights of its own."""
-    import torch
     import transformers
 
     transformers.logging.set_verbosity_error()  # else it lists every weight of the codec
@@ -106,3 +105,14 @@ def edit_config(folder: Path, **changes: Any) -> None:
     """Replaces fields of a checkpoint's config.json."""
     path = folder / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | changes))
+
+
+def favour_end(folder: Path, factor: float) -> None:
+    """Multiplies what speaks for code 0 in every head, so that the end frame occurs."""
+    from safetensors.torch import load_file, save_file
+
+    path = folder / "model.safetensors"
+    weights = load_file(path)
+    weights["lm_head.weight"][0] *= factor
+    weights["depth_decoder.codebooks_head.weight"][:, :, 0] *= factor
+    save_file(weights, path, metadata={"format": "pt"})

@@ -1,0 +1,239 @@
+"""Attention over paged keys and values of the backbone, and over the few positions of the depth decoder.
+
+Letters in shapes: T tokens, H heads, K key-value heads, G = H / K, D head width, S splits.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+from torch import Tensor
+
+PAGE = 64
+"""Positions of a page."""
+
+
+@triton.jit
+def _place_kernel(
+    qkv_ptr, q_ptr, k_pages_ptr, v_pages_ptr, tables_ptr, rows_ptr, positions_ptr, cos_ptr, sin_ptr, table_width,
+    HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, PAGE: tl.constexpr,
+):  # fmt: skip
+    """Rotates one token's queries and keys; keys and values go to their page.  A position below 0 is passed over."""
+    token = tl.program_id(0).to(tl.int64)
+    position = tl.load(positions_ptr + token)
+    if position < 0:
+        return
+    row = tl.load(rows_ptr + token)
+    page = tl.load(tables_ptr + row * table_width + position // PAGE).to(tl.int64)
+    half = tl.arange(0, HALF)
+    cos = tl.load(cos_ptr + position * HALF + half)[None, :]
+    sin = tl.load(sin_ptr + position * HALF + half)[None, :]
+    token_ptr = qkv_ptr + token * (HEADS + 2 * KV_HEADS) * 2 * HALF
+
+    head = tl.arange(0, HEADS)[:, None] * 2 * HALF + half[None, :]
+    first = tl.load(token_ptr + head).to(tl.float32)
+    second = tl.load(token_ptr + head + HALF).to(tl.float32)
+    out = q_ptr + token * HEADS * 2 * HALF + head
+    tl.store(out, first * cos - second * sin)
+    tl.store(out + HALF, second * cos + first * sin)
+
+    kv = tl.arange(0, KV_HEADS)[:, None]
+    source = token_ptr + HEADS * 2 * HALF + kv * 2 * HALF + half[None, :]
+    target = ((page * KV_HEADS + kv) * PAGE + position % PAGE) * 2 * HALF + half[None, :]
+    first = tl.load(source).to(tl.float32)
+    second = tl.load(source + HALF).to(tl.float32)
+    tl.store(k_pages_ptr + target, first * cos - second * sin)
+    tl.store(k_pages_ptr + target + HALF, second * cos + first * sin)
+    source += KV_HEADS * 2 * HALF
+    tl.store(v_pages_ptr + target, tl.load(source))
+    tl.store(v_pages_ptr + target + HALF, tl.load(source + HALF))
+
+
+def place(
+    qkv: Tensor, q: Tensor, k_pages: Tensor, v_pages: Tensor, tables: Tensor, rows: Tensor, positions: Tensor,
+    cos: Tensor, sin: Tensor,
+) -> None:  # fmt: skip
+    """Rotates the queries into `q` and stores keys and values at their positions.
+
+    Args:
+        qkv: (T, (H + 2 K) D).
+        q: (T, H, D), written.
+        k_pages, v_pages: (pages, K, PAGE, D), written.
+        tables: (rows, pages of a row) int32, the pages of each row in order.
+        rows: (T,) int32, the row of each token.
+        positions: (T,) int32; below 0 the token is passed over.
+        cos, sin: (positions, D / 2) float32.
+    """
+    _, heads, width = q.shape
+    _place_kernel[(len(positions),)](
+        qkv, q, k_pages, v_pages, tables, rows, positions, cos, sin, tables.shape[1],
+        HEADS=heads, KV_HEADS=k_pages.shape[1], HALF=width // 2, PAGE=k_pages.shape[2], num_warps=4,
+    )  # fmt: skip
+
+
+@triton.jit
+def _attend_kernel(
+    q_ptr, k_pages_ptr, v_pages_ptr, tables_ptr, rows_ptr, positions_ptr, out_ptr, partial_ptr, tokens, table_width, scale,
+    GROUP: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, PAGE: tl.constexpr,
+    BLOCK_T: tl.constexpr, BLOCK_M: tl.constexpr, SPLITS: tl.constexpr,
+):  # fmt: skip
+    """A block of tokens of one row, one key-value head, one share of the pages.  Its M lines are GROUP heads a token."""
+    first = tl.program_id(0) * BLOCK_T
+    head = tl.program_id(1)
+    split = tl.program_id(2)
+    line = tl.arange(0, BLOCK_M)
+    token = first + line // GROUP
+    used = (line < BLOCK_T * GROUP) & (token < tokens)
+    position = tl.load(positions_ptr + token, mask=used, other=-1)
+    row = tl.load(rows_ptr + first)
+    last = tl.max(position, axis=0)
+
+    d = tl.arange(0, D)
+    at = (token.to(tl.int64) * KV_HEADS * GROUP + head * GROUP + line % GROUP) * D
+    q = tl.load(q_ptr + at[:, None] + d[None, :], mask=used[:, None], other=0.0)
+    top = tl.full((BLOCK_M,), -1e30, tl.float32)
+    norm = tl.zeros((BLOCK_M,), tl.float32)
+    mixed = tl.zeros((BLOCK_M, D), tl.float32)
+
+    pages = last // PAGE + 1  # none where every token is passed over
+    share = (pages + SPLITS - 1) // SPLITS
+    for index in range(split * share, tl.minimum((split + 1) * share, pages)):
+        page = tl.load(tables_ptr + row * table_width + index).to(tl.int64)
+        key = tl.arange(0, PAGE)
+        source = ((page * KV_HEADS + head) * PAGE + key)[:, None] * D + d[None, :]
+        seen = (index * PAGE + key)[None, :] <= position[:, None]
+        # What lies behind the newest position of a page was never written, and may be NaN.
+        written = (index * PAGE + key <= last)[:, None]
+        k = tl.load(k_pages_ptr + source, mask=written, other=0.0)
+        v = tl.load(v_pages_ptr + source, mask=written, other=0.0)
+        scores = tl.dot(q, tl.trans(k), input_precision="ieee") * scale
+        scores = tl.where(seen, scores, -1e30)
+        higher = tl.maximum(top, tl.max(scores, axis=1))
+        shrink = tl.exp(top - higher)
+        weights = tl.where(seen, tl.exp(scores - higher[:, None]), 0.0)
+        norm = norm * shrink + tl.sum(weights, axis=1)
+        mixed = mixed * shrink[:, None] + tl.dot(weights.to(v.dtype), v, input_precision="ieee")
+        top = higher
+
+    if SPLITS == 1:
+        tl.store(out_ptr + at[:, None] + d[None, :], mixed / tl.maximum(norm, 1e-30)[:, None], mask=used[:, None])
+    else:
+        part = (at // D * SPLITS + split) * (D + 2)
+        tl.store(partial_ptr + part[:, None] + d[None, :], mixed, mask=used[:, None])
+        tl.store(partial_ptr + part + D, top, mask=used)
+        tl.store(partial_ptr + part + D + 1, norm, mask=used)
+
+
+@triton.jit
+def _combine_kernel(partial_ptr, out_ptr, SPLITS: tl.constexpr, D: tl.constexpr):
+    """Joins the shares of one head of one token."""
+    at = tl.program_id(0).to(tl.int64)
+    part = (at * SPLITS + tl.arange(0, SPLITS)) * (D + 2)
+    d = tl.arange(0, D)
+    top = tl.load(partial_ptr + part + D)
+    weight = tl.exp(top - tl.max(top, axis=0))
+    norm = tl.sum(tl.load(partial_ptr + part + D + 1) * weight, axis=0)
+    mixed = tl.sum(tl.load(partial_ptr + part[:, None] + d[None, :]) * weight[:, None], axis=0)
+    tl.store(out_ptr + at * D + d, mixed / tl.maximum(norm, 1e-30))
+
+
+def attend(
+    q: Tensor, k_pages: Tensor, v_pages: Tensor, tables: Tensor, rows: Tensor, positions: Tensor, out: Tensor,
+    *, tokens_a_block: int = 1, splits: int = 1,
+) -> None:  # fmt: skip
+    """Causal attention of each token over its row's positions up to its own.
+
+    Args:
+        q: (T, H, D), rotated.
+        k_pages, v_pages, tables, rows, positions: as in `place`, which comes first.
+        out: (T, H, D), written; unspecified where the position is below 0.
+        tokens_a_block: tokens that share a program; they must be of one row (1 for decoding, more for prefill).
+        splits: programs that share one row's pages, a power of two; more than 1 pays for few rows.
+    """
+    tokens, heads, width = q.shape
+    kv_heads = k_pages.shape[1]
+    group = heads // kv_heads
+    partial = q
+    if splits > 1:
+        partial = torch.empty(tokens * heads * splits * (width + 2), device=q.device, dtype=torch.float32)
+    _attend_kernel[(triton.cdiv(tokens, tokens_a_block), kv_heads, splits)](
+        q, k_pages, v_pages, tables, rows, positions, out, partial, tokens, tables.shape[1], width**-0.5,
+        GROUP=group, KV_HEADS=kv_heads, D=width, PAGE=k_pages.shape[2], BLOCK_T=tokens_a_block,
+        BLOCK_M=max(16, triton.next_power_of_2(tokens_a_block * group)), SPLITS=splits, num_warps=4,
+    )  # fmt: skip
+    if splits > 1:
+        _combine_kernel[(tokens * heads,)](partial, out, SPLITS=splits, D=width, num_warps=1)
+
+
+@triton.jit(do_not_specialize=["position"])
+def _depth_kernel(
+    qkv_ptr, k_ptr, v_ptr, cos_ptr, sin_ptr, out_ptr, position, scale,
+    GROUP: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, POSITIONS: tl.constexpr,
+):  # fmt: skip
+    """One row and one key-value head at the frame's `position`: rotation, store and attention in one."""
+    row = tl.program_id(0).to(tl.int64)
+    kv = tl.program_id(1)
+    half = tl.arange(0, HALF)
+    cos = tl.load(cos_ptr + position * HALF + half)
+    sin = tl.load(sin_ptr + position * HALF + half)
+    row_ptr = qkv_ptr + row * KV_HEADS * (GROUP + 2) * 2 * HALF
+
+    head = (kv * GROUP + tl.arange(0, GROUP))[:, None] * 2 * HALF + half[None, :]
+    q1 = tl.load(row_ptr + head).to(tl.float32)
+    q2 = tl.load(row_ptr + head + HALF).to(tl.float32)
+    q1, q2 = q1 * cos[None, :] - q2 * sin[None, :], q2 * cos[None, :] + q1 * sin[None, :]
+    key_ptr = row_ptr + (KV_HEADS * GROUP + kv) * 2 * HALF
+    k1 = tl.load(key_ptr + half).to(tl.float32)
+    k2 = tl.load(key_ptr + half + HALF).to(tl.float32)
+    k1, k2 = k1 * cos - k2 * sin, k2 * cos + k1 * sin
+    value_ptr = key_ptr + KV_HEADS * 2 * HALF
+    v1 = tl.load(value_ptr + half).to(tl.float32)
+    v2 = tl.load(value_ptr + half + HALF).to(tl.float32)
+
+    cache = (row * KV_HEADS + kv) * POSITIONS * 2 * HALF
+    newest = cache + position * 2 * HALF + half
+    tl.store(k_ptr + newest, k1)
+    tl.store(k_ptr + newest + HALF, k2)
+    tl.store(v_ptr + newest, v1)
+    tl.store(v_ptr + newest + HALF, v2)
+
+    p = tl.arange(0, POSITIONS)
+    past = (p < position)[:, None]
+    old = cache + p[:, None] * 2 * HALF + half[None, :]
+    old_k1 = tl.load(k_ptr + old, mask=past, other=0.0).to(tl.float32)
+    old_k2 = tl.load(k_ptr + old + HALF, mask=past, other=0.0).to(tl.float32)
+    scores = tl.sum(q1[:, None, :] * old_k1[None, :, :] + q2[:, None, :] * old_k2[None, :, :], axis=2) * scale
+    scores = tl.where((p < position)[None, :], scores, -1e30)
+    own = tl.sum(q1 * k1[None, :] + q2 * k2[None, :], axis=1) * scale
+    top = tl.maximum(tl.max(scores, axis=1), own)
+    weights = tl.exp(scores - top[:, None])
+    own = tl.exp(own - top)
+    norm = tl.sum(weights, axis=1) + own
+    old_v1 = tl.load(v_ptr + old, mask=past, other=0.0).to(tl.float32)
+    old_v2 = tl.load(v_ptr + old + HALF, mask=past, other=0.0).to(tl.float32)
+    y1 = tl.sum(weights[:, :, None] * old_v1[None, :, :], axis=1) + own[:, None] * v1[None, :]
+    y2 = tl.sum(weights[:, :, None] * old_v2[None, :, :], axis=1) + own[:, None] * v2[None, :]
+    out = out_ptr + row * KV_HEADS * GROUP * 2 * HALF + head
+    tl.store(out, y1 / norm[:, None])
+    tl.store(out + HALF, y2 / norm[:, None])
+
+
+def attend_depth(
+    qkv: Tensor, keys: Tensor, values: Tensor, cos: Tensor, sin: Tensor, out: Tensor, position: int
+) -> None:
+    """Attention of the depth decoder at `position` of the frame, the same for all rows.
+
+    Args:
+        qkv: (N, (H + 2 K) D).
+        keys, values: (N, K, positions of a frame, D), written at `position`; the positions are a power of two.
+        cos, sin: (positions, D / 2) float32.
+        out: (N, H D), written.
+        position: 0 to the number of codebooks less one.
+    """
+    rows, kv_heads, positions, width = keys.shape
+    group = qkv.shape[1] // width // kv_heads - 2
+    _depth_kernel[(rows, kv_heads)](
+        qkv, keys, values, cos, sin, out, position, width**-0.5,
+        GROUP=group, KV_HEADS=kv_heads, HALF=width // 2, POSITIONS=positions, num_warps=4,
+    )  # fmt: skip

@@ -1,0 +1,128 @@
+"""The frame as one device program: backbone step, depth passes, sampling and the next position, without the host.
+
+The host writes the inputs of a frame (who runs, where each row's pages are) and reads the codes; all else stays on the
+device.  Launched kernel by kernel it is correct anywhere; captured as a CUDA graph it costs one launch.
+
+Letters in shapes: N rows, Q codebooks, P pages of a row.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.csm.config import CsmConfig
+from services.csm.gpu.attention import attend, attend_depth, place
+from services.csm.gpu.sample import draw, finish_frame
+from services.csm.gpu.stack import open_pass, run_layers
+from services.csm.gpu.weights import FrameWeights
+
+
+@dataclass(frozen=True)
+class FrameState:
+    """What the rows carry from frame to frame; a program of N rows works on the first N.
+
+    Attributes:
+        newest: (N, W) float32, the embedding of the newest position, not yet in the cache.
+        positions: (N,) int32, where that position is.
+        frames: (N,) int64, frames made so far.
+        active: (N,) int32, 1 where the row takes part.
+        seeds: (N,) int64; temperatures: (N,) float32; top_ks: (N,) int32.
+        tables: (N, P) int32, each row's pages in order.
+        k_pages, v_pages: (layers, pages, K, PAGE, D).
+        codes: (N, Q) int32, the frame that was made.
+    """
+
+    newest: Tensor
+    positions: Tensor
+    frames: Tensor
+    active: Tensor
+    seeds: Tensor
+    temperatures: Tensor
+    top_ks: Tensor
+    tables: Tensor
+    k_pages: Tensor
+    v_pages: Tensor
+    codes: Tensor
+
+
+class FrameProgram:
+    """Makes one frame of the first `rows` rows.
+
+    Args:
+        config: the model's sizes.
+        weights: its weights.
+        state: what the rows carry.
+        rows: N, a power of two up to `linear.MAX_ROWS`, else any number.
+    """
+
+    def __init__(self, config: CsmConfig, weights: FrameWeights, state: FrameState, rows: int) -> None:
+        self.rows = rows
+        self._config, self._weights, self._state = config, weights, state
+        dtype, device = weights.audio_table.dtype, weights.audio_table.device
+        depth = config.depth
+        frame_positions = 1 << (config.codebooks - 1).bit_length()
+        shape = (depth.layers, rows, depth.kv_heads, frame_positions, depth.head_dim)
+        self._depth_keys = torch.zeros(shape, device=device, dtype=dtype)
+        self._depth_values = torch.zeros(shape, device=device, dtype=dtype)
+        self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
+        self._stream = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
+        self._depth_stream = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
+        # Few rows leave most multiprocessors without work: then several share a row's pages.
+        self._splits = max(1, min(16, 128 // (rows * config.backbone.kv_heads)))
+
+    @torch.inference_mode()
+    def run(self) -> None:
+        """Launches the kernels of one frame on the current stream; nothing waits for the host."""
+        config, weights, state, rows = self._config, self._weights, self._state, self.rows
+        positions = torch.where(state.active[:rows] != 0, state.positions[:rows], -1)
+
+        self._stream.copy_(state.newest[:rows])
+        hearing = open_pass(self._stream, config.backbone.norm_eps)
+        run_layers(weights.backbone, hearing, lambda layer, qkv: self._attend(layer, qkv, positions))
+        first_logits = hearing.normed_linear(weights.heads[0])
+        self._depth_stream.copy_(hearing.normed_linear(weights.depth_input))
+
+        self._depth_pass(0)
+        self._draw(first_logits, 0)
+        for codebook in range(1, config.codebooks):
+            speaking = self._depth_pass(codebook)
+            self._draw(speaking.normed_linear(weights.heads[codebook]), codebook)
+        finish_frame(
+            state.codes[:rows], weights.audio_table, state.newest, state.active, state.positions, state.frames,
+            config.audio_vocabulary,
+        )  # fmt: skip
+
+    def _attend(self, layer: int, qkv: Tensor, positions: Tensor) -> Tensor:
+        state, stack, sizes = self._state, self._weights.backbone, self._config.backbone
+        q = torch.empty(self.rows, sizes.heads, sizes.head_dim, device=qkv.device, dtype=state.k_pages.dtype)
+        pages = (state.k_pages[layer], state.v_pages[layer], state.tables, self._row_numbers, positions)
+        place(qkv, q, *pages, stack.cos, stack.sin)
+        out = torch.empty_like(q)
+        attend(q, *pages, out, splits=self._splits)
+        return out.view(self.rows, -1)
+
+    def _depth_pass(self, position: int):  # noqa: ANN202
+        """Runs the depth decoder at one position of the frame."""
+        stack = self._weights.depth
+        current = open_pass(self._depth_stream, self._config.depth.norm_eps)
+        width = self._config.depth.heads * self._config.depth.head_dim
+
+        def attention(layer: int, qkv: Tensor) -> Tensor:
+            out = torch.empty(self.rows, width, device=qkv.device, dtype=self._depth_keys.dtype)
+            attend_depth(qkv, self._depth_keys[layer], self._depth_values[layer], stack.cos, stack.sin, out, position)
+            return out
+
+        run_layers(stack, current, attention)
+        return current
+
+    def _draw(self, logits: Tensor, codebook: int) -> None:
+        state, rows, more = self._state, self.rows, codebook + 1 < self._config.codebooks
+        draw(
+            logits, codebook, state.codes, usable=self._config.codebook_size,
+            seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,
+            table=self._weights.depth_table if more else None, vocabulary=self._config.audio_vocabulary,
+            following=self._depth_stream if more else None,
+        )  # fmt: skip
