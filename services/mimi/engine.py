@@ -144,8 +144,9 @@ class MimiEngine:
                 if batch:
                     lane.step(batch, most)
             with self._wake:
-                for lane in self._lanes:
-                    lane.put_back()
+                over = [job for lane in self._lanes for job in lane.put_back()]
+            for job in over:
+                job.deliver()
 
 
 class _Stream:

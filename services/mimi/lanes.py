@@ -40,6 +40,8 @@ class Job:
         frames: the input, once prepared.
         done: frames that have been stepped.
         outputs: their outputs.
+        outcome: what the future will get; None until then, and for a job that its caller cancelled.
+        over: whether the worker is through with it.
     """
 
     slot: int
@@ -49,11 +51,24 @@ class Job:
     frames: NDArray[Any] | None = None
     done: int = 0
     outputs: list[NDArray[Any]] = field(default_factory=list)
+    outcome: NDArray[Any] | Exception | None = None
+    over: bool = False
 
     @property
     def left(self) -> int:
         """Frames still to step; 0 before `prepare`."""
         return 0 if self.frames is None else len(self.frames) - self.done
+
+    def end(self, outcome: NDArray[Any] | Exception | None) -> None:
+        """Settles what the caller will get."""
+        self.outcome, self.over = outcome, True
+
+    def deliver(self) -> None:
+        """Gives it to the caller, who may close the stream or open another in that very moment."""
+        if isinstance(self.outcome, Exception):
+            self.future.set_exception(self.outcome)
+        elif self.outcome is not None:
+            self.future.set_result(self.outcome)
 
 
 class Lane(ABC):
@@ -131,21 +146,20 @@ class Lane(ABC):
         self._stepping = {job.slot for job in jobs}
         return jobs
 
-    def put_back(self) -> None:
-        """Ends a step: finished jobs go, streams that left meanwhile leave."""
-        for slot in self._stepping:
-            queue = self._queues[slot]
-            if queue[0].future.done():
-                queue.popleft()
+    def put_back(self) -> list[Job]:
+        """Ends a step: streams that left meanwhile leave; the jobs that are over are returned, to be delivered."""
+        queues = [self._queues[slot] for slot in self._stepping]
+        over = [queue.popleft() for queue in queues if queue[0].over]
         self._stepping = set()
         for slot in self._leaving:
             self.leave(slot)
         self._leaving = set()
+        return over
 
     # Work, on the worker thread.
 
     def step(self, jobs: list[Job], most: int) -> None:
-        """Runs one step over the jobs that `take` gave, `most` frames at most, and finishes those that are complete.
+        """Runs one step over the jobs that `take` gave, `most` frames at most, and ends those that are complete.
 
         All rows of a step have one length, that of the shortest: a stream that is played live has one frame at a time,
         and nobody's long clip makes it wait for more.
@@ -159,7 +173,7 @@ class Lane(ABC):
             outputs = self._run(running, frames)
         except Exception as error:  # whatever broke, each caller must hear of it
             for job in running:
-                job.future.set_exception(error)
+                job.end(error)
             return
         metrics.STEP_SECONDS.labels(self.direction).observe(time.perf_counter() - started)
         metrics.STEP_ROWS.labels(self.direction).observe(len(running))
@@ -168,13 +182,14 @@ class Lane(ABC):
             job.outputs.append(output)
             job.done += frames
             if not job.left:
-                job.future.set_result(np.concatenate(job.outputs))
+                job.end(np.concatenate(job.outputs))
 
     def _begin(self, job: Job) -> bool:
         """Prepares a job at its first step; False where there is nothing to step."""
         if job.frames is not None:
             return True
         if not job.future.set_running_or_notify_cancel():
+            job.end(None)
             return False
         if job.slot in self._fresh:
             self._fresh.discard(job.slot)
@@ -182,10 +197,10 @@ class Lane(ABC):
         try:
             job.frames = job.prepare()
         except Exception as error:
-            job.future.set_exception(error)
+            job.end(error)
             return False
         if len(job.frames) == 0:
-            job.future.set_result(self._nothing(job))
+            job.end(self._nothing(job))
         return len(job.frames) > 0
 
     @abstractmethod
@@ -199,7 +214,7 @@ class Lane(ABC):
 
 def _drop(jobs: Iterable[Job]) -> None:
     for job in jobs:
-        if not job.future.cancel() and not job.future.done():  # it had begun
+        if not job.future.cancel():  # it had begun
             job.future.set_exception(NotReady("the stream was closed"))
 
 

@@ -44,7 +44,7 @@ def ours(model: MimiModel, folder: Path) -> Mimi:
     return Mimi(CheckpointWeights(folder, CPU), parse_config(read_config(folder)), CPU)
 
 
-@pytest.fixture(scope="module", params=VARIANTS.values(), ids=VARIANTS.keys())
+@pytest.fixture(scope="module", params=VARIANTS.values(), ids=list(VARIANTS))
 def pair(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> tuple[Mimi, MimiModel]:
     model = reference_mimi(**{**TINY, **request.param})
     return ours(model, tmp_path_factory.mktemp("mimi")), model
