@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -40,12 +41,13 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
         """Streams the frames of a text, then how it went."""
         engine = self._service.engine
         asked = unpack_request(request, engine)
+        request_id = request.request_id or secrets.token_hex(8)
         async with engine.generate(asked) as frames:
             async for codes in frames:
                 yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
         end = frames.end
         assert end is not None, "the engine's stream ended without saying why"
-        log.info("spoken", request_id=request.request_id, frames=end.frames, reason=end.reason.value)
+        log.info("spoken", request_id=request_id, frames=end.frames, reason=end.reason.value)
         yield csm_pb2.GenerateResponse(
             end=csm_pb2.GenerateEnd(
                 reason=csm_pb2.FinishReason.Value(f"FINISH_REASON_{end.reason.name}"),
