@@ -71,7 +71,7 @@ class Gateway:
     def app(self) -> web.Application:
         """Builds the application."""
         app = web.Application(
-            middlewares=[security_headers, errors_as_json, allow_origins(self._origins)],
+            middlewares=[security_headers, allow_origins(self._origins), errors_as_json],
             client_max_size=self._max_body_bytes,
         )
         app.router.add_get("/healthz", self._healthz)

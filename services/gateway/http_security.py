@@ -9,7 +9,8 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 from aiohttp.typedefs import Handler, Middleware
 
-from services.gateway.http_errors import OriginRefused, Unauthenticated
+from oviya.errors import shorten
+from services.gateway.http_errors import OriginRefused, Unauthenticated, error_response
 
 CONTENT_SECURITY_POLICY = "; ".join(
     (
@@ -64,9 +65,8 @@ def allow_origins(allowed: Collection[str]) -> Middleware:
         if origin not in allowed:
             if request.method in _SAFE_METHODS:
                 return await handler(request)  # without CORS headers the browser keeps the answer from the page
-            raise OriginRefused(
-                f"origin {origin} is not allowed", hint="add it to GATEWAY_HTTP_ORIGINS if its page is trusted"
-            )
+            refusal = f"origin {shorten(origin)} is not allowed"
+            return error_response(OriginRefused(refusal, hint="add it to GATEWAY_HTTP_ORIGINS if its page is trusted"))
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
         response = web.Response(status=204) if preflight else await handler(request)
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin

@@ -7,6 +7,7 @@ import re
 import socket
 
 import aioice
+import aioice.stun
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
@@ -15,6 +16,7 @@ from services.gateway import ice
 from services.gateway.ice import IcePolicy, check_upstream
 from services.gateway.ice_servers import IceServers
 from services.gateway.offer import MAX_CANDIDATES, read_offer
+from tests.webrtc_client import free_range
 
 LOOPBACK = "127.0.0.1"
 
@@ -42,23 +44,6 @@ async def answered(server, offer, policy):
 def host_candidates(sdp):
     """Unique (address, port) of the host candidates."""
     return sorted({(a, int(p)) for a, p in re.findall(r"a=candidate:\S+ \d udp \d+ (\S+) (\d+) typ host", sdp)})
-
-
-def free_range(count):
-    """A range of UDP ports of which all are free right now."""
-    for first in range(42_000, 60_000, count):
-        held = []
-        try:
-            for port in range(first, first + count):
-                held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                held[-1].bind((LOOPBACK, port))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return first, first + count - 1
-    raise AssertionError("no free ports")
 
 
 @pytest.fixture
@@ -189,7 +174,7 @@ async def test_a_stun_server_is_asked_and_a_silent_one_left_out(peers, monkeypat
             policy.apply(server)
             agent = server.getTransceivers()[0].receiver.transport.transport.iceGatherer._connection
             # what aioice asks with its own time-out of 5 s must not take that long here
-            candidates = await agent.get_component_candidates(component=1, addresses=[], timeout=0.3)
+            candidates = await agent.get_component_candidates(component=1, addresses=[], timeout=1)
             assert [candidate.type for candidate in candidates] == ["host"]
             assert silent.recv(2048)[:2] == b"\x00\x01"  # a binding request
         finally:

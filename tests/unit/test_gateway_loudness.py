@@ -14,7 +14,8 @@ TEXT = "Hello there, how are you today? I hear that you feel sad, and I would li
 
 def tone(seconds, dbov, hz=440.0):
     time = np.arange(round(seconds * RATE)) / RATE
-    return (np.sqrt(2) * 10 ** (dbov / 20) * np.sin(2 * np.pi * hz * time)).astype(np.float32)
+    amplitude = 10 ** (dbov / 20) * np.sqrt(2)
+    return np.asarray(amplitude * np.sin(2 * np.pi * hz * time), np.float32)
 
 
 def noise(seconds, level=0.1, seed=7):
