@@ -8,15 +8,16 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
+from grpc import aio
 
 from oviya.audio.pcm import F32LE, S16LE, audio_message, decode_pcm, encode_pcm
-from oviya.errors import OviyaError
+from oviya.errors import OviyaError, Unsupported
 from oviya.mesh.service import RunningService, Service
 from oviya.mesh.settings import ServiceSettings
 from oviya.mesh.testing import serve_for_test
@@ -219,6 +220,10 @@ class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
         model = common_pb2.ModelInfo(name="scripted-mimi", backend="scripted", trained=self.trained)
         return mimi_pb2.MimiServiceGetModelResponse(model=model, codebooks=8, codebook_size=2048)
 
+    async def Encode(self, request_iterator: Any, context: Any) -> AsyncIterator[mimi_pb2.EncodeResponse]:
+        raise Unsupported("the script does not encode")
+        yield
+
     async def Decode(self, request_iterator: Any, context: Any) -> AsyncIterator[mimi_pb2.DecodeResponse]:
         done = 0
         async for request in request_iterator:
@@ -274,7 +279,7 @@ class GatewayUnderTest:
             heard.events.append(event)
         return heard
 
-    async def converse(self, *requests: Any, until: Callable[[Any], bool] | None = None, **config: Any) -> Heard:
+    async def converse(self, *requests: Any, until: Callable[[Any], Any] | None = None, **config: Any) -> Heard:
         """Sends the configuration and `requests`, half-closes, and reads to the end.
 
         A request is a text (a typed turn), bytes (sound), a message, or an awaitable that is waited for.
@@ -282,25 +287,36 @@ class GatewayUnderTest:
         heard = Heard()
         config.setdefault("lead", Duration())
 
-        async def sent() -> AsyncIterator[conversation_pb2.ConverseRequest]:
-            yield conversation_pb2.ConverseRequest(config=conversation_pb2.ConverseConfig(**config))
-            for request in requests:
-                match request:
-                    case str():
-                        yield conversation_pb2.ConverseRequest(text=request)
-                    case bytes():
-                        yield conversation_pb2.ConverseRequest(audio=request)
-                    case conversation_pb2.ConverseRequest():
-                        yield request
-                    case _:
-                        await request
+        call = self.stub.Converse(timeout=60)
 
-        call = self.stub.Converse(sent(), timeout=60)
-        async for event in call:
-            heard.events.append(event)
-            if until is not None and until(event):
-                call.cancel()
-                break
+        async def send() -> None:
+            with suppress(aio.AioRpcError, asyncio.InvalidStateError):  # the reader meets the reason
+                await call.write(conversation_pb2.ConverseRequest(config=conversation_pb2.ConverseConfig(**config)))
+                for request in requests:
+                    match request:
+                        case str():
+                            await call.write(conversation_pb2.ConverseRequest(text=request))
+                        case bytes():
+                            await call.write(conversation_pb2.ConverseRequest(audio=request))
+                        case conversation_pb2.ConverseRequest():
+                            await call.write(request)
+                        case _:
+                            await request
+                await call.done_writing()
+
+        sending = asyncio.create_task(send())
+        try:
+            while (event := await call.read()) is not aio.EOF:
+                heard.events.append(event)
+                if until is not None and until(event):
+                    break
+        finally:
+            call.cancel()
+            sending.cancel()
+            await asyncio.wait({sending})
+            for request in requests:
+                if asyncio.iscoroutine(request):
+                    request.close()
         return heard
 
 
@@ -340,8 +356,9 @@ async def gateway_with(
         for service in present:
             async with asyncio.timeout(10):
                 await gateway.readiness.wait_until(service.name, "serving")
-        stub = conversation_pb2_grpc.ConversationServiceStub(served.channel)
-        yield GatewayUnderTest(gateway, stub, served.address)
+        # a plain channel, as other people's apps have: without the mesh's retries, every answer is seen
+        channel = await stack.enter_async_context(aio.insecure_channel(served.address))
+        yield GatewayUnderTest(gateway, conversation_pb2_grpc.ConversationServiceStub(channel), served.address)
 
 
 @asynccontextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -64,7 +64,7 @@ class Conversation:
         await self._idle.wait()
 
     async def converse(
-        self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
+        self, requests: AsyncIterable[conversation_pb2.ConverseRequest]
     ) -> AsyncGenerator[conversation_pb2.ConverseResponse, None]:
         """Holds one session.
 
@@ -80,16 +80,17 @@ class Conversation:
             Timeout: a limit of the session was reached, or the caller reads nothing.
             NotReady: the gateway stops.
         """
-        with self._session():
 
-            async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
-                config = read_config(await self._first(requests), self._settings)
+        async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
+            with self._session():
+                iterator = aiter(requests)
+                config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=config.session_id)
-                await Session(self._voices, config, events, self._draining).run(requests)
+                await Session(self._voices, config, events, self._draining).run(iterator)
 
-            async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
-                async for event in events:
-                    yield event
+        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+            async for event in events:
+                yield event
 
     async def speak(
         self, request: conversation_pb2.SpeakRequest
@@ -105,19 +106,14 @@ class Conversation:
             Unavailable, Timeout: the voice that was asked for cannot speak.
         """
         order = read_order(request, self._settings)
-        if self._speaks >= self._settings.max_speaks:
-            raise Busy(f"{self._speaks} texts are being spoken, and no more are taken", retry_after_s=RETRY_AFTER_S)
-        self._speaks += 1
-        try:
 
-            async def job(events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
+        async def job(events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
+            with self._speaking():
                 await self._speak(order, events)
 
-            async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
-                async for event in events:
-                    yield event
-        finally:
-            self._speaks -= 1
+        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+            async for event in events:
+                yield event
 
     async def _speak(self, order: SpeakOrder, events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
         since = asyncio.get_running_loop().time()
@@ -155,6 +151,20 @@ class Conversation:
         if request is None or kind != "config":
             raise InvalidInput("config", kind or "", "the first message must be the configuration")
         return request.config
+
+    # Places are held by the jobs, not by the generators that people read: a caller who stops reading keeps a generator
+    # for as long as the connection lasts, but its job ends when it has waited long enough.
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Counts a text that is spoken."""
+        if self._speaks >= self._settings.max_speaks:
+            raise Busy(f"{self._speaks} texts are being spoken, and no more are taken", retry_after_s=RETRY_AFTER_S)
+        self._speaks += 1
+        try:
+            yield
+        finally:
+            self._speaks -= 1
 
     @contextmanager
     def _session(self) -> Iterator[None]:

@@ -18,7 +18,7 @@ from services.gateway.clients import Mesh, read_fed, typed_errors
 from services.gateway.output import VOICE_RATE_HZ
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
-from services.gateway.voice import Line
+from services.gateway.voice import CSM, Line
 
 
 class CsmVoice:
@@ -47,7 +47,8 @@ class CsmVoice:
         generation = self._mesh.csm.Generate(self._request(line), timeout=settings.csm_total_s)
         decoding = self._mesh.mimi.Decode(timeout=settings.csm_total_s)
         feeding = asyncio.create_task(_feed(generation, decoding, line))
-        patience_s, made = settings.csm_first_s, False
+        alone = line.manner.voice == CSM
+        patience_s, made = settings.csm_alone_s if alone else settings.csm_first_s, False
         resampler, rate_hz = None, 0
         try:
             while (audio := await _next_audio(decoding, feeding, patience_s)) is not None:
@@ -56,7 +57,8 @@ class CsmVoice:
                     rate_hz = audio.format.sample_rate_hz
                     resampler = Resampler(rate_hz, VOICE_RATE_HZ)
                 yield resampler.push(samples)
-                patience_s, made = settings.csm_stall_s, made or len(samples) > 0
+                patience_s = settings.csm_alone_s if alone else settings.csm_stall_s
+                made = made or len(samples) > 0
             await feeding
             if resampler is not None:
                 yield resampler.flush()

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import structlog
 from grpc import aio
 
-from oviya.errors import Busy, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
 from oviya.v1 import common_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.clients import Mesh, read_fed, typed_errors
@@ -26,8 +26,8 @@ MAX_BREAKS = 2
 """Streams that may break on one turn's sound: a third would break as well."""
 STEADY_S = 5.0
 """A stream that lasted this long worked: when it ends between turns, nobody needs to be told."""
-TRANSIENT = (Unavailable, NotReady, Busy, Timeout)
-"""Failures after which the same sound may be heard by the next stream."""
+REFUSALS = (InvalidInput, Unsupported)
+"""Failures that the same sound would meet again."""
 
 HeardEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
 
@@ -252,7 +252,7 @@ class Hearing:
         """Decides what becomes of the sound after a stream broke, and waits before the next one."""
         now = _now()
         self._final = None
-        if worked and self._turn is None and self._finished_at is None and isinstance(error, TRANSIENT):
+        if worked and self._turn is None and self._finished_at is None and not isinstance(error, REFUSALS):
             self._tape.forget_older_than(0)  # between turns: a limit of the service, or its restart
             log.info("speech-to-text ended a stream", error=type(error).__name__)
             return
@@ -261,7 +261,7 @@ class Hearing:
         log.warning("speech-to-text broke off", error=type(error).__name__, in_turn=self._turn is not None)
         await self._listener.deaf(error)
         given_up = now - self._broken_since > self._settings.stt_stall_s or self._breaks > MAX_BREAKS
-        if given_up or not isinstance(error, TRANSIENT):
+        if given_up or isinstance(error, REFUSALS):
             await self._give_up(error)
         await asyncio.sleep(self._settings.stt_retry_s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
@@ -19,9 +19,9 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         self._conversation = conversation
 
     async def Converse(
-        self, request_iterator: AsyncIterator[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
+        self, request_iterator: AsyncIterable[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[conversation_pb2.ConverseResponse]:
-        async with aclosing(self._conversation.converse(aiter(request_iterator))) as events:
+        async with aclosing(self._conversation.converse(request_iterator)) as events:
             async for event in events:
                 yield event
 

@@ -13,7 +13,7 @@ from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
 from oviya.mesh.status import detail_of
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
-from services.gateway.events import EventQueue
+from services.gateway.events import EventQueue, first_failure
 from services.gateway.hearing import HeardEvent, Hearing
 from services.gateway.requests import SessionConfig, check_text
 from services.gateway.speech import Speaker, Voices
@@ -84,14 +84,17 @@ class Session:
             NotReady: the gateway stops.
         """
         await self._begin()
-        async with asyncio.TaskGroup() as group:
-            hearing = group.create_task(self._hearing.run())
-            answering = group.create_task(self._answer())
-            ending = await self._listen(requests)
-            self._hearing.finish()
-            await hearing
-            self._waiting.put_nowait(None)
-            await answering
+        try:
+            async with asyncio.TaskGroup() as group:
+                hearing = group.create_task(self._hearing.run())
+                answering = group.create_task(self._answer())
+                ending = await self._listen(requests)
+                self._hearing.finish()
+                await hearing
+                self._waiting.put_nowait(None)
+                await answering
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from failures
         if ending is not None:
             raise ending
 

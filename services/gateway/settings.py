@@ -49,10 +49,13 @@ class GatewaySettings(ServiceSettings):
     """Longest time in seconds for a whole reply of the brain."""
     max_reply_sentences: int = Field(default=100, ge=1, le=1000)
     """Sentences of a reply that are spoken; a brain that goes on is stopped, and told."""
-    csm_first_s: float = Field(default=3.0, gt=0, le=120)
-    """Longest wait in seconds for a sentence's first sound from CSM and Mimi before the fallback voice speaks it."""
+    csm_first_s: float = Field(default=1.5, gt=0, le=120)
+    """Longest wait in seconds for a sentence's first sound from CSM and Mimi before the fallback voice speaks it, which
+    includes waiting for a slot where they are full."""
     csm_stall_s: float = Field(default=2.0, gt=0, le=120)
     """Longest wait in seconds for each further piece of that sound."""
+    csm_alone_s: float = Field(default=15.0, gt=0, le=120)
+    """Both waits in seconds where the caller asked for CSM alone: nothing else can speak."""
     csm_total_s: float = Field(default=120.0, gt=0, le=600)
     """Longest time in seconds for one sentence from CSM and Mimi, paced."""
     emotion_budget_s: float = Field(default=0.05, ge=0, le=2)

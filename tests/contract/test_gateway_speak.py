@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,6 +21,7 @@ from services.mimi.settings import MimiSettings
 from tests.gateway_mesh import TONE_HZ, ScriptedCsm, ScriptedMimi, gateway_with
 
 CSM, FALLBACK = conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
+UNKNOWN: Any = 7
 THREE = "Dr. Smith paid 3.50 today. Really? Yes!"
 
 
@@ -92,9 +94,9 @@ async def test_untrained_csm_speaks_when_asked_for_by_name():
         auto = await gateway.speak("Hello.")
         assert [sentence.voice for sentence in auto.of("sentence")] == [FALLBACK]
         assert [degraded.service for degraded in auto.of("degraded")] == ["csm"]
-        first = await gateway.speak("Hello.", voice=CSM, seed=1)
-        again = await gateway.speak("Hello.", voice=CSM, seed=1)
-        other = await gateway.speak("Hello.", voice=CSM, seed=2)
+        first = await gateway.speak("Hi.", voice=CSM, seed=1)
+        again = await gateway.speak("Hi.", voice=CSM, seed=1)
+        other = await gateway.speak("Hi.", voice=CSM, seed=2)
     assert [sentence.voice for sentence in first.of("sentence")] == [CSM]
     assert len(first.sound()) % 1920 == 0
     assert np.array_equal(first.sound(), again.sound())
@@ -114,7 +116,7 @@ async def test_untrained_csm_speaks_when_asked_for_by_name():
         ({"lead": Duration(seconds=61)}, "lead"),
         ({"output": common_pb2.AudioFormat(sample_rate_hz=7_999)}, "output.sample_rate_hz"),
         ({"output": common_pb2.AudioFormat()}, "output.sample_rate_hz"),
-        ({"output": common_pb2.AudioFormat(encoding=7, sample_rate_hz=16_000)}, "output.encoding"),
+        ({"output": common_pb2.AudioFormat(encoding=UNKNOWN, sample_rate_hz=16_000)}, "output.encoding"),
         ({"emotion": "hapy"}, "emotion"),
     ],
 )
