@@ -19,7 +19,7 @@ def tone(seconds, dbov, hz=440.0):
 
 
 def noise(seconds, level=0.1, seed=7):
-    return np.random.default_rng(seed).normal(0, level, round(seconds * RATE)).astype(np.float32)
+    return np.asarray(np.random.default_rng(seed).normal(0, level, round(seconds * RATE)), np.float32)
 
 
 def dbov(samples):
