@@ -32,14 +32,13 @@ from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import microphone, playout
 from services.gateway.ice import IcePolicy
 from services.gateway.microphone import Microphone
+from services.gateway.page_message import read_message
 from services.gateway.playout import Playout
 
 log = structlog.get_logger()
 
 CHANNEL = "events"
 """Label of the data channel that the page creates."""
-MAX_MESSAGE_CHARS = 64 << 10
-"""Longest JSON message from the page: 8192 characters, each escaped."""
 MAX_UNSENT_BYTES = 1 << 20
 """Events that may wait in the data channel; a page that reads none of them is gone."""
 MAX_EARLY_EVENTS = 64
@@ -304,26 +303,3 @@ class Peer:
             self._connected.set()
         elif state in ("failed", "closed"):
             self._lost.set()
-
-
-def read_message(message: str | bytes, max_text_chars: int) -> conversation_pb2.ConverseRequest:
-    """Reads what the page says: a ConverseRequest as JSON that holds `text` or `endTurn`.
-
-    Raises:
-        InvalidInput: too long, no such JSON, another request, or a text of another length than 1 to `max_text_chars`.
-    """
-    if len(message) > MAX_MESSAGE_CHARS:
-        raise InvalidInput("message", f"{len(message)} characters", f"at most {MAX_MESSAGE_CHARS} characters")
-    limit = 'must be {"text": "..."} or {"endTurn": {}}'
-    if isinstance(message, bytes):
-        raise InvalidInput("message", "bytes", limit)
-    try:
-        request = json_format.Parse(message, conversation_pb2.ConverseRequest())
-    except (json_format.ParseError, RecursionError) as error:
-        raise InvalidInput("message", message, limit) from error
-    kind = request.WhichOneof("request")
-    if kind not in ("text", "end_turn"):
-        raise InvalidInput("message", kind or message, limit)
-    if kind == "text" and not 1 <= len(request.text) <= max_text_chars:
-        raise InvalidInput("text", f"{len(request.text)} characters", f"must be 1 to {max_text_chars} characters")
-    return request

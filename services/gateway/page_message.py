@@ -1,0 +1,34 @@
+"""What the page may say over its data channel."""
+
+from __future__ import annotations
+
+from google.protobuf import json_format
+
+from oviya.errors import InvalidInput
+from oviya.v1 import conversation_pb2
+
+MAX_MESSAGE_CHARS = 64 << 10
+"""Longest JSON message from the page: 8192 characters, each escaped."""
+
+
+def read_message(message: str | bytes, max_text_chars: int) -> conversation_pb2.ConverseRequest:
+    """Reads what the page says: a ConverseRequest as JSON that holds `text` or `endTurn`.
+
+    Raises:
+        InvalidInput: too long, no such JSON, another request, or a text of another length than 1 to `max_text_chars`.
+    """
+    if len(message) > MAX_MESSAGE_CHARS:
+        raise InvalidInput("message", f"{len(message)} characters", f"at most {MAX_MESSAGE_CHARS} characters")
+    limit = 'must be {"text": "..."} or {"endTurn": {}}'
+    if isinstance(message, bytes):
+        raise InvalidInput("message", "bytes", limit)
+    try:
+        request = json_format.Parse(message, conversation_pb2.ConverseRequest())
+    except (json_format.ParseError, RecursionError) as error:
+        raise InvalidInput("message", message, limit) from error
+    kind = request.WhichOneof("request")
+    if kind not in ("text", "end_turn"):
+        raise InvalidInput("message", kind or message, limit)
+    if kind == "text" and not 1 <= len(request.text) <= max_text_chars:
+        raise InvalidInput("text", f"{len(request.text)} characters", f"must be 1 to {max_text_chars} characters")
+    return request
