@@ -58,8 +58,8 @@ class EventQueue(Generic[T]):
 async def events_of(job: Callable[[EventQueue[T]], Awaitable[None]], stall_s: float) -> AsyncGenerator[T, None]:
     """Runs `job` and yields the events that it puts; raises what it raises, after its last event.
 
-    The job is cancelled when the reader leaves.  It runs in a task of its own: a reader who is stuck in passing an event
-    on does not keep it from ending.
+    The job is cancelled when the reader leaves.  It runs in a task of its own: a reader who is stuck in passing an
+    event on does not keep it from ending.
     """
     events: EventQueue[T] = EventQueue(stall_s)
 

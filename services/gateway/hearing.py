@@ -256,9 +256,10 @@ class Hearing:
             self._tape.forget_older_than(0)  # between turns: a limit of the service, or its restart
             log.info("speech-to-text ended a stream", error=type(error).__name__)
             return
+        if self._broken_since is None:  # once, however often the next streams fail
+            log.warning("speech-to-text broke off", error=type(error).__name__, in_turn=self._turn is not None)
         self._broken_since = self._broken_since or now
         self._breaks += worked
-        log.warning("speech-to-text broke off", error=type(error).__name__, in_turn=self._turn is not None)
         await self._listener.deaf(error)
         given_up = now - self._broken_since > self._settings.stt_stall_s or self._breaks > MAX_BREAKS
         if given_up or isinstance(error, REFUSALS):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 
 TITLES = frozenset(
     {"mr", "mrs", "ms", "mx", "dr", "prof", "st", "sr", "jr", "rev", "hon", "gen", "col", "capt", "lt", "sgt"}
@@ -19,6 +18,7 @@ DASHES = "\u2014\u2013"
 
 _CLOSED = f"[{re.escape(CLOSERS)}]*"
 _END = re.compile(rf"[{STOPS}{WIDE_STOPS}]+{_CLOSED}(?=\s|$)|[{WIDE_STOPS}]{_CLOSED}|\n\s*\n")
+_NEXT = re.compile(r"\s*(\S)")
 _CLAUSE = re.compile(rf"[,;:{DASHES}]{_CLOSED}\s|\s-\s")
 
 
@@ -62,15 +62,16 @@ def is_speakable(text: str) -> bool:
 
 def _printable(text: str) -> str:
     """Drops control, format and unassigned characters (escape codes, zero-width marks), keeping white space."""
-    return "".join(c for c in text if c.isspace() or unicodedata.category(c)[0] != "C")
+    return text if text.isprintable() else "".join(c for c in text if c.isprintable() or c.isspace())
 
 
 def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     mark = match.group()
     if mark.isspace():  # a blank line
         return True
-    following = text[match.end() :].lstrip()
-    if following[:1].islower():  # "Wait... what", "Really?" he said, "etc. and so on"
+    found = _NEXT.match(text, match.end())
+    following = found.group(1) if found else ""
+    if following.islower():  # "Wait... what", "Really?" he said, "etc. and so on"
         return False
     if mark[0] != "." or mark.startswith(".."):
         return True
@@ -79,7 +80,7 @@ def _ends_sentence(text: str, start: int, match: re.Match[str]) -> bool:
     if word in TITLES:
         return False
     if word == "no":  # an answer, except in "No. 5"
-        return not following[:1].isdigit()
+        return not following.isdigit()
     is_initial = len(word) == 1 and word.isalpha() and word != "i"
     return not (is_initial and following)  # "J. Tolkien"
 
