@@ -212,10 +212,15 @@ def test_a_long_stream_keeps_its_positions_exact(tiny: tuple[Mimi, MimiModel]):
             assert_same_sound(then, now)
 
 
-def test_the_reference_is_sensitive(tiny: tuple[Mimi, MimiModel]):
-    """Guards the tests above: codes use many entries, and a change of one code changes the sound."""
+def test_the_comparisons_can_fail(tiny: tuple[Mimi, MimiModel]):
+    """Guards the tests above: codes use many entries, a wrong code is found, and one changed code changes the sound."""
     mimi, model = tiny
-    assert len(reference_codes(model, random_samples(mimi, 1, 40), 8).unique()) > 20
+    samples = random_samples(mimi, 1, 40)
+    wanted = reference_codes(model, samples, 8)
+    assert len(wanted.unique()) > 20
+    wanted[0, 17, 3] = (wanted[0, 17, 3] + 1) % mimi.config.codebook_size
+    with pytest.raises(AssertionError, match="row 0, frame 17, codebook 3"):
+        assert_same_codes(wanted, model, samples)
     codes = random_codes(mimi, 1, 6, 8)
     other = codes.clone()
     other[0, 0, 7] = (other[0, 0, 7] + 1) % mimi.config.codebook_size

@@ -1,0 +1,180 @@
+"""How fast Mimi streams: ours against the `moshi` package's streaming Mimi and transformers' one-shot Mimi.
+
+    python benchmarks/mimi.py --moshi-python /path/to/venv/bin/python
+
+Random weights at the published size (kyutai/mimi: 32 codebooks, 80 ms a frame), which cost the same as trained ones.
+
+moshi pins an older torch, so it goes into an environment of its own, into which the torch of this one is put by a .pth
+file that names this environment's site-packages:
+
+    python -m venv moshi-venv
+    moshi-venv/bin/pip install --no-deps moshi==0.2.13 sphn einops sentencepiece
+    python -c "import site; print(site.getsitepackages()[0])" > moshi-venv/lib/python3.11/site-packages/host.pth
+
+Each system runs in a process of its own, one after the other, in rounds; a round's figure is the median over its frames
+and the table gives the best round, because whatever else the machine does can only slow a round down.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+FRAME_SAMPLES = 1920
+FRAME_MS = 80.0
+CODEBOOKS = 32
+CODEBOOK_SIZE = 2048
+WARM_UP_RUNS = 3
+SYSTEMS = ("ours", "moshi", "transformers")
+
+Figures = dict[str, float]
+"""Milliseconds a frame by what was measured, e.g. {"decode": 11.2, "encode": 15.0}."""
+
+
+def median_ms(step: Callable[[], Any], repeats: int, device: str) -> float:
+    """Median time of `step()` over `repeats` runs after a warm-up, in ms."""
+    import torch
+
+    times: list[float] = []
+    for _ in range(WARM_UP_RUNS + repeats):
+        started = time.perf_counter()
+        step()
+        if device != "cpu":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[WARM_UP_RUNS:]) * 1e3
+
+
+def measure_ours(frames: int, streams: Sequence[int], device: str) -> Figures:
+    """Frame by frame, `streams` of them in one batch."""
+    import torch
+
+    from services.mimi.checkpoint import random_checkpoint
+    from services.mimi.config import MimiConfig
+    from services.mimi.slots import Slots
+
+    place = torch.device(device)
+    mimi = random_checkpoint(place, MimiConfig()).model
+    figures: Figures = {}
+    for count in streams:
+        slots = Slots(range(count), place)
+        codes = torch.randint(0, CODEBOOK_SIZE, (count, 1, CODEBOOKS), device=place)
+        samples = torch.randn(count, FRAME_SAMPLES, device=place) * 0.1
+        decode = partial(mimi.decoder.step, codes, mimi.decoder.new_state(count, 1, place), slots)
+        encode = partial(mimi.encoder.step, samples, mimi.encoder.new_state(count, 1, place), slots, CODEBOOKS)
+        suffix = "" if count == 1 else f" x{count}"
+        figures[f"decode{suffix}"] = median_ms(decode, frames, device)
+        figures[f"encode{suffix}"] = median_ms(encode, frames, device)
+    return figures
+
+
+def measure_moshi(frames: int, device: str) -> Figures:
+    """Frame by frame, one stream."""
+    os.environ["NO_TORCH_COMPILE"] = "1"
+    import torch
+    from moshi.models import loaders  # pyright: ignore[reportMissingImports]
+
+    mimi = loaders.get_mimi(None, device=device).eval()
+    mimi.set_num_codebooks(CODEBOOKS)
+    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, 1), device=device)
+    samples = torch.randn(1, 1, FRAME_SAMPLES, device=device) * 0.1
+    figures: Figures = {}
+    with torch.no_grad():
+        for name, step, part in (("decode", mimi.decode, codes), ("encode", mimi.encode, samples)):
+            with mimi.streaming(1):
+                figures[name] = median_ms(partial(step, part), frames, device)
+    return figures
+
+
+def measure_transformers(frames: int, device: str) -> Figures:
+    """All frames in one call, which cannot stream: its time over the number of frames."""
+    import torch
+    from transformers import MimiConfig, MimiModel
+
+    model: Any = MimiModel(MimiConfig()).eval()
+    model.to(device)
+    calls = 3
+    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, frames), device=device)
+    samples = torch.randn(1, 1, frames * FRAME_SAMPLES, device=device) * 0.1
+    with torch.no_grad():
+        return {
+            "decode": median_ms(partial(model.decode, codes), calls, device) / frames,
+            "encode": median_ms(partial(model.encode, samples), calls, device) / frames,
+        }
+
+
+def run_system(system: str, python: str, options: argparse.Namespace) -> Figures:
+    """Measures one system in a process of its own."""
+    command = [python, __file__, "--system", system, "--frames", str(options.frames), "--threads", str(options.threads)]
+    command += ["--device", options.device, "--streams", *map(str, options.streams)]
+    root = str(Path(__file__).resolve().parent.parent)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", "")))}
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        sys.exit(f"{system} failed:\n{done.stderr}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(options: argparse.Namespace) -> Figures:
+    """Measures the system of this process."""
+    import torch
+
+    torch.set_num_threads(options.threads)
+    if options.system == "ours":
+        return measure_ours(options.frames, options.streams, options.device)
+    if options.system == "moshi":
+        return measure_moshi(options.frames, options.device)
+    return measure_transformers(options.frames, options.device)
+
+
+def print_table(figures: dict[str, Figures]) -> None:
+    """One row for each thing measured."""
+    print(f"{'system':<14}{'what':<14}{'ms a frame':>12}{'x real time':>13}{'moshi / it':>12}")
+    for system, rows in figures.items():
+        for what, ms in rows.items():
+            streams = int(what.split("x")[1]) if "x" in what else 1
+            beside = figures.get("moshi", {}).get(what)
+            ratio = f"{beside / ms:.1f}" if beside else ""
+            print(f"{system:<14}{what:<14}{ms:>12.2f}{FRAME_MS * streams / ms:>13.1f}{ratio:>12}")
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measures streaming Mimi.")
+    parser.add_argument("--frames", type=int, default=50, help="frames in a round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="batch sizes of ours")
+    parser.add_argument("--moshi-python", default="", help="interpreter that has moshi; empty leaves it out")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/mimi.json"), help="file to write")
+    parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.system:
+        print(json.dumps(measure(options)))
+        return
+    pythons = {"ours": sys.executable, "moshi": options.moshi_python, "transformers": sys.executable}
+    rounds: dict[str, list[Figures]] = {system: [] for system, python in pythons.items() if python}
+    for _ in range(options.rounds):
+        for system, results in rounds.items():
+            results.append(run_system(system, pythons[system], options))
+    best = {system: {what: min(r[what] for r in results) for what in results[0]} for system, results in rounds.items()}
+    print_table(best)
+    options.json.parent.mkdir(parents=True, exist_ok=True)
+    setup = {"threads": options.threads, "device": options.device, "frames": options.frames, "rounds": options.rounds}
+    report = {"setup": setup, "ms_a_frame": best, "rounds": rounds}
+    options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    print(f"figures: {options.json}")
+
+
+if __name__ == "__main__":
+    main()
