@@ -1,0 +1,1 @@
+"""The brain service: what to answer."""

@@ -1,0 +1,34 @@
+"""The names of the 49 emotions, as the brain gets and gives them."""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from pathlib import Path
+
+from oviya.errors import InvalidInput
+
+TONES = Path(__file__).parent / "data" / "tones.toml"
+"""The table of which emotion answers which: it has a row for each."""
+
+EMOTIONS: frozenset[str] = frozenset(tomllib.loads(TONES.read_text("utf-8")))
+
+MAX_SUGGESTIONS = 3
+MAX_NAME_CHARS = 64
+
+
+def known_emotion(name: str, *, field: str) -> str:
+    """`name` as the table spells it; empty stays empty.
+
+    Raises:
+        InvalidInput: it is none of the 49; carries the nearest.
+    """
+    key = re.sub(r"[\s_-]+", "_", name[: MAX_NAME_CHARS + 1].strip().lower())
+    if key and (key not in EMOTIONS or len(name) > MAX_NAME_CHARS):
+        nearest = difflib.get_close_matches(key, sorted(EMOTIONS), n=MAX_SUGGESTIONS)
+        raise InvalidInput(
+            field, name, f"empty or one of the {len(EMOTIONS)} emotions", hint="EmotionService.Map knows the aliases",
+            suggestions=nearest,
+        )  # fmt: skip
+    return key

@@ -1,0 +1,197 @@
+"""The listener: from an exchange to the sentences of a reply."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from services.brain.backend import Exchange, Sentence, Turn
+from services.brain.listener.loader import DATA, load_script
+from services.brain.listener.memory import Finder, Memory, Rememberer, Said
+from services.brain.listener.reflect import reflect
+from services.brain.listener.reply import CRISIS, ReplyBuilder
+from services.brain.listener.script import SLOT, Rule
+from services.brain.listener.text import Reader, Utterance, sentences_of
+from services.brain.listener.understanding import Understander, Understanding
+
+MAX_MIRROR_WORDS = 12
+"""Longest piece of the user's words that is given back."""
+_CLAUSE_STARTS = re.compile(
+    r" (?:because|but|so|since|although|which|who|unless|and (?:i|he|she|it|they|we|you|then|now|my)) "
+)
+_TRAILING = re.compile(
+    r"(?: (?:though|anyway|anyways|by the way|you know|i guess|i think|actually|please|somehow|or something|either))+$"
+)
+"""What trails off is not given back."""
+
+MOOD_TURNS = 2
+"""Turns of the user for which a feeling colours what follows it."""
+
+CRISIS_TURNS = 4
+"""Turns of the user for which the listener keeps asking whether they are safe."""
+
+RECALL_AFTER_TURNS = 2
+"""What was mentioned longer ago than this can be recalled."""
+RECALL_AGAIN_AFTER_TURNS = 6
+SUMMARY_FACTS = 4
+
+MIN_REPEATED_WORDS = 3
+"""Shorter utterances ("yes", "thank you") are said again without meaning anything by it."""
+
+WARM_UP = Exchange("what should i do when i feel sad and lonely")
+
+
+class Listener:
+    """The reflective listener as a `Backend`.
+
+    Args:
+        folder: its data.
+
+    Raises:
+        ScriptError: the data is faulty.
+    """
+
+    name = "listener"
+
+    def __init__(self, folder: Path = DATA) -> None:
+        self._script = load_script(folder)
+        self._reader = Reader(self._script.fillers, self._script.greetings, self._script.emoji)
+        self._finder = Finder(self._script)
+        self._rememberer = Rememberer(self._script, self._reader, self._finder)
+        self._understander = Understander(self._script, self._finder)
+        self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="listener")
+
+    async def warm(self) -> None:
+        async for _ in self.reply(WARM_UP):
+            pass
+
+    async def reply(self, exchange: Exchange) -> AsyncIterator[Sentence]:
+        """Answers in a thread of its own: a long history takes some tens of milliseconds."""
+        for sentence in await asyncio.get_running_loop().run_in_executor(self._worker, self.answer, exchange):
+            yield sentence
+
+    async def close(self) -> None:
+        self._worker.shutdown()
+
+    def answer(self, exchange: Exchange) -> list[Sentence]:
+        """The whole reply: 1 to `reply.MAX_SENTENCES` sentences, none of which the history holds.
+
+        The same exchange always gives the same reply.
+        """
+        said = Said.of(exchange.history)
+        user_texts, spoken_before = _user_side([*exchange.history, Turn("user", exchange.text)])
+        memory = self._rememberer.remember(user_texts, spoken_before)
+        *earlier, utterance = memory.utterances
+        values = self._session_values(memory, exchange.history, said)
+        understood = self._understander.understand(
+            utterance,
+            said.last,
+            values,
+            exchange.user_emotion,
+            [found for past in earlier[: -MOOD_TURNS - 1 : -1] for found in self._finder.feelings(past.whole)],
+        )
+        values |= self._matched_values(understood, memory)
+        turn = sum(past.role == "assistant" for past in exchange.history)
+        reply = ReplyBuilder(self._script, understood, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
+        is_crisis = understood.rule is not None and understood.rule.family == CRISIS
+        if not is_crisis:
+            self._open(reply, understood.rule, utterance, earlier)
+        if understood.rule:
+            reply.follow(understood.rule.shapes, understood.rule.id)
+        else:
+            reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
+        if not is_crisis and any(self._understander.is_crisis(past) for past in earlier[-CRISIS_TURNS:]):
+            reply.say(["crisis.check"])
+        return reply.sentences
+
+    def _open(self, reply: ReplyBuilder, rule: Rule | None, utterance: Utterance, earlier: Sequence[Utterance]) -> None:
+        """Says first what the form of the utterance calls for: a greeting back, or that it was said before."""
+        if utterance.greeted and not earlier:
+            reply.say(["hello.short"])
+        if rule is None or rule.firm or rule.family:
+            return  # an order or a question about Oviya is simply answered again
+        times_before = sum(past.segments == utterance.segments for past in earlier)
+        if times_before % 3 == 1 and len(utterance.whole.split()) >= MIN_REPEATED_WORDS:
+            reply.say(["again"])
+
+    def _session_values(self, memory: Memory, history: Sequence[Turn], said: Said) -> dict[str, str]:
+        """The slots that the session fills; empty where it cannot."""
+        sentences = sentences_of(said.last)
+        facts = memory.facts[-SUMMARY_FACTS:]
+        if len(facts) < SUMMARY_FACTS:
+            facts = [*facts, *(f"that we spoke about {noun}" for noun in list(memory.mentioned)[-1:])]
+        if memory.name:
+            facts = [f"that your name is {memory.name}", *facts]
+        old = [noun for noun, turn in memory.mentioned.items() if turn < len(memory.utterances) - RECALL_AFTER_TURNS]
+        heard = " ".join(
+            past.text.lower() for past in history[-2 * RECALL_AGAIN_AFTER_TURNS :] if past.role == "assistant"
+        )
+        recallable = [noun for noun in old if noun.lower() not in heard]
+        return {
+            "name": memory.name,
+            "recall": recallable[len(memory.utterances) % len(recallable)] if recallable else "",
+            "summary": self._capitalise(_listed(facts), memory),
+            "lost": memory.lost,
+            "last": _quotable(sentences[-1]) if sentences else "",
+        }
+
+    def _matched_values(self, understood: Understanding, memory: Memory) -> dict[str, str]:
+        """The slots that the utterance fills."""
+        values = {slot: self._capitalise(mirrored(value), memory) for slot, value in understood.slots.items() if value}
+        if understood.rule and understood.rule.state:
+            state = understood.rule.state
+            if all(values.get(slot) for slot in SLOT.findall(state)):
+                values["state"] = SLOT.sub(lambda slot: values[slot[1]], state)
+        values["echo"] = self._capitalise(mirrored(understood.segment), memory)
+        if understood.feelings:
+            values["noun"] = understood.feelings[0].noun
+        if understood.topics:
+            values["about"] = understood.topics[0].about
+        return values
+
+    def _capitalise(self, words: str, memory: Memory) -> str:
+        return " ".join(
+            word[0].upper() + word[1:] if word.removesuffix("'s") in self._script.proper | memory.proper else word
+            for word in words.split()
+        )
+
+
+def mirrored(words: str) -> str:
+    """The user's words given back: pronouns turned, cut at a clause where they are long; empty if still too long."""
+    if len(words.split()) > MAX_MIRROR_WORDS:
+        words = _CLAUSE_STARTS.split(words, maxsplit=1)[0]
+    words = _TRAILING.sub("", words)
+    return reflect(words) if len(words.split()) <= MAX_MIRROR_WORDS else ""
+
+
+def _user_side(turns: Sequence[Turn]) -> tuple[list[str], list[str]]:
+    """The user's texts, and before each the listener's last sentence; empty turns are passed over."""
+    texts: list[str] = []
+    before: list[str] = []
+    last = ""
+    for turn in turns:
+        if turn.role == "assistant":
+            last = turn.text
+        elif turn.text.strip():
+            texts.append(turn.text)
+            before.append(last)
+    return texts, before
+
+
+def _quotable(sentence: str) -> str:
+    """A sentence to be quoted after a colon; of one that quotes itself, only the quotation."""
+    words = sentence.rstrip(".?!").rpartition(": ")[2]
+    return words if words.startswith(("I ", "Oviya")) else words[:1].lower() + words[1:]
+
+
+def _is_foreign(text: str) -> bool:
+    """True where most letters are of a script that English does not use."""
+    letters = [letter for letter in text if letter.isalpha()]
+    return bool(letters) and sum(letter < "\u0250" for letter in letters) * 2 < len(letters)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return ", ".join(parts[:-1]) + " and " + parts[-1] if len(parts) > 1 else "".join(parts)

@@ -1,0 +1,124 @@
+"""Puts a reply together: picks sentences that were not said yet and gives each its emotion."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import chain, islice
+
+from services.brain.backend import Sentence
+from services.brain.listener.composer import compose
+from services.brain.listener.memory import Said, opening
+from services.brain.listener.script import Pool, Script, Shape
+from services.brain.listener.understanding import Understanding
+
+MAX_SENTENCES = 3
+"""More than that is a speech, not an answer."""
+
+COMPOSED_CHOICE = 12
+"""Composed sentences among which one with a fresh opening is looked for."""
+
+CRISIS = "crisis"
+
+_SUPPORTING = ("comfort", "offer", "advice", "general", "stay")
+"""Endings of the names of pools whose sentences support."""
+
+
+class ReplyBuilder:
+    """One reply in the making.
+
+    Args:
+        seed: makes sessions differ; the same session always chooses alike.
+        turn: number of the listener's turn in the session; moves every choice on by one.
+        values: what fills the slots.
+    """
+
+    def __init__(
+        self, script: Script, understood: Understanding, said: Said, values: Mapping[str, str], seed: str, turn: int
+    ) -> None:
+        self._script = script
+        self._understood = understood
+        self._said = said
+        self._values = values
+        self._seed = seed
+        self._turn = turn
+        self._has_composed = False
+        self.sentences: list[Sentence] = []
+
+    def say(self, choice: Sequence[str]) -> bool:
+        """Adds a sentence of the first pool in `choice` that has one left; False where none has."""
+        for name in choice:
+            for pool_name in self._pools(name):
+                sentences = self._unsaid(pool_name)
+                if sentences and len(self.sentences) + len(sentences) <= MAX_SENTENCES:
+                    self._add(sentences, pool_name)
+                    return True
+        return False
+
+    def follow(self, shapes: Sequence[Shape], rule_id: str) -> None:
+        """Says what one of the shapes asks for; its first sentence is always found, the others where they can be."""
+        head, *rest = shapes[(self._number(rule_id) + self._turn) % len(shapes)]
+        family = self._understood.rule.family if self._understood.rule else ""
+        general = () if family else ("feeling.mirror", f"mirror.{self._understood.mood}")
+        if not self.say(head) and not self.say(general):
+            self._compose(family or self._understood.mood)
+        for choice in rest:
+            # In danger, the call for help must not fall silent because its sentences have run out.
+            if not self.say(choice) and family == CRISIS and not self._has_composed:
+                self._compose(family)
+
+    def _compose(self, family: str) -> None:
+        self._has_composed = True
+        candidates = compose(self._script.frames[family], self._turn, self._number(family))
+        unsaid = islice((text for text in candidates if not self._said.has(text)), COMPOSED_CHOICE)
+        self._add((self._freshest([(text,) for text in unsaid])[0],), f"{family}.comfort")
+
+    def _pools(self, name: str) -> Iterator[str]:
+        """Names of the pools that `name` stands for in this turn."""
+        kind, _, part = name.partition(".")
+        if name in self._script.pools:
+            yield name
+        elif part == "mood":
+            yield f"{kind}.{self._understood.mood}"
+        elif kind == "feeling":
+            # Of "sad and lonely", one sentence speaks to the sadness and the next to the loneliness.
+            feelings = deque(self._understood.feelings)
+            feelings.rotate(-len(self.sentences))
+            yield from (f"feeling.{feeling.id}.{part}" for feeling in feelings)
+        elif kind == "topic":
+            yield from (f"topic.{topic.id}.{part}" for topic in self._understood.topics)
+
+    def _unsaid(self, pool_name: str) -> tuple[str, ...]:
+        """Sentences of the pool's next template that can be said, preferring one that opens unlike the last turns."""
+        return self._freshest(list(self._candidates(self._script.pools[pool_name], pool_name)))
+
+    def _freshest(self, candidates: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+        fresh = (found for found in candidates if opening(found[0]) not in self._said.recent_openings)
+        return next(chain(fresh, candidates), ())
+
+    def _candidates(self, pool: Pool, pool_name: str) -> Iterable[tuple[str, ...]]:
+        start = self._number(pool_name) + self._turn
+        for index in range(len(pool)):
+            filled = pool[(start + index) % len(pool)].fill(self._values)
+            if filled is None:
+                continue
+            sentences = tuple(sentence[0].upper() + sentence[1:] for sentence in filled)
+            if not any(self._said.has(sentence) for sentence in sentences):
+                yield sentences
+
+    def _tone(self, pool_name: str, sentence: str) -> str:
+        rule, tone = self._understood.rule, self._understood.tone
+        if rule and rule.tone and (rule.firm or not self._understood.is_known) and pool_name == f"rule.{rule.id}":
+            return rule.tone
+        if sentence.endswith("?"):
+            return tone.ask
+        return tone.support if pool_name.endswith(_SUPPORTING) else tone.mirror
+
+    def _add(self, sentences: Iterable[str], pool_name: str) -> None:
+        for sentence in sentences:
+            self._said.add(sentence)
+            self.sentences.append(Sentence(sentence, self._tone(pool_name, sentence)))
+
+    def _number(self, name: str) -> int:
+        return int.from_bytes(hashlib.blake2b(f"{self._seed}/{name}".encode(), digest_size=4).digest())

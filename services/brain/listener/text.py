@@ -1,0 +1,139 @@
+"""Brings typed text and speech-to-text into one spelling that patterns can be written for."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from services.brain.listener.phrases import Phrases
+
+MAX_SEGMENT_WORDS = 60
+"""Speech comes without full stops; a longer stretch is cut here, so that no pattern searches far."""
+
+_INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
+_QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
+_TITLE_DOT = re.compile(r"\b(mr|mrs|ms|dr|prof|st)\.")
+_BREAK = re.compile(r"(?:(?<!\d)[.]|[.](?!\d)|[?!;\n\u2026])+|\s[-\u2013\u2014]+\s|\u2014")
+_WORD = re.compile(r"[^\W_]+(?:['.\-][^\W_]+)*")
+
+# Spellings of one and the same word.  "it's" is left to `_expand_s`, which looks at the word after it.
+_SAME = {
+    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd",
+    "you're": "you are", "youre": "you are", "you've": "you have", "you'll": "you will",
+    "we're": "we are", "we've": "we have", "we'll": "we will", "they're": "they are", "theyre": "they are",
+    "they've": "they have", "they'll": "they will", "it'll": "it will", "he'll": "he will", "she'll": "she will",
+    "isn't": "is not", "isnt": "is not", "aren't": "are not", "arent": "are not", "wasn't": "was not",
+    "wasnt": "was not", "weren't": "were not", "werent": "were not", "ain't": "am not", "aint": "am not",
+    "cannot": "can't", "cant": "can't", "dont": "don't", "doesnt": "doesn't", "didnt": "didn't", "wont": "won't",
+    "wouldnt": "wouldn't", "couldnt": "couldn't", "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't",
+    "hadnt": "hadn't", "wanna": "want to", "gonna": "going to", "gotta": "have to", "dunno": "don't know",
+    "gimme": "give me", "lemme": "let me", "kinda": "kind of", "sorta": "sort of", "cuz": "because",
+    "coz": "because", "cos": "because", "'cause": "because", "u": "you", "ur": "your", "pls": "please",
+    "plz": "please", "thx": "thanks", "ty": "thank you", "idk": "i don't know", "ok": "okay", "o.k": "okay",
+    "thats": "that is", "whats": "what is", "hows": "how is", "wheres": "where is", "whos": "who is",
+    "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you", "ya": "you", "mom's": "mom's",
+    "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going", "bein": "being",
+}  # fmt: skip
+_NOT = {
+    "do": "don't", "does": "doesn't", "did": "didn't", "can": "can't", "could": "couldn't", "will": "won't",
+    "would": "wouldn't", "should": "shouldn't", "have": "haven't", "has": "hasn't", "had": "hadn't",
+}  # fmt: skip
+_S_IS = frozenset(
+    {"it", "he", "she", "that", "what", "who", "where", "how", "there", "here", "everything", "when", "why"}
+)
+_AFTER_HAS = frozenset({"been", "got", "gone", "had", "become", "taken", "made", "left", "done", "happened"})
+
+
+@dataclass(frozen=True, slots=True)
+class Utterance:
+    """What was said, in one spelling.
+
+    Attributes:
+        segments: sentences (or stretches) of lower-case words separated by single spaces; none is empty.
+        greeted: a greeting stood before the rest and was taken off.
+    """
+
+    segments: tuple[str, ...]
+    greeted: bool = False
+
+    @property
+    def whole(self) -> str:
+        return " ".join(self.segments)
+
+
+class Reader:
+    """Reads utterances.
+
+    Args:
+        fillers: phrases that mean nothing at the start of a sentence ("well", "you know").
+        greetings: phrases that greet; taken off where more follows.
+        emoji: what a sign says where it stands alone, as words.
+    """
+
+    def __init__(self, fillers: Iterable[str], greetings: Iterable[str], emoji: Mapping[str, str]) -> None:
+        self._greetings = frozenset(greetings)
+        # Each opening, and whether it is a greeting.
+        self._openings = Phrases(dict.fromkeys(fillers, False) | dict.fromkeys(self._greetings, True))
+        self._emoji = {unmarked(sign): words for sign, words in emoji.items()}
+
+    def read(self, text: str) -> Utterance:
+        """Splits `text` into segments; a text without any word gives what its emoji say, or no segment."""
+        clean = unmarked(text).translate(_QUOTES).lower()
+        clean = _TITLE_DOT.sub(r"\1", clean)
+        segments: list[str] = []
+        greeted = False
+        for piece in _BREAK.split(clean):
+            words = normal_words(_WORD.findall(piece))
+            for start in range(0, len(words), MAX_SEGMENT_WORDS):
+                segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
+                greeted = greeted or after_greeting
+                segments.append(" ".join(segment))
+        if not greeted and len(segments) > 1 and segments[0] in self._greetings:
+            segments, greeted = segments[1:], True
+        if not segments:
+            segments = list(dict.fromkeys(self._emoji[sign] for sign in clean if sign in self._emoji))
+        return Utterance(tuple(segments), greeted)
+
+    def _without_opening(self, words: list[str]) -> tuple[list[str], bool]:
+        """Takes fillers and a greeting off the start, as long as at least two words remain."""
+        greeted = False
+        while words and (found := self._openings.at(words, 0)):
+            rest = words[len(found.phrase.split()) :]
+            if len(rest) < 2:
+                break
+            words, greeted = rest, greeted or found.value
+        return words, greeted
+
+
+def normal_words(words: Sequence[str]) -> list[str]:
+    """`words` with contractions and short spellings made one."""
+    spelled: list[str] = []
+    for word in words:
+        spelled += _SAME.get(word, word).split()
+    result: list[str] = []
+    for at, word in enumerate(spelled):
+        following = spelled[at + 1] if at + 1 < len(spelled) else ""
+        if word == "not" and result and result[-1] in _NOT:
+            result[-1] = _NOT[result[-1]]
+        elif word.endswith("'s") and word[:-2] in _S_IS:
+            result += [word[:-2], "has" if following in _AFTER_HAS else "is"]
+        else:
+            result.append(word)
+    return result
+
+
+def unmarked(text: str) -> str:
+    """`text` without characters that cannot be seen or heard."""
+    return _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200d", "")
+
+
+def sentence_key(sentence: str) -> str:
+    """What makes two sentences the same when spoken: their words."""
+    return " ".join(_WORD.findall(sentence.translate(_QUOTES).lower()))
+
+
+def sentences_of(text: str) -> list[str]:
+    """The sentences of an assistant's turn."""
+    return [sentence for sentence in re.split(r"(?<=[.?!])\s+", text.strip()) if sentence]
