@@ -17,7 +17,7 @@ from oviya.cli.process import ServiceProcess, State
 from oviya.errors import OviyaError, Timeout
 
 POLL_S = 0.1
-STOP_TIMEOUT_S = DRAIN_GRACE_S + 5.0
+STOP_TIMEOUT_S = DRAIN_GRACE_S + 10.0
 """A service that has not ended this long after SIGTERM is killed."""
 
 

@@ -58,7 +58,7 @@ class RunningMesh:
 @pytest.fixture(scope="session")
 def _running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
     # Media over loopback alone: a test must not depend on what other networks this machine is on.
-    env = {**os.environ, "GATEWAY_ICE_SERVERS": "[]"}
+    env = {**os.environ, "GATEWAY_ICE_BIND_ADDRESSES": '["127.0.0.1"]'}
     with LocalMesh(plan_on_free_ports(env), tmp_path_factory.mktemp("logs")) as local:
         local.start()
         local.wait_ready(READY_TIMEOUT_S)

@@ -141,22 +141,29 @@ def test_plain_lines_where_no_terminal_is_and_sigterm(up):
     assert stdout.splitlines()[-1] == "Stopped."
 
 
+def read_terminal(terminal: int, until: str) -> str:
+    """Returns what is written to a terminal up to some words, or all of it where they never come."""
+    screen, deadline = "", time.monotonic() + TIMEOUT_S
+    while until not in screen and time.monotonic() < deadline:
+        if select.select([terminal], [], [], 1.0)[0]:
+            try:
+                screen += os.read(terminal, 65536).decode("utf-8", "replace")
+            except OSError:  # the program at its other end has gone
+                break
+    return screen
+
+
 def test_a_terminal_shows_a_live_table(up):
     ours, theirs = pty.openpty()
     mesh = up("--without", "csm", "--without", "mimi", stdout=theirs, TERM="xterm-256color")
     os.close(theirs)
-    screen, deadline = "", time.monotonic() + TIMEOUT_S
-    while "Oviya is ready" not in screen and time.monotonic() < deadline:
-        if select.select([ours], [], [], 1.0)[0]:
-            screen += os.read(ours, 65536).decode("utf-8", "replace")
+    screen = read_terminal(ours, until="Oviya is ready")
     for word in ("service", "memory", "starting", "ready after", "MiB", "together", mesh.plan.address("stt")):
         assert word in screen
     mesh.process.send_signal(signal.SIGINT)
-    while mesh.process.poll() is None and time.monotonic() < deadline:
-        if select.select([ours], [], [], 0.2)[0]:
-            screen += os.read(ours, 65536).decode("utf-8", "replace")
+    screen = read_terminal(ours, until="Stopped.")
+    assert mesh.process.wait(TIMEOUT_S) == 0
     os.close(ours)
-    assert mesh.process.returncode == 0
     assert "Stopped." in screen
 
 
