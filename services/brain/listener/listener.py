@@ -26,11 +26,14 @@ _TRAILING = re.compile(
     r"(?: (?:though|anyway|anyways|by the way|you know|i guess|i think|actually|please|somehow|or something|either))+$"
 )
 """What trails off is not given back."""
+_WORD = re.compile(r"[^\W\d_]+")
+_TYPED_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+"""A capital in the middle of a typed sentence: a name that keeps it when it is given back."""
 
 MOOD_TURNS = 2
 """Turns of the user for which a feeling colours what follows it."""
 
-CRISIS_TURNS = 4
+CRISIS_TURNS = 6
 """Turns of the user for which the listener keeps asking whether they are safe."""
 
 RECALL_AFTER_TURNS = 2
@@ -85,7 +88,9 @@ class Listener:
         user_texts, spoken_before = _user_side([*exchange.history, Turn("user", exchange.text)])
         memory = self._rememberer.remember(user_texts, spoken_before)
         *earlier, utterance = memory.utterances
+        memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
         values = self._session_values(memory, exchange.history, said)
+        values["danger"] = "danger" if any(map(self._understander.is_crisis, earlier[-CRISIS_TURNS:])) else ""
         understood = self._understander.understand(
             utterance,
             said.last,
@@ -96,22 +101,24 @@ class Listener:
         values |= self._matched_values(understood, memory)
         turn = sum(past.role == "assistant" for past in exchange.history)
         reply = ReplyBuilder(self._script, understood, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
-        is_crisis = understood.rule is not None and understood.rule.family == CRISIS
-        if not is_crisis:
-            self._open(reply, understood.rule, utterance, earlier)
-        if understood.rule:
-            reply.follow(understood.rule.shapes, understood.rule.id)
-        else:
+        rule = understood.rule
+        if rule is None:
             reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
-        if not is_crisis and any(self._understander.is_crisis(past) for past in earlier[-CRISIS_TURNS:]):
+        elif values["danger"] and not rule.id.startswith(CRISIS):
+            # Not much else is said while somebody may be in danger.
+            reply.follow([shape[:1] for shape in rule.shapes], rule.id)
             reply.say(["crisis.check"])
+        else:
+            if not rule.id.startswith(CRISIS):
+                self._open(reply, rule, utterance, earlier)
+            reply.follow(rule.shapes, rule.id)
         return reply.sentences
 
-    def _open(self, reply: ReplyBuilder, rule: Rule | None, utterance: Utterance, earlier: Sequence[Utterance]) -> None:
+    def _open(self, reply: ReplyBuilder, rule: Rule, utterance: Utterance, earlier: Sequence[Utterance]) -> None:
         """Says first what the form of the utterance calls for: a greeting back, or that it was said before."""
         if utterance.greeted and not earlier:
             reply.say(["hello.short"])
-        if rule is None or rule.firm or rule.family:
+        if rule.firm or rule.family:
             return  # an order or a question about Oviya is simply answered again
         times_before = sum(past.segments == utterance.segments for past in earlier)
         if times_before % 3 == 1 and len(utterance.whole.split()) >= MIN_REPEATED_WORDS:
@@ -153,10 +160,9 @@ class Listener:
         return values
 
     def _capitalise(self, words: str, memory: Memory) -> str:
-        return " ".join(
-            word[0].upper() + word[1:] if word.removesuffix("'s") in self._script.proper | memory.proper else word
-            for word in words.split()
-        )
+        """`words` with a capital on names and days."""
+        names = self._script.proper | memory.proper
+        return _WORD.sub(lambda word: word[0].capitalize() if word[0] in names else word[0], words)
 
 
 def mirrored(words: str) -> str:

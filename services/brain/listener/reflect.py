@@ -27,7 +27,7 @@ _VERBS = frozenset({
 _TAKES_OBJECT = frozenset({
     "to", "for", "with", "of", "at", "about", "from", "by", "on", "than", "like", "between", "without", "against",
     "near", "behind", "and", "want", "wants", "tell", "told", "ask", "asked", "love", "hate", "need", "help", "let",
-    "make", "see", "hear", "know", "like", "miss", "thank", "trust", "understand", "believe", "give", "show",
+    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show",
     "call",
 })  # fmt: skip
 _QUESTION_BE = frozenset({"are", "were"})

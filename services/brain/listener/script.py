@@ -10,7 +10,7 @@ from services.brain.listener.pattern import Pattern
 
 SLOT = re.compile(r"\{([a-z]+)\}")
 
-SESSION_SLOTS = frozenset({"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost"})
+SESSION_SLOTS = frozenset({"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger"})
 """Slots that any template may use: what the session, not the matched pattern, fills."""
 
 
