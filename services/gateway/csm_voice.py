@@ -13,6 +13,7 @@ from grpc import aio
 from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import Timeout, Unavailable
+from oviya.mesh.writing import half_close, write
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from services.gateway.clients import Mesh, read_fed, typed_errors
 from services.gateway.output import VOICE_RATE_HZ
@@ -87,7 +88,7 @@ class CsmVoice:
 
 
 async def _feed(generation: Any, decoding: Any, line: Line) -> None:
-    """Passes RVQ frames on to the decoder as they arrive.
+    """Passes RVQ frames on to the decoder as they arrive; ends where the decoder has ended: its reader has the reason.
 
     The decoder is cancelled when CSM fails, so that its reader wakes up and finds the reason here.
     """
@@ -96,10 +97,9 @@ async def _feed(generation: Any, decoding: Any, line: Line) -> None:
             while (response := await generation.read()) is not aio.EOF:
                 if response.WhichOneof("response") == "frames":
                     _keep(line, response.frames)
-                    # InvalidStateError: the decoder ended, and its reader has the reason.
-                    with suppress(asyncio.InvalidStateError), typed_errors("mimi"):
-                        await decoding.write(mimi_pb2.DecodeRequest(frames=response.frames))
-        await decoding.done_writing()
+                    if not await write(decoding, mimi_pb2.DecodeRequest(frames=response.frames)):
+                        return
+        await half_close(decoding)
     except BaseException:
         decoding.cancel()
         raise

@@ -10,9 +10,10 @@ import structlog
 from grpc import aio
 
 from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
+from oviya.mesh.writing import half_close, write
 from oviya.v1 import common_pb2, stt_pb2
 from services.gateway import metrics
-from services.gateway.clients import Mesh, read_fed, typed_errors
+from services.gateway.clients import Mesh, read_fed
 from services.gateway.latency import duration_of, seconds_of
 from services.gateway.settings import GatewaySettings
 from services.gateway.tape import Piece, Tape
@@ -163,25 +164,27 @@ class Hearing:
                 await writing
 
     async def _write(self, call: Any) -> None:
-        """Sends what is on the tape; cancels the call when it stalls, so that its reader finds the reason here."""
+        """Sends what is on the tape until the call ends: its reader has the reason.
+
+        The call is cancelled when it stalls, so that its reader finds the reason here.
+        """
         try:
-            with suppress(asyncio.InvalidStateError), typed_errors("stt"):  # the call ended: its reader has the reason
-                await call.write(stt_pb2.TranscribeRequest(config=self._config))
-                while True:
-                    piece = self._tape.next_unsent()
-                    if piece is not None:
-                        await self._write_piece(call, piece)
-                    elif self._finished_at is not None:
-                        self._expect_answer()
-                        await call.done_writing()
-                        return
-                    else:
-                        await self._wait_for_news()
+            going_on = await write(call, stt_pb2.TranscribeRequest(config=self._config))
+            while going_on:
+                piece = self._tape.next_unsent()
+                if piece is not None:
+                    going_on = await self._write_piece(call, piece)
+                elif self._finished_at is not None:
+                    self._expect_answer()
+                    await half_close(call)
+                    return
+                else:
+                    await self._wait_for_news()
         except BaseException:
             call.cancel()
             raise
 
-    async def _write_piece(self, call: Any, piece: Piece) -> None:
+    async def _write_piece(self, call: Any, piece: Piece) -> bool:
         request = (
             stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())
             if piece.data is None
@@ -189,13 +192,14 @@ class Hearing:
         )
         try:
             async with asyncio.timeout(self._settings.stt_stall_s):
-                await call.write(request)
+                going_on = await write(call, request)
         except TimeoutError as error:
             raise Timeout(f"stt: took no sound for {self._settings.stt_stall_s:g} s") from error
         if self._turn is None:
             self._tape.forget_older_than(KEEP_S)
         elif piece.data is None:
             self._expect_answer()
+        return going_on
 
     async def _wait_for_news(self) -> None:
         self._news.clear()

@@ -37,6 +37,7 @@ class GatewayService(Service[GatewaySettings]):
 
     mesh: Mesh
     readiness: Readiness
+    voices: Voices
     conversation: Conversation
     web: Web
 
@@ -47,7 +48,8 @@ class GatewayService(Service[GatewaySettings]):
         self.readiness = Readiness(self.mesh, settings)
         csm = CsmVoice(self.mesh, self.readiness, settings)
         fallback = FallbackSpeech(self._synthesizer)
-        self.conversation = Conversation(Voices(self.mesh, self.readiness, csm, fallback, settings))
+        self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
+        self.conversation = Conversation(self.voices)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(ConversationServicer(self.conversation), server)
 
     async def start(self) -> None:

@@ -42,7 +42,7 @@ class Session:
     """Holds one conversation.
 
     What the user says while a reply is spoken is heard at once and answered after it: nothing overlaps, nothing is
-    lost.  Each turn is a task of its own, so that it can be cancelled alone.
+    lost.
 
     Args:
         voices: the services and the voices.

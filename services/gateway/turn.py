@@ -90,9 +90,10 @@ class TurnTaker:
         sensing = asyncio.create_task(self._sense(utterance))
         try:
             await self._speak(utterance, self._think(utterance, sensing), spoken)
-        except OviyaError as error:
+        except Exception as failure:  # whatever it is: the session goes on
             metrics.TURNS.labels(source, "failed").inc()
-            log.warning("turn failed", turn=utterance.turn, error=type(error).__name__)
+            error = _typed(failure)
+            log.warning("turn failed", turn=utterance.turn, error=type(failure).__name__, exc_info=error is not failure)
             if not spoken.sentences:
                 await self._apologize(utterance, error)
             await self._send(utterance.turn, detail_of(error))
@@ -185,6 +186,12 @@ class TurnTaker:
             await self._speak(utterance, sentences(), Spoken())
         except OviyaError as error:
             log.warning("no apology", turn=utterance.turn, failure=type(failure).__name__, error=type(error).__name__)
+
+
+def _typed(failure: Exception) -> OviyaError:
+    if isinstance(failure, OviyaError):
+        return failure
+    return OviyaError("internal error", hint="the gateway's log has the details")
 
 
 def _latency(utterance: Utterance, spoken: Spoken) -> conversation_pb2.TurnLatency:

@@ -12,17 +12,8 @@ from oviya.mesh.probe import is_serving
 from oviya.mesh.service import Service
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
-from tests.gateway_mesh import (
-    GatewayUnderTest,
-    ScriptedBrain,
-    ScriptedCsm,
-    ScriptedMimi,
-    ScriptedStt,
-    free_port,
-    gateway_with,
-    served_at,
-    speech,
-)
+from tests.gateway_mesh import GatewayUnderTest, free_port, gateway_with, served_at, speech
+from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
 MAKE: dict[str, Any] = {
     "stt": ScriptedStt,

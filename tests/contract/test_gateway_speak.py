@@ -18,7 +18,8 @@ from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
-from tests.gateway_mesh import TONE_HZ, ScriptedCsm, ScriptedMimi, gateway_with
+from tests.gateway_mesh import gateway_with
+from tests.scripted_services import TONE_HZ, ScriptedCsm, ScriptedMimi
 
 CSM, FALLBACK = conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
 UNKNOWN: Any = 7

@@ -1,0 +1,120 @@
+"""Converse over a real port: limits, callers who leave, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from google.protobuf.duration_pb2 import Duration
+from grpc import aio
+
+from oviya.audio.pcm import F32LE, S16LE
+from oviya.errors import Busy, NotReady, OviyaError, Timeout
+from oviya.status import error_from_rpc
+from oviya.v1 import common_pb2, conversation_pb2
+from tests.gateway_mesh import GatewayUnderTest, Heard, failure_of, gateway_with
+from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi
+
+
+async def read_all(call: Any) -> None:
+    while await call.read() is not aio.EOF:
+        pass
+
+
+async def test_sessions_are_counted_and_freed():
+    brain = ScriptedBrain()
+    async with gateway_with(brain, max_sessions=1) as gateway:
+        go, started = asyncio.Event(), asyncio.Event()
+        first = asyncio.create_task(gateway.converse(go.wait(), until=lambda event: started.set()))
+        async with asyncio.timeout(5):
+            await started.wait()
+        error = await failure_of(gateway, "no room")
+        assert isinstance(error, Busy)
+        assert error.retry_after_s > 0
+        go.set()
+        await first
+        assert (await gateway.converse("room")).of("reply_ended")
+
+
+async def test_idle_and_long_sessions_end_with_a_typed_error():
+    brain = ScriptedBrain()
+    never = asyncio.Event()
+    async with gateway_with(brain, session_idle_s=0.2) as gateway:
+        error = await failure_of(gateway, never.wait())
+        assert isinstance(error, Timeout)
+        assert "0.2 s" in str(error)
+    async with gateway_with(brain, session_max_s=0.2) as gateway:
+        heard = Heard()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await gateway.converse("finish this", never.wait(), until=heard.events.append)
+        assert isinstance(error_from_rpc(caught.value, "gateway"), Timeout)
+        assert heard.of("reply_ended")
+
+
+async def test_caller_who_reads_nothing_is_ended():
+    """The reply is longer than what gRPC buffers; nobody reads it."""
+    brain = ScriptedBrain(*[("word " * 40, "neutral")] * 20)
+    output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=48_000)
+    async with gateway_with(ScriptedCsm(frames=60), ScriptedMimi(), brain, event_stall_s=0.3) as gateway:
+        call = gateway.stub.Converse(timeout=30)
+        await call.write(
+            conversation_pb2.ConverseRequest(config=conversation_pb2.ConverseConfig(lead=Duration(), output=output))
+        )
+        assert (await call.read()).HasField("session_started")
+        await call.write(conversation_pb2.ConverseRequest(text="go"))
+        async with asyncio.timeout(20):
+            await gateway.service.conversation.wait_until_idle()
+        with pytest.raises(aio.AioRpcError) as caught:
+            await read_all(call)
+        assert isinstance(error_from_rpc(caught.value, "gateway"), Timeout)
+
+
+async def test_caller_who_hangs_up_cancels_the_reply():
+    brain = ScriptedBrain()
+    brain.before = lambda index: asyncio.Event().wait()
+    async with gateway_with(brain) as gateway:
+        await gateway.converse("go", asyncio.Event().wait(), until=lambda event: event.HasField("user_emotion"))
+        async with asyncio.timeout(5):
+            await brain.cancelled.wait()
+            await gateway.service.conversation.wait_until_idle()
+
+
+async def test_drain_refuses_new_sessions_and_finishes_the_running_turn():
+    brain = ScriptedBrain()
+    go = asyncio.Event()
+    brain.before = lambda index: go.wait()
+    async with gateway_with(brain) as gateway:
+        thinking = asyncio.Event()
+        heard = Heard()
+
+        def told(event: Any) -> bool:
+            heard.events.append(event)
+            if event.HasField("user_emotion"):
+                thinking.set()
+            return False
+
+        running = asyncio.create_task(failure_of_told(gateway, told))
+        async with asyncio.timeout(5):
+            await thinking.wait()
+        gateway.service.conversation.drain()
+        assert not gateway.service.readiness.report()["ready"]
+        assert isinstance(await failure_of(gateway, "too late"), NotReady)
+        go.set()
+        assert isinstance(await running, NotReady)
+        assert heard.of("reply_ended")
+
+
+async def failure_of_told(gateway: GatewayUnderTest, told: Any) -> OviyaError:
+    with pytest.raises(aio.AioRpcError) as caught:
+        await gateway.converse("finish this", asyncio.Event().wait(), until=told)
+    return error_from_rpc(caught.value, "gateway")
+
+
+async def test_output_format_of_the_session():
+    output = common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=48_000)
+    csm = ScriptedCsm(frames=5)
+    async with gateway_with(csm, ScriptedMimi(), ScriptedBrain()) as gateway:
+        heard = await gateway.converse("go", output=output)
+    assert heard.of("session_started")[0].output == output
+    assert len(heard.sound()) == 5 * 3840
