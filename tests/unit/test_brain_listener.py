@@ -318,3 +318,10 @@ async def test_the_listener_is_a_backend():
     exchange = Exchange("hello")
     assert [sentence async for sentence in listener.reply(exchange)] == listener.answer(exchange)
     await listener.close()
+
+
+def test_it_gives_back_what_was_told_about_a_matter(listener):
+    talk = Talk(listener)
+    talk.say("i am worried about my exam tomorrow")
+    talk.say("there is a boy in my class")
+    assert "you are worried about your exam tomorrow" in text_of(talk.say("what did i tell you about my exam"))

@@ -26,6 +26,9 @@ _TRAILING = re.compile(
     r"(?: (?:though|anyway|anyways|by the way|you know|i guess|i think|actually|please|somehow|or something|either))+$"
 )
 """What trails off is not given back."""
+MIN_CONTENT_CHARS = 3
+_ASKING = frozenset({"what", "about", "tell", "say", "said", "told", "did", "you", "remember", "have", "the", "and"})
+_QUESTION_WORDS = ("what ", "who ", "why ", "how ", "when ", "where ", "do ", "did ", "can ", "should ", "are ", "is ")
 _WORD = re.compile(r"[^\W\d_]+")
 _TYPED_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
 """A capital in the middle of a typed sentence: a name that keeps it when it is given back."""
@@ -90,6 +93,7 @@ class Listener:
         *earlier, utterance = memory.utterances
         memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
         values = self._session_values(memory, exchange.history, said)
+        values["told"] = self._capitalise(self._told(utterance, earlier), memory)
         values["danger"] = "danger" if any(map(self._understander.is_crisis, earlier[-CRISIS_TURNS:])) else ""
         understood = self._understander.understand(
             utterance,
@@ -123,6 +127,13 @@ class Listener:
         times_before = sum(past.segments == utterance.segments for past in earlier)
         if times_before % 3 == 1 and len(utterance.whole.split()) >= MIN_REPEATED_WORDS:
             reply.say(["again"])
+
+    def _told(self, utterance: Utterance, earlier: Sequence[Utterance]) -> str:
+        """What the user told before that shares most words with this utterance, given back; empty: nothing can be."""
+        asked = _content_words(utterance.whole)
+        segments = [segment for past in earlier for segment in past.segments if not segment.startswith(_QUESTION_WORDS)]
+        best = max(segments, key=lambda segment: len(asked & _content_words(segment)), default="")
+        return mirrored(best) if asked & _content_words(best) else ""
 
     def _session_values(self, memory: Memory, history: Sequence[Turn], said: Said) -> dict[str, str]:
         """The slots that the session fills; empty where it cannot."""
@@ -185,6 +196,11 @@ def _user_side(turns: Sequence[Turn]) -> tuple[list[str], list[str]]:
             texts.append(turn.text)
             before.append(last)
     return texts, before
+
+
+def _content_words(text: str) -> set[str]:
+    """The words of `text` that are long enough to say what it is about."""
+    return {word for word in text.split() if len(word) >= MIN_CONTENT_CHARS} - _ASKING
 
 
 def _quotable(sentence: str) -> str:

@@ -10,7 +10,9 @@ from services.brain.listener.pattern import Pattern
 
 SLOT = re.compile(r"\{([a-z]+)\}")
 
-SESSION_SLOTS = frozenset({"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger"})
+SESSION_SLOTS = frozenset(
+    {"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger", "told"}
+)
 """Slots that any template may use: what the session, not the matched pattern, fills."""
 
 
