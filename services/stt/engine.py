@@ -63,12 +63,9 @@ class SttEngine:
         self.limits = limits
         self._slots = [_Slot(index, make_recognizer()) for index in range(limits.sessions)]
         self._free = list(self._slots)
-        self._vad: SileroVad | None = None
-
-    @property
-    def info(self) -> RecognizerInfo:
+        self.info: RecognizerInfo = self._slots[0].recognizer.info
         """What is loaded."""
-        return self._slots[0].recognizer.info
+        self._vad: SileroVad | None = None
 
     async def start(self) -> None:
         """Loads the voice detector and the warm recognizers, and runs each once.
@@ -86,7 +83,7 @@ class SttEngine:
         assert self._vad is not None
         second = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
         self._vad.stream().probability(second[:512])
-        recognizer.begin_session()
+        recognizer.begin_session(SAMPLE_RATE_HZ / 2)
         recognizer.begin_phrase()
         recognizer.feed(second)
         recognizer.end_phrase()
@@ -124,9 +121,10 @@ class SttEngine:
     async def close(self) -> None:
         """Ends all recognizers."""
         loop = asyncio.get_running_loop()
-        await asyncio.gather(*(loop.run_in_executor(slot.thread, slot.recognizer.close) for slot in self._slots))
-        for slot in self._slots:
-            slot.thread.shutdown(wait=False)
+        slots, self._slots = self._slots, []
+        await asyncio.gather(*(loop.run_in_executor(slot.thread, slot.recognizer.close) for slot in slots))
+        for slot in slots:
+            slot.thread.shutdown()
 
 
 class RunningSession:

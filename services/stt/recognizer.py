@@ -52,8 +52,12 @@ class Recognizer(Protocol):
 
     info: RecognizerInfo
 
-    def begin_session(self) -> None:
-        """Forgets everything about the last speaker."""
+    def begin_session(self, edge_hz: float) -> None:
+        """Forgets everything about the last speaker.
+
+        Args:
+            edge_hz: upper edge of the sound's band, half of the rate that it came with; above it is nothing.
+        """
         ...
 
     def begin_phrase(self) -> None:

@@ -49,6 +49,7 @@ class Session:
 
     def __init__(self, recognizer: Recognizer, vad: VadStream, source_hz: int, limits: TurnLimits) -> None:
         self._recognizer = recognizer
+        self._edge_hz = source_hz / 2
         self._vad = vad
         self._resampler = Resampler(source_hz, SAMPLE_RATE_HZ)
         self._detector = TurnDetector(_samples(limits.phrase_silence_s), _samples(limits.end_silence_s))
@@ -68,7 +69,7 @@ class Session:
 
     def begin(self) -> None:
         """Makes the recognizer ready.  Called once, first."""
-        self._recognizer.begin_session()
+        self._recognizer.begin_session(self._edge_hz)
 
     def push(self, samples: Pcm) -> list[Event]:
         """Hears samples, shape (samples,), at the source rate; returns what happened."""

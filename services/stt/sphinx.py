@@ -19,6 +19,7 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
+from services.stt.narrowband import WIDEBAND_HZ, BandwidthExtender
 from services.stt.recognizer import RecognizerInfo, Word
 
 log = structlog.get_logger()
@@ -39,13 +40,15 @@ class SphinxRecognizer:
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
+        self._extender: BandwidthExtender | None = None
 
     @property
     def pid(self) -> int | None:
         """The decoder's process id, where one runs."""
         return self._process.pid if self._process else None
 
-    def begin_session(self) -> None:
+    def begin_session(self, edge_hz: float) -> None:
+        self._extender = BandwidthExtender(edge_hz) if edge_hz < WIDEBAND_HZ else None
         if self._process is None or self._process.poll() is not None:
             self.close()
             self._start()
@@ -56,6 +59,8 @@ class SphinxRecognizer:
         self._send("begin")
 
     def feed(self, samples: Pcm) -> None:
+        if self._extender is not None:
+            samples = self._extender.push(samples)
         pcm = np.clip(np.rint(samples * FULL_SCALE), -FULL_SCALE, FULL_SCALE).astype(np.int16)
         self._send("feed", pcm.tobytes())
 

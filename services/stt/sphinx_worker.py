@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import warnings
 from multiprocessing.connection import Connection
 
 from pocketsphinx import Decoder, set_loglevel
@@ -36,6 +37,10 @@ def serve(pipe: Connection) -> None:
                 in_phrase = False
             # What the decoder has learnt of one voice and microphone must not colour the next.
             decoder.set_cmn(first_cepstral_mean)
+            with warnings.catch_warnings():
+                # PocketSphinx calls it unnecessary, but without it the noise floor of the last session stays.
+                warnings.simplefilter("ignore", DeprecationWarning)
+                decoder.start_stream()
             pipe.send(None)
         elif command == "begin":
             decoder.start_utt()

@@ -1,0 +1,207 @@
+"""Sessions with the real voice detector and the real decoder, on real speech."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from services.stt.events import EndReason, Final, Partial, SpeechStarted, TurnEnded
+from services.stt.session import Session, TurnLimits
+from services.stt.sphinx import SphinxRecognizer
+from services.stt.vad import SileroVad
+from tests.speech import SAD, silence, speak, word_errors
+
+LIMITS = TurnLimits(phrase_silence_s=0.3, end_silence_s=0.6, max_turn_s=60.0)
+WINDOW_S = 0.032
+
+
+@pytest.fixture(scope="module")
+def recognizer():
+    recognizer = SphinxRecognizer()
+    yield recognizer
+    recognizer.close()
+
+
+@pytest.fixture(scope="module")
+def vad():
+    return SileroVad()
+
+
+@pytest.fixture
+def open_session(recognizer, vad):
+    def open_session(rate_hz=16_000, limits=LIMITS):
+        session = Session(recognizer, vad.stream(), rate_hz, limits)
+        session.begin()
+        return session
+
+    return open_session
+
+
+def said(*parts):
+    return np.concatenate(parts)
+
+
+def of(kind, events):
+    return [event for event in events if isinstance(event, kind)]
+
+
+def push_all(session, sound, chunk):
+    events = []
+    for start in range(0, len(sound), chunk):
+        events += session.push(sound[start : start + chunk])
+    return events
+
+
+@pytest.mark.parametrize(
+    ("rate_hz", "voice"),
+    [
+        # At 8 kHz half of the band is gone: these voices are still understood, flite's slt is not.
+        (8_000, "rms"),
+        (8_000, "kal16"),
+        (12_000, "rms"),
+        (16_000, "slt"),
+        (24_000, "slt"),
+        (44_100, "slt"),
+        (48_000, "slt"),
+    ],
+)
+def test_a_sentence_is_understood_at_every_rate(open_session, rate_hz, voice):
+    sound = said(silence(0.5, rate_hz), speak(SAD, rate_hz, voice), silence(1.0, rate_hz))
+    session = open_session(rate_hz)
+    events = push_all(session, sound, rate_hz // 50)
+    final, ended = events[-2:]
+    assert isinstance(final, Final)
+    assert word_errors(final.text, SAD) <= 2
+    assert isinstance(ended, TurnEnded)
+    assert ended.reason is EndReason.SILENCE
+    assert session.finish() == []
+
+
+def test_events_tell_when_and_where(open_session):
+    lead, speech = silence(0.5), speak(SAD)
+    events = push_all(open_session(), said(lead, speech, silence(1.0)), 320)
+    started, final, ended = of(SpeechStarted, events)[0], of(Final, events)[0], of(TurnEnded, events)[0]
+    loud = np.flatnonzero(np.abs(speech) > 0.02)
+    first_sound_s, last_sound_s = 0.5 + loud[0] / 16_000, 0.5 + loud[-1] / 16_000
+
+    assert started.start_s == pytest.approx(first_sound_s, abs=0.15)
+    assert started.at_s - started.start_s <= 0.1
+    assert ended.speech_end_s == pytest.approx(last_sound_s, abs=0.15)
+    assert 0.6 <= ended.at_s - ended.speech_end_s <= 0.6 + 2 * WINDOW_S
+    assert final.at_s == ended.at_s
+    assert {event.turn for event in events} == {0}
+    assert [event.at_s for event in events] == sorted(event.at_s for event in events)
+
+    assert len(final.words) >= 8
+    for word, following in itertools.pairwise(final.words):
+        assert word.start_s < word.end_s <= following.start_s
+    assert final.words[0].start_s >= started.start_s - 0.15
+    assert final.words[-1].end_s <= ended.speech_end_s + 0.15
+    assert all(0.0 <= word.confidence <= 1.0 for word in final.words)
+    # "sad" and "lonely" are the only long vowels near the end: their times must lie where their sound does.
+    lonely = next(word for word in final.words if word.text == "lonely")
+    assert lonely.end_s == pytest.approx(last_sound_s, abs=0.15)
+    assert lonely.end_s - lonely.start_s > 0.3
+
+
+def test_partials_come_at_least_every_300_ms_of_speech(open_session):
+    events = push_all(open_session(), said(silence(0.5), speak(SAD), silence(1.0)), 320)
+    partials, ended = of(Partial, events), of(TurnEnded, events)[0]
+    times = [of(SpeechStarted, events)[0].at_s, *(partial.at_s for partial in partials), ended.speech_end_s]
+    gaps = [later - earlier for earlier, later in itertools.pairwise(times) if later > earlier]
+    assert len(partials) >= 8
+    assert max(gaps) <= 0.3
+    assert len({partial.text for partial in partials}) >= 5
+    assert word_errors(partials[-1].text, SAD) <= 3
+
+
+def test_any_chunking_gives_the_same_events(open_session):
+    sound = said(silence(0.3), speak(SAD, 24_000), silence(1.0, 24_000))
+    at_once = push_all(open_session(24_000), sound, len(sound))
+    in_bits = push_all(open_session(24_000), sound, 479)
+    assert at_once == in_bits
+
+
+def test_a_session_leaves_nothing_behind_for_the_next(open_session):
+    sound = said(silence(0.3), speak(SAD), silence(1.0))
+    alone = open_session().push(sound)
+    other = open_session()
+    other.push(0.2 * speak("my mother called me this morning", voice="kal16"))  # breaks off within a phrase
+    assert open_session().push(sound) == alone
+
+
+def test_two_turns_in_one_stream(open_session):
+    second = "thank you very much for your help"
+    events = push_all(open_session(), said(silence(0.3), speak(SAD), silence(1.5), speak(second), silence(1.0)), 320)
+    finals = of(Final, events)
+    assert [final.turn for final in finals] == [0, 1]
+    assert word_errors(finals[0].text, SAD) <= 2
+    assert word_errors(finals[1].text, second) <= 2
+    assert finals[1].words[0].start_s > of(TurnEnded, events)[0].at_s
+    assert [event.turn for event in of(SpeechStarted, events)] == [0, 1]
+
+
+@pytest.mark.parametrize("pause_s", [0.15, 0.25])
+def test_a_pause_within_a_sentence_does_not_end_the_turn(open_session, pause_s):
+    first, second = "my mother called me this morning", "and said she is coming to visit"
+    # flite adds about 0.2 s of silence at both ends of a sentence.
+    events = push_all(
+        open_session(), said(silence(0.3), speak(first), silence(pause_s), speak(second), silence(1.0)), 320
+    )
+    assert [ended.reason for ended in of(TurnEnded, events)] == [EndReason.SILENCE]
+    assert word_errors(of(Final, events)[0].text, f"{first} {second}") <= 3
+    starts = [word.start_s for word in of(Final, events)[0].words]
+    assert starts == sorted(starts)
+
+
+def test_the_callers_silence_rules(open_session):
+    sound = said(silence(0.3), speak(SAD), silence(3.0))
+    ended = of(TurnEnded, open_session(limits=TurnLimits(0.3, 2.0, 60.0)).push(sound))[0]
+    assert 2.0 <= ended.at_s - ended.speech_end_s <= 2.0 + 2 * WINDOW_S
+
+
+def test_a_turn_ends_on_request(open_session):
+    session = open_session()
+    assert session.end_turn() == []
+    sound = said(silence(0.3), speak(SAD))
+    events = session.push(sound[: len(sound) // 2])
+    assert of(TurnEnded, events) == []
+    final, ended = session.end_turn()
+    assert ended.reason is EndReason.REQUESTED
+    assert 3 <= len(final.words) <= 7
+    assert session.end_turn() == []
+    later = session.push(said(sound[len(sound) // 2 :], silence(1.0)))
+    assert of(Final, later)[0].turn == 1
+    assert word_errors(f"{final.text} {of(Final, later)[0].text}", SAD) <= 4
+
+
+def test_the_end_of_the_stream_ends_the_turn(open_session):
+    session = open_session(48_000)
+    events = session.push(said(silence(0.3, 48_000), speak(SAD, 48_000)[:-9_600]))
+    assert of(Final, events) == []
+    *_, final, ended = session.finish()
+    assert word_errors(final.text, SAD) <= 2
+    assert ended.reason is EndReason.STREAM_END
+
+
+def test_a_turn_that_is_too_long_goes_on_as_another(open_session):
+    text = " ".join([SAD] * 3)
+    session = open_session(limits=TurnLimits(0.3, 0.6, 4.0))
+    events = push_all(session, said(silence(0.3), speak(text), silence(1.0)), 1600)
+    ends = of(TurnEnded, events)
+    assert [end.reason for end in ends[:-1]] == [EndReason.MAX_LENGTH] * (len(ends) - 1)
+    assert len(ends) >= 2
+    for started, ended in zip(of(SpeechStarted, events), ends, strict=True):
+        assert ended.at_s - started.start_s <= 4.0 + WINDOW_S
+    heard = " ".join(final.text for final in of(Final, events))
+    assert word_errors(heard, text) <= 2 * 3 + 2 * (len(ends) - 1)
+
+
+def test_silence_for_ten_minutes_says_nothing(open_session):
+    session = open_session()
+    minute = silence(60.0)
+    assert [event for _ in range(10) for event in session.push(minute)] == []
+    assert session.finish() == []
+    assert session.position_s == pytest.approx(600.0, abs=WINDOW_S)
