@@ -32,7 +32,11 @@ class _FinishReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_FinishRe
     FINISH_REASON_END_FRAME: _FinishReason.ValueType  # 1
     """The model made its end frame."""
     FINISH_REASON_LENGTH: _FinishReason.ValueType  # 2
-    """max_frames, or the limit from the text's length, was reached."""
+    """max_frames, or the model's last position, was reached."""
+    FINISH_REASON_RUNAWAY: _FinishReason.ValueType  # 3
+    """Far more was said than the text takes: the limit from the text's length was reached."""
+    FINISH_REASON_SILENCE: _FinishReason.ValueType  # 4
+    """The speech had fallen silent for long (4 s by default)."""
 
 class FinishReason(_FinishReason, metaclass=_FinishReasonEnumTypeWrapper):
     """Why a generation ended."""
@@ -42,7 +46,11 @@ FINISH_REASON_UNSPECIFIED: FinishReason.ValueType  # 0
 FINISH_REASON_END_FRAME: FinishReason.ValueType  # 1
 """The model made its end frame."""
 FINISH_REASON_LENGTH: FinishReason.ValueType  # 2
-"""max_frames, or the limit from the text's length, was reached."""
+"""max_frames, or the model's last position, was reached."""
+FINISH_REASON_RUNAWAY: FinishReason.ValueType  # 3
+"""Far more was said than the text takes: the limit from the text's length was reached."""
+FINISH_REASON_SILENCE: FinishReason.ValueType  # 4
+"""The speech had fallen silent for long (4 s by default)."""
 Global___FinishReason: _TypeAlias = FinishReason  # noqa: Y015
 
 @_typing.final
@@ -71,7 +79,9 @@ class GenerateRequest(_message.Message):
     """Name of the request for logs, at most 128 characters.  Empty: the service makes one."""
     @_builtins.property
     def context(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextSegment]:
-        """Earlier speech that sets the voice and the conversation, oldest first; a reference clip comes first.  Empty: none."""
+        """Earlier speech that sets the voice and the conversation, oldest first; reference clips come before all turns.
+        The service keeps the clips and the newest turns (5 by default, fewer where they do not fit).  Empty: none.
+        """
 
     @_builtins.property
     def sampling(self) -> Global___Sampling:
@@ -112,10 +122,13 @@ class ContextSegment(_message.Message):
     SPEAKER_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     AUDIO_FIELD_NUMBER: _builtins.int
+    REFERENCE_FIELD_NUMBER: _builtins.int
     speaker: _builtins.int
     """Who spoke it, as in GenerateRequest.speaker.  Zero is the first speaker."""
     text: _builtins.str
     """What was said, at most 8192 characters.  Empty: unknown words."""
+    reference: _builtins.bool
+    """Whether it is a clip of the voice to speak with, which is never dropped.  False: a turn."""
     @_builtins.property
     def audio(self) -> _common_pb2.RvqFrames:
         """How it sounded, in the checkpoint's codebook count.  Unset: text only."""
@@ -126,10 +139,11 @@ class ContextSegment(_message.Message):
         speaker: _builtins.int = ...,
         text: _builtins.str = ...,
         audio: _common_pb2.RvqFrames | None = ...,
+        reference: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "speaker", b"speaker", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "reference", b"reference", "speaker", b"speaker", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -218,14 +232,23 @@ class GenerateEnd(_message.Message):
     FRAMES_FIELD_NUMBER: _builtins.int
     PROMPT_POSITIONS_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
+    DROPPED_SEGMENTS_FIELD_NUMBER: _builtins.int
+    CACHED_POSITIONS_FIELD_NUMBER: _builtins.int
+    PIECES_FIELD_NUMBER: _builtins.int
     reason: Global___FinishReason.ValueType
-    """Why it ended."""
+    """Why it ended; of a text that was spoken in pieces, the worst reason of any piece."""
     frames: _builtins.int
     """Frames that were sent.  Zero: none."""
     prompt_positions: _builtins.int
-    """Positions that the prompt filled."""
+    """Positions that the prompt filled; of a text that was spoken in pieces, the first one's."""
     seed: _builtins.int
     """The seed that was used."""
+    dropped_segments: _builtins.int
+    """Turns of the context that were left out to make room, the oldest ones.  Zero: none."""
+    cached_positions: _builtins.int
+    """Positions of the prompt that were still there from an earlier call.  Zero: none."""
+    pieces: _builtins.int
+    """Pieces that a text too long for one prompt was spoken in, at least 1."""
     def __init__(
         self,
         *,
@@ -233,10 +256,13 @@ class GenerateEnd(_message.Message):
         frames: _builtins.int = ...,
         prompt_positions: _builtins.int = ...,
         seed: _builtins.int = ...,
+        dropped_segments: _builtins.int = ...,
+        cached_positions: _builtins.int = ...,
+        pieces: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["frames", b"frames", "prompt_positions", b"prompt_positions", "reason", b"reason", "seed", b"seed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cached_positions", b"cached_positions", "dropped_segments", b"dropped_segments", "frames", b"frames", "pieces", b"pieces", "prompt_positions", b"prompt_positions", "reason", b"reason", "seed", b"seed"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -1,12 +1,13 @@
-"""What the engine asks of the device: rows that run requests, pages that hold their keys and values, one frame a call.
+"""What the engine asks of the device: rows that run requests, pages of keys and values, one frame a call.
 
-The engine decides who runs, where each row's pages are and what of a prompt is already in them; the device knows nothing
-of requests, texts or limits.  `torch_device.py` is the plain implementation, for the CPU and as the reference of any
-other; `gpu/` is the fast one.
+The engine decides who runs, where each row's pages are and what of a prompt is already in them; the device knows
+nothing of requests, texts or limits.  `torch_device.py` is the plain implementation, for the CPU and as the reference
+of any other; `gpu/` is the fast one.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from oviya.errors import OviyaError
 from services.csm.prompt import Prompt
 
 if TYPE_CHECKING:
@@ -21,6 +23,15 @@ if TYPE_CHECKING:
 
 PAGE = 64
 """Positions of a page of keys and values."""
+
+
+_MIB = 1 << 20
+_MOST_CPU_MIB = 1024
+"""What the pages may take of a CPU's memory where no setting says."""
+_SHARE_OF_GPU = 0.6
+"""And of what is free on a GPU once the weights are there: a program has buffers and copies of its own."""
+_ROWS_KEPT = 2
+"""Full rows for each slot: one that it runs, and one of earlier prompts to find prefixes in."""
 
 
 @dataclass(frozen=True)
@@ -145,3 +156,31 @@ def page_bytes(checkpoint: Checkpoint) -> int:
     """Memory of one page: keys and values of PAGE positions in every layer of the backbone."""
     sizes = checkpoint.config.backbone
     return 2 * sizes.layers * PAGE * sizes.kv_heads * sizes.head_dim * checkpoint.dtype.itemsize
+
+
+def pages_a_row(checkpoint: Checkpoint) -> int:
+    """Pages that a row takes at most."""
+    return -(-checkpoint.config.max_positions // PAGE)
+
+
+def choose_pages(checkpoint: Checkpoint, rows: int, kv_mib: int) -> int:
+    """How many pages fit `kv_mib` MiB; where that is 0, as many as are of use and the memory bears.
+
+    Raises:
+        OviyaError: not even one row fits.
+    """
+    each, whole = page_bytes(checkpoint), pages_a_row(checkpoint)
+    if kv_mib:
+        if kv_mib * _MIB < whole * each:
+            raise OviyaError(
+                f"{kv_mib} MiB hold no full context", hint=f"it takes {math.ceil(whole * each / _MIB)} MiB"
+            )
+        return kv_mib * _MIB // each
+    if checkpoint.device.type == "cuda":
+        import torch
+
+        free, _ = torch.cuda.mem_get_info(checkpoint.device)
+        bearable = int(free * _SHARE_OF_GPU)
+    else:
+        bearable = _MOST_CPU_MIB * _MIB
+    return max(whole, min(rows * whole * _ROWS_KEPT, bearable // each))

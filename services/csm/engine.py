@@ -13,38 +13,32 @@ of the others.
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 import structlog
-import torch
 
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
-from services.csm import metrics
+from oviya.errors import InvalidInput, NotReady, OviyaError
 from services.csm.checkpoint import Checkpoint
-from services.csm.config import END_CODE, FRAME_S
-from services.csm.limits import (
-    Limits,
-    check_context,
-    check_sampling,
-    check_speaker,
-    check_style,
-    check_text,
-    expected_frames,
-    most_frames,
-)
-from services.csm.prompt import Prompt, build_prompt
-from services.csm.request import Finish, GenerateRequest, GenerationEnd
-from services.csm.slots import Sampling, SlotBatch
-from services.csm.stream import FrameStream
+from services.csm.config import FRAME_S
+from services.csm.device import DeviceOptions, Sampling, choose_pages, make_device
+from services.csm.limits import Limits, check_context, check_sampling, check_speaker, check_style, check_text
+from services.csm.pages import page_names
+from services.csm.request import GenerateRequest
+from services.csm.scheduler import Flight, Scheduler
+from services.csm.speech import Speech
+from services.csm.stream import FrameStream, Item, LoopSink, Sink
 
 log = structlog.get_logger()
 
-SHORTEST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
-"""Bounds of the advice when to try again."""
+CPU_PREFILL_CHUNK, GPU_PREFILL_CHUNK = 256, 1024
+"""Positions of prompts between two frames: a small checkpoint takes some 30 ms for them on a CPU core, CSM-1B a few
+milliseconds on an H200.  Either leaves most of a frame's 80 ms to the running streams."""
 
 _WARM_UP_TEXT = "Ready when you are."
 
@@ -57,7 +51,13 @@ class EngineOptions:
         slots: requests that run at once.
         lead_s: how far ahead of real time frames are made where a request does not say, in seconds.
         temperature, top_k: how codes are drawn where a request does not say.
-        prefill_chunk: positions of a newcomer's prompt that are run between two frames of the others.
+        prefill_chunk: positions of newcomers' prompts that are run between two frames of the others; 0 is a default
+            that suits the device.
+        kv_mib: memory for keys and values, in MiB; 0 is a default that suits the device.
+        queue_s: how long a request waits for a slot before it is refused; 0 refuses at once.
+        queue_length: requests that may wait.
+        silence_s: silence after which an answer is stopped; 0 never stops it.
+        program: see `DeviceOptions`.
         limits: what a request may ask for.
     """
 
@@ -65,51 +65,80 @@ class EngineOptions:
     lead_s: float = 1.5
     temperature: float = 0.9
     top_k: int = 50
-    prefill_chunk: int = 256
+    prefill_chunk: int = 0
+    kv_mib: int = 0
+    queue_s: float = 0.0
+    queue_length: int = 64
+    silence_s: float = 4.0
+    program: Literal["auto", "torch"] = "auto"
     limits: Limits = field(default_factory=Limits)
 
 
 class CsmEngine:
-    """Owns a checkpoint and the thread that runs it.  Its methods may be called from any thread with a running loop."""
+    """Owns a checkpoint and the thread that runs it.  Its methods may be called from any thread."""
 
     def __init__(self, checkpoint: Checkpoint, options: EngineOptions | None = None) -> None:
         self.checkpoint, self.options = checkpoint, options or EngineOptions()
         self.config = checkpoint.config
-        self._batch = SlotBatch(checkpoint.model, self.options.slots)
-        self._streams: list[FrameStream | None] = [None] * self.options.slots
-        self._prefilling: dict[FrameStream, int] = {}  # positions left to run, oldest request first
+        options = self.options
+        pages = choose_pages(checkpoint, options.slots, options.kv_mib)
+        self._device = make_device(checkpoint, DeviceOptions(options.slots, pages, options.program))
+        on_cpu = checkpoint.device.type == "cpu"
+        self._prefill_chunk = options.prefill_chunk or (CPU_PREFILL_CHUNK if on_cpu else GPU_PREFILL_CHUNK)
+        self._scheduler = Scheduler(
+            options.slots,
+            pages,
+            self.config.codebooks,
+            self.config.max_positions,
+            silence_frames=round(options.silence_s / FRAME_S),
+            queue_s=options.queue_s,
+            queue_length=options.queue_length,
+        )
         self._closed = False
-        self._wake = threading.Condition()  # guards the four above it
+        self._wake = threading.Condition()  # guards the two above it
         self._thread = threading.Thread(target=self._run, name="csm-engine", daemon=True)
-        metrics.SLOTS.set(self.options.slots)
-        metrics.SLOTS_USED.set(0)
         self._thread.start()
 
     @property
     def slots_used(self) -> int:
         """Slots that hold a request."""
         with self._wake:
-            return sum(stream is not None for stream in self._streams)
+            return self._scheduler.used
 
-    def generate(self, request: GenerateRequest) -> FrameStream:
+    @property
+    def queued(self) -> int:
+        """Requests that wait for a slot."""
+        with self._wake:
+            return self._scheduler.queued
+
+    @property
+    def pages(self) -> int:
+        """Pages of keys and values, 64 positions each."""
+        return self._scheduler.pool.pages
+
+    @property
+    def pages_used(self) -> int:
+        """Pages that running requests hold."""
+        with self._wake:
+            return self._scheduler.pool.used
+
+    def generate(self, request: GenerateRequest, sink: Sink | None = None) -> FrameStream:
         """Admits a request and starts it; the frames come through the stream.
+
+        Args:
+            request: what to say.
+            sink: takes the frames instead of the stream's own queue, which needs a running loop.
 
         Raises:
             InvalidInput: the request cannot be spoken; names field, value and limit.
-            Busy: every slot is taken.
+            Busy: every slot is taken, and there is no queue or it is full.
             NotReady: the engine was closed.
         """
-        stream = self._prepare(request)
+        stream = self._prepare(request, sink or LoopSink(asyncio.get_running_loop()))
         with self._wake:
             if self._closed:
                 raise NotReady("the CSM engine is closed")
-            if None not in self._streams:
-                metrics.REJECTED.inc()
-                raise Busy(f"all {self.options.slots} slots are taken", retry_after_s=self._retry_after_s())
-            slot = self._streams.index(None)
-            self._streams[slot] = stream
-            self._prefilling[stream] = len(stream.prompt)
-            metrics.SLOTS_USED.inc()
+            self._scheduler.offer(stream)
             self._wake.notify()
         return stream
 
@@ -126,7 +155,7 @@ class CsmEngine:
             self._wake.notify()
         self._thread.join()
 
-    def _prepare(self, request: GenerateRequest) -> FrameStream:
+    def _prepare(self, request: GenerateRequest, sink: Sink) -> FrameStream:
         options, limits = self.options, self.options.limits
         check_text(request.text, limits)
         check_speaker(request.speaker, "speaker")
@@ -143,143 +172,86 @@ class CsmEngine:
             raise InvalidInput("lead", lead_s, "must be 0 (as fast as possible) or more seconds")
         if not 0 <= request.max_frames <= limits.frames:
             raise InvalidInput("max_frames", request.max_frames, f"must be 0 (from the text) to {limits.frames}")
-        prompt = build_prompt(
-            self.checkpoint.tokenizer,
-            self.config.codebooks,
-            text=request.text,
-            speaker=request.speaker,
-            style=request.style,
-            context=request.context,
-        )
-        most = request.max_frames or min(most_frames(request.text), limits.frames)
-        needed = min(expected_frames(request.text), most)
-        room = self._room(prompt, request, needed)
-        return FrameStream(
-            prompt,
-            sampling,
-            expected_frames=needed,
-            max_frames=min(most, room),
-            lead_s=lead_s,
-            release=self._release,
-        )
-
-    def _room(self, prompt: Prompt, request: GenerateRequest, needed: int) -> int:
-        """Positions left for the answer; raises InvalidInput where they are fewer than the `needed` ones."""
-        # The last frame is spoken, but never read again.
-        room = self.config.max_positions - len(prompt) + 1
-        if room >= needed:
-            return room
-        limit = f"prompt and answer must fit {self.config.max_positions} positions; the answer needs about {needed}"
-        own = len(self.checkpoint.tokenizer.segment(request.text, request.speaker, request.style))
-        if request.context and own + needed <= self.config.max_positions:
-            raise InvalidInput("context", f"{len(prompt) - own} positions", limit, hint="leave out the oldest segments")
-        raise InvalidInput("text", f"{own} positions", limit, hint="send it sentence by sentence")
-
-    def _retry_after_s(self) -> float:
-        """When the first slot should be free, if its text takes as long as texts do."""
-        left = [stream.expected_frames - stream.frames for stream in self._streams if stream is not None]
-        return min(max(min(left) * FRAME_S, SHORTEST_RETRY_S), LONGEST_RETRY_S)
+        speech = Speech(request, self.checkpoint.tokenizer, self.config, limits)
+        piece = speech.next_piece()
+        assert piece is not None, "a text that passed its checks has a piece"
+        names = page_names(piece.prompt)
+        return FrameStream(speech, piece, names, sampling, lead_s=lead_s, sink=sink, release=self._release)
 
     def _release(self, stream: FrameStream) -> None:
         with self._wake:
-            if stream in self._streams:
-                self._free(stream)
-                metrics.FINISHED.labels("cancelled").inc()
-
-    def _free(self, stream: FrameStream) -> None:
-        self._streams[self._streams.index(stream)] = None
-        self._prefilling.pop(stream, None)
-        metrics.SLOTS_USED.dec()
+            self._scheduler.withdraw(stream)
+            self._wake.notify()
 
     # What follows runs on the engine's thread.
 
     def _run(self) -> None:
-        with torch.inference_mode():
-            while self._wait_for_work():
-                self._prefill_chunk()
-                self._step()
+        flight: Flight | None = None
+        while flight is not None or self._wait_for_work():
+            items: Iterable[tuple[FrameStream, Item]] = ()
+            try:
+                if flight is not None:
+                    items = self._land(flight)
+                flight = None
+                if self._closed:
+                    break
+                self._feed()
+                flight = self._launch()
+            except Exception:
+                log.exception("the device of the CSM engine failed")
+                flight = None
+                with self._wake:
+                    failed = self._scheduler.fail(OviyaError("the CSM engine could not make the next frame"))
+                items = [*items, *failed]
+            _deliver(items)  # while the device works
         with self._wake:
-            for stream in filter(None, self._streams):
-                stream.deliver(NotReady("the CSM engine was closed"))
-            self._streams = [None] * self.options.slots
-            self._prefilling.clear()
-            metrics.SLOTS_USED.set(0)
+            ended = self._scheduler.drain(NotReady("the CSM engine was closed"))
+        _deliver(ended)
+        self._device.close()
 
     def _wait_for_work(self) -> bool:
         """Returns once there is something to run; False when the engine was closed."""
         with self._wake:
-            while not self._closed and not self._prefilling:
-                due = [stream.next_due() for stream in self._streams if stream is not None]
-                wait_s = min(due) - time.monotonic() if due else None
-                if wait_s is not None and wait_s <= 0:
-                    break
-                self._wake.wait(wait_s)
-            return not self._closed
+            while not self._closed:
+                now = time.monotonic()
+                expired = self._scheduler.expire(now)
+                _deliver(expired)
+                wait_s = self._scheduler.wake_at() - now
+                if not self._scheduler.is_fed or wait_s <= 0:
+                    return True
+                self._wake.wait(min(wait_s, threading.TIMEOUT_MAX))
+            return False
 
-    def _prefill_chunk(self) -> None:
-        """Runs the next chunk of the oldest newcomer's prompt."""
+    def _land(self, flight: Flight) -> Iterable[tuple[FrameStream, Item]]:
+        """Waits for a frame and books it; returns what it brought, to be delivered later."""
+        codes = self._device.collect()
         with self._wake:
-            stream = next(iter(self._prefilling), None)
-            if stream is None:
-                return
-            slot, is_new = self._streams.index(stream), self._prefilling[stream] == len(stream.prompt)
-        try:
-            if is_new:
-                self._batch.begin(slot, stream.prompt, stream.sampling)
-            left = self._batch.prefill(slot, self.options.prefill_chunk)
-        except Exception:
-            self._fail([stream])
-            return
-        with self._wake:
-            if stream in self._prefilling:  # it may have been cancelled meanwhile
-                self._prefilling[stream] = left
-                if not left:
-                    del self._prefilling[stream]
+            return self._scheduler.book(flight, codes, time.monotonic()).items()
 
-    def _step(self) -> None:
-        """Makes the next frame of every slot that is due."""
-        started = time.monotonic()
+    def _feed(self) -> None:
+        """Runs the next positions of newcomers' prompts."""
         with self._wake:
-            due = {
-                slot: stream
-                for slot, stream in enumerate(self._streams)
-                if stream is not None and stream not in self._prefilling and stream.next_due() <= started
-            }
-        if not due:
-            return
-        try:
-            frames = self._batch.step(list(due))
-        except Exception:
-            self._fail(list(due.values()))
-            return
-        now = time.monotonic()
-        metrics.STEP_SECONDS.observe(now - started)
-        for stream, codes in zip(due.values(), frames, strict=True):
+            starts, chunks, jobs = self._scheduler.feed(self._prefill_chunk)
+        if starts:
+            self._device.begin(starts)
+        if chunks:
+            self._device.prefill(chunks)
             with self._wake:
-                if stream not in self._streams:  # cancelled while the frame was made
-                    continue
-                if (codes == END_CODE).all():
-                    self._finish(stream, Finish.END_FRAME)
-                    continue
-                if not stream.frames:
-                    metrics.FIRST_FRAME_SECONDS.observe(now - stream.admitted_at)
-                stream.note_frame(now)
-                metrics.FRAMES.inc()
-                stream.deliver(codes[None])
-                if stream.frames == stream.max_frames:
-                    self._finish(stream, Finish.LENGTH)
+                self._scheduler.fed(jobs, time.monotonic())
 
-    def _finish(self, stream: FrameStream, reason: Finish) -> None:
-        self._free(stream)
-        metrics.FINISHED.labels(reason.value).inc()
-        stream.deliver(GenerationEnd(reason, stream.frames, len(stream.prompt), stream.sampling.seed))
-
-    def _fail(self, streams: Sequence[FrameStream]) -> None:
-        """Ends streams whose step broke; the others go on."""
-        log.exception("a step of the CSM engine broke", streams=len(streams))
+    def _launch(self) -> Flight | None:
+        """Starts the next frame of every row that is due."""
         with self._wake:
-            for stream in streams:
-                if stream in self._streams:
-                    self._free(stream)
-                    metrics.FINISHED.labels("failed").inc()
-                    stream.deliver(OviyaError("the CSM engine could not make the next frame"))
+            flight = self._scheduler.fly(time.monotonic())
+        if flight is not None:
+            self._device.launch(flight.rows)
+        return flight
+
+
+def _deliver(items: Iterable[tuple[FrameStream, Item]]) -> None:
+    """Gives each sink what is for its streams, in one call."""
+    by_sink: dict[Sink, list[tuple[FrameStream, Item]]] = {}
+    for item in items:
+        by_sink.setdefault(item[0].sink, []).append(item)
+    for sink, of_sink in by_sink.items():
+        sink.put(of_sink)

@@ -33,11 +33,19 @@ _LETTERS_OF_WIDE = 3
 
 @dataclass(frozen=True)
 class Limits:
-    """Limits of a service, from its settings."""
+    """Limits of a service, from its settings.
+
+    Attributes:
+        text_chars: longest text, in characters.
+        context_segments: most segments that a request may bring.
+        context_turns: of those that are no reference clips, how many a prompt keeps.
+        frames: longest answer.
+    """
 
     text_chars: int = 8192
     context_segments: int = 64
-    frames: int = 1500
+    context_turns: int = 5
+    frames: int = 9000
 
 
 def check_text(text: str, limits: Limits) -> None:
@@ -46,6 +54,10 @@ def check_text(text: str, limits: Limits) -> None:
         raise InvalidInput("text", text, f"must have 1 to {limits.text_chars} characters, has {len(text)}")
     if not any(map(str.isalnum, text)):
         raise InvalidInput("text", text, "must hold a letter or a digit")
+    needed = expected_frames(text)
+    if needed > limits.frames:
+        limit = f"must take at most {limits.frames} frames of {FRAME_S * 1e3:g} ms to say"
+        raise InvalidInput("text", f"about {needed} frames", limit, hint="send it in parts")
 
 
 def check_context(context: tuple[Segment, ...], config: CsmConfig, limits: Limits) -> None:
@@ -54,6 +66,8 @@ def check_context(context: tuple[Segment, ...], config: CsmConfig, limits: Limit
         raise InvalidInput("context", f"{len(context)} segments", f"at most {limits.context_segments} segments")
     for i, segment in enumerate(context):
         field = f"context[{i}]"
+        if segment.reference and i and not context[i - 1].reference:
+            raise InvalidInput(f"{field}.reference", True, "reference clips come before all turns")
         check_speaker(segment.speaker, f"{field}.speaker")
         if len(segment.text) > limits.text_chars:
             limit = f"at most {limits.text_chars} characters, has {len(segment.text)}"
@@ -102,7 +116,12 @@ def check_style(style: str, styles: tuple[str, ...]) -> None:
 
 def expected_frames(text: str) -> int:
     """Frames that `text` takes when spoken at an ordinary pace."""
-    return max(1, round(_spoken_letters(text) / LETTERS_PER_S / FRAME_S))
+    return max(1, round(spoken_frames(text)))
+
+
+def spoken_frames(text: str) -> float:
+    """The same, unrounded: that of two texts joined is the sum."""
+    return _spoken_letters(text) / LETTERS_PER_S / FRAME_S
 
 
 def most_frames(text: str) -> int:

@@ -12,7 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from services.csm.config import CsmConfig
-from services.csm.transformer import KvCache, Transformer, Window, weight
+from services.csm.kv import FrameKv
+from services.csm.transformer import KvView, Transformer, Window, weight
 
 Choose = Callable[[Tensor, int], Tensor]
 """Picks codes (N,) of a codebook, the second argument, from its logits (N, V) in float32."""
@@ -42,11 +43,11 @@ class CsmModel(nn.Module):
         starts = torch.arange(self.config.codebooks, device=codes.device) * self.config.audio_vocabulary
         return F.embedding(codes + starts, self.audio_embedding).sum(dim=-2)
 
-    def hear(self, x: Tensor, window: Window, cache: KvCache) -> Tensor:
+    def hear(self, x: Tensor, window: Window, kv: KvView) -> Tensor:
         """Runs the backbone over `x` (N, T, W) at the window's positions: (N, T, W)."""
-        return self.backbone(x, window, cache)
+        return self.backbone(x, window, kv)
 
-    def speak(self, hidden: Tensor, cache: KvCache, choose: Choose) -> Tensor:
+    def speak(self, hidden: Tensor, kv: FrameKv, choose: Choose) -> Tensor:
         """Makes one frame from the backbone's output at the newest position.
 
         The depth decoder reads `hidden` and the codes so far and writes the next code, codebook after codebook; it
@@ -54,7 +55,7 @@ class CsmModel(nn.Module):
 
         Args:
             hidden: (N, W).
-            cache: the depth decoder's, of at least N rows; what it holds is overwritten.
+            kv: the depth decoder's, of at least N rows; what it holds is overwritten.
             choose: how to pick a code.
 
         Returns:
@@ -67,8 +68,8 @@ class CsmModel(nn.Module):
         start = 0
         for codebook in range(1, self.config.codebooks):
             stop = codebook + 1
-            window = self.depth.window_of_all(start, stop, rows=rows)
-            out = self.depth(F.linear(x, self.depth_input), window, cache)[:, -1]
+            window = self.depth.window_of_all(start, stop, rows)
+            out = self.depth(F.linear(x, self.depth_input), window, kv.at(rows, start, stop))[:, -1]
             code = choose((out @ self.depth_heads[codebook - 1, :, :usable]).float(), codebook)
             codes.append(code)
             x = F.embedding(code + codebook * self.config.audio_vocabulary, self.audio_embedding)[:, None]

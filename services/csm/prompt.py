@@ -28,11 +28,13 @@ class Segment:
         speaker: who spoke.
         text: what was said; empty where the words are unknown.
         audio: how it sounded, codes (T, Q), or None.
+        reference: it is a clip of the voice to speak with, which is kept whatever else must go.
     """
 
     speaker: int
     text: str
     audio: NDArray[np.int64] | None = None
+    reference: bool = False
 
 
 @dataclass(frozen=True)
@@ -51,6 +53,26 @@ class Prompt:
         return len(self.text)
 
 
+def text_prompt(tokenizer: TextTokenizer, codebooks: int, text: str, speaker: int, style: str = "") -> Prompt:
+    """The positions of a text: `BOS [speaker] style? text EOS`."""
+    ids = np.asarray(tokenizer.segment(text, speaker, style), np.int64)
+    return Prompt(ids, np.zeros((len(ids), codebooks), np.int64))
+
+
+def segment_prompt(tokenizer: TextTokenizer, codebooks: int, segment: Segment) -> Prompt:
+    """The positions of a segment: its text, its frames and the end frame."""
+    text = text_prompt(tokenizer, codebooks, segment.text, segment.speaker)
+    if segment.audio is None or not len(segment.audio):
+        return text
+    frames = np.concatenate((segment.audio, np.full((1, codebooks), END_CODE, np.int64)))
+    return join_prompts((text, Prompt(np.full(len(frames), NO_TEXT, np.int64), frames)))
+
+
+def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
+    """One after the other."""
+    return Prompt(np.concatenate([p.text for p in prompts]), np.concatenate([p.codes for p in prompts]))
+
+
 def build_prompt(
     tokenizer: TextTokenizer,
     codebooks: int,
@@ -61,18 +83,5 @@ def build_prompt(
     context: Sequence[Segment] = (),
 ) -> Prompt:
     """Lays out `context`, oldest first, and the text to be said, in `style`."""
-    texts: list[NDArray[np.int64]] = []
-    codes: list[NDArray[np.int64]] = []
-
-    def add(ids: Sequence[int], frames: NDArray[np.int64]) -> None:
-        texts.append(np.concatenate((np.asarray(ids, np.int64), np.full(len(frames), NO_TEXT, np.int64))))
-        codes.append(np.concatenate((np.zeros((len(ids), codebooks), np.int64), frames)))
-
-    silent = np.empty((0, codebooks), np.int64)
-    end = np.full((1, codebooks), END_CODE, np.int64)
-    for segment in context:
-        audio = segment.audio
-        frames = silent if audio is None or not len(audio) else np.concatenate((audio, end))
-        add(tokenizer.segment(segment.text, segment.speaker), frames)
-    add(tokenizer.segment(text, speaker, style), silent)
-    return Prompt(np.concatenate(texts), np.concatenate(codes))
+    before = [segment_prompt(tokenizer, codebooks, segment) for segment in context]
+    return join_prompts((*before, text_prompt(tokenizer, codebooks, text, speaker, style)))

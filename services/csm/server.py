@@ -54,6 +54,9 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
                 frames=end.frames,
                 prompt_positions=end.prompt_positions,
                 seed=end.seed,
+                dropped_segments=end.dropped_segments,
+                cached_positions=end.cached_positions,
+                pieces=end.pieces,
             )
         )
 
@@ -137,7 +140,10 @@ def load_engine(settings: CsmSettings) -> CsmEngine:
         dtype=str(checkpoint.dtype),
     )
     limits = Limits(
-        text_chars=settings.max_text_chars, context_segments=settings.max_context_segments, frames=settings.max_frames
+        text_chars=settings.max_text_chars,
+        context_segments=settings.max_context_segments,
+        context_turns=settings.context_turns,
+        frames=settings.max_frames,
     )
     options = EngineOptions(
         slots=settings.slots,
@@ -145,6 +151,11 @@ def load_engine(settings: CsmSettings) -> CsmEngine:
         temperature=settings.temperature,
         top_k=settings.top_k,
         prefill_chunk=settings.prefill_chunk,
+        kv_mib=settings.kv_mib,
+        queue_s=settings.queue_s,
+        queue_length=settings.queue_length,
+        silence_s=settings.silence_s,
+        program=settings.program,
         limits=limits,
     )
     return CsmEngine(checkpoint, options)
@@ -173,7 +184,7 @@ def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> Gener
                 codebook_size=config.codebook_size,
                 max_frames=config.max_positions,
             )
-        return Segment(message.speaker, message.text, audio)
+        return Segment(message.speaker, message.text, audio, message.reference)
 
     return GenerateRequest(
         text=request.text,

@@ -27,18 +27,36 @@ class CsmSettings(ServiceSettings):
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one."""
     slots: int = Field(default=4, ge=1, le=4096)
-    """Requests that run at once; further ones are refused at once with RESOURCE_EXHAUSTED."""
+    """Requests that run at once; further ones are refused with RESOURCE_EXHAUSTED."""
+    queue_s: float = Field(default=0, ge=0, le=60)
+    """How long a request waits for a slot, in seconds, before it is refused; 0 refuses it at once, which lets a caller
+    try another replica."""
+    queue_length: int = Field(default=64, ge=1, le=100_000)
+    """Requests that may wait."""
+    kv_mib: int = Field(default=0, ge=0, le=1 << 24)
+    """Memory for keys and values, in MiB: of running requests, which reserve what their answer may need, and of earlier
+    prompts, which make the next turn start sooner.  0: twice what the slots can need, at most 1024 MiB on a CPU and
+    60 % of what is free on a GPU."""
+    program: Literal["auto", "torch"] = "auto"
+    """What makes frames: "auto" is the fast program on a GPU, "torch" the plain one anywhere."""
     lead_s: float = Field(default=1.5, ge=0, le=600)
     """How far ahead of real time frames are sent, in seconds, unless a request says otherwise; 0: no limit."""
     temperature: float = Field(default=0.9, ge=0, le=2)
     """Sampling temperature where a request does not say."""
     top_k: int = Field(default=50, ge=1, le=2048)
     """Codes to draw from where a request does not say; a smaller codebook lowers it."""
-    prefill_chunk: int = Field(default=256, ge=1, le=8192)
-    """Positions of a new request's prompt that are run between two frames of the others."""
+    prefill_chunk: int = Field(default=0, ge=0, le=65536)
+    """Positions of new requests' prompts that are run between two frames of the others; 0: 256 on a CPU, 1024 on a
+    GPU."""
+    silence_s: float = Field(default=4, ge=0, le=60)
+    """Silence, in seconds, after which an answer is stopped; 0 never stops it.  Frames are silent where their first
+    codebook keeps to two codes: how loud they are is only known once they are decoded."""
+    context_turns: int = Field(default=5, ge=0, le=4096)
+    """Turns of a context that a prompt keeps, the newest ones; reference clips are kept beside them."""
     max_text_chars: int = Field(default=8192, ge=1, le=1 << 20)
     """Longest text, of the request and of a context segment, in characters."""
     max_context_segments: int = Field(default=64, ge=0, le=4096)
     """Most context segments in a request."""
-    max_frames: int = Field(default=1500, ge=1, le=100_000)
-    """Longest answer in frames of 80 ms, whatever a request asks for: 1500 are two minutes."""
+    max_frames: int = Field(default=9000, ge=1, le=100_000)
+    """Longest answer in frames of 80 ms, whatever a request asks for: 9000 are twelve minutes, the time of 8192
+    characters."""

@@ -1,12 +1,13 @@
-"""A Llama-shaped stack whose rows stand at positions of their own, over a preallocated key-value cache.
+"""A Llama-shaped stack whose rows stand at positions of their own.
 
-Letters in shapes: B rows of the cache, N rows of a call (the first N, or one), T positions of a call, W width,
-H heads, K key-value heads, G = H / K, D head width, S positions that attention looks at, P positions of the cache.
+Letters in shapes: N rows of a call, T positions of a call, W width, H heads, K key-value heads, G = H / K, D head
+width, S positions that attention looks at.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 import torch.nn.functional as F
@@ -21,42 +22,21 @@ class Window:
     """Where the T positions of a call lie, worked out once and used by every layer.
 
     Attributes:
-        rows: rows of the cache that the call runs.
-        index: where the new keys and values go, into (N, P, K, D).
-        span: S; attention looks at positions 0 to S - 1.
         cos, sin: rotation of each position, broadcast over heads: (N or 1, T, 1, D/2).
         mask: what is added to the scores, (N, 1, G * T, S), or None where every position sees all S.
     """
 
-    rows: slice
-    index: tuple[Tensor | slice, Tensor | slice]
-    span: int
     cos: Tensor
     sin: Tensor
     mask: Tensor | None
 
 
-class KvCache:
-    """Keys and values of B rows, allocated once.
+class KvView(Protocol):
+    """Where the keys and values of a call go, and what of the past it sees."""
 
-    Position P, one past the last, is a dump: rows that sit a step out write there, so that the program of a step does
-    not depend on who takes part.
-    """
-
-    def __init__(self, config: TransformerConfig, rows: int, *, device: torch.device, dtype: torch.dtype) -> None:
-        shape = (config.layers, rows, config.kv_heads, config.positions + 1, config.head_dim)
-        self.dump = config.positions
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
-
-    def extend(self, layer: int, window: Window, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores the call's keys and values (N, T, K, D) and returns all in the window, (N, K, S, D) each."""
-        views = []
-        for cache, new in ((self.keys, keys), (self.values, values)):
-            rows = cache[layer, window.rows]
-            rows.transpose(1, 2)[window.index] = new
-            views.append(rows[:, :, : window.span])
-        return views[0], views[1]
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Stores the call's keys and values (N, T, K, D) and returns all that the call sees, (N, K, S, D) each."""
+        ...
 
 
 def weight(*shape: int) -> nn.Parameter:
@@ -87,17 +67,17 @@ class Layer(nn.Module):
         self.gate_up = weight(2 * config.ffn_width, config.width)
         self.down = weight(config.width, config.ffn_width)
 
-    def forward(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
+    def forward(self, x: Tensor, window: Window, kv: KvView, index: int) -> Tensor:
         """Runs one layer on `x` (N, T, W)."""
-        x = x + self._attend(rms_norm(x, self.attention_norm, self.eps), window, cache, index)
+        x = x + self._attend(rms_norm(x, self.attention_norm, self.eps), window, kv, index)
         gate, up = F.linear(rms_norm(x, self.ffn_norm, self.eps), self.gate_up).chunk(2, dim=-1)
         return x + F.linear(F.silu(gate) * up, self.down)
 
-    def _attend(self, x: Tensor, window: Window, cache: KvCache, index: int) -> Tensor:
+    def _attend(self, x: Tensor, window: Window, kv: KvView, index: int) -> Tensor:
         n, t, _ = x.shape
         qkv = F.linear(x, self.qkv).view(n, t, self.heads + 2 * self.kv_heads, self.head_dim)
         turned = rotate(qkv[:, :, : self.heads + self.kv_heads], window.cos, window.sin)
-        keys, values = cache.extend(index, window, turned[:, :, self.heads :], qkv[:, :, self.heads + self.kv_heads :])
+        keys, values = kv.extend(index, turned[:, :, self.heads :], qkv[:, :, self.heads + self.kv_heads :])
         # The G query heads of a key-value head stand in line as if they were G * T positions of one head: nothing of
         # the cache is repeated.
         queries = turned[:, :, : self.heads].unflatten(2, (self.kv_heads, -1))
@@ -119,47 +99,36 @@ class Transformer(nn.Module):
         self.groups = config.heads // config.kv_heads
         self.layers = nn.ModuleList(Layer(config) for _ in range(config.layers))
         self.norm = weight(config.width)
-        cos, sin = rotation_table(config.rope, config.head_dim, config.positions + 1)
+        cos, sin = rotation_table(config.rope, config.head_dim, config.positions)
         self.register_buffer("cos", cos, persistent=False)
         self.register_buffer("sin", sin, persistent=False)
 
-    def forward(self, x: Tensor, window: Window, cache: KvCache) -> Tensor:
+    def forward(self, x: Tensor, window: Window, kv: KvView) -> Tensor:
         """Runs `x` (N, T, W) at the window's positions; returns the normalised last layer, (N, T, W)."""
         for index, layer in enumerate(self.layers):
-            x = layer(x, window, cache, index)
+            x = layer(x, window, kv, index)
         return rms_norm(x, self.norm, self.config.norm_eps)
 
-    def window_at(self, positions: Tensor, *, rows: slice, span: int) -> Window:
+    def window_at(self, positions: Tensor, span: int) -> Window:
         """A window whose rows stand where `positions` (N, T) says, each seeing its own past and itself.
 
-        `span` must exceed every position that matters; it is the host's to know, so that nothing waits for the device.
+        `span` is S and must exceed every position; it is the host's to know, so that nothing waits for the device.
         """
-        n = positions.shape[0]
         hidden = torch.arange(span, device=positions.device) > positions[:, :, None]
         mask = torch.zeros(hidden.shape, dtype=self.norm.dtype, device=positions.device)
         mask = mask.masked_fill_(hidden, float("-inf"))
         # The first key is never hidden, so no softmax is over nothing.
         return Window(
-            rows=rows,
-            index=(torch.arange(n, device=positions.device)[:, None], positions),
-            span=span,
             cos=self.cos[positions][:, :, None],
             sin=self.sin[positions][:, :, None],
             mask=mask.repeat(1, self.groups, 1)[:, None],
         )
 
-    def window_of_all(self, start: int, stop: int, *, rows: int) -> Window:
-        """A window in which all of the first `rows` rows stand at positions `start` to `stop` - 1."""
+    def window_of_all(self, start: int, stop: int, rows: int) -> Window:
+        """A window in which all of `rows` rows stand at positions `start` to `stop` - 1."""
         steps = stop - start
         mask = None
         if steps > 1:
             mask = torch.full((steps, stop), float("-inf"), dtype=self.norm.dtype, device=self.cos.device)
             mask = mask.triu_(start + 1).repeat(self.groups, 1)[None, None].expand(rows, 1, -1, -1)
-        return Window(
-            rows=slice(0, rows),
-            index=(slice(None), slice(start, stop)),
-            span=stop,
-            cos=self.cos[None, start:stop, None],
-            sin=self.sin[None, start:stop, None],
-            mask=mask,
-        )
+        return Window(cos=self.cos[None, start:stop, None], sin=self.sin[None, start:stop, None], mask=mask)
