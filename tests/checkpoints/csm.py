@@ -10,7 +10,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from services.csm.checkpoint import Checkpoint
+from services.csm.device import DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, pages_a_row
+from services.csm.prompt import Prompt
 from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_random_checkpoint
+from services.csm.torch_device import TorchDevice
 
 torch.set_num_threads(1)
 """Small products gain nothing from a second thread, and lose much where another program has the core."""
@@ -99,6 +103,33 @@ def load_reference(folder: Path) -> Reference:
         if name.endswith("embed_sum"):  # zero at first: every code would be 0
             codebook.normal_()
     return Reference(model.eval())
+
+
+def frames_alone(
+    checkpoint: Checkpoint, prompt: Prompt, sampling: Sampling, frames: int, chunk: int = 64
+) -> np.ndarray:
+    """Frames (T, Q) of a prompt that runs alone, on a device of its own."""
+    pages = pages_a_row(checkpoint)
+    device = TorchDevice(checkpoint.model, DeviceOptions(rows=1, pages=pages))
+    device.begin([RowStart(0, sampling, range(pages))])
+    feed(device, 0, prompt, chunk)
+    return np.concatenate([step(device, [0]) for _ in range(frames)])
+
+
+def feed(device: FrameDevice, row: int, prompt: Prompt, chunk: int, start: int = 0) -> None:
+    """Runs a prompt from `start` on in chunks, and arms its row."""
+    last = len(prompt) - 1
+    for at in range(start, last, chunk):
+        device.prefill([PromptChunk(row, prompt, at, min(at + chunk, last))])
+    if start >= last:
+        device.prefill([PromptChunk(row, prompt, last, last)])
+
+
+def step(device: FrameDevice, rows: list[int]) -> np.ndarray:
+    """The next frame of `rows`, in any order: (N, Q)."""
+    device.launch(np.array(sorted(rows)))
+    codes = device.collect()
+    return codes[np.argsort(np.argsort(rows))]
 
 
 def edit_config(folder: Path, **changes: Any) -> None:

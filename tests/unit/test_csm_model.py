@@ -11,10 +11,17 @@ from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from services.csm.checkpoint import load_checkpoint
 from services.csm.config import CsmConfig, RopeConfig
+from services.csm.device import Sampling
 from services.csm.prompt import Segment, build_prompt
 from services.csm.rope import inverse_frequencies
-from services.csm.slots import Sampling, SlotBatch
-from tests.checkpoints.csm import config_fields, edit_config, favour_end, load_reference, write_checkpoint
+from tests.checkpoints.csm import (
+    config_fields,
+    edit_config,
+    favour_end,
+    frames_alone,
+    load_reference,
+    write_checkpoint,
+)
 
 FRAME_SAMPLES = 1920
 GREEDY = Sampling(temperature=0, top_k=1, seed=0)
@@ -37,11 +44,7 @@ def close_rope_fields(codebooks: int) -> dict:
 
 
 def greedy_frames(checkpoint, prompt, frames: int) -> np.ndarray:
-    batch = SlotBatch(checkpoint.model, 1)
-    batch.begin(0, prompt, GREEDY)
-    while batch.prefill(0, 16):
-        pass
-    return np.concatenate([batch.step([0]) for _ in range(frames)])
+    return frames_alone(checkpoint, prompt, GREEDY, frames, chunk=16)
 
 
 @pytest.mark.parametrize(("codebooks", "frames"), [(8, 8), (32, 4)])
