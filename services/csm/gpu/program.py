@@ -16,8 +16,9 @@ from torch import Tensor
 from services.csm.config import CsmConfig
 from services.csm.gpu.attention import attend, attend_depth, place
 from services.csm.gpu.sample import draw, finish_frame
-from services.csm.gpu.stack import open_pass, run_layers
+from services.csm.gpu.stack import Pass, open_pass, run_layers
 from services.csm.gpu.weights import FrameWeights
+from services.csm.model import CsmModel
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class FrameState:
         tables: (N, P) int32, each row's pages in order.
         k_pages, v_pages: (layers, pages, K, PAGE, D).
         codes: (N, Q) int32, the frame that was made.
+        depth_keys, depth_values: (layers, N, K, positions of a frame, D), which each frame overwrites.
     """
 
     newest: Tensor
@@ -46,6 +48,36 @@ class FrameState:
     k_pages: Tensor
     v_pages: Tensor
     codes: Tensor
+    depth_keys: Tensor
+    depth_values: Tensor
+
+
+def make_state(model: CsmModel, *, rows: int, pages: int, page: int) -> FrameState:
+    """A state in which nobody takes part, with `pages` pages of `page` positions, on the model's device."""
+    config, weight = model.config, model.audio_embedding
+    backbone, depth = config.backbone, config.depth
+    frame_positions = max(16, 1 << (config.codebooks - 1).bit_length())  # what a tile of a matrix product takes
+
+    def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(shape, device=weight.device, dtype=dtype)
+
+    kv_shape = (backbone.layers, pages, backbone.kv_heads, page, backbone.head_dim)
+    depth_shape = (depth.layers, rows, depth.kv_heads, frame_positions, depth.head_dim)
+    return FrameState(
+        newest=zeros(rows, backbone.width, dtype=torch.float32),
+        positions=zeros(rows, dtype=torch.int32),
+        frames=zeros(rows, dtype=torch.int64),
+        active=zeros(rows, dtype=torch.int32),
+        seeds=zeros(rows, dtype=torch.int64),
+        temperatures=zeros(rows, dtype=torch.float32),
+        top_ks=torch.ones(rows, device=weight.device, dtype=torch.int32),
+        tables=zeros(rows, -(-backbone.positions // page), dtype=torch.int32),
+        k_pages=zeros(*kv_shape, dtype=weight.dtype),
+        v_pages=zeros(*kv_shape, dtype=weight.dtype),
+        codes=zeros(rows, config.codebooks, dtype=torch.int32),
+        depth_keys=zeros(*depth_shape, dtype=weight.dtype),
+        depth_values=zeros(*depth_shape, dtype=weight.dtype),
+    )
 
 
 class FrameProgram:
@@ -55,23 +87,19 @@ class FrameProgram:
         config: the model's sizes.
         weights: its weights.
         state: what the rows carry.
-        rows: N, a power of two up to `linear.MAX_ROWS`, else any number.
+        rows: N.
     """
 
     def __init__(self, config: CsmConfig, weights: FrameWeights, state: FrameState, rows: int) -> None:
         self.rows = rows
         self._config, self._weights, self._state = config, weights, state
-        dtype, device = weights.audio_table.dtype, weights.audio_table.device
-        depth = config.depth
-        frame_positions = 1 << (config.codebooks - 1).bit_length()
-        shape = (depth.layers, rows, depth.kv_heads, frame_positions, depth.head_dim)
-        self._depth_keys = torch.zeros(shape, device=device, dtype=dtype)
-        self._depth_values = torch.zeros(shape, device=device, dtype=dtype)
+        device, depth = weights.audio_table.device, config.depth
         self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
         self._stream = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
         self._depth_stream = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
         # Few rows leave most multiprocessors without work: then several share a row's pages.
-        self._splits = max(1, min(16, 128 // (rows * config.backbone.kv_heads)))
+        programs = rows * config.backbone.kv_heads
+        self._splits = 1 << max(0, min(4, (128 // programs).bit_length() - 1))
 
     @torch.inference_mode()
     def run(self) -> None:
@@ -104,22 +132,23 @@ class FrameProgram:
         attend(q, *pages, out, splits=self._splits)
         return out.view(self.rows, -1)
 
-    def _depth_pass(self, position: int):  # noqa: ANN202
+    def _depth_pass(self, position: int) -> Pass:
         """Runs the depth decoder at one position of the frame."""
         stack = self._weights.depth
         current = open_pass(self._depth_stream, self._config.depth.norm_eps)
         width = self._config.depth.heads * self._config.depth.head_dim
 
         def attention(layer: int, qkv: Tensor) -> Tensor:
-            out = torch.empty(self.rows, width, device=qkv.device, dtype=self._depth_keys.dtype)
-            attend_depth(qkv, self._depth_keys[layer], self._depth_values[layer], stack.cos, stack.sin, out, position)
+            out = torch.empty(self.rows, width, device=qkv.device, dtype=self._state.depth_keys.dtype)
+            keys, values = self._state.depth_keys[layer, : self.rows], self._state.depth_values[layer, : self.rows]
+            attend_depth(qkv, keys, values, stack.cos, stack.sin, out, position)
             return out
 
         run_layers(stack, current, attention)
         return current
 
     def _draw(self, logits: Tensor, codebook: int) -> None:
-        state, rows, more = self._state, self.rows, codebook + 1 < self._config.codebooks
+        state, more = self._state, codebook + 1 < self._config.codebooks
         draw(
             logits, codebook, state.codes, usable=self._config.codebook_size,
             seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,

@@ -35,10 +35,10 @@ class Pass(Protocol):
 
 
 class NarrowPass:
-    """A pass of up to `linear.MAX_ROWS` rows: every product is one kernel with all that stands around it.
+    """A pass of one row: every product is one kernel with all that stands around it.
 
     Args:
-        stream: (N, W) float32, changed in place.
+        stream: (1, W) float32, changed in place.
         eps: of the norms.
     """
 

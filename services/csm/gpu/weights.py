@@ -42,8 +42,8 @@ class FrameWeights:
     """All that a frame needs.
 
     Attributes:
-        heads: one matrix a codebook, (V, W): codebook 0 reads the backbone, the others the depth decoder; the last norm of
-            each is folded in.
+        heads: one matrix a codebook, (V, W): codebook 0 reads the backbone, the others the depth decoder; their last
+            norms are folded in.
         depth_input: the backbone's last norm folded into the projection of its output, (depth W, W).
         depth_table: (Q * vocabulary, depth W), every code's embedding after that projection without the norm: what the
             depth decoder reads next is looked up, not multiplied.

@@ -1,0 +1,26 @@
+"""Kernels that start before the one ahead of them has ended.
+
+CUDA's programmatic dependent launch (compute capability 9.0): a kernel may begin while its predecessor runs, do what
+does not depend on it, and then wait for all that it has written.  Elsewhere kernels are launched as usual.
+"""
+
+from __future__ import annotations
+
+import torch
+import triton
+import triton.language as tl
+
+EARLY = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (9, 0)
+
+
+@triton.jit
+def wait_for_previous(EARLY: tl.constexpr):  # noqa: ANN201
+    """Lets the next kernel start, and waits until the one before has ended and its writes can be seen."""
+    if EARLY:
+        tl.extra.cuda.gdc_launch_dependents()
+        tl.extra.cuda.gdc_wait()
+
+
+def launch_early() -> dict[str, bool]:
+    """Launch options of a kernel that calls `wait_for_previous` before it touches what another kernel writes."""
+    return {"launch_pdl": True} if EARLY else {}
