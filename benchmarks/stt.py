@@ -1,0 +1,191 @@
+"""Speech-to-text on this machine: how well it hears, how soon it answers, what it costs.
+
+    python benchmarks/stt.py [--voices slt rms kal16] [--rates 16000 8000] [--json FILE]
+
+plays sentences made by flite to the engine at the pace of speech, one session each.  `final after` is measured from the
+moment at which the last sound of speech was handed over to the final transcript; the silence that ends a turn (600 ms
+by default) is part of it.  `decision to final` is what remains when the end of the turn has been decided.  The CPU time
+is that of the service and its decoder together, a second of sound.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import logging
+import platform
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import psutil
+import structlog
+from rich.console import Console
+from rich.table import Table
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
+
+from services.stt.engine import EngineLimits, RunningSession, SttEngine  # noqa: E402
+from services.stt.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
+from services.stt.session import TurnLimits  # noqa: E402
+from services.stt.settings import SttSettings  # noqa: E402
+from tests.speech import SAD, silence, speak, word_errors  # noqa: E402
+
+SENTENCES = (
+    SAD,
+    "hello my name is anna and i live in a small town near the sea",
+    "the weather is very nice today and i want to go for a walk",
+    "i had a long day at work and my boss was angry with me",
+    "my mother called me this morning and said she is coming to visit",
+    "i am worried about my exam next week",
+    "thank you very much for your help",
+    "sometimes i cannot sleep because i think too much",
+)
+MESSAGE_S = 0.020
+SPEECH_LEVEL = 0.01
+"""-40 dBFS: flite's silences lie far below, its softest phones above."""
+
+
+class LoopWatch:
+    """Measures how long the event loop was kept from running."""
+
+    def __init__(self, every_s: float = 0.005) -> None:
+        self._every_s = every_s
+        self.worst_s = 0.0
+
+    async def run(self) -> None:
+        while True:
+            before = time.perf_counter()
+            await asyncio.sleep(self._every_s)
+            self.worst_s = max(self.worst_s, time.perf_counter() - before - self._every_s)
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and of its decoders."""
+    this = psutil.Process()
+    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
+    return sum(one.user + one.system for one in times)
+
+
+async def hear(session: RunningSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
+    """Plays `sound` at the pace of speech; returns what was heard and when, in seconds."""
+    await session.begin()
+    events: list[tuple[float, Any]] = []
+    step, started = round(rate_hz * MESSAGE_S), time.perf_counter()
+
+    def note(event: Any) -> None:
+        events.append((time.perf_counter() - started, event))
+
+    for index in range(0, len(sound), step):
+        await asyncio.sleep(max(0.0, started + min(index + step, len(sound)) / rate_hz - time.perf_counter()))
+        async for event in session.push(sound[index : index + step]):
+            note(event)
+    for event in await session.finish():
+        note(event)
+    speech_end_s = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL)[-1] / rate_hz
+    finals = [(at_s, event) for at_s, event in events if isinstance(event, Final)]
+    ended = [event for _, event in events if isinstance(event, TurnEnded)]
+    if len(finals) != 1:
+        raise SystemExit(f"expected one turn, got {[event.text for _, event in finals]}")
+    final_at_s, final = finals[0]
+    speech_at_s = next(at_s for at_s, event in events if isinstance(event, SpeechStarted))
+    return {
+        "text": final.text,
+        "final_after_s": final_at_s - speech_end_s,
+        "decision_to_final_s": final_at_s - ended[0].at_s,
+        "first_partial_s": next(at_s for at_s, e in events if isinstance(e, Partial) and e.text) - speech_at_s,
+    }
+
+
+async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]]:
+    """Plays every sentence in every voice at every rate; returns a row of figures for each voice and rate."""
+    settings = SttSettings()
+    engine = SttEngine(
+        TurnLimits(settings.phrase_silence_s, settings.end_silence_s, settings.max_turn_s),
+        EngineLimits(sessions=1, warm=1, max_session_s=settings.max_session_s),
+    )
+    await engine.start()
+    rows = []
+    for rate_hz in rates_hz:
+        for voice in voices:
+            sounds = [
+                np.concatenate((silence(0.3, rate_hz), speak(text, rate_hz, voice), silence(0.9, rate_hz)))
+                for text in SENTENCES
+            ]
+            watch = LoopWatch()
+            watching = asyncio.create_task(watch.run())
+            cpu_before, heard = cpu_s(), []
+            for sound in sounds:
+                with engine.session(rate_hz) as session:
+                    heard.append(await hear(session, sound, rate_hz))
+            watching.cancel()
+            finals = [one["final_after_s"] for one in heard]
+            rows.append(
+                {
+                    "voice": voice,
+                    "rate_hz": rate_hz,
+                    "word_error_rate": sum(
+                        word_errors(one["text"], text) for one, text in zip(heard, SENTENCES, strict=True)
+                    )
+                    / sum(len(text.split()) for text in SENTENCES),
+                    "first_partial_s": statistics.median(one["first_partial_s"] for one in heard),
+                    "final_after_s_p50": statistics.median(finals),
+                    "final_after_s_max": max(finals),
+                    "decision_to_final_s_max": max(one["decision_to_final_s"] for one in heard),
+                    "cpu_per_sound": (cpu_s() - cpu_before) / sum(len(sound) / rate_hz for sound in sounds),
+                    "loop_stall_s_max": watch.worst_s,
+                }
+            )
+    rows.append(await measure_silence(engine))
+    await engine.close()
+    return rows
+
+
+async def measure_silence(engine: SttEngine) -> dict[str, Any]:
+    """Sends ten minutes of silence as fast as they are taken."""
+    before = cpu_s()
+    with engine.session(16_000) as session:
+        await session.begin()
+        events = [event for _ in range(600) async for event in session.push(silence(1.0))]
+    return {
+        "voice": "10 min silence",
+        "rate_hz": 16_000,
+        "events": len(events),
+        "cpu_per_sound": (cpu_s() - before) / 600,
+    }
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--voices", nargs="+", default=["slt", "rms", "kal16"])
+    arguments.add_argument("--rates", nargs="+", type=int, default=[16_000, 8_000])
+    arguments.add_argument("--json", type=Path, help="also write the figures here")
+    options = arguments.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    rows = asyncio.run(measure(options.voices, options.rates))
+    table = Table(title=f"Speech-to-text on {platform.machine()}, {psutil.cpu_count()} cores")
+    for title in ("voice", "Hz", "WER", "first words", "final after", "max", "decision to final", "CPU", "loop stall"):
+        table.add_column(title, justify="left" if title == "voice" else "right")
+    for row in rows:
+        table.add_row(row["voice"], str(row["rate_hz"]), *(_cells(row)))
+    Console(width=120).print(table)
+    if options.json:
+        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+
+
+def _cells(row: dict[str, Any]) -> list[str]:
+    cpu = f"{row['cpu_per_sound']:.3f}"
+    if "events" in row:
+        return ["", "", f"{row['events']} events", "", "", cpu, ""]
+    times = ("first_partial_s", "final_after_s_p50", "final_after_s_max", "decision_to_final_s_max")
+    milliseconds = [f"{row[name] * 1000:.0f} ms" for name in times]
+    return [f"{row['word_error_rate']:.1%}", *milliseconds, cpu, f"{row['loop_stall_s_max'] * 1000:.0f} ms"]
+
+
+if __name__ == "__main__":
+    main()
