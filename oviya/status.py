@@ -41,6 +41,13 @@ def error_from_rpc(failure: grpc.RpcError | aio.AioRpcError, service: str) -> er
     return (kinds[0] if kinds else errors.OviyaError)(f"{service}: {message}")
 
 
+async def failure_of(call: Any) -> aio.AioRpcError:
+    """Waits for the end of a call of grpc.aio that failed, and returns what awaiting it would raise."""
+    return aio.AioRpcError(
+        await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
+    )
+
+
 def error_from_detail(
     detail: common_pb2.ErrorDetail, message: str = "", *, retry_after_s: float = DEFAULT_RETRY_S
 ) -> errors.OviyaError:

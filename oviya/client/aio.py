@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -17,7 +16,8 @@ from oviya.client import wire
 from oviya.client.channel import OPTIONS, STALL_TIMEOUT_S, read_events
 from oviya.client.events import AudioChunk, ConverseEvent, Sentence, SpeakEvent
 from oviya.errors import NotReady
-from oviya.status import error_from_rpc
+from oviya.mesh.writing import half_close, write
+from oviya.status import error_from_rpc, failure_of
 from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc, stt_pb2
 
 GATEWAY = "gateway"
@@ -183,7 +183,7 @@ class Conversation:
 
     async def finish(self) -> None:
         """Says that nothing more will be sent; the running turn is still answered."""
-        await self._call.done_writing()
+        await half_close(self._call)
 
     def __aiter__(self) -> AsyncIterator[ConverseEvent]:
         return self._events
@@ -199,12 +199,12 @@ class Conversation:
         await self._events.aclose()
 
     async def _write(self, request: conversation_pb2.ConverseRequest) -> None:
-        try:
-            await self._call.write(request)
-        except grpc.RpcError as error:
-            raise error_from_rpc(error, GATEWAY) from error
-        except asyncio.InvalidStateError as error:
-            raise NotReady("the conversation is over", hint="open a new one to go on") from error
+        """Sends a request; a conversation that the gateway has ended raises its reason."""
+        if await write(self._call, request):
+            return
+        if await self._call.code() is not grpc.StatusCode.OK:
+            raise error_from_rpc(await failure_of(self._call), GATEWAY)
+        raise NotReady("the conversation is over", hint="open a new one to go on")
 
 
 def speak_request(
