@@ -31,7 +31,7 @@ def engine(checkpoint):
     engine = CsmEngine(checkpoint, EngineOptions(slots=2, prefill_chunk=32))
     yield engine
     engine.close()
-    assert engine.slots_used == 0
+    assert (engine.slots_used, engine.pages_used, engine.queued) == (0, 0, 0)
 
 
 async def speak(engine: CsmEngine, request: GenerateRequest):
@@ -43,8 +43,8 @@ async def speak(engine: CsmEngine, request: GenerateRequest):
     return np.concatenate([np.empty(shape, np.int64), *frames]), stream.end
 
 
-def context_of(frames: int, *, codebooks: int = 8) -> tuple[Segment, ...]:
-    return (Segment(0, "Before.", np.ones((frames, codebooks), np.int64)),)
+def context_of(frames: int, *, codebooks: int = 8, reference: bool = False) -> tuple[Segment, ...]:
+    return (Segment(0, "Before.", np.ones((frames, codebooks), np.int64), reference),)
 
 
 async def test_frames_come_one_by_one_up_to_the_limit(engine):
@@ -89,7 +89,7 @@ async def test_the_end_frame_ends_it_and_is_not_spoken(tmp_path):
 
 async def test_text_length_limits_a_voice_that_never_ends(engine):
     _, end = await speak(engine, HELLO)
-    assert (end.reason, end.frames) == (Finish.LENGTH, most_frames(HELLO.text))
+    assert (end.reason, end.frames) == (Finish.RUNAWAY, most_frames(HELLO.text))
 
 
 def test_length_limits_grow_with_what_is_spoken():
@@ -171,12 +171,16 @@ async def test_closing_ends_what_runs_and_admits_no_more(checkpoint):
 
 
 async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkeypatch):
-    with monkeypatch.context() as patch:
-        patch.setattr(engine._batch, "step", lambda slots: 1 / 0)
-        with pytest.raises(OviyaError, match="next frame"):
-            await speak(engine, HELLO)
-    frames, _ = await speak(engine, replace(HELLO, max_frames=2))
-    assert len(frames) == 2
+    expected, _ = await speak(engine, replace(HELLO, context=context_of(70), max_frames=2))
+    for call in ("launch", "collect", "prefill", "begin"):
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._device, call, lambda *arguments: 1 / 0)
+            with pytest.raises(OviyaError, match="next frame"):
+                await speak(engine, HELLO)
+        assert engine.pages_used == 0
+        frames, end = await speak(engine, replace(HELLO, context=context_of(70), max_frames=2))
+        assert end.cached_positions == 0, "what the pages hold is not known after a failure"
+        np.testing.assert_array_equal(frames, expected)
 
 
 @pytest.mark.parametrize(
@@ -185,7 +189,8 @@ async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkey
         ({"text": ""}, "text"),
         ({"text": "?! ... —"}, "text"),
         ({"text": "a" * 8193}, "text"),
-        ({"text": "word " * 1600}, "text"),  # more than 2048 positions
+        ({"text": "word " * 10_000}, "text"),
+        ({"text": "7" * 8000}, "text"),  # within the characters, but an hour to say
         ({"speaker": -1}, "speaker"),
         ({"speaker": 65_536}, "speaker"),
         ({"temperature": -0.1}, "sampling.temperature"),
@@ -196,7 +201,7 @@ async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkey
         ({"seed": -1}, "sampling.seed"),
         ({"lead_s": -0.5}, "lead"),
         ({"lead_s": float("nan")}, "lead"),
-        ({"max_frames": 1501}, "max_frames"),
+        ({"max_frames": 9001}, "max_frames"),
         ({"max_frames": -1}, "max_frames"),
         ({"context": context_of(3, codebooks=32)}, "context[0].audio.codebooks"),
         ({"context": (Segment(0, "x", np.full((2, 8), 512)),)}, "context[0].audio.codes"),
@@ -205,7 +210,8 @@ async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkey
         ({"context": (Segment(70_000, "x"),)}, "context[0].speaker"),
         ({"context": (Segment(0, "x" * 9000),)}, "context[0].text"),
         ({"context": (Segment(0, "x"),) * 65}, "context"),
-        ({"context": context_of(2040)}, "context"),
+        ({"context": context_of(2040, reference=True)}, "context"),
+        ({"context": context_of(9) + context_of(9, reference=True)}, "context[1].reference"),
     ],
 )
 async def test_bad_input_names_its_field_and_the_next_request_works(engine, changes, field):
@@ -218,18 +224,18 @@ async def test_bad_input_names_its_field_and_the_next_request_works(engine, chan
     assert len(frames) == 1
 
 
-async def test_a_context_that_leaves_too_little_room_says_how_much_it_takes(engine):
+async def test_clips_that_leave_too_little_room_say_how_much_they_take(engine):
     with pytest.raises(InvalidInput, match="2048 positions") as refusal:
-        engine.generate(replace(HELLO, context=context_of(2030)))
-    assert "oldest" in refusal.value.hint
-    assert "positions" in refusal.value.value
+        engine.generate(replace(HELLO, context=context_of(2030, reference=True)))
+    assert refusal.value.value == "2043 positions of reference clips"
 
 
 async def test_an_answer_stops_at_the_model_s_last_position(engine):
-    request = replace(HELLO, text="Go.", context=context_of(2020))
+    request = replace(HELLO, text="Go.", context=context_of(2020, reference=True))
     _, end = await speak(engine, request)
     assert end.prompt_positions + end.frames == engine.config.max_positions + 1
     assert end.frames < most_frames("Go.")
+    assert end.reason is Finish.LENGTH
 
 
 async def test_styles_are_those_of_the_card(engine, tmp_path):
@@ -253,4 +259,4 @@ async def test_limits_are_options(checkpoint):
         assert refusal.value.field == field
     _, end = await speak(engine, replace(HELLO, text="Hi"))
     engine.close()
-    assert end.frames == 3
+    assert (end.frames, end.reason) == (3, Finish.LENGTH)
