@@ -231,7 +231,7 @@ async def test_the_page_and_all_its_files_are_served():
 
 async def test_every_answer_carries_the_security_headers():
     async with served(token="t") as gateway:
-        for path in ("/", "/readyz", "/nothing", "/page/style.css"):
+        for path in ("/", "/readyz", "/nothing", "/page/css/frame.css"):
             async with gateway.session.get(path) as response:
                 assert {name: response.headers[name] for name in HEADERS} == HEADERS
         assert {name: (await gateway.offer())[2][name] for name in HEADERS} == HEADERS
