@@ -17,7 +17,7 @@ class SttSettings(ServiceSettings):
     port: int = Field(default=50051, ge=0, le=65535)
     """gRPC port; 0 takes a free one and logs it."""
     sessions: int = Field(default=4, ge=1, le=256)
-    """Sessions at once.  Each has a decoder process of some 105 MB; speech takes about a quarter of a core."""
+    """Sessions at once.  Each has a decoder process of some 115 MB; speech takes about a third of a core."""
     warm_decoders: int = Field(default=2, ge=1, le=256)
     """Decoders that are started with the service and kept; those beyond start with their session, in 0.6 s."""
     end_silence_s: float = Field(default=0.6, ge=0.2, le=5.0)

@@ -33,7 +33,7 @@ FULL_SCALE = 32767
 
 
 class SphinxRecognizer:
-    """Decodes US English with the models of the pocketsphinx package and its default settings; some 105 MB."""
+    """Decodes US English with the models of the pocketsphinx package and its default settings; some 115 MB."""
 
     info = RecognizerInfo(name="cmusphinx-en-us", backend="pocketsphinx", license="BSD-2-Clause", languages=("en-US",))
 

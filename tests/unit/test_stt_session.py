@@ -143,6 +143,21 @@ def test_two_turns_in_one_stream(open_session):
     assert [event.turn for event in of(SpeechStarted, events)] == [0, 1]
 
 
+def test_the_words_are_decoded_before_the_silence_ends_the_turn(open_session, recognizer, monkeypatch):
+    """The last passes run in the first half of the silence: nothing is left to do when it ends the turn."""
+    session, ended_at_s = open_session(), []
+    end_phrase = recognizer.end_phrase
+
+    def note_when():
+        ended_at_s.append(session.position_s)
+        return end_phrase()
+
+    monkeypatch.setattr(recognizer, "end_phrase", note_when)
+    ended = of(TurnEnded, push_all(session, said(silence(0.3), speak(SAD), silence(1.0)), 320))[0]
+    assert len(ended_at_s) == 1
+    assert 0.3 <= ended_at_s[0] - ended.speech_end_s <= 0.3 + 2 * WINDOW_S
+
+
 @pytest.mark.parametrize("pause_s", [0.15, 0.25])
 def test_a_pause_within_a_sentence_does_not_end_the_turn(open_session, pause_s):
     first, second = "my mother called me this morning", "and said she is coming to visit"
