@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -16,9 +17,11 @@ from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from oviya.mesh.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
-from services.csm.checkpoint import weight_sources
+from services.csm.checkpoint import Checkpoint, weight_sources
 from services.csm.config import CsmConfig
-from services.csm.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, style_token
+from services.csm.model import CsmModel
+from services.csm.rope import rotation_table
+from services.csm.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TextTokenizer, style_token
 
 CODEBOOK_SIZE = 512
 """Codes that it makes: as many as the smallest codec shipped, so that every codec of 8 codebooks can decode them."""
@@ -75,7 +78,13 @@ def small_config(**changes: Any) -> dict[str, Any]:
 
 
 def write_random_checkpoint(
-    folder: Path, *, fields: Mapping[str, Any] | None = None, styles: tuple[str, ...] = (), seed: int = 0
+    folder: Path,
+    *,
+    fields: Mapping[str, Any] | None = None,
+    styles: tuple[str, ...] = (),
+    seed: int = 0,
+    device: torch.device | None = None,
+    dtype: torch.dtype = torch.float32,
 ) -> None:
     """Writes config, weights, tokenizer and card into `folder`.
 
@@ -84,32 +93,82 @@ def write_random_checkpoint(
         fields: what config.json says; `small_config()` if it is None.
         styles: styles that the card lists and the tokenizer has tokens for.
         seed: the same seed writes the same weights.
+        device: where they are made; None is the CPU.
+        dtype: their number format in the file.
     """
     fields = small_config() if fields is None else fields
     config = CsmConfig.from_fields(fields)
-    generator = torch.Generator().manual_seed(seed)
+    device = device or torch.device("cpu")
+    generator = torch.Generator(device).manual_seed(seed)
     weights = {}
     for sources in weight_sources(config).values():
         for source in sources:
             if len(source.shape) == 1:  # a norm
-                weights[source.names[-1]] = torch.ones(source.shape)
+                weights[source.names[-1]] = torch.ones(source.shape, dtype=dtype)
             else:
                 fan_in = source.shape[-2] if len(source.shape) == 3 else source.shape[-1]
-                weights[source.names[-1]] = torch.randn(source.shape, generator=generator) * fan_in**-0.5
+                values = torch.randn(source.shape, generator=generator, device=device) * fan_in**-0.5
+                weights[source.names[-1]] = values.to("cpu", dtype)
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
     (folder / CONFIG_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
-    _tokenizer(styles).save(str(folder / TOKENIZER_FILE))
-    (folder / TOKENIZER_CONFIG_FILE).write_text(
-        json.dumps({"bos_token": BOS_TOKEN, "eos_token": EOS_TOKEN}, indent=2) + "\n", encoding="utf-8"
-    )
-    card = ModelCard(
+    _write_tokenizer(folder, styles)
+    write_card(folder, _card(styles))
+
+
+@torch.inference_mode()
+def random_checkpoint(
+    fields: Mapping[str, Any], *, device: torch.device, dtype: torch.dtype, seed: int = 0
+) -> Checkpoint:
+    """A random checkpoint that was never in a file, made on its device: what benchmarks run at the published sizes."""
+    config = CsmConfig.from_fields(fields)
+    model = CsmModel(config).to(torch.device("meta")).to_empty(device=device).to(dtype)
+    generator = torch.Generator(device).manual_seed(seed)
+    for name, weight in model.named_parameters():
+        if name.endswith("norm"):
+            weight.fill_(1.0)
+        else:
+            fan_in = weight.shape[-2] if weight.dim() == 3 else weight.shape[-1]
+            weight.normal_(generator=generator).mul_(fan_in**-0.5)
+    for name in ("backbone", "depth"):  # not weights: worked out from the config
+        stack, sizes = getattr(model, name), getattr(config, name)
+        stack.cos, stack.sin = (
+            table.to(device) for table in rotation_table(sizes.rope, sizes.head_dim, sizes.positions)
+        )
+    with TemporaryDirectory(prefix="oviya-csm-") as folder:
+        _write_tokenizer(Path(folder), ())
+        tokenizer = TextTokenizer(Path(folder), config)
+    return Checkpoint(model, tokenizer, _card(()), device, dtype)
+
+
+def published_config(**changes: Any) -> dict[str, Any]:
+    """The fields of CSM-1B's config.json: what it leaves out is the default, what it has beside is its RoPE scaling."""
+    fields = {
+        "model_type": "csm",
+        "rope_parameters": _rope(low=0.125, high=0.5, original=1024),
+        "depth_decoder_config": {
+            "model_type": "csm_depth_decoder_model",
+            "rope_parameters": _rope(low=0.001953125, high=0.0078125, original=16),
+        },
+        "codec_config": {"model_type": "mimi"},
+    }
+    return fields | changes
+
+
+def _card(styles: tuple[str, ...]) -> ModelCard:
+    return ModelCard(
         name="random-csm",
         trained=False,
         license="Apache-2.0",
         styles=styles,
         description="Random weights; speaks noise.",
     )
-    write_card(folder, card)
+
+
+def _write_tokenizer(folder: Path, styles: tuple[str, ...]) -> None:
+    _tokenizer(styles).save(str(folder / TOKENIZER_FILE))
+    (folder / TOKENIZER_CONFIG_FILE).write_text(
+        json.dumps({"bos_token": BOS_TOKEN, "eos_token": EOS_TOKEN}, indent=2) + "\n", encoding="utf-8"
+    )
 
 
 def _rope(*, low: float, high: float, original: int) -> dict[str, Any]:

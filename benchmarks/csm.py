@@ -1,0 +1,307 @@
+"""How fast the CSM engine is: frames, first frames, streams at once, starts, beside transformers' own CSM.
+
+    python -m benchmarks.csm                          # all of it, on a GPU at the published sizes
+    python -m benchmarks.csm --only frame,first       # some of it
+    python -m benchmarks.csm --small                  # a dry run on a CPU, at small sizes
+
+Random weights at CSM-1B's sizes with its RoPE scaling, made on the device; they cost the same as trained ones.  Needs
+torch, numpy, tokenizers, safetensors, structlog and prometheus-client; transformers for the reference; rich for a nicer
+table.  benchmarks/README.md says how each figure is taken.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
+from services.csm.checkpoint import Checkpoint, choose_device, choose_dtype
+from services.csm.device import PAGE, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, make_device
+from services.csm.engine import CsmEngine, EngineOptions
+from services.csm.limits import Limits
+from services.csm.prompt import NO_TEXT, Prompt
+from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
+
+SECTIONS = ("frame", "first", "arrivals", "streams", "exact", "start", "reference")
+ROOT = Path(__file__).resolve().parent.parent
+FRAMES_OF_A_TIMING = 40
+CONTEXT = 96
+"""Positions of the prompt in the frame section, as in transformers' run."""
+
+Figures = dict[str, Any]
+
+
+class Benchmark:
+    """The sections, by name."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self.options = options
+        self.device = choose_device(options.device)
+        self.dtype = choose_dtype("auto", self.device)
+        self.fields = small_config() if options.small else published_config(eos_token_id=128_001)
+        self._checkpoint: Checkpoint | None = None
+
+    @property
+    def checkpoint(self) -> Checkpoint:
+        """Made when it is first needed."""
+        if self._checkpoint is None:
+            self._checkpoint = random_checkpoint(self.fields, device=self.device, dtype=self.dtype)
+        return self._checkpoint
+
+    def frame(self) -> list[Figures]:
+        """Time of one frame by batch size, all rows at the same position."""
+        results = []
+        for batch in self.options.batches:
+            pages = -(-(CONTEXT + 2 * FRAMES_OF_A_TIMING) // PAGE)
+            device = make_device(self.checkpoint, DeviceOptions(batch, batch * pages))
+            fill(device, self.checkpoint, batch, pages)
+            times = time_frames(device, batch)
+            device.close()
+            ms = statistics.median(times) * 1e3
+            results.append(
+                {"batch": batch, "frame_ms": round(ms, 2), "x_real_time": round(80 * batch / ms, 1),
+                 "worst_ms": round(max(times) * 1e3, 2)}
+            )  # fmt: skip
+            print(results[-1], flush=True)
+        return results
+
+    def first(self) -> Figures:
+        """Request to first frame on an idle engine."""
+        return self._with_engine(4, lambda engine: first_frame_idle(engine, 500, self.options.repeats))
+
+    def arrivals(self) -> Figures:
+        """Request to first frame while many arrive."""
+        streams, window_s = self.options.arrivals, self.options.window_s
+        return self._with_engine(streams, lambda engine: first_frame_arrivals(engine, streams, 500, window_s))
+
+    def streams(self) -> list[Figures]:
+        """Gaps between the frames of a stream, by the number of streams."""
+        levels, seconds = self.options.streams, self.options.seconds
+        return self._with_engine(
+            max(levels), lambda engine: streams_at_once(engine, levels, seconds, (300, 1000), (60, 200))
+        )
+
+    def exact(self) -> Figures:
+        """The device's program against plain torch: greedy codes of the same prompts.
+
+        float32 at small sizes must agree code for code; the dtype of production at the published sizes agrees as far as
+        its rounding lets near-ties fall the same way, so its share is reported for one frame from the same past.
+        """
+        small = random_checkpoint(small_config(), device=self.device, dtype=torch.float32)
+        figures: Figures = {}
+        for name, checkpoint, frames in (("float32_small", small, 12), ("this_dtype", self.checkpoint, 1)):
+            codes = [greedy_codes(checkpoint, program, 16, frames) for program in ("auto", "torch")]
+            same = codes[0] == codes[1]
+            figures[f"{name}_equal_codes"] = round(float(same.mean()), 4)
+            figures[f"{name}_equal_first_codes"] = round(float(same[..., 0].mean()), 4)
+        return figures
+
+    def start(self) -> list[Figures]:
+        """Process start to SERVING, twice, from a checkpoint in a file."""
+        served = all(map(importlib.util.find_spec, ("grpc", "pydantic_settings", "grpc_health")))
+        with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
+            write_checkpoint(self.checkpoint, self.fields, Path(folder))
+            self._checkpoint = None  # its memory is the started process's now
+            if self.device.type == "cuda":
+                torch.cuda.empty_cache()
+            return [{"run": i + 1, **start_once(Path(folder), str(self.device), served)} for i in range(2)]
+
+    def reference(self) -> Figures:
+        """transformers' `generate`, by mode."""
+        self._checkpoint = None
+        figures: Figures = {}
+        for mode in ("default", "static"):
+            command = [sys.executable, str(ROOT / "benchmarks/csm_reference.py"), "--mode", mode]
+            command += ["--device", str(self.device), "--context", str(CONTEXT)]
+            command += ["--small", "--frames", "4"] if self.options.small else []
+            try:
+                done = subprocess.run(
+                    command, capture_output=True, text=True, check=True, timeout=self.options.reference_s
+                )
+                figures[mode] = json.loads(done.stdout.splitlines()[-1])
+            except subprocess.TimeoutExpired:
+                figures[mode] = {"failed": f"not done after {self.options.reference_s:g} s"}
+            except subprocess.CalledProcessError as error:
+                figures[mode] = {"failed": (error.stderr.strip().splitlines() or ["no message"])[-1][:200]}
+            print({mode: figures[mode]}, flush=True)
+        return figures
+
+    def _with_engine(self, slots: int, measure: Callable[[CsmEngine], Any]) -> Any:
+        limits = Limits(context_turns=64)  # a conversation's whole context, up to its 1,000 positions
+        options = EngineOptions(slots=slots, silence_s=0, kv_mib=self.options.kv_mib, limits=limits)
+        engine = CsmEngine(self.checkpoint, options)
+        try:
+            return measure(engine)
+        finally:
+            engine.close()
+
+
+def random_prompt(checkpoint: Checkpoint, positions: int, seed: int) -> Prompt:
+    """Frames that nobody spoke."""
+    config = checkpoint.config
+    codes = np.random.default_rng(seed).integers(1, config.codebook_size, (positions, config.codebooks))
+    return Prompt(np.full(positions, NO_TEXT), codes)
+
+
+def fill(device: FrameDevice, checkpoint: Checkpoint, batch: int, pages: int, temperature: float = 0.9) -> None:
+    """Arms `batch` rows with prompts of CONTEXT positions."""
+    for row in range(batch):
+        device.begin([RowStart(row, Sampling(temperature, 50, row), range(row * pages, (row + 1) * pages))])
+    prompts = [random_prompt(checkpoint, CONTEXT, row) for row in range(batch)]
+    for start in range(0, batch, 8):
+        rows = range(start, min(start + 8, batch))
+        device.prefill([PromptChunk(row, prompts[row], 0, CONTEXT - 1) for row in rows])
+
+
+def time_frames(device: FrameDevice, batch: int) -> list[float]:
+    """Seconds of each frame of `batch` rows, from launch to codes on the host, after a warm-up."""
+    rows, times = np.arange(batch), []
+    for _ in range(FRAMES_OF_A_TIMING + 5):
+        started = time.perf_counter()
+        device.launch(rows)
+        device.collect()
+        times.append(time.perf_counter() - started)
+    return times[5:]
+
+
+def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) -> np.ndarray:
+    """Codes (frames, batch, Q) of the same prompts by one program."""
+    pages = -(-(CONTEXT + frames) // PAGE)
+    device = make_device(checkpoint, DeviceOptions(batch, batch * pages, program))
+    fill(device, checkpoint, batch, pages, temperature=0)
+    codes = []
+    for _ in range(frames):
+        device.launch(np.arange(batch))
+        codes.append(device.collect().copy())
+    device.close()
+    return np.stack(codes)
+
+
+def write_checkpoint(checkpoint: Checkpoint, fields: Figures, folder: Path) -> None:
+    """Writes a checkpoint of these sizes into `folder`, in the dtype that it runs in."""
+    from services.csm.random_checkpoint import write_random_checkpoint
+
+    write_random_checkpoint(folder, fields=fields, device=checkpoint.device, dtype=checkpoint.dtype)
+
+
+def start_once(folder: Path, device: str, served: bool) -> Figures:
+    """Seconds from process start until the service serves; without gRPC, until its engine has spoken."""
+    if served:
+        command = [sys.executable, "-m", "services.csm"]
+        ready = "serving"
+    else:
+        program = (
+            "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
+            "from services.csm.engine import CsmEngine, EngineOptions; "
+            "engine = CsmEngine(load_checkpoint(sys.argv[1], device=sys.argv[2]), EngineOptions(slots=256)); "
+            "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
+            "engine.close()"
+        )
+        command, ready = [sys.executable, "-c", program, str(folder), device], "serving"
+    environment = os.environ | {
+        "CSM_CHECKPOINT": str(folder), "CSM_DEVICE": device, "CSM_PORT": "0", "CSM_METRICS_PORT": "0",
+        "CSM_SLOTS": "256", "CSM_LOG_FORMAT": "json", "PYTHONPATH": str(ROOT),
+    }  # fmt: skip
+    started = time.perf_counter()
+    process = subprocess.Popen(
+        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    assert process.stderr is not None
+    lines: list[str] = []
+    try:
+        for line in process.stderr:
+            lines.append(line)
+            if ready in line:
+                return {"seconds": round(time.perf_counter() - started, 2), "what": "service" if served else "engine"}
+        raise RuntimeError(f"the process ended: {''.join(lines[-5:])}")
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """Section, what, figures as text: one row for each."""
+    rows = []
+    for section, result in figures.items():
+        for i, item in enumerate(result if isinstance(result, list) else [result]):
+            for key, value in item.items():
+                if isinstance(value, dict):
+                    rows += [(section, f"{key} {inner}", str(v)) for inner, v in value.items()]
+                else:
+                    name = key if not isinstance(result, list) else f"[{next(iter(item.values()))}] {key}"
+                    if not (isinstance(result, list) and key == next(iter(item))) or i < 0:
+                        rows.append((section, name, str(value)))
+    return rows
+
+
+def print_table(figures: dict[str, Any]) -> None:
+    """The figures, by rich where it is installed."""
+    rows = rows_of(figures)
+    if importlib.util.find_spec("rich"):
+        from rich.console import Console
+        from rich.table import Table
+
+        table = Table("section", "what", "figure", title="CSM engine")
+        for row in rows:
+            table.add_row(*row)
+        Console().print(table)
+        return
+    for section, what, figure in rows:
+        print(f"{section:<12}{what:<40}{figure:>20}")
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measures the CSM engine.")
+    parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--small", action="store_true", help="small sizes, for a dry run")
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--repeats", type=int, default=20, help="requests of the first section")
+    parser.add_argument("--arrivals", type=int, default=256, help="requests of the arrivals section")
+    parser.add_argument("--window-s", type=float, default=8.0, help="time within which they arrive")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1200, 1600, 2000])
+    parser.add_argument("--seconds", type=float, default=10.0, help="time at each number of streams")
+    parser.add_argument("--kv-mib", type=int, default=0, help="memory for keys and values; 0: the engine's default")
+    parser.add_argument("--reference-s", type=float, default=120.0, help="longest run of transformers, a mode")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/csm.json"), help="file to write")
+    options = parser.parse_args()
+    wanted = options.only.split(",")
+    if unknown := set(wanted) - set(SECTIONS):
+        parser.error(f"unknown sections {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
+    torch.set_num_threads(1 if options.small else torch.get_num_threads())
+    benchmark = Benchmark(options)
+    on_gpu = benchmark.device.type == "cuda"
+    setup = {
+        "device": torch.cuda.get_device_name(benchmark.device) if on_gpu else f"CPU {platform.machine()}",
+        "torch": torch.__version__, "dtype": str(benchmark.dtype).removeprefix("torch."), "small": options.small,
+    }  # fmt: skip
+    figures: dict[str, Any] = {}
+    for section in SECTIONS:
+        if section not in wanted:
+            continue
+        started = time.perf_counter()
+        figures[section] = getattr(benchmark, section)()
+        print(f"{section}: {time.perf_counter() - started:.1f} s", flush=True)
+        options.json.parent.mkdir(parents=True, exist_ok=True)  # after each: a run that is cut short has what it did
+        options.json.write_text(json.dumps({"setup": setup, "figures": figures}, indent=2) + "\n", encoding="utf-8")
+    print_table(figures)
+    print(f"figures: {options.json}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,219 @@
+"""Load for the CSM engine: conversations whose context grows, and a consumer that notes when each frame came.
+
+The consumer is a sink, called once a frame for all streams: 2,000 streams make 25,000 messages a second, more than one
+Python event loop can hand out, so a deployment of that size puts several front processes before the engine.  What is
+measured is the engine; the frames are read and kept, as a caller keeps them for the next turn's context.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.csm.engine import CsmEngine
+from services.csm.prompt import Segment
+from services.csm.request import GenerateRequest, GenerationEnd
+from services.csm.stream import FrameStream, Item
+
+SENTENCE = "The next sentence of a conversation is about as long as people's sentences are."
+"""79 letters: 71 frames at an ordinary pace, so an answer may have up to 202."""
+
+
+@dataclass(eq=False)
+class Track:
+    """What one request's frames looked like to its caller; times in seconds on one clock."""
+
+    asked_at: float = 0.0
+    times: list[float] = field(default_factory=list)
+    codes: list[NDArray[np.int64]] = field(default_factory=list)
+    end: GenerationEnd | None = None
+    failure: Exception | None = None
+    done: threading.Event = field(default_factory=threading.Event)
+
+    @property
+    def first_frame_s(self) -> float:
+        """From request to first frame."""
+        return self.times[0] - self.asked_at
+
+
+class Recorder:
+    """A sink that keeps a track for each stream, and puts those that ended into `ended`."""
+
+    def __init__(self) -> None:
+        self.ended: queue.SimpleQueue[Track] = queue.SimpleQueue()
+        self._tracks: dict[FrameStream, Track] = {}
+
+    def ask(self, engine: CsmEngine, request: GenerateRequest) -> Track:
+        """Sends a request."""
+        asked_at = time.perf_counter()
+        # The first frame may come before this returns: whoever is first makes the track.
+        track = self._tracks.setdefault(engine.generate(request, self), Track())
+        track.asked_at = asked_at
+        return track
+
+    def put(self, items: Sequence[tuple[FrameStream, Item]]) -> None:
+        now = time.perf_counter()
+        for stream, item in items:
+            track = self._tracks.get(stream) or self._tracks.setdefault(stream, Track())
+            if isinstance(item, np.ndarray):
+                track.times.append(now)
+                track.codes.append(item)
+                continue
+            if isinstance(item, GenerationEnd):
+                track.end = item
+            else:
+                track.failure = item
+            if track.asked_at:
+                del self._tracks[stream]
+            track.done.set()
+            self.ended.put(track)
+
+
+class Conversation:
+    """Turns of one caller: each next context is the last one with what was said, until it is full."""
+
+    def __init__(self, engine: CsmEngine, rng: np.random.Generator, positions: tuple[int, int]) -> None:
+        self._config, self._rng, self._positions = engine.config, rng, positions
+        self._own = len(engine.checkpoint.tokenizer.segment(SENTENCE, 0))
+        self.context: tuple[Segment, ...] = ()
+        self._filled = 0
+
+    def request(self, frames: int, lead_s: float = 0.0) -> GenerateRequest:
+        """The next turn, an answer of at most `frames`."""
+        low, high = self._positions
+        if not self.context or self._filled + self._own > high:
+            self._restart(int(self._rng.integers(low, high + 1)))
+        return GenerateRequest(
+            SENTENCE, context=self.context, max_frames=frames, lead_s=lead_s, seed=int(self._rng.integers(1 << 62))
+        )
+
+    def heard(self, track: Track) -> None:
+        """Adds the turn's answer to the context."""
+        if track.codes:
+            audio = np.concatenate(track.codes)
+            self.context += (Segment(0, SENTENCE, audio),)
+            self._filled += self._own + len(audio) + 1
+
+    def _restart(self, positions: int) -> None:
+        """A new caller: a prompt of `positions` that nobody has seen."""
+        text = "A reference clip."
+        frames = max(1, positions - self._own - len(text) - 6)
+        codes = self._rng.integers(1, self._config.codebook_size, (frames, self._config.codebooks))
+        self.context = (Segment(0, text, codes, reference=True),)
+        self._filled = positions - self._own
+
+
+def percentiles(seconds: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
+    """Median, p95 and p99, in ms."""
+    values = np.asarray(seconds) * 1e3
+    return {f"p{q}_ms": round(float(np.percentile(values, q)), 2) for q in (50, 95, 99)}
+
+
+def first_frame_idle(engine: CsmEngine, positions: int, repeats: int) -> dict[str, float]:
+    """Request to first frame with nothing else running: prompts that are new, and the same ones again."""
+    rng, recorder = np.random.default_rng(1), Recorder()
+    cold, cached, hits = [], [], []
+    for _ in range(repeats + 2):  # two to warm up
+        request = Conversation(engine, rng, (positions, positions)).request(2)
+        for found in (cold, cached):
+            track = recorder.ask(engine, request)
+            track.done.wait()
+            _check(track)
+            found.append(track.first_frame_s)
+        assert track.end is not None
+        hits.append(track.end.cached_positions)
+    return {
+        **{f"cold_{key}": value for key, value in percentiles(cold[2:]).items()},
+        **{f"cached_{key}": value for key, value in percentiles(cached[2:]).items()},
+        "prompt_positions": positions,
+        "cached_positions": float(np.median(hits)),
+    }
+
+
+def first_frame_arrivals(engine: CsmEngine, streams: int, positions: int, window_s: float) -> dict[str, float]:
+    """`streams` paced requests, each with a prompt that is new, arrive at random times within `window_s`."""
+    rng, recorder = np.random.default_rng(2), Recorder()
+    requests = [Conversation(engine, rng, (positions, positions)).request(150, lead_s=1.5) for _ in range(streams)]
+    started, tracks, most = time.perf_counter(), [], 0
+    for at, request in zip(np.sort(rng.uniform(0, window_s, streams)), requests, strict=True):
+        time.sleep(max(0.0, started + at - time.perf_counter()))
+        tracks.append(recorder.ask(engine, request))
+        most = max(most, engine.slots_used)
+    for track in tracks:
+        track.done.wait()
+        _check(track)
+    # How far behind its playout a stream ever was: its frames are due every 80 ms from the first one on.
+    late = [max(t - track.times[0] - 0.08 * i for i, t in enumerate(track.times)) for track in tracks]
+    return {
+        **percentiles([track.first_frame_s for track in tracks]),
+        "most_at_once": most,
+        "latest_frame_ms": round(max(late) * 1e3, 2),
+    }
+
+
+def streams_at_once(
+    engine: CsmEngine, levels: Sequence[int], seconds: float, positions: tuple[int, int], answers: tuple[int, int]
+) -> list[dict[str, float]]:
+    """Keeps as many unpaced streams running as each level says; who ends is followed by a next turn at once.
+
+    Unpaced, because a paced stream's gaps are 80 ms by definition: a gap below that is a stream that keeps real time.
+    """
+    rng, recorder, results = np.random.default_rng(3), Recorder(), []
+    running: dict[Track, Conversation] = {}
+
+    def start(conversation: Conversation) -> None:
+        request = conversation.request(int(rng.integers(answers[0], answers[1] + 1)))
+        running[recorder.ask(engine, request)] = conversation
+
+    def serve(until: float, level: int) -> list[Track]:
+        """Follows ended turns by next ones, until a time and until `level` streams speak."""
+        ended = []
+        while (left := until - time.perf_counter()) > 0 or not all(track.times for track in list(running)):
+            try:
+                track = recorder.ended.get(timeout=max(0.001, min(left, 0.1)))
+            except queue.Empty:
+                continue
+            _check(track)
+            ended.append(track)
+            conversation = running.pop(track)
+            conversation.heard(track)
+            if len(running) < level:
+                start(conversation)
+        return ended
+
+    for level in levels:
+        while len(running) < level:
+            start(Conversation(engine, rng, positions))
+        serve(time.perf_counter() + 1.0, level)
+        began = time.perf_counter()
+        ended = serve(began + seconds, level)
+        stopped = time.perf_counter()
+        gaps, frames = [], 0
+        for track in (*ended, *running):
+            times = np.asarray(track.times)
+            inside = (times >= began) & (times < stopped)
+            frames += int(inside.sum())
+            gaps.append(np.diff(times)[inside[1:]])
+        results.append(
+            {
+                "streams": level,
+                **{f"gap_{key}": value for key, value in percentiles(np.concatenate(gaps)).items()},
+                "frames_a_s": round(frames / (stopped - began), 1),
+                "x_real_time": round(frames / (stopped - began) / 12.5, 1),
+                "turns_ended": len(ended),
+                "pages_used": engine.pages_used,
+            }
+        )
+        print(results[-1], flush=True)
+    return results
+
+
+def _check(track: Track) -> None:
+    if track.failure is not None:
+        raise track.failure
