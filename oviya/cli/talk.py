@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from rich.table import Table
@@ -31,6 +31,10 @@ def talk(
     out: OutFile,
     speaker: Speaker = 0,
     voice: VoiceName = VoiceChoice.AUTO,
+    lead: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds of reply that may come ahead of its playing; 0: all at once."),
+    ] = None,
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
@@ -39,7 +43,7 @@ def talk(
     with reported(output):
         samples, rate_hz = read_recording(recording)
         check_writable(out)
-        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value))
+        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead))
         if not len(played.reply):
             errors = [turn.error for turn in played.turns.values() if turn.error is not None]
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
@@ -53,10 +57,12 @@ def talk(
             raise typer.Exit(exit_code(failed[0]))
 
 
-async def _talk(output: Output, address: str, samples: Pcm, rate_hz: int, speaker: int, voice: str) -> Played:
+async def _talk(
+    output: Output, address: str, samples: Pcm, rate_hz: int, speaker: int, voice: str, lead_s: float | None
+) -> Played:
     async with (
         Oviya(address) as oviya,
-        oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice) as conversation,
+        oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice, lead_s=lead_s) as conversation,
     ):
         return await play(conversation, samples, rate_hz, lambda event: _show(output, event))
 

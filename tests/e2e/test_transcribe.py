@@ -22,6 +22,16 @@ def test_a_question_is_written_down_with_its_times(cli, question):
     assert report["duration_s"] == pytest.approx(len(speak(SAD)) / 16_000, abs=0.001)
 
 
+@pytest.mark.parametrize("rate", [8_000, 22_050, 44_100])
+def test_other_sample_rates_are_heard(cli, tmp_path, rate):
+    write_wav(tmp_path / "in.wav", speak(SAD, rate), rate)
+    report = cli("transcribe", "in.wav", "--json").document
+    assert report["sample_rate_hz"] == rate
+    if rate >= 16_000:
+        assert word_errors(report["text"], SAD) <= 2
+    assert "lonely" in report["text"]  # half of the band is missing at 8 kHz: telephone speech is heard less well
+
+
 def test_silence_splits_turns(cli, tmp_path):
     write_wav(tmp_path / "in.wav", np.concatenate([speak(SAD), silence(1.5), speak(SAD)]), 16_000)
     first, second = cli("transcribe", "in.wav", "--json").document["turns"]
