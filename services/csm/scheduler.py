@@ -9,14 +9,13 @@ import heapq
 import math
 import time
 from collections import deque
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from oviya.errors import Busy
 from services.csm import metrics
+from services.csm.booking import Booked, Flight, Job
 from services.csm.config import END_CODE, FRAME_S
 from services.csm.device import PAGE, PromptChunk, RowStart, Sampling
 from services.csm.pages import PagePool, page_names
@@ -27,43 +26,6 @@ from services.csm.stream import FrameStream, Item
 
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 """Bounds of the advice when to try again."""
-
-
-@dataclass(eq=False)
-class Job:
-    """A prompt on its way into a row's pages; `at` is the next position to run."""
-
-    stream: FrameStream
-    row: int
-    pages: list[int]
-    at: int
-    began_at: float
-    begun: bool = False
-
-
-@dataclass(frozen=True)
-class Flight:
-    """A frame that is being made."""
-
-    rows: NDArray[np.int64]
-    epochs: NDArray[np.int64]
-    launched_at: float
-
-
-@dataclass
-class Booked:
-    """What a frame brought: a row of `codes` (N, Q) for each of `streams`, then the ends."""
-
-    streams: list[FrameStream] = field(default_factory=list)
-    codes: NDArray[np.int64] | None = None
-    ends: list[tuple[FrameStream, Item]] = field(default_factory=list)
-
-    def items(self) -> Iterator[tuple[FrameStream, Item]]:
-        """All of it, frames first.  Frames are copies, so that a slow reader holds no more than its own."""
-        if self.codes is not None:
-            for stream, codes in zip(self.streams, self.codes[:, None], strict=True):
-                yield stream, codes.copy()
-        yield from self.ends
 
 
 class Scheduler:
@@ -302,8 +264,7 @@ class Scheduler:
         another step followed, as it does where an end frame came.
         """
         row = self._row_of[stream]
-        frames = self._rows.spoken(row) if self._rows.is_stepping(row) else np.empty((0, 0))
-        if not len(frames):
+        if not self._rows.is_stepping(row) or not len(frames := self._rows.spoken(row)):
             return
         frames = frames if ended else frames[:-1]
         prompt = stream.piece.prompt

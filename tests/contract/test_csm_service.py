@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import shutil
 import signal
 import sys
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -25,7 +27,7 @@ from oviya.status import error_from_rpc
 from oviya.v1 import csm_pb2, csm_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
-from tests.checkpoints.csm import write_checkpoint
+from tests.checkpoints.csm import edit_config, write_checkpoint
 
 AT_ONCE = Duration()
 PACED = Duration(nanos=10_000_000)
@@ -92,6 +94,41 @@ async def test_context_speaker_and_style_shape_the_speech(stub):
     assert end.prompt_positions == sum(len(text) + 2 for text in texts) + 20 + 1
 
 
+async def test_the_end_tells_what_was_dropped_and_found(stub):
+    clip = context([1] * 8 * 90, reference=True)
+    turns = [csm_pb2.ContextSegment(text=f"Turn {i}.") for i in range(7)]
+    asked = request(context=[clip, *turns])
+    frames, end = await speak(stub, asked)
+    assert (end.dropped_segments, end.cached_positions, end.pieces) == (2, 0, 1)
+    kept, end = await speak(stub, request(context=[clip, *turns[2:]]))
+    assert (end.dropped_segments, end.cached_positions) == (0, 128)
+    np.testing.assert_array_equal(frames, kept)
+
+
+async def test_an_answer_that_outruns_its_text_says_so(stub):
+    _, end = await speak(stub, request(text="Hi.", max_frames=0))
+    assert end.reason == csm_pb2.FINISH_REASON_RUNAWAY
+
+
+async def test_a_queue_lets_callers_wait_within_the_service(folder):
+    service = CsmService(CsmSettings(checkpoint=str(folder), slots=1, queue_s=30))
+    async with serve_for_test(service) as served:
+        stub = csm_pb2_grpc.CsmServiceStub(served.channel)
+        running = stub.Generate(request(max_frames=0, lead=PACED))
+        await running.read()
+        waiting = [asyncio.create_task(speak(stub, HELLO)) for _ in range(3)]
+        async with asyncio.timeout(5):
+            while service.engine.queued < 3:
+                await asyncio.sleep(0.005)
+        waiting.pop().cancel()
+        async with asyncio.timeout(5):
+            while service.engine.queued > 2:
+                await asyncio.sleep(0.005)
+        running.cancel()
+        results = await asyncio.gather(*waiting)
+    assert [len(frames) for frames, _ in results] == [6, 6]
+
+
 async def test_get_model_tells_the_card(stub, served):
     model = await stub.GetModel(csm_pb2.CsmServiceGetModelRequest())
     assert (model.model.name, model.model.backend, model.model.trained) == ("random-csm", "oviya-csm", False)
@@ -153,8 +190,8 @@ async def free(served) -> None:
             await asyncio.sleep(0.005)
 
 
-def context(codes: list[int], codebooks: int = 8) -> csm_pb2.ContextSegment:
-    segment = csm_pb2.ContextSegment(text="Before.")
+def context(codes: list[int], codebooks: int = 8, *, reference: bool = False) -> csm_pb2.ContextSegment:
+    segment = csm_pb2.ContextSegment(text="Before.", reference=reference)
     segment.audio.codebooks = codebooks
     segment.audio.codes.extend(codes)
     return segment
@@ -166,10 +203,11 @@ def context(codes: list[int], codebooks: int = 8) -> csm_pb2.ContextSegment:
         ({"text": ""}, "text", "", "1 to 8192"),
         ({"text": "…?!"}, "text", "…?!", "letter or a digit"),
         ({"text": "a" * 1_000_000}, "text", "aaa", "has 1000000"),
-        ({"text": "word " * 1600}, "text", "positions", "2048"),
+        ({"text": "word " * 10_000}, "text", "word", "has 50000"),
+        ({"text": "7" * 8000}, "text", "frames", "9000"),
         ({"speaker": 65_536}, "speaker", "65536", "65535"),
         ({"style": "calmly"}, "style", "calmly", "calm, playful"),
-        ({"max_frames": 5000}, "max_frames", "5000", "1500"),
+        ({"max_frames": 9001}, "max_frames", "9001", "9000"),
         ({"lead": Duration(seconds=-1)}, "lead", "-1", "0"),
         ({"request_id": "x" * 129}, "request_id", "xxx", "128"),
         ({"sampling": csm_pb2.Sampling(temperature=2.5)}, "sampling.temperature", "2.5", "0 to 2"),
@@ -181,7 +219,8 @@ def context(codes: list[int], codebooks: int = 8) -> csm_pb2.ContextSegment:
         ({"context": [context([1] * 8, codebooks=0)]}, "context[0].audio.codebooks", "0", "8"),
         ({"context": [context([1] * 9)]}, "context[0].audio.codes", "9", "whole frames"),
         ({"context": [context([1] * 8 * 3000)]}, "context[0].audio.codes", "3000", "2048"),
-        ({"context": [context([1] * 8 * 700)] * 3}, "context", "positions", "2048"),
+        ({"context": [context([1] * 8 * 700, reference=True)] * 3}, "context", "positions", "2048"),
+        ({"context": [context([1] * 8), context([1] * 8, reference=True)]}, "context[1].reference", "True", "before"),
         ({"context": [context([1] * 8)] * 65}, "context", "65", "64"),
         ({"context": [csm_pb2.ContextSegment()]}, "context[0]", "", "text or audio"),
     ],
@@ -281,13 +320,42 @@ async def test_the_process_starts_speaks_measures_and_stops(folder):
             await process.wait()
 
 
-async def test_the_process_says_in_one_line_why_it_cannot_start(folder):
-    environment = os.environ | {"CSM_CHECKPOINT": str(folder / "nothing"), "CSM_PORT": "0", "CSM_LOG_FORMAT": "json"}
+def missing(folder: Path) -> None:
+    shutil.rmtree(folder)
+
+
+def truncated(folder: Path) -> None:
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[: weights.stat().st_size // 2])
+
+
+def of_other_sizes(folder: Path) -> None:
+    edit_config(folder, intermediate_size=320)
+
+
+def without_its_tokenizer(folder: Path) -> None:
+    (folder / "tokenizer.json").unlink()
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [
+        (missing, b"no such folder"),
+        (truncated, b"truncated or damaged"),
+        (of_other_sizes, b"its config asks for"),
+        (without_its_tokenizer, b"tokenizer.json: no such file"),
+    ],
+)
+async def test_the_process_says_in_one_line_why_it_cannot_start(folder, tmp_path, fault, reason):
+    broken = tmp_path / "broken"
+    shutil.copytree(folder, broken)
+    fault(broken)
+    environment = os.environ | {"CSM_CHECKPOINT": str(broken), "CSM_PORT": "0", "CSM_LOG_FORMAT": "json"}
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "services.csm", env=environment, stderr=asyncio.subprocess.PIPE
     )
     _, errors = await asyncio.wait_for(process.communicate(), 60)
     assert process.returncode == 1
     assert len(errors.splitlines()) == 1
-    assert b"no such folder" in errors
+    assert reason in errors
     assert b"Traceback" not in errors

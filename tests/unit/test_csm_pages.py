@@ -1,0 +1,157 @@
+"""Pages: who holds them, which are shared, which go first."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from services.csm.device import PAGE
+from services.csm.pages import PagePool, page_names
+from services.csm.prompt import NO_TEXT, Prompt
+
+
+def frames_prompt(positions: int, seed: int = 0) -> Prompt:
+    codes = np.random.default_rng(seed).integers(0, 512, (positions, 8))
+    return Prompt(np.full(positions, NO_TEXT), codes)
+
+
+def names_of(*letters: str) -> list[bytes]:
+    return [letter.encode() for letter in letters]
+
+
+def test_names_are_of_full_pages_and_of_all_before_them():
+    prompt = frames_prompt(3 * PAGE - 1)
+    names = page_names(prompt)
+    assert len(names) == 2
+    assert page_names(Prompt(prompt.text[: 2 * PAGE], prompt.codes[: 2 * PAGE])) == names
+    changed = Prompt(prompt.text, prompt.codes.copy())
+    changed.codes[3, 7] += 1
+    assert not set(page_names(changed)) & set(names), "what follows a change is another content"
+    changed = Prompt(prompt.text, prompt.codes.copy())
+    changed.codes[PAGE, 0] += 1
+    assert page_names(changed)[0] == names[0]
+    assert page_names(changed)[1] != names[1]
+
+
+def test_a_text_token_is_not_a_frame():
+    frames = frames_prompt(PAGE)
+    text = Prompt(np.zeros(PAGE, np.int64), frames.codes)
+    assert page_names(frames) != page_names(text)
+
+
+def test_names_go_on_from_a_page():
+    prompt = frames_prompt(3 * PAGE)
+    names = page_names(prompt)
+    rest = Prompt(prompt.text[PAGE:], prompt.codes[PAGE:])
+    assert page_names(rest, names[0]) == names[1:]
+
+
+def test_pages_run_out_and_come_back():
+    pool = PagePool(4)
+    taken = pool.take(3)
+    assert taken is not None
+    pages, found = taken
+    assert (len(set(pages)), found, pool.used) == (3, 0, 3)
+    assert pool.take(2) is None
+    assert pool.used == 3, "what cannot be had whole is not taken in part"
+    pool.give_back(pages)
+    assert (pool.used, pool.kept) == (0, 0)
+    assert pool.take(4) is not None
+
+
+def test_named_pages_are_found_shared_and_freed_once_all_have_left():
+    pool = PagePool(4)
+    first, _ = pool.take(2) or ([], 0)
+    for page, name in zip(first, names_of("a", "b"), strict=True):
+        pool.name(page, name)
+    second, found = pool.take(3, names_of("a", "b", "c")) or ([], 0)
+    assert (second[:2], found) == (first, 2)
+    assert pool.used == 3
+    pool.give_back(first)
+    assert pool.used == 3
+    pool.give_back(second)
+    assert (pool.used, pool.kept) == (0, 2)
+    third, found = pool.take(1, names_of("a")) or ([], 0)
+    assert (third, found, pool.kept) == (first[:1], 1, 1)
+
+
+def test_a_prefix_is_found_only_from_its_start():
+    pool = PagePool(4)
+    pages, _ = pool.take(2) or ([], 0)
+    pool.name(pages[1], b"b")
+    pool.give_back(pages)
+    assert (pool.take(2, names_of("a", "b")) or ([], -1))[1] == 0
+
+
+def test_the_longest_unused_pages_go_first_and_of_a_prompt_its_end():
+    pool = PagePool(4)
+    for letters in (("a", "b"), ("x", "y")):
+        pages, _ = pool.take(2) or ([], 0)
+        for page, name in zip(pages, names_of(*letters), strict=True):
+            pool.name(page, name)
+        pool.give_back(pages)
+    assert pool.kept == 4
+    held, _ = pool.take(1) or ([], 0)
+    assert pool.kept == 3
+    pages, found = pool.take(2, names_of("a", "b")) or ([], 0)
+    assert found == 1, "b went, a and all of x y stayed"
+    assert pool.kept == 1
+    pool.give_back(held)
+    pool.give_back(pages)
+
+
+def test_pages_found_are_not_counted_as_room_for_others():
+    pool = PagePool(2)
+    pages, _ = pool.take(2) or ([], 0)
+    for page, name in zip(pages, names_of("a", "b"), strict=True):
+        pool.name(page, name)
+    pool.give_back(pages)
+    assert pool.take(3, names_of("a", "b")) is None
+    assert (pool.used, pool.kept) == (0, 2)
+
+
+def test_what_is_forgotten_is_not_found():
+    pool = PagePool(2)
+    held, _ = pool.take(1) or ([], 0)
+    kept, _ = pool.take(1) or ([], 0)
+    pool.name(held[0], b"a")
+    pool.name(kept[0], b"b")
+    pool.give_back(kept)
+    pool.forget()
+    assert pool.kept == 0
+    for name in (b"a", b"b"):
+        pages, found = pool.take(1, [name]) or ([], -1)
+        assert found == 0
+        pool.give_back(pages)
+    pool.give_back(held)
+    assert (pool.used, pool.kept) == (0, 0)
+
+
+def test_random_use_never_hands_a_page_to_two_who_may_write_to_it():
+    rng, pool = np.random.default_rng(0), PagePool(12)
+    held: list[tuple[list[int], int]] = []
+    serial = refused = 0
+    for _ in range(3000):
+        if held and rng.random() < 0.5:
+            pages, _ = held.pop(int(rng.integers(len(held))))
+            pool.give_back(pages)
+            continue
+        count, stem = int(rng.integers(1, 5)), f"s{rng.integers(6)}"
+        names = [f"{stem}.{i}".encode() for i in range(int(rng.integers(0, count + 1)))]
+        taken = pool.take(count, names)
+        if taken is None:
+            refused += 1
+            assert count > 12 - pool.used - len(names)
+            continue
+        pages, found = taken
+        writable = set(pages[found:])
+        assert not writable & {page for others, _ in held for page in others}
+        for page, name in zip(pages, names, strict=False):
+            pool.name(page, name)
+        held.append((pages, len(names)))
+        serial += 1
+        assert pool.used == len({page for others, _ in held for page in others})
+    for pages, _ in held:
+        pool.give_back(pages)
+    assert serial > 500
+    assert refused > 50
+    assert pool.used == 0
