@@ -31,7 +31,7 @@ import torch
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
 from services.csm.checkpoint import Checkpoint, choose_device, choose_dtype
 from services.csm.device import PAGE, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, make_device
-from services.csm.engine import CsmEngine, EngineOptions
+from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions
 from services.csm.limits import Limits
 from services.csm.prompt import NO_TEXT, Prompt
 from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
@@ -142,7 +142,13 @@ class Benchmark:
 
     def _with_engine(self, slots: int, measure: Callable[[CsmEngine], Any]) -> Any:
         limits = Limits(context_turns=64)  # a conversation's whole context, up to its 1,000 positions
-        options = EngineOptions(slots=slots, silence_s=0, kv_mib=self.options.kv_mib, limits=limits)
+        options = EngineOptions(
+            slots=slots,
+            silence_s=0,
+            kv_mib=self.options.kv_mib,
+            limits=limits,
+            prefill_chunk=self.options.prefill_chunk,
+        )
         engine = CsmEngine(self.checkpoint, options)
         try:
             return measure(engine)
@@ -206,7 +212,7 @@ def start_once(folder: Path, device: str, served: bool) -> Figures:
     else:
         program = (
             "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
-            "from services.csm.engine import CsmEngine, EngineOptions; "
+            "from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions; "
             "engine = CsmEngine(load_checkpoint(sys.argv[1], device=sys.argv[2]), EngineOptions(slots=256)); "
             "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
             "engine.close()"
@@ -277,6 +283,7 @@ def main() -> None:
     parser.add_argument("--streams", type=int, nargs="+", default=[1200, 1600, 2000])
     parser.add_argument("--seconds", type=float, default=10.0, help="time at each number of streams")
     parser.add_argument("--kv-mib", type=int, default=0, help="memory for keys and values; 0: the engine's default")
+    parser.add_argument("--prefill-chunk", type=int, default=0, help="positions between two frames; 0: the default")
     parser.add_argument("--reference-s", type=float, default=120.0, help="longest run of transformers, a mode")
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks/csm.json"), help="file to write")
     options = parser.parse_args()
@@ -285,6 +292,7 @@ def main() -> None:
         parser.error(f"unknown sections {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     torch.set_num_threads(1 if options.small else torch.get_num_threads())
     benchmark = Benchmark(options)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     on_gpu = benchmark.device.type == "cuda"
     setup = {
         "device": torch.cuda.get_device_name(benchmark.device) if on_gpu else f"CPU {platform.machine()}",

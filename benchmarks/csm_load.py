@@ -76,19 +76,33 @@ class Recorder:
 
 
 class Conversation:
-    """Turns of one caller: each next context is the last one with what was said, until it is full."""
+    """Turns of one caller: each next context is the last one with what was said, until it is full; then the next caller
+    begins with the same voice's clip.
 
-    def __init__(self, engine: CsmEngine, rng: np.random.Generator, positions: tuple[int, int]) -> None:
-        self._config, self._rng, self._positions = engine.config, rng, positions
+    Args:
+        engine: who answers.
+        rng: what nobody spoke.
+        positions: shortest and longest prompt.
+        at: positions of the first prompt; the caller who is there has talked before.
+    """
+
+    def __init__(
+        self, engine: CsmEngine, rng: np.random.Generator, positions: tuple[int, int], at: int | None = None
+    ) -> None:
+        self._config, self._rng, self._longest = engine.config, rng, positions[1]
         self._own = len(engine.checkpoint.tokenizer.segment(SENTENCE, 0))
-        self.context: tuple[Segment, ...] = ()
-        self._filled = 0
+        clip = self._segment("A reference clip.", positions[0] - self._own, reference=True)
+        self._clip_positions = positions[0] - self._own
+        self.context: tuple[Segment, ...] = (clip,)
+        self._filled = self._clip_positions
+        if at is not None and (before := at - positions[0]) > self._own:
+            self.context += (self._segment(SENTENCE, before),)
+            self._filled += before
 
     def request(self, frames: int, lead_s: float = 0.0) -> GenerateRequest:
         """The next turn, an answer of at most `frames`."""
-        low, high = self._positions
-        if not self.context or self._filled + self._own > high:
-            self._restart(int(self._rng.integers(low, high + 1)))
+        if self._filled + self._own > self._longest:
+            self.context, self._filled = self.context[:1], self._clip_positions
         return GenerateRequest(
             SENTENCE, context=self.context, max_frames=frames, lead_s=lead_s, seed=int(self._rng.integers(1 << 62))
         )
@@ -100,13 +114,11 @@ class Conversation:
             self.context += (Segment(0, SENTENCE, audio),)
             self._filled += self._own + len(audio) + 1
 
-    def _restart(self, positions: int) -> None:
-        """A new caller: a prompt of `positions` that nobody has seen."""
-        text = "A reference clip."
-        frames = max(1, positions - self._own - len(text) - 6)
+    def _segment(self, text: str, positions: int, *, reference: bool = False) -> Segment:
+        """A segment that takes `positions`, with the benchmark's tokenizer of one token a letter."""
+        frames = positions - len(text) - 6  # [0], both ends of the text, the end frame
         codes = self._rng.integers(1, self._config.codebook_size, (frames, self._config.codebooks))
-        self.context = (Segment(0, text, codes, reference=True),)
-        self._filled = positions - self._own
+        return Segment(0, text, codes, reference)
 
 
 def percentiles(seconds: Sequence[float] | NDArray[np.float64]) -> dict[str, float]:
@@ -171,10 +183,10 @@ def streams_at_once(
         request = conversation.request(int(rng.integers(answers[0], answers[1] + 1)))
         running[recorder.ask(engine, request)] = conversation
 
-    def serve(until: float, level: int) -> list[Track]:
-        """Follows ended turns by next ones, until a time and until `level` streams speak."""
+    def serve(until: float, level: int, awaited: Sequence[Track] = ()) -> list[Track]:
+        """Follows ended turns by next ones, until a time and until all `awaited` have begun to speak."""
         ended = []
-        while (left := until - time.perf_counter()) > 0 or not all(track.times for track in list(running)):
+        while (left := until - time.perf_counter()) > 0 or not all(track.times for track in awaited):
             try:
                 track = recorder.ended.get(timeout=max(0.001, min(left, 0.1)))
             except queue.Empty:
@@ -189,8 +201,8 @@ def streams_at_once(
 
     for level in levels:
         while len(running) < level:
-            start(Conversation(engine, rng, positions))
-        serve(time.perf_counter() + 1.0, level)
+            start(Conversation(engine, rng, positions, at=int(rng.integers(positions[0], positions[1] + 1))))
+        serve(time.perf_counter() + 1.0, level, list(running))
         began = time.perf_counter()
         ended = serve(began + seconds, level)
         stopped = time.perf_counter()
@@ -204,6 +216,8 @@ def streams_at_once(
             {
                 "streams": level,
                 **{f"gap_{key}": value for key, value in percentiles(np.concatenate(gaps)).items()},
+                # Streams whose prompt is run; the others wait for that within the newcomers' share of the device.
+                "speaking": round(frames / (stopped - began) * float(np.concatenate(gaps).mean()), 1),
                 "frames_a_s": round(frames / (stopped - began), 1),
                 "x_real_time": round(frames / (stopped - began) / 12.5, 1),
                 "turns_ended": len(ended),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+import sys
 import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -120,11 +121,12 @@ def load_engine(settings: CsmSettings) -> CsmEngine:
     import torch
 
     from services.csm.checkpoint import load_checkpoint
-    from services.csm.engine import CsmEngine, EngineOptions
+    from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions
     from services.csm.limits import Limits
     from services.csm.random_checkpoint import write_random_checkpoint
 
     torch.set_num_threads(settings.threads)
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
     if settings.checkpoint:
         checkpoint = load_checkpoint(settings.checkpoint, device=settings.device, dtype=settings.dtype)
     else:

@@ -46,7 +46,7 @@ class CsmSettings(ServiceSettings):
     top_k: int = Field(default=50, ge=1, le=2048)
     """Codes to draw from where a request does not say; a smaller codebook lowers it."""
     prefill_chunk: int = Field(default=0, ge=0, le=65536)
-    """Positions of new requests' prompts that are run between two frames of the others; 0: 256 on a CPU, 1024 on a
+    """Positions of new requests' prompts that are run between two frames of the others; 0: 256 on a CPU, 2048 on a
     GPU."""
     silence_s: float = Field(default=4, ge=0, le=60)
     """Silence, in seconds, after which an answer is stopped; 0 never stops it.  Frames are silent where their first
