@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
@@ -26,6 +25,27 @@ STATE_DIR = Path(".oviya")
 READY_TIMEOUT_S = 120.0
 """Starting takes seconds; a cold disk or a busy machine may take far longer."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+class StopFlag:
+    """What a signal sets.  A `threading.Event` must not: its lock may be held by the very thread that is interrupted."""
+
+    def __init__(self) -> None:
+        self._set = False
+
+    def set(self) -> None:
+        self._set = True
+
+    def clear(self) -> None:
+        self._set = False
+
+    def is_set(self) -> bool:
+        return self._set
+
+    def wait(self, seconds: float) -> bool:
+        """Pauses, and says whether the flag is set after that."""
+        time.sleep(0.0 if self._set else seconds)
+        return self._set
 
 
 def up(
@@ -54,7 +74,7 @@ def up(
             _watch(view, stopping)
 
 
-def _start(view: View, stopping: threading.Event, timeout_s: float) -> None:
+def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
     """Starts everything and waits until it is ready.
 
     Raises:
@@ -89,7 +109,7 @@ def _tell_ready(view: View, elapsed_s: float) -> None:
     view.output.document(facts)
 
 
-def _watch(view: View, stopping: threading.Event) -> None:
+def _watch(view: View, stopping: StopFlag) -> None:
     """Shows the mesh until it is told to stop.  A service that dies is reported; the rest goes on without it.
 
     Raises:
@@ -109,7 +129,7 @@ def _watch(view: View, stopping: threading.Event) -> None:
 
 
 @contextmanager
-def _shown(mesh: LocalMesh, output: Output, stopping: threading.Event) -> Generator[View]:
+def _shown(mesh: LocalMesh, output: Output, stopping: StopFlag) -> Generator[View]:
     """Gives a view of `mesh`; at the end the mesh is drained, a second signal kills it."""
     view = open_view(output, mesh)
     try:
@@ -137,9 +157,9 @@ def _shown(mesh: LocalMesh, output: Output, stopping: threading.Event) -> Genera
 
 
 @contextmanager
-def _stop_signals() -> Generator[threading.Event]:
-    """Gives an event that Ctrl-C, SIGTERM and a closed terminal set."""
-    stopping = threading.Event()
+def _stop_signals() -> Generator[StopFlag]:
+    """Gives a flag that Ctrl-C, SIGTERM and a closed terminal set."""
+    stopping = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:
         stopping.set()
