@@ -28,7 +28,7 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopFlag:
-    """What a signal sets.  A `threading.Event` must not: its lock may be held by the very thread that is interrupted."""
+    """What a signal sets.  A `threading.Event` must not be: the interrupted thread may hold its lock."""
 
     def __init__(self) -> None:
         self._set = False
