@@ -96,7 +96,7 @@ class Speech:
     def spoken(self, piece: Piece, frames: NDArray[np.int64], heard: int) -> None:
         """Notes what became of a piece: `frames` (T, Q), of which the first `heard` serve the next as context."""
         self._left -= len(frames)
-        if heard:
+        if heard and self._texts:
             segment = Segment(self._request.speaker, piece.text, frames[:heard])
             self._turns.append(segment_prompt(self._tokenizer, self._config.codebooks, segment))
 
