@@ -86,6 +86,21 @@ class TorchDevice:
         codes, self._launched = self._launched.cpu().numpy(), None
         return codes
 
+    @torch.inference_mode()
+    def logits_of(self, codes: NDArray[np.int64]) -> Tensor:
+        """What the first rows' next frame would be drawn from, if it were `codes` (N, Q): (Q, N, V) float32."""
+        rows, given = np.arange(len(codes)), self._tensor(codes)
+        where = torch.from_numpy(rows).to(self._device)
+        hidden = self._hear(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[:, -1]
+        seen: list[Tensor] = []
+
+        def choose(logits: Tensor, codebook: int) -> Tensor:
+            seen.append(logits)
+            return given[:, codebook]
+
+        self._model.speak(hidden, self._frame_kv, choose)
+        return torch.stack(seen)
+
     def close(self) -> None:
         del self._kv, self._frame_kv, self._newest
 

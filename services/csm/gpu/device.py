@@ -119,6 +119,22 @@ class GpuDevice:
         self._done.synchronize()
         return self._codes.numpy()[rows].astype(np.int64)
 
+    def frame_with_logits(self, rows: int) -> tuple[NDArray[np.int64], Tensor]:
+        """Makes the next frame of the first `rows` rows kernel by kernel, to be compared with another program's.
+
+        Returns:
+            Codes (N, Q), and the logits that they were drawn from, (Q, N, V) float32.
+        """
+        usable, seen = self._config.codebook_size, []
+        with torch.cuda.stream(self._stream):
+            self._state.active.zero_()
+            self._state.active[:rows] = 1
+            self._active = None
+            program = FrameProgram(self._config, self._weights, self._state, rows)
+            program.run(lambda codebook, logits: seen.append(logits[:, :usable].float().clone()))
+        self._stream.synchronize()
+        return self._state.codes[:rows].long().cpu().numpy(), torch.stack(seen)
+
     def close(self) -> None:
         torch.cuda.synchronize(self._device)
         del self._graphs, self._programs, self._state, self._weights

@@ -8,6 +8,7 @@ Letters in shapes: N rows, Q codebooks, P pages of a row.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -19,6 +20,9 @@ from services.csm.gpu.sample import draw, finish_frame
 from services.csm.gpu.stack import Pass, open_pass, run_layers
 from services.csm.gpu.weights import FrameWeights
 from services.csm.model import CsmModel
+
+See = Callable[[int, Tensor], None]
+"""Gets a codebook's number and its logits, (N, at least V)."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +96,7 @@ class FrameProgram:
 
     def __init__(self, config: CsmConfig, weights: FrameWeights, state: FrameState, rows: int) -> None:
         self.rows = rows
+        self._see: See | None = None
         self._config, self._weights, self._state = config, weights, state
         device, depth = weights.audio_table.device, config.depth
         self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
@@ -102,8 +107,13 @@ class FrameProgram:
         self._splits = 1 << max(0, min(4, (128 // programs).bit_length() - 1))
 
     @torch.inference_mode()
-    def run(self) -> None:
-        """Launches the kernels of one frame on the current stream; nothing waits for the host."""
+    def run(self, see: See | None = None) -> None:
+        """Launches the kernels of one frame on the current stream; nothing waits for the host.
+
+        Args:
+            see: is shown every codebook's logits, for comparisons.
+        """
+        self._see = see
         config, weights, state, rows = self._config, self._weights, self._state, self.rows
         positions = torch.where(state.active[:rows] != 0, state.positions[:rows], -1)
 
@@ -149,6 +159,8 @@ class FrameProgram:
 
     def _draw(self, logits: Tensor, codebook: int) -> None:
         state, more = self._state, codebook + 1 < self._config.codebooks
+        if self._see is not None:
+            self._see(codebook, logits)
         draw(
             logits, codebook, state.codes, usable=self._config.codebook_size,
             seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,
