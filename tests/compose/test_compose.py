@@ -13,6 +13,7 @@ import subprocess
 import sys
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -110,7 +111,7 @@ async def test_media_comes_through_the_published_ports(mesh):
         await peer.setRemoteDescription(RTCSessionDescription(answer["sdp"], answer["type"]))
         await asyncio.wait_for(connected.wait(), 20)
         track = peer.getReceivers()[0].track
-        frame = await asyncio.wait_for(track.recv(), 20)
+        frame: Any = await asyncio.wait_for(track.recv(), 20)
         assert frame.sample_rate == 48_000
     finally:
         await peer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -70,7 +71,7 @@ class EchoService(Service[ServiceSettings]):
 
 
 async def ask(channel, text: str) -> list[str]:
-    stub = brain_pb2_grpc.BrainServiceStub(channel)
+    stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
     return [response.text async for response in stub.Reply(brain_pb2.ReplyRequest(text=text), timeout=10)]
 
 
@@ -108,7 +109,7 @@ async def test_unexpected_failure_tells_no_internals():
 
 async def test_cancellation_reaches_the_servicer():
     async with serve_for_test(EchoService()) as served:
-        call = brain_pb2_grpc.BrainServiceStub(served.channel).Reply(brain_pb2.ReplyRequest(text="one wait"))
+        call: Any = brain_pb2_grpc.BrainServiceStub(served.channel).Reply(brain_pb2.ReplyRequest(text="one wait"))
         assert (await call.read()).text == "one"
         call.cancel()
         await asyncio.wait_for(served.service.echo.cancelled.wait(), 2)
@@ -124,7 +125,8 @@ async def test_not_serving_until_warm_then_serving_then_drained_with_the_running
     address = f"127.0.0.1:{running.server.port}"
     async with grpc.aio.insecure_channel(address) as channel:
         states: list[int] = []
-        watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest(service=NAME))
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME))
 
         async def follow() -> None:
             async for response in watch:
@@ -138,7 +140,7 @@ async def test_not_serving_until_warm_then_serving_then_drained_with_the_running
         service.warm.set()
         await starting
         assert await asyncio.to_thread(is_serving, address, NAME)
-        call = brain_pb2_grpc.BrainServiceStub(channel).Reply(brain_pb2.ReplyRequest(text="first wait last"))
+        call: Any = brain_pb2_grpc.BrainServiceStub(channel).Reply(brain_pb2.ReplyRequest(text="first wait last"))
         assert (await call.read()).text == "first"
         stopping = asyncio.ensure_future(running.stop())
         while states[-1] != health_pb2.HealthCheckResponse.NOT_SERVING or len(states) < 3:
@@ -163,7 +165,8 @@ async def test_second_server_on_the_same_port_is_refused():
 
 async def test_reflection_lists_the_service():
     async with serve_for_test(EchoService()) as served:
-        stub = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub
+        stub = reflection(served.channel)
         call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
         names = [service.name async for answer in call for service in answer.list_services_response.service]
         assert NAME in names
