@@ -175,6 +175,7 @@ class MimiServiceGetModelResponse(_message.Message):
     CODEBOOK_SIZE_FIELD_NUMBER: _builtins.int
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLES_FIELD_NUMBER: _builtins.int
+    WATERMARK_FIELD_NUMBER: _builtins.int
     codebooks: _builtins.int
     """Most codebooks in a frame, 1 to 32."""
     codebook_size: _builtins.int
@@ -183,6 +184,8 @@ class MimiServiceGetModelResponse(_message.Message):
     """Samples a second of decoded sound, in Hz, e.g. 24000."""
     frame_samples: _builtins.int
     """Samples in a frame, e.g. 1920."""
+    watermark: _builtins.str
+    """Name of the watermark in all decoded sound, e.g. "spread-spectrum".  Empty: sound is not marked."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The checkpoint."""
@@ -195,10 +198,11 @@ class MimiServiceGetModelResponse(_message.Message):
         codebook_size: _builtins.int = ...,
         sample_rate_hz: _builtins.int = ...,
         frame_samples: _builtins.int = ...,
+        watermark: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "frame_samples", b"frame_samples", "model", b"model", "sample_rate_hz", b"sample_rate_hz"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "frame_samples", b"frame_samples", "model", b"model", "sample_rate_hz", b"sample_rate_hz", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

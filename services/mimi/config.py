@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from oviya.errors import CheckpointError
-from oviya.rvq import MAX_CODEBOOKS
+
+MAX_CODEBOOKS = 32
+"""Most codebooks that are served, as in oviya.rvq."""
 
 # What Mimi is by its paper (Defossez et al. 2024, arXiv 2410.00037) and what the published checkpoint says.
 # transformers' config class can say otherwise; no checkpoint does, and code for it would be code that nothing runs.

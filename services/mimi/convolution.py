@@ -12,6 +12,8 @@ signal.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -19,6 +21,9 @@ from torch import Tensor
 from services.mimi.arithmetic import Projection
 from services.mimi.slots import Slots
 from services.mimi.weights import Weights
+
+if TYPE_CHECKING:
+    from services.mimi.gpu.convolution import ConvKernel
 
 
 class CausalConv:
@@ -35,9 +40,20 @@ class CausalConv:
         self, weight: Tensor, bias: Tensor | None, *, stride: int = 1, dilation: int = 1, elu: bool = False
     ) -> None:
         self._outputs, self._kernel, self.channels = weight.shape
+        self._weight, self._bias = weight, bias
         self._product = Projection(weight.reshape(self._outputs, -1), bias)
+        self._fused: ConvKernel | None = None
         self._stride, self._dilation, self._elu = stride, dilation, elu
         self.memory_inputs = (self._kernel - 1) * dilation + 1 - stride
+
+    def use_kernels(self) -> None:
+        """Runs as one Triton kernel from now on; needs a GPU."""
+        from services.mimi.gpu.convolution import ConvKernel
+
+        self._fused = ConvKernel(
+            self._weight, self._bias, stride=self._stride, dilation=self._dilation, history=self.memory_inputs,
+            elu=self._elu,
+        )  # fmt: skip
 
     def new_memory(self, slots: int, device: torch.device) -> Tensor:
         """Silence before the first input, (slots, H, C)."""
@@ -55,6 +71,10 @@ class CausalConv:
         return self._windows(signal, memory, slots, residual)
 
     def _windows(self, signal: Tensor, memory: Tensor, slots: Slots, residual: Tensor | None) -> Tensor:
+        if self._fused is not None:
+            output = self._fused(signal, memory, slots.index, residual)
+            self._remember(signal, memory, slots)
+            return output
         batch, inputs, channels = signal.shape
         if self.memory_inputs:
             signal = torch.cat((slots.read(memory), signal), 1)
@@ -70,6 +90,14 @@ class CausalConv:
         if residual is None:
             return self._product(rows).view(batch, steps, self._outputs)
         return self._product.plus(rows, residual.reshape(batch * steps, self._outputs)).view(residual.shape)
+
+    def _remember(self, signal: Tensor, memory: Tensor, slots: Slots) -> None:
+        """Keeps the last inputs of the signal (B, T, C)."""
+        if not self.memory_inputs:
+            return
+        if signal.shape[1] < self.memory_inputs:
+            signal = torch.cat((slots.read(memory), signal), 1)
+        slots.write(memory, signal[:, -self.memory_inputs :])
 
 
 class CausalUpsampling:
@@ -87,6 +115,7 @@ class CausalUpsampling:
         windows = torch.stack((before, now)).permute(3, 2, 0, 1)  # (s, N, 2, C)
         self._conv = CausalConv(windows.flatten(0, 1), bias.repeat(self._stride), elu=True)
         self.new_memory = self._conv.new_memory
+        self.use_kernels = self._conv.use_kernels
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Slots) -> Tensor:
         """Signal (B, T, C) and the memory (slots, 1, C) -> (B, T s, N)."""

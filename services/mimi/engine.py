@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import structlog
@@ -18,10 +18,13 @@ from numpy.typing import NDArray
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
-from services.mimi.lanes import DecodeLane, EncodeLane, Job, Lane
+from services.mimi import metrics
+from services.mimi.directions import DecodeLane, EncodeLane
+from services.mimi.lanes import Job, Lane
 
 if TYPE_CHECKING:
     from services.mimi.checkpoint import Checkpoint
+    from services.mimi.watermark import Watermark
 
 log = structlog.get_logger()
 
@@ -38,16 +41,32 @@ class MimiEngine:
         checkpoint: what to run.
         decode_streams, encode_streams: how many of each at once; a further one is refused.
         threads: CPU threads of a step.
+        watermark: what marks the decoded sound; None leaves it as it is.
+        program: "auto" records CUDA graphs on a GPU, which takes some seconds; "torch" is plain anywhere.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, *, decode_streams: int = 8, encode_streams: int = 4, threads: int = 1
+        self,
+        checkpoint: Checkpoint,
+        *,
+        decode_streams: int = 8,
+        encode_streams: int = 4,
+        threads: int = 1,
+        watermark: Watermark | None = None,
+        program: Literal["auto", "torch"] = "auto",
     ) -> None:
         self.checkpoint = checkpoint
+        self.watermark = watermark
+        if watermark is not None:
+            metrics.WATERMARK.labels(watermark.name).set(1)
         self.config = checkpoint.model.config
-        self._decode = DecodeLane(checkpoint.model, decode_streams, STEP_FRAMES)
+        self._decode = DecodeLane(checkpoint.model, decode_streams, STEP_FRAMES, watermark)
         self._encode = EncodeLane(checkpoint.model, encode_streams, STEP_FRAMES)
         self._lanes: tuple[Lane, ...] = (self._decode, self._encode)
+        if program == "auto" and checkpoint.model.device.type == "cuda":
+            checkpoint.model.use_kernels()
+            for lane in self._lanes:
+                lane.record()
         self._wake = threading.Condition()
         self._closing = False
         self._worker = threading.Thread(target=self._work, args=(threads,), name="mimi-worker", daemon=True)

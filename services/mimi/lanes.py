@@ -1,4 +1,4 @@
-"""The engine's two directions: which stream is in which slot, what waits for it, one step over all that is ready.
+"""A direction of the engine: which stream is in which slot, what waits for it, one step over all that is ready.
 
 The engine's lock guards the bookkeeping; the model and its states belong to the engine's worker thread alone.
 """
@@ -9,20 +9,20 @@ import heapq
 import time
 from abc import ABC, abstractmethod
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from oviya.errors import Busy, NotReady
 from services.mimi import metrics
 from services.mimi.model import Mimi, StreamState
-from services.mimi.quantizer import NO_CODE
-from services.mimi.slots import Slots
+
+if TYPE_CHECKING:
+    from services.mimi.gpu.graphs import StepGraphs
 
 RETRY_AFTER_S = 1.0
 """A slot is held for an utterance, a few seconds at its most; one of several comes free about this soon."""
@@ -85,6 +85,7 @@ class Lane(ABC):
         self.direction = direction
         self.slots = slots
         self._model, self._state = model, state
+        self._graphs: StepGraphs | None = None
         self._free = list(range(slots))  # a heap: low slots first keeps the running ones neighbours
         self._queues: dict[int, deque[Job]] = {}
         self._leaving: set[int] = set()
@@ -93,6 +94,10 @@ class Lane(ABC):
         metrics.STREAMS.labels(direction).set(slots)
         self._used = metrics.STREAMS_USED.labels(direction)
         self._used.set(0)
+
+    @abstractmethod
+    def record(self) -> None:
+        """Runs steps of one frame as CUDA graphs from now on; before the first stream, and on a GPU."""
 
     # Bookkeeping, under the engine's lock.
 
@@ -179,6 +184,9 @@ class Lane(ABC):
         metrics.STEP_ROWS.labels(self.direction).observe(len(running))
         metrics.FRAMES.labels(self.direction).inc(frames * len(running))
         for job, output in zip(running, outputs, strict=True):
+            if isinstance(output, Exception):
+                job.end(output)
+                continue
             job.outputs.append(output)
             job.done += frames
             if not job.left:
@@ -193,7 +201,7 @@ class Lane(ABC):
             return False
         if job.slot in self._fresh:
             self._fresh.discard(job.slot)
-            self._state.reset(job.slot)
+            self._reset(job.slot)
         try:
             job.frames = job.prepare()
         except Exception as error:
@@ -203,9 +211,13 @@ class Lane(ABC):
             job.end(self._nothing(job))
         return len(job.frames) > 0
 
+    def _reset(self, slot: int) -> None:
+        """A stream begins in `slot`."""
+        self._state.reset(slot)
+
     @abstractmethod
-    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
-        """Steps the model over the next `frames` frames of each job; one output a job."""
+    def _run(self, jobs: list[Job], frames: int) -> Sequence[NDArray[Any] | Exception]:
+        """Steps the model over the next `frames` frames of each job; one output a job, or what went wrong with it."""
 
     @abstractmethod
     def _nothing(self, job: Job) -> NDArray[Any]:
@@ -216,47 +228,3 @@ def _drop(jobs: Iterable[Job]) -> None:
     for job in jobs:
         if not job.future.cancel():  # it had begun
             job.future.set_exception(NotReady("the stream was closed"))
-
-
-class DecodeLane(Lane):
-    """Codes (T, Q) in, sound (T * 1920,) out.
-
-    Everything that leaves the service as sound leaves through `_run`: this is where generated speech can be marked.
-    """
-
-    def __init__(self, model: Mimi, slots: int, frames: int) -> None:
-        state = model.decoder.new_state(slots, frames, model.device)
-        super().__init__("decode", model, state, slots)
-        self._decoder_state = state
-
-    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
-        batch = np.full((len(jobs), frames, max(job.codebooks for job in jobs)), NO_CODE, np.int64)
-        for row, job in enumerate(jobs):
-            assert job.frames is not None
-            batch[row, :, : job.codebooks] = job.frames[job.done : job.done + frames]
-        device = self._model.device
-        codes, slots = torch.from_numpy(batch).to(device), Slots([job.slot for job in jobs], device)
-        return list(self._model.decoder.step(codes, self._decoder_state, slots).cpu().numpy())
-
-    def _nothing(self, job: Job) -> NDArray[Any]:
-        return np.zeros(0, np.float32)
-
-
-class EncodeLane(Lane):
-    """Sound (T, 1920) in, codes (T, Q) out."""
-
-    def __init__(self, model: Mimi, slots: int, frames: int) -> None:
-        state = model.encoder.new_state(slots, frames, model.device)
-        super().__init__("encode", model, state, slots)
-        self._encoder_state = state
-
-    def _run(self, jobs: list[Job], frames: int) -> list[NDArray[Any]]:
-        pieces = [job.frames[job.done : job.done + frames].reshape(-1) for job in jobs if job.frames is not None]
-        device = self._model.device
-        samples, slots = torch.from_numpy(np.stack(pieces)).to(device), Slots([job.slot for job in jobs], device)
-        codebooks = max(job.codebooks for job in jobs)
-        codes = self._model.encoder.step(samples, self._encoder_state, slots, codebooks).cpu().numpy()
-        return [row[:, : job.codebooks] for row, job in zip(codes, jobs, strict=True)]
-
-    def _nothing(self, job: Job) -> NDArray[Any]:
-        return np.zeros((0, job.codebooks), np.int64)

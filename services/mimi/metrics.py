@@ -16,4 +16,11 @@ STEP_ROWS = Histogram(
     "oviya_mimi_step_rows", "Streams in one step", ["direction"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
 FRAMES = Counter("oviya_mimi_frames", "RVQ frames that were decoded or encoded", ["direction"])
+WATERMARK = Gauge("oviya_mimi_watermark", "1 for the watermark in decoded sound; absent where none is set", ["name"])
+WATERMARK_SECONDS = Histogram(
+    "oviya_mimi_watermark_seconds",
+    "Time in which the streams of one step were marked",
+    buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
+)
+WATERMARK_FAILURES = Counter("oviya_mimi_watermark_failures", "Steps of a stream that were withheld unmarked")
 REJECTED = Counter("oviya_mimi_rejected", "Streams that were refused because every slot was taken", ["direction"])

@@ -67,6 +67,11 @@ class MimiDecoder:
         self._transformer = Transformer(weights, "decoder_transformer", config)
         self._seanet = seanet.load_decoder(weights, config)
 
+    def use_kernels(self) -> None:
+        """Runs on Triton kernels from now on; needs a GPU."""
+        self._transformer.use_kernels()
+        self._seanet.use_kernels()
+
     def new_state(self, slots: int, frames: int, device: torch.device) -> DecoderState:
         """State of `slots` streams for steps of at most `frames` frames."""
         return DecoderState(
@@ -103,6 +108,12 @@ class MimiEncoder:
             weights, "downsample", config.width, config.width, 2 * stride, stride=stride, bias=False
         )
 
+    def use_kernels(self) -> None:
+        """Runs on Triton kernels from now on; needs a GPU."""
+        self._seanet.use_kernels()
+        self._transformer.use_kernels()
+        self._downsample.use_kernels()
+
     def new_state(self, slots: int, frames: int, device: torch.device) -> EncoderState:
         """State of `slots` streams for steps of at most `frames` frames."""
         return EncoderState(
@@ -138,3 +149,8 @@ class Mimi:
             quantizer = SplitQuantizer(weights, config)
             self.decoder = MimiDecoder(weights, config, quantizer)
             self.encoder = MimiEncoder(weights, config, quantizer)
+
+    def use_kernels(self) -> None:
+        """Runs on Triton kernels from now on; needs a GPU."""
+        self.decoder.use_kernels()
+        self.encoder.use_kernels()

@@ -43,6 +43,12 @@ class SeaNet:
             memories.extend(part.new_memory(slots, device) for part in parts)
         return memories
 
+    def use_kernels(self) -> None:
+        """Runs every convolution as one Triton kernel from now on; needs a GPU."""
+        for stage in self._stages:
+            for part in (stage.wide, stage.narrow) if isinstance(stage, _Residual) else (stage,):
+                part.use_kernels()
+
     def __call__(self, signal: Tensor, memories: Memories, slots: Slots) -> Tensor:
         """Signal (B, T, C) -> (B, T', C')."""
         memory = iter(memories)

@@ -76,7 +76,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         self, request: mimi_pb2.MimiServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
     ) -> mimi_pb2.MimiServiceGetModelResponse:
         """Describes the checkpoint."""
-        checkpoint = self._service.engine.checkpoint
+        checkpoint, watermark = self._service.engine.checkpoint, self._service.engine.watermark
         config = checkpoint.model.config
         return mimi_pb2.MimiServiceGetModelResponse(
             model=common_pb2.ModelInfo(
@@ -92,6 +92,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             codebook_size=config.codebook_size,
             sample_rate_hz=config.sample_rate_hz,
             frame_samples=config.frame_samples,
+            watermark=watermark.name if watermark else "",
         )
 
     def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
@@ -156,12 +157,14 @@ def load_engine(settings: MimiSettings) -> MimiEngine:
 
     Raises:
         CheckpointError: it cannot be loaded.
+        WatermarkError: the watermark that is set cannot be loaded.
         OviyaError: the device cannot be used.
     """
     import torch
 
     from services.mimi.checkpoint import choose_device, load_checkpoint, random_checkpoint
     from services.mimi.engine import MimiEngine
+    from services.mimi.watermark import load_watermark
 
     torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
@@ -171,11 +174,20 @@ def load_engine(settings: MimiSettings) -> MimiEngine:
         log.warning("no checkpoint is set: random weights speak noise", setting="MIMI_CHECKPOINT")
         checkpoint = random_checkpoint(device)
     log.info("checkpoint", name=checkpoint.card.name, trained=checkpoint.card.trained, device=str(device))
+    watermark = load_watermark(
+        settings.watermark,
+        sample_rate_hz=checkpoint.model.config.sample_rate_hz,
+        key=settings.watermark_key.get_secret_value(),
+    )
+    if watermark:
+        log.info("decoded sound is marked", watermark=watermark.name)
     engine = MimiEngine(
         checkpoint,
         decode_streams=settings.decode_streams,
         encode_streams=settings.encode_streams,
         threads=settings.threads,
+        watermark=watermark,
+        program=settings.program,
     )
     engine.warm_up()
     return engine

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Literal
+
+from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
 from oviya.mesh.settings import ServiceSettings
@@ -21,6 +23,8 @@ class MimiSettings(ServiceSettings):
     start, which speaks noise."""
     device: str = "auto"
     """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
+    program: Literal["auto", "torch"] = "auto"
+    """What steps run on: "auto" is Triton kernels in CUDA graphs on a GPU, "torch" its own operations anywhere."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
     decode_streams: int = Field(default=8, ge=1, le=4096)
@@ -28,6 +32,11 @@ class MimiSettings(ServiceSettings):
     kyutai/mimi."""
     encode_streams: int = Field(default=4, ge=1, le=4096)
     """Utterances that are encoded at once; further ones are refused with RESOURCE_EXHAUSTED."""
+    watermark: str = ""
+    """What marks decoded sound, as "module:factory": "services.mimi.spread_spectrum:SpreadSpectrum", or an operator's
+    own (services/mimi/watermark.py says what it must be).  Empty: sound is not marked."""
+    watermark_key: SecretStr = SecretStr("")
+    """Secret of the watermark: what was marked with a key is found with that key alone."""
     max_frames_per_message: int = Field(default=375, ge=1, le=100_000)
     """Most RVQ frames in one Decode message; 375 are 30 s."""
     max_stream_s: float = Field(default=600.0, ge=1.0, le=86_400.0)

@@ -36,3 +36,24 @@ class Slots:
             state.index_copy_(0, self.index, rows)
         else:
             state[self._span].copy_(rows)
+
+
+class MaskedSlots(Slots):
+    """The first slots of all, of which those that a mask on the device names take part: for a program that is recorded
+    once and then runs for any choice of streams.
+
+    The other rows are computed and dropped: their state stays as it was.  (Keys and values alone are written without
+    asking: a stream that does not advance overwrites them at its next step, before anything looks at them.)
+
+    Args:
+        active: which slots take part, (B,) bool.
+    """
+
+    def __init__(self, active: Tensor) -> None:
+        super().__init__(range(len(active)), active.device)
+        self._active = active
+
+    def write(self, state: Tensor, rows: Tensor) -> None:
+        """Puts the rows that take part back into (slots, ...)."""
+        active = self._active.view(-1, *[1] * (state.dim() - 1))
+        state[: self.count].copy_(torch.where(active, rows, state[: self.count]))

@@ -6,6 +6,7 @@ of the query and key projections are reordered so that a rotary position is one 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -49,7 +50,12 @@ class Transformer:
         self._layers = [_load_layer(weights, f"{name}.layers.{i}", config) for i in range(config.layers)]
         device = self._layers[0].norm1[0].device
         half = torch.arange(0, config.head_dim, 2, device=device, dtype=torch.float64)
+        self._fused = False
         self._frequencies = config.rope_theta ** (-half / config.head_dim)  # (head width / 2,)
+
+    def use_kernels(self) -> None:
+        """Runs short steps' attention as one Triton kernel from now on; needs a GPU."""
+        self._fused = True
 
     def new_memory(self, slots: int, step: int, device: torch.device) -> AttentionMemory:
         """The memory of `slots` streams for steps of at most `step` positions."""
@@ -75,7 +81,8 @@ class Transformer:
         places = positions[:, None] + torch.arange(steps, device=signal.device)  # (B, T)
         angles = places[:, :, None, None] * self._frequencies  # float64: positions grow without end
         turns = torch.polar(torch.ones_like(angles), angles).to(torch.complex64)  # (B, T, 1, head width / 2)
-        mask = self._mask(places, memory.capacity)
+        fused = self._attend_fused(steps)
+        mask = None if fused else self._mask(places, memory.capacity)
         kept = self._kept(places, memory.capacity, slots)
         rows = signal.reshape(batch * steps, width)
         for layer, ring in zip(self._layers, memory.rings, strict=True):
@@ -83,13 +90,25 @@ class Transformer:
             pairs = qkv.view(batch, steps, 3 * heads, head_dim // 2, 2)[:, :, : 2 * heads]
             torch.view_as_complex(pairs).mul_(turns)
             ring.view(-1, head_dim).index_copy_(0, kept, qkv[:, width:].reshape(-1, head_dim))
-            query = qkv.view(batch, steps, 3, heads, head_dim)[:, :, 0].transpose(1, 2)
-            key, value = slots.read(ring).unbind(1)  # each (B, heads, P, head width)
-            found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
-            rows = layer.out.plus(found.transpose(1, 2).reshape(batch * steps, width), rows)
+            if fused:
+                found = fused(qkv, ring, slots.index, positions, steps, self._config.window)
+            else:
+                query = qkv.view(batch, steps, 3, heads, head_dim)[:, :, 0].transpose(1, 2)
+                key, value = slots.read(ring).unbind(1)  # each (B, heads, P, head width)
+                found = F.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+                found = found.transpose(1, 2).reshape(batch * steps, width)
+            rows = layer.out.plus(found, rows)
             hidden = layer.up.gelu(F.layer_norm(rows, (width,), *layer.norm2, self._config.norm_eps))
             rows = layer.down.plus(hidden, rows)
         return rows.view(batch, steps, width)
+
+    def _attend_fused(self, steps: int) -> Callable[[Tensor, Tensor, Tensor, Tensor, int, int], Tensor] | None:
+        """The attention kernel, if there is one for steps of so many positions."""
+        if not self._fused:
+            return None
+        from services.mimi.gpu.attention import attend, can_attend
+
+        return attend if can_attend(steps, self._config.head_dim) else None
 
     def _kept(self, places: Tensor, capacity: int, slots: Slots) -> Tensor:
         """Where the step's keys and values go in a ring of heads laid end to end, (B T 2 heads,)."""
