@@ -12,14 +12,16 @@ import pytest
 import pytest_asyncio
 from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from pydantic import SecretStr
 
-from oviya.errors import InvalidInput, NotReady
+from oviya.errors import InvalidInput, NotReady, OviyaError
 from oviya.mesh.testing import ServedForTest, serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
+from services.mimi.spread_spectrum import SpreadSpectrum, SpreadSpectrumStream
 
 CODEBOOKS, CODEBOOK_SIZE, FRAME = 8, 512, 1920
 S16, F32 = common_pb2.AUDIO_ENCODING_PCM_S16LE, common_pb2.AUDIO_ENCODING_PCM_F32LE
@@ -80,6 +82,7 @@ async def test_get_model_says_what_is_loaded(stub: Any):
     assert reply.model.trained is False
     assert (reply.model.backend, reply.model.device, reply.model.dtype) == ("oviya-mimi", "cpu", "float32")
     assert reply.model.name == "random-mimi"
+    assert reply.watermark == ""
     assert reply.model.parameters > 10_000
 
 
@@ -233,6 +236,52 @@ async def test_a_full_service_refuses_at_once_and_a_cancelled_call_frees_its_slo
     await calls[1].done_writing()
     assert await calls[1].read() is aio.EOF
     assert engine.streams_used == (0, 0)
+
+
+MARKED = {
+    "watermark": "services.mimi.spread_spectrum:SpreadSpectrum",
+    "watermark_key": SecretStr("a key of this test"),
+}
+
+
+async def test_sound_is_marked_where_a_watermark_is_set(stub: Any):
+    frames = codes(80)
+    plain = await decode(stub, [decode_request(frames)])
+    async with serve_for_test(MimiService(MimiSettings(**MARKED))) as served:
+        marking: Any = mimi_pb2_grpc.MimiServiceStub(served.channel)
+        reply = await marking.GetModel(mimi_pb2.MimiServiceGetModelRequest(), timeout=WAIT_S)
+        assert reply.watermark == "spread-spectrum"
+        found = await decode(marking, [decode_request(piece) for piece in np.split(frames, [1, 5, 40])])
+    expected = SpreadSpectrum(sample_rate_hz=24_000, key="a key of this test").start().mark(plain)
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+    assert np.abs(found - plain).max() > 1e-3 * np.abs(plain).max()
+
+
+async def test_a_failing_watermark_ends_the_call_with_its_name(stub: Any, monkeypatch: pytest.MonkeyPatch):
+    def broken(*_: object) -> np.ndarray:
+        raise RuntimeError("broken")
+
+    async with serve_for_test(MimiService(MimiSettings(**MARKED))) as served:
+        marking: Any = mimi_pb2_grpc.MimiServiceStub(served.channel)
+        call = marking.Decode(timeout=WAIT_S)
+        await call.write(decode_request(codes(1)))
+        assert len((await call.read()).audio.pcm) == FRAME * 4
+        monkeypatch.setattr(SpreadSpectrumStream, "mark", broken)
+        await call.write(decode_request(codes(1)))
+        with pytest.raises(aio.AioRpcError) as caught:
+            await call.read()
+        assert caught.value.code() == grpc.StatusCode.INTERNAL
+        assert "watermark 'spread-spectrum' failed: RuntimeError: broken" in (caught.value.details() or "")
+        monkeypatch.undo()
+        await assert_works(marking)
+
+
+async def test_a_watermark_that_cannot_be_loaded_stops_the_service_at_start():
+    for changes, words in (({"watermark_key": ""}, "8 characters"), ({"watermark": "no.such:mark"}, "no.such:mark")):
+        settings = MimiSettings(**{**MARKED, **changes})
+        with pytest.raises(OviyaError, match=words):
+            async with serve_for_test(MimiService(settings)):
+                pass
 
 
 async def test_a_stream_that_stalls_is_ended():

@@ -13,9 +13,10 @@ from transformers import MimiModel
 
 from oviya.mesh.checkpoint import read_config
 from services.mimi.config import parse_config
+from services.mimi.gpu.graphs import batch_sizes
 from services.mimi.model import Mimi
 from services.mimi.quantizer import NO_CODE
-from services.mimi.slots import Slots
+from services.mimi.slots import MaskedSlots, Slots
 from services.mimi.weights import CheckpointWeights
 from tests.checkpoints.mimi import (
     TINY,
@@ -194,6 +195,49 @@ def test_streams_in_a_batch_do_not_touch_each_other(tiny: tuple[Mimi, MimiModel]
         assert_same_sound(torch.cat(sounds[row])[None], reference_sound(model, alone))
         heard = samples[row : row + 1, : lengths[row] * mimi.config.frame_samples]
         assert_same_codes(torch.cat(found[row])[None], model, heard)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_masked_rows_keep_their_state(tiny: tuple[Mimi, MimiModel], seed: int):
+    """What a recorded program does: the first slots all run, a mask says which step.  Other steps come in between."""
+    mimi, model = tiny
+    dice = random.Random(seed)
+    streams, frames, size = 4, 14, mimi.config.frame_samples
+    codes, samples = random_codes(mimi, streams, frames, 8, seed), random_samples(mimi, streams, frames, seed)
+    decoder, encoder = mimi.decoder.new_state(streams, 3, CPU), mimi.encoder.new_state(streams, 3, CPU)
+    sounds: list[list[Tensor]] = [[] for _ in range(streams)]
+    found: list[list[Tensor]] = [[] for _ in range(streams)]
+    done = [0] * streams
+    while min(done) < frames:
+        chosen = [row for row in range(streams) if done[row] < frames and dice.random() < 0.5]
+        if not chosen:
+            continue
+        if dice.random() < 0.8:
+            rows, places = max(chosen) + 1, chosen
+            active = torch.zeros(rows, dtype=torch.bool)
+            active[chosen] = True
+            slots, step = MaskedSlots(active), 1
+            said, heard = torch.full((rows, 1, 8), NO_CODE), torch.zeros(rows, size)
+        else:
+            step, places = min(3, frames - max(done[row] for row in chosen)), list(range(len(chosen)))
+            slots = Slots(chosen, CPU)
+            said, heard = torch.zeros(len(chosen), step, 8, dtype=torch.int64), torch.zeros(len(chosen), step * size)
+        for place, row in zip(places, chosen, strict=True):
+            said[place] = codes[row, done[row] : done[row] + step]
+            heard[place] = samples[row, done[row] * size : (done[row] + step) * size]
+        sound, code = mimi.decoder.step(said, decoder, slots), mimi.encoder.step(heard, encoder, slots, 8)
+        for place, row in zip(places, chosen, strict=True):
+            sounds[row].append(sound[place])
+            found[row].append(code[place])
+            done[row] += step
+    assert_same_sound(torch.stack([torch.cat(pieces) for pieces in sounds]), reference_sound(model, codes))
+    assert_same_codes(torch.stack([torch.cat(pieces) for pieces in found]), model, samples)
+
+
+def test_few_batch_sizes_are_recorded():
+    assert batch_sizes(1) == [1]
+    assert batch_sizes(8) == [4, 8]
+    assert batch_sizes(100) == [4, 8, 16, 32, 64, 100]
 
 
 def test_rows_with_different_codebook_counts(tiny: tuple[Mimi, MimiModel]):
