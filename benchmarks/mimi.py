@@ -1,6 +1,8 @@
 """How fast Mimi streams: ours against the `moshi` package's streaming Mimi and transformers' one-shot Mimi.
 
-    python benchmarks/mimi.py --moshi-python /path/to/venv/bin/python
+    python -m benchmarks.mimi                                                  # the CPU, and the GPU where there is one
+    python -m benchmarks.mimi --only cpu --moshi-python /path/to/venv/bin/python
+    python -m benchmarks.mimi --only gpu --gpu-streams 256
 
 Random weights at the published size (kyutai/mimi: 32 codebooks, 80 ms a frame), which cost the same as trained ones.
 
@@ -11,8 +13,8 @@ file that names this environment's site-packages:
     moshi-venv/bin/pip install --no-deps moshi==0.2.13 sphn einops sentencepiece
     python -c "import site; print(site.getsitepackages()[0])" > moshi-venv/lib/python3.11/site-packages/host.pth
 
-Each system runs in a process of its own, one after the other, in rounds; a round's figure is the median over its frames
-and the table gives the best round, because whatever else the machine does can only slow a round down.
+On the CPU, each system runs in a process of its own, one after the other, in rounds; a round's figure is the median
+over its frames and the table gives the best round, because whatever else the machine does can only slow a round down.
 """
 
 from __future__ import annotations
@@ -35,26 +37,23 @@ CODEBOOKS = 32
 CODEBOOK_SIZE = 2048
 WARM_UP_RUNS = 3
 SYSTEMS = ("ours", "moshi", "transformers")
+SECTIONS = ("cpu", "gpu")
 
 Figures = dict[str, float]
 """Milliseconds a frame by what was measured, e.g. {"decode": 11.2, "encode": 15.0}."""
 
 
-def median_ms(step: Callable[[], Any], repeats: int, device: str) -> float:
+def median_ms(step: Callable[[], Any], repeats: int) -> float:
     """Median time of `step()` over `repeats` runs after a warm-up, in ms."""
-    import torch
-
     times: list[float] = []
     for _ in range(WARM_UP_RUNS + repeats):
         started = time.perf_counter()
         step()
-        if device != "cpu":
-            torch.cuda.synchronize()
         times.append(time.perf_counter() - started)
     return statistics.median(times[WARM_UP_RUNS:]) * 1e3
 
 
-def measure_ours(frames: int, streams: Sequence[int], device: str) -> Figures:
+def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
     """Frame by frame, `streams` of them in one batch."""
     import torch
 
@@ -62,7 +61,7 @@ def measure_ours(frames: int, streams: Sequence[int], device: str) -> Figures:
     from services.mimi.config import MimiConfig
     from services.mimi.slots import Slots
 
-    place = torch.device(device)
+    place = torch.device("cpu")
     mimi = random_checkpoint(place, MimiConfig()).model
     figures: Figures = {}
     for count in streams:
@@ -72,50 +71,49 @@ def measure_ours(frames: int, streams: Sequence[int], device: str) -> Figures:
         decode = partial(mimi.decoder.step, codes, mimi.decoder.new_state(count, 1, place), slots)
         encode = partial(mimi.encoder.step, samples, mimi.encoder.new_state(count, 1, place), slots, CODEBOOKS)
         suffix = "" if count == 1 else f" x{count}"
-        figures[f"decode{suffix}"] = median_ms(decode, frames, device)
-        figures[f"encode{suffix}"] = median_ms(encode, frames, device)
+        figures[f"decode{suffix}"] = median_ms(decode, frames)
+        figures[f"encode{suffix}"] = median_ms(encode, frames)
     return figures
 
 
-def measure_moshi(frames: int, device: str) -> Figures:
+def measure_moshi(frames: int) -> Figures:
     """Frame by frame, one stream."""
     os.environ["NO_TORCH_COMPILE"] = "1"
     import torch
     from moshi.models import loaders  # pyright: ignore[reportMissingImports]
 
-    mimi = loaders.get_mimi(None, device=device).eval()
+    mimi = loaders.get_mimi(None, device="cpu").eval()
     mimi.set_num_codebooks(CODEBOOKS)
-    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, 1), device=device)
-    samples = torch.randn(1, 1, FRAME_SAMPLES, device=device) * 0.1
+    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, 1))
+    samples = torch.randn(1, 1, FRAME_SAMPLES) * 0.1
     figures: Figures = {}
     with torch.no_grad():
         for name, step, part in (("decode", mimi.decode, codes), ("encode", mimi.encode, samples)):
             with mimi.streaming(1):
-                figures[name] = median_ms(partial(step, part), frames, device)
+                figures[name] = median_ms(partial(step, part), frames)
     return figures
 
 
-def measure_transformers(frames: int, device: str) -> Figures:
+def measure_transformers(frames: int) -> Figures:
     """All frames in one call, which cannot stream: its time over the number of frames."""
     import torch
     from transformers import MimiConfig, MimiModel
 
     model: Any = MimiModel(MimiConfig()).eval()
-    model.to(device)
     calls = 3
-    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, frames), device=device)
-    samples = torch.randn(1, 1, frames * FRAME_SAMPLES, device=device) * 0.1
+    codes = torch.randint(0, CODEBOOK_SIZE, (1, CODEBOOKS, frames))
+    samples = torch.randn(1, 1, frames * FRAME_SAMPLES) * 0.1
     with torch.no_grad():
         return {
-            "decode": median_ms(partial(model.decode, codes), calls, device) / frames,
-            "encode": median_ms(partial(model.encode, samples), calls, device) / frames,
+            "decode": median_ms(partial(model.decode, codes), calls) / frames,
+            "encode": median_ms(partial(model.encode, samples), calls) / frames,
         }
 
 
 def run_system(system: str, python: str, options: argparse.Namespace) -> Figures:
     """Measures one system in a process of its own."""
     command = [python, __file__, "--system", system, "--frames", str(options.frames), "--threads", str(options.threads)]
-    command += ["--device", options.device, "--streams", *map(str, options.streams)]
+    command += ["--streams", *map(str, options.streams)]
     root = str(Path(__file__).resolve().parent.parent)
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", "")))}
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
@@ -130,10 +128,10 @@ def measure(options: argparse.Namespace) -> Figures:
 
     torch.set_num_threads(options.threads)
     if options.system == "ours":
-        return measure_ours(options.frames, options.streams, options.device)
+        return measure_ours(options.frames, options.streams)
     if options.system == "moshi":
-        return measure_moshi(options.frames, options.device)
-    return measure_transformers(options.frames, options.device)
+        return measure_moshi(options.frames)
+    return measure_transformers(options.frames)
 
 
 def print_table(figures: dict[str, Figures]) -> None:
@@ -147,21 +145,8 @@ def print_table(figures: dict[str, Figures]) -> None:
             print(f"{system:<14}{what:<14}{ms:>12.2f}{FRAME_MS * streams / ms:>13.1f}{ratio:>12}")
 
 
-def main() -> None:
-    """Runs what the command line asks for."""
-    parser = argparse.ArgumentParser(description="Measures streaming Mimi.")
-    parser.add_argument("--frames", type=int, default=50, help="frames in a round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
-    parser.add_argument("--device", default="cpu", help="cpu or cuda")
-    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="batch sizes of ours")
-    parser.add_argument("--moshi-python", default="", help="interpreter that has moshi; empty leaves it out")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/mimi.json"), help="file to write")
-    parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.system:
-        print(json.dumps(measure(options)))
-        return
+def measure_cpu(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the systems in rounds and prints the best of each."""
     pythons = {"ours": sys.executable, "moshi": options.moshi_python, "transformers": sys.executable}
     rounds: dict[str, list[Figures]] = {system: [] for system, python in pythons.items() if python}
     for _ in range(options.rounds):
@@ -169,9 +154,44 @@ def main() -> None:
             results.append(run_system(system, pythons[system], options))
     best = {system: {what: min(r[what] for r in results) for what in results[0]} for system, results in rounds.items()}
     print_table(best)
+    setup = {"threads": options.threads, "frames": options.frames, "rounds": options.rounds}
+    return {"setup": setup, "ms_a_frame": best, "rounds": rounds}
+
+
+def gpu_there() -> bool:
+    """Whether torch sees a GPU."""
+    import torch
+
+    return torch.cuda.is_available()
+
+
+def main() -> None:
+    """Runs what the command line asks for."""
+    parser = argparse.ArgumentParser(description="Measures streaming Mimi.")
+    parser.add_argument("--only", choices=SECTIONS, help="one section; both by default, the GPU's where there is one")
+    parser.add_argument("--frames", type=int, default=50, help="frames in a round, steps of a GPU figure")
+    parser.add_argument("--rounds", type=int, default=3, help="of the CPU's systems")
+    parser.add_argument("--threads", type=int, default=2, help="CPU threads")
+    parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="batch sizes of ours on the CPU")
+    parser.add_argument("--gpu-streams", type=int, default=256, help="streams in a step on the GPU")
+    parser.add_argument("--moshi-python", default="", help="interpreter that has moshi; empty leaves it out")
+    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/mimi.json"), help="file to write")
+    parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.system:
+        print(json.dumps(measure(options)))
+        return
+    if options.only == "gpu" and not gpu_there():
+        sys.exit("torch sees no GPU")
+    report: dict[str, Any] = {}
+    if options.only != "gpu":
+        report["cpu"] = measure_cpu(options)
+    if options.only == "gpu" or (options.only is None and gpu_there()):
+        from benchmarks.mimi_gpu import measure_gpu, print_gpu_table
+
+        report["gpu"] = measure_gpu(options.gpu_streams, options.frames)
+        print_gpu_table(report["gpu"])
     options.json.parent.mkdir(parents=True, exist_ok=True)
-    setup = {"threads": options.threads, "device": options.device, "frames": options.frames, "rounds": options.rounds}
-    report = {"setup": setup, "ms_a_frame": best, "rounds": rounds}
     options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
     print(f"figures: {options.json}")
 

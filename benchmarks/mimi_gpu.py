@@ -1,0 +1,164 @@
+"""The GPU rows of benchmarks/mimi.py: many streams in a step, torch's operations and our kernels, eager and in graphs.
+
+Every figure comes with a check in the same run: what the recorded steps gave, for streams that started, paused and went
+on at random, against one-shot decoding of each stream by torch's own float32 operations.
+"""
+
+from __future__ import annotations
+
+import random
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from services.mimi.config import MimiConfig
+from services.mimi.model import Mimi
+from services.mimi.quantizer import NO_CODE
+from services.mimi.slots import Slots
+from services.mimi.weights import RandomWeights
+
+DIRECTIONS = ("decode", "encode")
+CHECKED_FRAMES = 6
+STEP_FRAMES = 8
+"""Longest step that the state has room for, as in the engine."""
+WARM_UP_RUNS = 3
+
+Figures = dict[str, Any]
+
+
+class LoudWeights:
+    """Random weights whose sound depends on the codes.
+
+    PyTorch's default makes a deep stack whose output is its biases: an error would not show beside them.  Without the
+    convolutions' biases and with weights that keep the variance, a seventh of the peak is what the codes say.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        self._random = RandomWeights(seed, device)
+
+    def __call__(self, name: str, shape: Sequence[int]) -> Tensor:
+        weight = self._random(name, shape)
+        if name.endswith("conv.bias"):
+            return torch.zeros_like(weight)
+        if len(shape) < 2 or name.endswith("embed_sum"):
+            return weight
+        # Uniform within 1 / sqrt(fan in) has a third of the variance that a linear layer keeps; an ELU halves it.
+        return weight * (3 * (2 if ".conv." in name else 1)) ** 0.5
+
+
+def measure_gpu(streams: int, frames: int) -> Figures:
+    """Milliseconds of a step of one frame by direction and way, and how far the sound is from one-shot decoding."""
+    from services.mimi.gpu.graphs import StepGraphs
+
+    device = torch.device("cuda")
+    config = MimiConfig()
+    plain = Mimi(LoudWeights(0, device), config, device)
+    fused = Mimi(LoudWeights(0, device), config, device)
+    fused.use_kernels()
+    figures: Figures = {"gpu": torch.cuda.get_device_name(), "torch": torch.__version__, "streams": streams}
+    for direction in DIRECTIONS:
+        inputs = make_inputs(direction, config, streams, device)
+        first = inputs[:, 0].contiguous()
+        every = Slots(range(streams), device)
+        ms: dict[str, float] = {}
+        for way, model in (("torch", plain), ("kernels", fused)):
+            step = stepper(model, direction, streams, device)
+            ms[way] = median_ms(partial(step, first, every), frames)
+            step = stepper(model, direction, streams, device)
+            graphs = StepGraphs(step, idle_inputs(direction, config, streams, device))
+            if way == "kernels":  # before the timed replays: the streams are still new
+                figures[f"{direction} error"] = error(direction, plain, graphs, inputs)
+                figures[f"{direction} graph ms by streams"] = {
+                    size: median_ms(partial(graphs.replay, size), frames) for size in graphs.sizes
+                }
+            ms[f"{way}, graph"] = median_ms(partial(graphs.replay, streams), frames)
+            host = first.cpu().numpy()
+            ms[f"{way}, graph, from and to the host"] = median_ms(partial(graphs, range(streams), host), frames)
+            del graphs
+        figures[direction] = ms
+    return figures
+
+
+def make_inputs(direction: str, config: MimiConfig, streams: int, device: torch.device) -> Tensor:
+    """What each stream is given, frame by frame: codes (B, T, 1, Q) or samples (B, T, 1920)."""
+    source = torch.Generator(device=device).manual_seed(1)
+    if direction == "decode":
+        shape = (streams, CHECKED_FRAMES, 1, config.codebooks)
+        return torch.randint(0, config.codebook_size, shape, device=device, generator=source)
+    return torch.randn(streams, CHECKED_FRAMES, config.frame_samples, device=device, generator=source) * 0.2
+
+
+def idle_inputs(direction: str, config: MimiConfig, streams: int, device: torch.device) -> Tensor:
+    """What a stream that does not step is given."""
+    if direction == "decode":
+        return torch.full((streams, 1, config.codebooks), NO_CODE, device=device)
+    return torch.zeros(streams, config.frame_samples, device=device)
+
+
+def stepper(model: Mimi, direction: str, streams: int, device: torch.device) -> Callable[[Tensor, Slots], Tensor]:
+    """A step of one direction on a new state."""
+    if direction == "decode":
+        decoder, played = model.decoder, model.decoder.new_state(streams, STEP_FRAMES, device)
+        return lambda codes, slots: decoder.step(codes, played, slots)
+    encoder, heard = model.encoder, model.encoder.new_state(streams, STEP_FRAMES, device)
+    return lambda samples, slots: encoder.step(samples, heard, slots, model.config.codebooks)
+
+
+def error(direction: str, model: Mimi, graphs: Callable[..., Any], inputs: Tensor) -> float:
+    """Recorded steps over random choices of streams against one call over each stream's whole.
+
+    Returns:
+        Decoding: the largest difference of a sample over the peak.  Encoding: the share of frames with another code.
+    """
+    streams, frames = inputs.shape[:2]
+    whole = inputs.flatten(1, 2)
+    wanted = stepper(model, direction, streams, inputs.device)(whole, Slots(range(streams), inputs.device)).cpu()
+    given = inputs.cpu().numpy()
+    dice = random.Random(0)
+    done, found = [0] * streams, [[] for _ in range(streams)]
+    while min(done) < frames:
+        most = dice.randint(1, streams)
+        chosen = [row for row in range(most) if done[row] < frames and dice.random() < 0.7]
+        if not chosen:
+            continue
+        outputs = graphs(chosen, np.stack([given[row, done[row]] for row in chosen]))
+        for row, output in zip(chosen, outputs, strict=True):
+            found[row].append(torch.from_numpy(output))
+            done[row] += 1
+    got = torch.stack([torch.cat(pieces) for pieces in found])
+    if direction == "decode":
+        return float((got - wanted).abs().max() / wanted.abs().max())
+    return float((got != wanted).any(2).float().mean())
+
+
+def median_ms(run: Callable[[], Any], repeats: int) -> float:
+    """Median time of `run()` to the end of its work on the device, in ms."""
+    times: list[float] = []
+    for _ in range(WARM_UP_RUNS + repeats):
+        torch.cuda.synchronize()
+        started = time.perf_counter()
+        run()
+        torch.cuda.synchronize()
+        times.append(time.perf_counter() - started)
+    return statistics.median(times[WARM_UP_RUNS:]) * 1e3
+
+
+def print_gpu_table(figures: Figures) -> None:
+    """One row for each way."""
+    print(f"{figures['gpu']}, torch {figures['torch']}, {figures['streams']} streams")
+    print(f"{'direction':<12}{'way':<38}{'ms a frame':>12}")
+    for direction in DIRECTIONS:
+        for way, ms in figures[direction].items():
+            print(f"{direction:<12}{way:<38}{ms:>12.2f}")
+        sizes = ", ".join(f"{size}: {ms:.2f}" for size, ms in figures[f"{direction} graph ms by streams"].items())
+        print(f"{direction:<12}kernels, graph, by streams: {sizes}")
+    print(f"decode: recorded steps differ from one-shot torch by {figures['decode error']:.1e} of the peak at most")
+    print(
+        f"encode: recorded steps gave another code than one-shot torch in {figures['encode error']:.2%} of the frames"
+    )
