@@ -7,7 +7,7 @@ from typing import Any
 
 from grpc import aio
 
-from oviya.mesh.server import KEEPALIVE_S
+from oviya.mesh.server import FIXED_WINDOW, KEEPALIVE_S
 
 RETRY_ATTEMPTS = 3
 RETRY_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
@@ -64,5 +64,6 @@ def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.dns_min_time_between_resolutions_ms", 2_000),
             ("grpc.max_receive_message_length", max_message_bytes),
+            *FIXED_WINDOW,
         ],
     )

@@ -21,6 +21,9 @@ KEEPALIVE_S = 60
 """Pause between keepalive pings; servers drop clients that ping more often than they allow (gRFC A8)."""
 MIN_CLIENT_PING_S = 30
 """Clients may ping this often, with or without calls."""
+FIXED_WINDOW = (("grpc.http2.bdp_probe", 0),)
+"""gRPC widens a stream's window to fit the connection, to 6 MB on one machine: half a minute of sound that a sender gets
+ahead of its reader.  Without probing the window stays at 64 KB, which carries many times what speech needs."""
 
 
 class MeshServer:
@@ -46,6 +49,7 @@ class MeshServer:
                 ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(settings.max_connection_age_grace_s * 1000)),
                 ("grpc.max_receive_message_length", settings.max_message_bytes),
+                *FIXED_WINDOW,
             ],
         )
         self.port = 0
