@@ -22,8 +22,8 @@ KEEPALIVE_S = 60
 MIN_CLIENT_PING_S = 30
 """Clients may ping this often, with or without calls."""
 FIXED_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
-"""gRPC widens a stream's window as it sees fit, to more than 6 MB on one machine.  Without probing a sender gets little more than
-1 MB ahead of its reader: half a minute of 16-bit sound at 16 kHz, which no live microphone ever fills."""
+"""gRPC widens a stream's window as it sees fit, to more than 6 MB on one machine.  Without probing a sender gets little
+more than 1 MB ahead of its reader: half a minute of 16-bit sound at 16 kHz, which no live microphone ever fills."""
 
 
 class MeshServer:

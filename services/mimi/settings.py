@@ -23,8 +23,9 @@ class MimiSettings(ServiceSettings):
     start, which speaks noise."""
     device: str = "auto"
     """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
-    program: Literal["auto", "torch"] = "auto"
-    """What steps run on: "auto" is Triton kernels in CUDA graphs on a GPU, "torch" its own operations anywhere."""
+    program: Literal["auto", "torch"] = "torch"
+    """How a GPU works: "torch" is plain; "auto" records the steps as CUDA graphs of our own kernels, which is faster (see
+    benchmarks/README.md) and must be asked for until `python -m benchmarks.mimi --only gpu` has shown it exact there."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
     decode_streams: int = Field(default=8, ge=1, le=4096)
