@@ -24,8 +24,8 @@ class MimiSettings(ServiceSettings):
     device: str = "auto"
     """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
     program: Literal["auto", "torch"] = "torch"
-    """How a GPU works: "torch" is plain; "auto" records the steps as CUDA graphs of our own kernels, which is faster (see
-    benchmarks/README.md) and must be asked for until `python -m benchmarks.mimi --only gpu` has shown it exact there."""
+    """How a GPU works: "torch" is plain; "auto" records the steps as CUDA graphs of our own kernels.  That is faster,
+    and must be asked for until `python -m benchmarks.mimi --only gpu` has shown it exact."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
     decode_streams: int = Field(default=8, ge=1, le=4096)
