@@ -31,7 +31,8 @@ import numpy as np
 import torch
 
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
-from services.csm.checkpoint import Checkpoint, choose_device, choose_dtype
+from oviya.mesh.device import choose_device
+from services.csm.checkpoint import Checkpoint, choose_dtype
 from services.csm.device import PAGE, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, make_device
 from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions
 from services.csm.limits import Limits

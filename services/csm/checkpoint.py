@@ -9,8 +9,9 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from oviya.errors import CheckpointError, OviyaError
+from oviya.errors import CheckpointError
 from oviya.mesh.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
+from oviya.mesh.device import choose_device
 from services.csm.config import CsmConfig, TransformerConfig
 from services.csm.model import CsmModel
 from services.csm.tokenizer import TextTokenizer
@@ -135,23 +136,6 @@ def _source(name: str, *shape: int) -> Source:
 
 def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
     return take_tensor(state, source.names, source.shape)
-
-
-def choose_device(name: str) -> torch.device:
-    """Reads the setting of a device.
-
-    Raises:
-        OviyaError: torch does not know it, or the machine has none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).strip().splitlines()[0]
-        raise OviyaError(f"device {name!r} cannot be used: {reason}", hint="'auto' takes what there is") from error
-    return device
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import torch
 
-from oviya.errors import OviyaError
 from oviya.mesh.checkpoint import ModelCard, read_card, read_config, resolve_checkpoint
 from services.mimi.config import MimiConfig, parse_config
 from services.mimi.model import Mimi
@@ -53,23 +52,6 @@ def random_checkpoint(device: torch.device, config: MimiConfig = RANDOM_CONFIG, 
     """Makes a Mimi with random weights, always the same ones for a seed.  It turns codes into noise."""
     card = ModelCard(name="random-mimi", trained=False, description="Random weights; speaks noise.")
     return _build(RandomWeights(seed, device), config, card, device)
-
-
-def choose_device(name: str) -> torch.device:
-    """Reads the setting of a device: "auto" (the first GPU, else the CPU) or a torch device such as "cuda:1".
-
-    Raises:
-        OviyaError: torch does not know it, or the machine has none.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
-        reason = str(error).strip().splitlines()[0]
-        raise OviyaError(f"device {name!r} cannot be used: {reason}", hint="'auto' takes what there is") from error
-    return device
 
 
 def _build(weights: Weights, config: MimiConfig, card: ModelCard, device: torch.device) -> Checkpoint:

@@ -162,7 +162,8 @@ def load_engine(settings: MimiSettings) -> MimiEngine:
     """
     import torch
 
-    from services.mimi.checkpoint import choose_device, load_checkpoint, random_checkpoint
+    from oviya.mesh.device import choose_device
+    from services.mimi.checkpoint import load_checkpoint, random_checkpoint
     from services.mimi.engine import MimiEngine
     from services.mimi.watermark import load_watermark
 

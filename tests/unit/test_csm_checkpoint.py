@@ -9,7 +9,8 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from oviya.errors import CheckpointError, OviyaError
-from services.csm.checkpoint import choose_device, load_checkpoint
+from oviya.mesh.device import choose_device
+from services.csm.checkpoint import load_checkpoint
 from tests.checkpoints.csm import edit_config, write_checkpoint
 
 

@@ -15,7 +15,8 @@ from transformers import MimiModel
 
 from oviya.errors import CheckpointError, OviyaError
 from oviya.mesh.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, write_card
-from services.mimi.checkpoint import RANDOM_CONFIG, choose_device, load_checkpoint, random_checkpoint
+from oviya.mesh.device import choose_device
+from services.mimi.checkpoint import RANDOM_CONFIG, load_checkpoint, random_checkpoint
 from services.mimi.config import MimiConfig, parse_config
 from services.mimi.slots import Slots
 from tests.checkpoints.mimi import TINY, reference_mimi, reference_sound, save_mimi
