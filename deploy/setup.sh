@@ -72,6 +72,8 @@ install_test_tools() {
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
   fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
+  # Playwright's driver is a Node.js of its own, linked against this.
+  compgen -G "/usr/lib/*/libatomic.so.1" >/dev/null || missing+=(libatomic1)
   apt_install "${missing[@]}"
   if [ ! -d build/node/node_modules/@grpc/grpc-js ]; then
     say "installing the Node.js client of the interoperability test"
