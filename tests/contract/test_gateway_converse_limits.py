@@ -71,11 +71,19 @@ async def test_caller_who_reads_nothing_is_ended():
 
 
 async def test_caller_who_hangs_up_cancels_the_reply():
-    brain = ScriptedBrain()
-    brain.before = lambda index: asyncio.Event().wait()
+    brain, asked = ScriptedBrain(), asyncio.Event()
+
+    async def think(index: int) -> None:
+        asked.set()
+        await asyncio.Event().wait()
+
+    brain.before = think
     async with gateway_with(brain) as gateway:
-        await gateway.converse("go", asyncio.Event().wait(), until=lambda event: event.HasField("user_emotion"))
-        async with asyncio.timeout(5):
+        calling = asyncio.create_task(gateway.converse("go", asyncio.Event().wait()))
+        async with asyncio.timeout(20):
+            await asked.wait()
+            calling.cancel()  # hangs up while the brain thinks
+            await asyncio.gather(calling, return_exceptions=True)
             await brain.cancelled.wait()
             await gateway.service.conversation.wait_until_idle()
 
