@@ -1,0 +1,1 @@
+"""How the checkpoints that ship with Oviya were made."""

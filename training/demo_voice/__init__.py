@@ -1,0 +1,1 @@
+"""The demo voice: a small Mimi and a small CSM, trained on speech from the free synthesizer flite."""

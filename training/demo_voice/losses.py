@@ -1,0 +1,150 @@
+"""What sounds alike: distances between spectra.
+
+Letters in shapes: B batch, L samples, M mel bands, K spectrum frames.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from training.demo_voice.speech import SAMPLE_RATE_HZ
+
+FLOOR = 5e-3
+"""Added to mel magnitudes before the logarithm: silence below it is all the same."""
+
+
+def mel_filters(bands: int, n_fft: int) -> Tensor:
+    """Triangles even on the mel scale (2595 log10(1 + f / 700), O'Shaughnessy 1987): (n_fft / 2 + 1, bands)."""
+    top = 2595 * torch.log10(torch.tensor(1 + SAMPLE_RATE_HZ / 2 / 700))
+    edges = 700 * (10 ** (torch.linspace(0, float(top), bands + 2) / 2595) - 1)
+    bins = torch.linspace(0, SAMPLE_RATE_HZ / 2, n_fft // 2 + 1)
+    rising = (bins[:, None] - edges[:-2]) / (edges[1:-1] - edges[:-2])
+    falling = (edges[2:] - bins[:, None]) / (edges[2:] - edges[1:-1])
+    return torch.minimum(rising, falling).clamp(min=0)
+
+
+class MelDistance(nn.Module):
+    """Mean absolute difference of log mel spectra at several resolutions."""
+
+    def __init__(self, scales: tuple[tuple[int, int], ...] = ((2048, 80), (1024, 80), (512, 40), (256, 20))) -> None:
+        super().__init__()
+        self._scales = scales
+        for n_fft, bands in scales:
+            self.register_buffer(f"filters_{n_fft}", mel_filters(bands, n_fft), persistent=False)
+            self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def log_mel(self, samples: Tensor, n_fft: int) -> Tensor:
+        """Samples (B, L) to log mel magnitudes (B, K, M)."""
+        spectrum = torch.stft(
+            samples, n_fft, n_fft // 4, window=self.get_buffer(f"window_{n_fft}"), center=True, pad_mode="constant",
+            return_complex=True,
+        )  # fmt: skip
+        magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-9).sqrt().transpose(1, 2)
+        return (magnitude @ self.get_buffer(f"filters_{n_fft}") + FLOOR).log()
+
+    def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Samples (B, L) of both to their distance."""
+        both = torch.cat((made, wanted))
+        total = made.new_zeros(())
+        for n_fft, _ in self._scales:
+            a, b = self.log_mel(both, n_fft).chunk(2)
+            total = total + F.l1_loss(a, b)
+        return total / len(self._scales)
+
+
+class HarmonicDistance(nn.Module):
+    """Mean absolute difference of log spectra where the harmonics of a voice lie, each in a bin of its own.
+
+    Mel bands are too wide for them: a codec that learnt by mel spectra alone forgot every change of pitch.
+    """
+
+    TOP_HZ = 3000.0
+    SIZES = (1024, 2048)
+
+    def __init__(self) -> None:
+        super().__init__()
+        for n_fft in self.SIZES:
+            self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
+
+    def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """Samples (B, L) of both to their distance."""
+        both, total = torch.cat((made, wanted)), made.new_zeros(())
+        for n_fft in self.SIZES:
+            spectrum = torch.stft(
+                both, n_fft, n_fft // 4, window=self.get_buffer(f"window_{n_fft}"), center=True, pad_mode="constant",
+                return_complex=True,
+            )  # fmt: skip
+            low = torch.view_as_real(spectrum)[:, : round(self.TOP_HZ / SAMPLE_RATE_HZ * n_fft)]
+            a, b = (low.square().sum(-1).add(1e-9).sqrt() / n_fft**0.5 + FLOOR).log().chunk(2)
+            total = total + F.l1_loss(a, b)
+        return total / len(self.SIZES)
+
+
+def wave_distance(made: Tensor, wanted: Tensor) -> Tensor:
+    """Mean square of the difference of samples (B, L) relative to that of `wanted`: 0 for the same wave, 1 for silence.
+
+    No convolution can count periods from frame to frame, so the codes must say where in its period a voice is when a
+    frame begins; without, it speaks at the frames' own pitch (Morrison et al. 2022, arXiv 2110.10139, describe it for
+    vocoders).  Magnitudes alone never ask for it, and distances that are not squared begin too slowly.
+    """
+    return (made - wanted).square().mean() / wanted.square().mean().clamp(min=1e-6)
+
+
+class Discriminator(nn.Module):
+    """Tells made speech from real by complex spectra at one resolution (Defossez et al. 2022, arXiv 2210.13438)."""
+
+    def __init__(self, n_fft: int, width: int = 32) -> None:
+        super().__init__()
+        self._n_fft = n_fft
+        self.register_buffer("window", torch.hann_window(n_fft), persistent=False)
+        norm = nn.utils.parametrizations.weight_norm
+        convs = [norm(nn.Conv2d(2, width, (3, 9), padding=(1, 4)))]
+        convs += [
+            norm(nn.Conv2d(width, width, (3, 9), stride=(1, 2), dilation=(d, 1), padding=(d, 4))) for d in (1, 2, 4)
+        ]
+        convs.append(norm(nn.Conv2d(width, width, (3, 3), padding=(1, 1))))
+        self.convs = nn.ModuleList(convs)
+        self.last = norm(nn.Conv2d(width, 1, (3, 3), padding=(1, 1)))
+
+    def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
+        """Samples (B, L) to scores and the features on the way."""
+        spectrum = torch.stft(
+            samples, self._n_fft, self._n_fft // 4, window=self.get_buffer("window"), center=True,
+            pad_mode="constant", normalized=True, return_complex=True,
+        )  # fmt: skip
+        x = torch.view_as_real(spectrum).permute(0, 3, 2, 1)  # (B, 2, K, bins)
+        features: list[Tensor] = []
+        for conv in self.convs:
+            x = F.leaky_relu(conv(x), 0.2)
+            features.append(x)
+        return self.last(x), features
+
+
+class Discriminators(nn.Module):
+    """Several resolutions."""
+
+    def __init__(self, sizes: tuple[int, ...] = (1024, 512, 256)) -> None:
+        super().__init__()
+        self.parts = nn.ModuleList(Discriminator(n_fft) for n_fft in sizes)
+
+    def judge(self, made: Tensor, wanted: Tensor) -> Tensor:
+        """The discriminators' hinge loss for samples (B, L)."""
+        total = made.new_zeros(())
+        for part in self.parts:
+            of_made, of_wanted = part(torch.cat((made.detach(), wanted)))[0].chunk(2)
+            total = total + F.relu(1 + of_made).mean() + F.relu(1 - of_wanted).mean()
+        return total / len(self.parts)
+
+    def fool(self, made: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+        """The maker's loss, and the distance of the features relative to the real ones' size."""
+        score, distance = made.new_zeros(()), made.new_zeros(())
+        for part in self.parts:
+            scores, features = part(torch.cat((made, wanted)))
+            score = score - scores.chunk(2)[0].mean()
+            for feature in features:
+                a, b = feature.chunk(2)
+                b = b.detach()
+                distance = distance + (a - b).abs().mean() / b.abs().mean().clamp(min=1e-3)
+        return score / len(self.parts), distance / len(self.parts)
