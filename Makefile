@@ -6,7 +6,7 @@ BUF     := build/buf/node_modules/.bin/buf
 # Where pip finds a CPU build of torch, if the configured index offers only CUDA ones (see deploy/setup.sh).
 export TORCH_INDEX_URL ?=
 
-.PHONY: help setup setup-dev demo test test-compose check format protos clean
+.PHONY: help setup setup-dev demo test test-compose test-whisperx check format protos demo-voice emotion-model clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +27,10 @@ test-compose: setup-dev  ## the same mesh in containers, on a real Docker engine
 	@deploy/docker/wheels.sh $(BIN)/python
 	@$(BIN)/python -m pytest -m compose tests/compose
 
+test-whisperx:  ## speech-to-text with WhisperX, in an environment of its own (2 GB)
+	@PYTHON=$(PYTHON) VENV=.venv-whisperx deploy/setup.sh whisperx
+	@.venv-whisperx/bin/python -m pytest -m whisperx tests/whisperx
+
 check: setup-dev $(BUF)  ## lint, formatting, types, contracts
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
@@ -35,12 +39,20 @@ check: setup-dev $(BUF)  ## lint, formatting, types, contracts
 	@if git rev-parse -q --verify main >/dev/null; \
 	then $(BUF) breaking protos --against '.git#branch=main,subdir=protos'; fi
 
+demo-voice: setup-dev  ## train the demo voice on a GPU, into models/ (some 25 minutes on one H100 or two)
+	$(BIN)/python -m training.demo_voice
+
 format:  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 protos:  ## generate the stubs in oviya/v1 from protos/
 	@$(BIN)/python protos/generate.py
+
+emotion-model: setup-dev  ## make models/emotion again: `make emotion-model GOEMOTIONS=folder`, a quarter of an hour
+	@test -f "$(GOEMOTIONS)/train.tsv" || { echo "GOEMOTIONS=folder must hold train.tsv, dev.tsv and labels.txt"; exit 2; }
+	$(BIN)/pip install --quiet -r training/emotion/requirements.txt
+	OMP_NUM_THREADS=1 $(BIN)/python -m training.emotion "$(GOEMOTIONS)"
 
 $(BUF):
 	npm install --silent --no-fund --no-audit --prefix build/buf @bufbuild/buf@1.75.0

@@ -25,21 +25,31 @@ import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
 
+from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
 from oviya.mesh.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
-from services.csm.device import PAGE, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, make_device
-from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions
+from services.csm.device import (
+    PAGE,
+    DepthWeights,
+    DeviceOptions,
+    FrameDevice,
+    PromptChunk,
+    RowStart,
+    Sampling,
+    make_device,
+)
+from services.csm.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions, settle_process
 from services.csm.limits import Limits
 from services.csm.prompt import NO_TEXT, Prompt
 from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
 
-SECTIONS = ("frame", "first", "arrivals", "streams", "exact", "start", "reference")
+SECTIONS = ("frame", "first", "arrivals", "streams", "exact", "start", "host", "reference")
 ROOT = Path(__file__).resolve().parent.parent
 FRAMES_OF_A_TIMING = 40
 CONTEXT = 96
@@ -47,6 +57,9 @@ CONTEXT = 96
 
 LOGITS_TOLERANCE = 0.03
 """bfloat16 keeps 8 bits, an error of 0.2 % an operation; over 16 and 4 layers it adds up to some 2 %."""
+
+HOST_DEVICE = {"frame_s": 0.005, "row_s": 20e-6, "position_s": 6e-6}
+"""Times of the host section's device: about those of an H200 at 650 positions a row."""
 
 Figures = dict[str, Any]
 
@@ -69,17 +82,20 @@ class Benchmark:
         return self._checkpoint
 
     def frame(self) -> list[Figures]:
-        """Time of one frame by batch size, all rows at the same position."""
+        """Time of one frame by batch size, all rows at the same position; of one row by the depth weights' format."""
         results = []
-        for batch in self.options.batches:
+        single = [(1, name) for name in self.options.depth_weights] if 1 in self.options.batches else []
+        for batch, depth_weights in [*single, *((batch, "auto") for batch in self.options.batches if batch > 1)]:
             pages = -(-(CONTEXT + 2 * FRAMES_OF_A_TIMING) // PAGE)
-            device = make_device(self.checkpoint, DeviceOptions(batch, batch * pages))
+            options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
+            device = make_device(self.checkpoint, options)
             fill(device, self.checkpoint, batch, pages)
             times = time_frames(device, batch)
             device.close()
             ms = statistics.median(times) * 1e3
+            what = f"{batch} {depth_weights}" if batch == 1 else batch
             results.append(
-                {"batch": batch, "frame_ms": round(ms, 2), "x_real_time": round(80 * batch / ms, 1),
+                {"batch": what, "frame_ms": round(ms, 2), "x_real_time": round(80 * batch / ms, 1),
                  "worst_ms": round(max(times) * 1e3, 2)}
             )  # fmt: skip
             print(results[-1], flush=True)
@@ -105,14 +121,17 @@ class Benchmark:
         """The device's program against plain torch.
 
         float32 at small sizes must give the same greedy codes; bfloat16 at the published sizes the same logits as
-        float32 within LOGITS_TOLERANCE, at one row and at many, which run different kernels.
+        float32 within LOGITS_TOLERANCE, at one row and at many, which run different kernels; the depth weights' other
+        formats at one row.
         """
         small = random_checkpoint(small_config(), device=self.device, dtype=torch.float32)
         codes = [greedy_codes(small, program, 16, 12) for program in ("auto", "torch")]
         figures: Figures = {"float32_small_equal_codes": round(float((codes[0] == codes[1]).mean()), 4)}
         if self.device.type == "cuda":
-            for batch in (1, 16):
-                figures[f"bfloat16_logits_error_{batch}"] = round(logits_error(self.checkpoint, batch), 4)
+            cases: list[tuple[int, DepthWeights]] = [(1, name) for name in self.options.depth_weights]
+            for batch, depth_weights in [*cases, (16, "auto")]:
+                error = logits_error(self.checkpoint, batch, depth_weights)
+                figures[f"bfloat16_logits_error_{batch}_{depth_weights}"] = round(error, 4)
             figures["tolerance"] = LOGITS_TOLERANCE
         return figures
 
@@ -126,11 +145,29 @@ class Benchmark:
                 torch.cuda.empty_cache()
             return [{"run": i + 1, **start_once(Path(folder), str(self.device), served)} for i in range(2)]
 
+    def host(self) -> dict[str, Any]:
+        """The streams section on a device that only takes its time: what the host adds to a frame."""
+        fields = small_config(num_codebooks=32)
+        fields["depth_decoder_config"]["num_codebooks"] = 32
+        checkpoint = random_checkpoint(fields, device=torch.device("cpu"), dtype=torch.float32)
+        slots = max(self.options.streams)
+        device = NullDevice(checkpoint.config, slots, 20 * slots, **HOST_DEVICE)
+        options = EngineOptions(
+            slots=slots, silence_s=0, limits=Limits(context_turns=64), prefill_chunk=GPU_PREFILL_CHUNK
+        )
+        engine = CsmEngine(checkpoint, options, device=device)
+        settle_process()
+        try:
+            levels = streams_at_once(engine, self.options.streams, self.options.seconds, (300, 1000), (60, 200))
+        finally:
+            engine.close()
+        return {f"{level['streams']} streams": level for level in levels} | device.figures()
+
     def reference(self) -> Figures:
         """transformers' `generate`, by mode."""
         self._checkpoint = None
         figures: Figures = {}
-        for mode in ("default", "static"):
+        for mode in self.options.reference_modes:
             command = [sys.executable, str(ROOT / "benchmarks/csm_reference.py"), "--mode", mode]
             command += ["--device", str(self.device), "--context", str(CONTEXT)]
             command += ["--small", "--frames", "4"] if self.options.small else []
@@ -156,6 +193,7 @@ class Benchmark:
             prefill_chunk=self.options.prefill_chunk,
         )
         engine = CsmEngine(self.checkpoint, options)
+        settle_process()
         try:
             return measure(engine)
         finally:
@@ -203,14 +241,14 @@ def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) 
     return np.stack(codes)
 
 
-def logits_error(checkpoint: Checkpoint, batch: int) -> float:
+def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights) -> float:
     """Largest relative error (in the 2-norm) of a codebook's logits against float32, given the same codes before it."""
     from services.csm.gpu.device import GpuDevice
     from services.csm.torch_device import TorchDevice
 
     exact = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).float(), dtype=torch.float32)
     pages = -(-(CONTEXT + 1) // PAGE)
-    options = DeviceOptions(batch, batch * pages)
+    options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
     fast, plain = GpuDevice(checkpoint.model, options), TorchDevice(exact.model, options)
     for device in (fast, plain):
         fill(device, checkpoint, batch, pages)
@@ -235,7 +273,7 @@ def start_once(folder: Path, device: str, served: bool) -> Figures:
     else:
         program = (
             "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
-            "from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions; "
+            "from services.csm.engine import CsmEngine, EngineOptions; "
             "engine = CsmEngine(load_checkpoint(sys.argv[1], device=sys.argv[2]), EngineOptions(slots=256)); "
             "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
             "engine.close()"
@@ -301,6 +339,7 @@ def main() -> None:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="small sizes, for a dry run")
     parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32, 128, 256, 512, 1024, 2048])
+    parser.add_argument("--depth-weights", nargs="+", choices=get_args(DepthWeights), help="formats for one row")
     parser.add_argument("--repeats", type=int, default=20, help="requests of the first section")
     parser.add_argument("--arrivals", type=int, default=256, help="requests of the arrivals section")
     parser.add_argument("--window-s", type=float, default=8.0, help="time within which they arrive")
@@ -309,6 +348,7 @@ def main() -> None:
     parser.add_argument("--kv-mib", type=int, default=0, help="memory for keys and values; 0: the engine's default")
     parser.add_argument("--prefill-chunk", type=int, default=0, help="positions between two frames; 0: the default")
     parser.add_argument("--reference-s", type=float, default=120.0, help="longest run of transformers, a mode")
+    parser.add_argument("--reference-modes", nargs="+", choices=("default", "static"), default=["default", "static"])
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks/csm.json"), help="file to write")
     options = parser.parse_args()
     wanted = options.only.split(",")
@@ -316,8 +356,8 @@ def main() -> None:
         parser.error(f"unknown sections {', '.join(sorted(unknown))}; there are {', '.join(SECTIONS)}")
     torch.set_num_threads(1 if options.small else torch.get_num_threads())
     benchmark = Benchmark(options)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
     on_gpu = benchmark.device.type == "cuda"
+    options.depth_weights = options.depth_weights or (["auto", "int8", "fp8"] if on_gpu else ["auto"])
     setup = {
         "device": torch.cuda.get_device_name(benchmark.device) if on_gpu else f"CPU {platform.machine()}",
         "torch": torch.__version__, "dtype": str(benchmark.dtype).removeprefix("torch."), "small": options.small,

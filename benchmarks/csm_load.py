@@ -222,6 +222,7 @@ def streams_at_once(
                 "x_real_time": round(frames / (stopped - began) / 12.5, 1),
                 "turns_ended": len(ended),
                 "pages_used": engine.pages_used,
+                "prefill_budget": engine.prefill_budget,
             }
         )
         print(results[-1], flush=True)

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs Oviya into a virtual environment: `setup.sh run` for the mesh, `setup.sh dev` with what the tests need.
+# Installs Oviya into a virtual environment: `setup.sh run` for the mesh, `setup.sh dev` with what the tests need,
+# `setup.sh whisperx` for speech-to-text with WhisperX and its tests (in an environment of its own).
 # Does nothing, quickly, when nothing changed since the last time.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -65,12 +66,28 @@ install_python_packages() {
   echo "$wanted" >"$stamp"
 }
 
+# WhisperX asks for an older torch than it needs, so it comes without its dependencies (requirements/whisperx.txt).
+install_whisperx() {
+  local stamp="$VENV/.oviya-whisperx"
+  local wanted; wanted=$(cat pyproject.toml requirements/*.txt "$0" | sha256sum)
+  [ "$(cat "$stamp" 2>/dev/null)" = "$wanted" ] && return
+  pip install -q --upgrade 'pip>=24'
+  install_torch
+  say "installing WhisperX"
+  pip install -q -e ".[stt]" -r requirements/whisperx.txt "$TORCH" 'pytest>=9.2,<10' 'pytest-asyncio>=1.5,<2' 'pytest-timeout>=2.4'
+  pip install -q --no-deps -r requirements/silero.txt -r requirements/whisperx-alone.txt
+  # torchaudio's native library is built for CUDA and does not load without it; nothing here needs it.
+  has_gpu || find "$VENV" -path '*/torchaudio/*' -name '*.so' -delete
+  echo "$wanted" >"$stamp"
+}
+
 install_test_tools() {
   local missing=()
   command -v chromium >/dev/null || missing+=(chromium)
   command -v flite >/dev/null || missing+=(flite)
   command -v node >/dev/null || missing+=(nodejs)
   command -v npm >/dev/null || missing+=(npm)
+  command -v redis-server >/dev/null || missing+=(redis-server)
   fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
   # Playwright's driver is a Node.js of its own, linked against this.
   compgen -G "/usr/lib/*/libatomic.so.1" >/dev/null || missing+=(libatomic1)
@@ -85,5 +102,6 @@ make_venv
 case $MODE in
   run) install_python_packages all ;;
   dev) install_python_packages all,dev; install_test_tools ;;
-  *) die "usage: setup.sh run|dev" ;;
+  whisperx) install_whisperx ;;
+  *) die "usage: setup.sh run|dev|whisperx" ;;
 esac

@@ -46,8 +46,9 @@ class Heard:
         return [getattr(event, kind) for event in self.events if event.WhichOneof("event") == kind]
 
     def kinds(self) -> list[str]:
-        """The kinds of the events in order, audio once in a row."""
+        """The kinds of the events in order, audio once in a row; without user_feeling, which follows user_emotion."""
         kinds = [event.WhichOneof("event") for event in self.events]
+        kinds = [kind for kind in kinds if kind != "user_feeling"]
         return [kind for at, kind in enumerate(kinds) if kind != "audio" or at == 0 or kinds[at - 1] != "audio"]
 
     def sound(self) -> np.ndarray:
@@ -171,9 +172,9 @@ def seconds(duration: Duration) -> float:
 
 
 def turn_events(heard: Heard, turn: int) -> list[str]:
-    """The kinds of a turn's events, audio once in a row, without degraded modes."""
+    """The kinds of a turn's events, audio once in a row, without degraded modes and user_feeling."""
     kinds = [event.WhichOneof("event") for event in heard.events if event.turn == turn]
-    kinds = [kind for kind in kinds if kind not in ("session_started", "degraded")]
+    kinds = [kind for kind in kinds if kind not in ("session_started", "degraded", "user_feeling")]
     return [kind for at, kind in enumerate(kinds) if kind not in ("audio", "partial") or kinds[at - 1] != kind]
 
 

@@ -134,6 +134,8 @@ class ScriptedBrain(_Scripted, brain_pb2_grpc.BrainServiceServicer):
         super().__init__()
         self.sentences = sentences or (("I hear you.", "calm_supportive"),)
         self.requests: list[brain_pb2.ReplyRequest] = []
+        self.summaries: list[brain_pb2.SummarizeRequest] = []
+        self.degraded = ""  # what is wrong with it, by GetModel and each reply's first sentence
         self.fail: OviyaError | None = None
         self.before: Callable[[int], Any] = lambda index: None  # awaited before each sentence, and after the last
         self.cancelled = asyncio.Event()
@@ -146,13 +148,27 @@ class ScriptedBrain(_Scripted, brain_pb2_grpc.BrainServiceServicer):
         try:
             for index, (text, emotion) in enumerate(self.sentences):
                 await _maybe(self.before(index))
-                yield brain_pb2.ReplyResponse(index=index, text=text, emotion=emotion, backend="scripted")
+                degraded = "" if index else self.degraded
+                yield brain_pb2.ReplyResponse(
+                    index=index, text=text, emotion=emotion, backend="scripted", degraded=degraded
+                )
             await _maybe(self.before(len(self.sentences)))
             if self.fail is not None:
                 raise self.fail
         except asyncio.CancelledError:
             self.cancelled.set()
             raise
+
+    async def Summarize(self, request: brain_pb2.SummarizeRequest, context: Any) -> brain_pb2.SummarizeResponse:
+        self.summaries.append(request)
+        if self.fail is not None:
+            raise self.fail
+        words = [turn.text.split()[0] for turn in request.turns]
+        return brain_pb2.SummarizeResponse(summary=" ".join([request.summary, *words]).strip(), backend="scripted")
+
+    async def GetModel(self, request: Any, context: Any) -> brain_pb2.BrainServiceGetModelResponse:
+        model = common_pb2.ModelInfo(backend="scripted", trained=True)
+        return brain_pb2.BrainServiceGetModelResponse(model=model, degraded=self.degraded)
 
 
 class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):

@@ -57,3 +57,35 @@ def word_errors(heard: str, said: str) -> int:
         for j, other in enumerate(theirs, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]
+
+
+@cache
+def speak_with_pause(text: str, pause_s: float, voice: str = "slt", after: int | None = None) -> NDArray[np.float32]:
+    """Speaks `text` and stops for `pause_s` after so many words; returns 16 kHz samples.
+
+    The sentence is made as one, so that its melody does not tell of the pause, and cut where flite says that the word
+    ends; a pause that flite makes there itself, as at a comma, is part of `pause_s`.
+
+    Args:
+        text: what to say.
+        pause_s: length of the pause in seconds.
+        voice: one of flite's.
+        after: words before the pause; None: up to the word nearest the middle.
+    """
+    words = text.split()
+    before = " ".join(words[: (len(words) + 1) // 2 if after is None else after])
+    spoken = sum(phone != "pau" for phone, _ in _flite_phones(before, voice))
+    phones = _flite_phones(text, voice)
+    last = [index for index, (phone, _) in enumerate(phones) if phone != "pau"][spoken - 1]
+    resumes = last + (phones[last + 1][0] == "pau")
+    sound = speak(text, 16_000, voice)
+    ends, starts = (round(phones[index][1] * 16_000) for index in (last, resumes))
+    return np.concatenate((sound[:ends], silence(pause_s), sound[starts:]))
+
+
+def _flite_phones(text: str, voice: str) -> list[tuple[str, float]]:
+    """Returns what flite says for `text`: phones and where they end, in seconds."""
+    command = ["flite", "-voice", voice, "-t", text, "-o", "/dev/null", "-psdur"]
+    output = subprocess.run(command, check=True, capture_output=True, text=True).stdout
+    pairs = (entry.rsplit(":", 1) for entry in output.split())
+    return [(phone, float(end_s)) for phone, end_s in pairs]

@@ -1,4 +1,4 @@
-"""Prints what one service needs, as pip requirements: `dependencies.py pyproject.toml csm`.
+"""Prints what extras need, as pip requirements: `dependencies.py pyproject.toml csm` (several with commas).
 
 An image installs these before the code is copied, so that its slow layer changes only with pyproject.toml.
 """
@@ -11,15 +11,14 @@ import tomllib
 from pathlib import Path
 
 
-def requirements(project: dict, extra: str) -> list[str]:
-    """Returns the requirements of `extra` with those of the extras it names, and the core's."""
-    found = list(project["dependencies"])
-    for requirement in project["optional-dependencies"][extra]:
-        own = re.fullmatch(rf"{project['name']}\[([\w,-]+)\]", requirement)
-        found += (
-            [need for name in own.group(1).split(",") for need in requirements(project, name)] if own else [requirement]
-        )
-    return sorted(set(found))
+def requirements(project: dict, extras: str) -> list[str]:
+    """Returns the requirements of `extras` with those of the extras that they name, and the core's."""
+    found = set(project["dependencies"])
+    for extra in extras.split(","):
+        for requirement in project["optional-dependencies"][extra]:
+            own = re.fullmatch(rf"{project['name']}\[([\w,-]+)\]", requirement)
+            found |= set(requirements(project, own.group(1))) if own else {requirement}
+    return sorted(found)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ import typer
 import oviya
 from oviya.cli.doctor import doctor
 from oviya.cli.say import say
+from oviya.cli.session import app as session
 from oviya.cli.talk import talk
 from oviya.cli.transcribe import transcribe
 from oviya.cli.up import up
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 for command in (up, say, talk, transcribe, doctor):
     app.command()(command)
+app.add_typer(session, name="session")
 
 
 def _show_version(wanted: bool) -> None:

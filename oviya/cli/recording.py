@@ -27,6 +27,7 @@ from oviya.client import (
     TurnEnded,
     TurnFailed,
     UserEmotion,
+    UserFeeling,
 )
 from oviya.client.channel import STALL_TIMEOUT_S
 from oviya.errors import NotReady, OviyaError, Timeout
@@ -47,6 +48,7 @@ class Turn:
     transcript: FinalTranscript | None = None
     ended: TurnEnded | None = None
     user_emotion: UserEmotion | None = None
+    user_feeling: UserFeeling | None = None
     sentences: list[Sentence] = field(default_factory=list[Sentence])
     chunks: list[Pcm] = field(default_factory=list[Pcm])
     reply_duration_s: float | None = None
@@ -178,6 +180,8 @@ def _keep(event: ConverseEvent, played: Played, started_at: float) -> None:
             played.turn(event.turn).ended = event
         case UserEmotion():
             played.turn(event.turn).user_emotion = event
+        case UserFeeling():
+            played.turn(event.turn).user_feeling = event
         case Sentence():
             played.turn(event.turn).sentences.append(event)
         case AudioChunk():

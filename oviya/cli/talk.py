@@ -11,11 +11,21 @@ import typer
 from rich.table import Table
 
 from oviya.audio.pcm import Pcm
+from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Recording, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, describe, exit_code, reported
 from oviya.cli.recording import Played, Turn, play
-from oviya.client import ConverseEvent, Degraded, FinalTranscript, Oviya, Sentence, TurnFailed, UserEmotion
+from oviya.client import (
+    ConverseEvent,
+    Degraded,
+    FinalTranscript,
+    Oviya,
+    Sentence,
+    TurnFailed,
+    UserEmotion,
+    UserFeeling,
+)
 from oviya.client.aio import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
@@ -35,6 +45,9 @@ def talk(
         float | None,
         typer.Option(min=0, help="Seconds of reply that may come ahead of its playing; 0: all at once."),
     ] = None,
+    explain: Annotated[
+        bool, typer.Option("--explain", help="Say why: what voice and words show, and which tone answers it.")
+    ] = False,
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
@@ -43,7 +56,7 @@ def talk(
     with reported(output):
         samples, rate_hz = read_recording(recording)
         check_writable(out)
-        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead))
+        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain))
         if not len(played.reply):
             errors = [turn.error for turn in played.turns.values() if turn.error is not None]
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
@@ -58,22 +71,32 @@ def talk(
 
 
 async def _talk(
-    output: Output, address: str, samples: Pcm, rate_hz: int, speaker: int, voice: str, lead_s: float | None
+    output: Output,
+    address: str,
+    samples: Pcm,
+    rate_hz: int,
+    speaker: int,
+    voice: str,
+    lead_s: float | None,
+    explain: bool,
 ) -> Played:
     async with (
         Oviya(address) as oviya,
         oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice, lead_s=lead_s) as conversation,
     ):
-        return await play(conversation, samples, rate_hz, lambda event: _show(output, event))
+        return await play(conversation, samples, rate_hz, lambda event: _show(output, event, explain))
 
 
-def _show(output: Output, event: ConverseEvent) -> None:
+def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
     """Prints an event that a person wants to read."""
     match event:
         case FinalTranscript():
             output.text(("you    ", "bold"), event.text or ("(no words)", "yellow"))
         case UserEmotion():
             output.text(("feels  ", "bold"), (event.emotion, "cyan"), f" ({event.score:.2f})")
+        case UserFeeling() if explain:
+            for heading, line in explained(event):
+                output.text((f"  {heading:5}  ", "bold"), line)
         case Sentence():
             output.text(
                 ("oviya  ", "bold"), (f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim")
@@ -136,6 +159,7 @@ def _turn_report(turn: Turn) -> dict[str, Any]:
         "turn_end_reason": ended.reason if ended else None,
         "speech_end_s": ended.speech_end_s if ended else None,
         "user_emotion": {"emotion": feeling.emotion, "score": feeling.score} if feeling else None,
+        "user_feeling": asdict(turn.user_feeling) if turn.user_feeling else None,
         "reply": _reply_text(turn),
         "sentences": [
             {"text": sentence.text, "voice": sentence.voice, "plan": asdict(sentence.plan)}

@@ -15,6 +15,7 @@ from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.client import wire
 from oviya.client.channel import OPTIONS, STALL_TIMEOUT_S, read_events
 from oviya.client.events import AudioChunk, ConverseEvent, Sentence, SpeakEvent
+from oviya.client.sessions import KeptSession, from_export
 from oviya.errors import NotReady
 from oviya.mesh.writing import half_close, write
 from oviya.status import error_from_rpc, failure_of
@@ -120,7 +121,8 @@ class Oviya:
         Args:
             input_rate_hz: rate of the audio that will be sent, 8000 to 48000.
             output_rate_hz: rate of the reply's audio, 8000 to 48000.
-            session_id: name of the session; empty: the gateway makes one.
+            session_id: name of the session; empty: the gateway makes one.  Where the gateway keeps sessions, the name
+                of an earlier one goes on where that ended.
             speaker: speaker id of the reply's voice.
             voice: ``auto``, ``csm`` or ``fallback``.
             lead_s: how far ahead of real time audio may come; 0: as fast as possible, None: the gateway's setting.
@@ -137,6 +139,27 @@ class Oviya:
             lead=wire.duration(lead_s),
         )
         return Conversation(self._stub.Converse(), config)
+
+    async def export_session(self, session_id: str) -> KeptSession:
+        """Returns all that the gateway keeps of a session.
+
+        Raises:
+            Unsupported: the gateway keeps no sessions.
+            OviyaError: what else it refused or failed at.
+        """
+        request = conversation_pb2.ExportSessionRequest(session_id=session_id)
+        try:
+            return from_export(session_id, await self._stub.ExportSession(request, timeout=self._stall_timeout_s))
+        except grpc.RpcError as error:
+            raise error_from_rpc(error, GATEWAY) from error
+
+    async def delete_session(self, session_id: str) -> int:
+        """Has the gateway forget a session; returns how many turns were kept.  Errors as in `export_session`."""
+        request = conversation_pb2.DeleteSessionRequest(session_id=session_id)
+        try:
+            return (await self._stub.DeleteSession(request, timeout=self._stall_timeout_s)).turns
+        except grpc.RpcError as error:
+            raise error_from_rpc(error, GATEWAY) from error
 
     async def close(self) -> None:
         """Ends all running calls and the connection."""

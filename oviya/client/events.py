@@ -59,6 +59,21 @@ class FinalTranscript:
 
 
 @dataclass(frozen=True, slots=True)
+class LikelyEnd:
+    """The user's turn is probably over: a FinalTranscript with this text follows, or Resumed."""
+
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Resumed:
+    """The user went on after LikelyEnd."""
+
+    turn: int
+
+
+@dataclass(frozen=True, slots=True)
 class TurnEnded:
     """The user's turn is over: `reason` is silence, requested, max_length or stream_end."""
 
@@ -75,6 +90,55 @@ class UserEmotion:
     turn: int
     emotion: str
     score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What the words, or the voice, say by themselves.
+
+    `labels` are those of the judge behind it (GoEmotions' labels, tones of voice), best first; valence and arousal are
+    -1 to 1, confidence is 0 to 1, and `notes` say what it rests on ("pitch 2.4 st lower").
+    """
+
+    labels: tuple[tuple[str, float], ...]
+    valence: float
+    arousal: float
+    confidence: float
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How a feeling is answered: emotions for sentences that give back, support and ask; how strongly (0 to 1); what is
+    mixed in (empty: nothing) and with what share; and why."""
+
+    feeling: str
+    mirror: str
+    support: str
+    ask: str
+    intensity: float
+    blend: str
+    blend_share: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class UserFeeling:
+    """Why `UserEmotion` was said, and the tone that answers; comes after it.
+
+    `emotions` and their shares are words, voice and the last turn's mood together, best first; `text` and `voice` are
+    None where there were no words, or no voice was heard.
+    """
+
+    turn: int
+    emotions: tuple[tuple[str, float], ...]
+    valence: float
+    arousal: float
+    confidence: float
+    intensity: float
+    tone: Tone
+    text: Evidence | None
+    voice: Evidence | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,5 +213,6 @@ class TurnFailed:
 
 
 SpeakEvent: TypeAlias = Sentence | AudioChunk | Degraded | ReplyEnded
-TranscribeEvent: TypeAlias = SpeechStarted | PartialTranscript | FinalTranscript | TurnEnded
-ConverseEvent: TypeAlias = SessionStarted | TranscribeEvent | UserEmotion | SpeakEvent | TurnFailed
+TurnEvent: TypeAlias = SpeechStarted | PartialTranscript | FinalTranscript | TurnEnded
+TranscribeEvent: TypeAlias = TurnEvent | LikelyEnd | Resumed
+ConverseEvent: TypeAlias = SessionStarted | TurnEvent | UserEmotion | UserFeeling | SpeakEvent | TurnFailed

@@ -52,7 +52,7 @@ def duration(length_s: float | None) -> duration_pb2.Duration | None:
     return duration_pb2.Duration(seconds=whole, nanos=int((length_s - whole) * 1e9))
 
 
-def from_converse(  # noqa: PLR0911  (one event a return)
+def from_converse(  # noqa: PLR0911, PLR0912  (one event a return)
     message: conversation_pb2.ConverseResponse,
 ) -> events.ConverseEvent | None:
     """Reads one event of a conversation."""
@@ -71,6 +71,8 @@ def from_converse(  # noqa: PLR0911  (one event a return)
             return _turn_ended(turn, message.turn_ended)
         case "user_emotion":
             return events.UserEmotion(turn, message.user_emotion.emotion, message.user_emotion.score)
+        case "user_feeling":
+            return _feeling(turn, message.user_feeling)
         case "reply_sentence":
             return _sentence(turn, message.reply_sentence)
         case "audio":
@@ -100,7 +102,9 @@ def from_speak(message: conversation_pb2.SpeakResponse) -> events.SpeakEvent | N
             return None
 
 
-def from_transcribe(message: stt_pb2.TranscribeResponse) -> events.TranscribeEvent | None:
+def from_transcribe(  # noqa: PLR0911  (one event a return)
+    message: stt_pb2.TranscribeResponse,
+) -> events.TranscribeEvent | None:
     """Reads one event of a transcription."""
     turn = message.turn
     match message.WhichOneof("event"):
@@ -110,6 +114,10 @@ def from_transcribe(message: stt_pb2.TranscribeResponse) -> events.TranscribeEve
             return events.PartialTranscript(turn, message.partial.text)
         case "final":
             return _final(turn, message.final)
+        case "likely_end":
+            return events.LikelyEnd(turn, message.likely_end.text)
+        case "resumed":
+            return events.Resumed(turn)
         case "turn_ended":
             return _turn_ended(turn, message.turn_ended)
         case None:
@@ -126,6 +134,40 @@ def _final(turn: int, transcript: stt_pb2.Transcript) -> events.FinalTranscript:
 def _turn_ended(turn: int, ended: stt_pb2.TurnEnded) -> events.TurnEnded:
     reason = _TURN_END_REASONS.get(ended.reason, str(ended.reason))
     return events.TurnEnded(turn, reason, seconds(ended.speech_end))
+
+
+def _feeling(turn: int, feeling: emotion_pb2.DetectResponse) -> events.UserFeeling:
+    tone = feeling.tone
+    return events.UserFeeling(
+        turn,
+        emotions=tuple((score.emotion, score.score) for score in feeling.emotions),
+        valence=feeling.valence,
+        arousal=feeling.arousal,
+        confidence=feeling.confidence,
+        intensity=feeling.intensity,
+        tone=events.Tone(
+            feeling=tone.feeling,
+            mirror=tone.mirror,
+            support=tone.support,
+            ask=tone.ask,
+            intensity=tone.intensity,
+            blend=tone.blend,
+            blend_share=tone.blend_share,
+            reason=tone.reason,
+        ),
+        text=_evidence(feeling.text) if feeling.HasField("text") else None,
+        voice=_evidence(feeling.voice) if feeling.HasField("voice") else None,
+    )
+
+
+def _evidence(evidence: emotion_pb2.Evidence) -> events.Evidence:
+    return events.Evidence(
+        labels=tuple((score.label, score.score) for score in evidence.labels),
+        valence=evidence.valence,
+        arousal=evidence.arousal,
+        confidence=evidence.confidence,
+        notes=tuple(evidence.notes),
+    )
 
 
 def _plan(plan: emotion_pb2.ProsodyPlan) -> events.ProsodyPlan:

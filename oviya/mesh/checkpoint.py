@@ -8,6 +8,7 @@ start.
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ CARD_FILE = "model_card.json"
 CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
+RANDOM = "random"
+"""What a service's setting names instead of a checkpoint to have small random weights, for tests."""
 
 _HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
 _HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
@@ -134,6 +137,24 @@ def take_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], s
                 )
             return tensor.float()
     raise CheckpointError(f"checkpoint lacks the tensor {' or '.join(candidates)}")
+
+
+def shipped_checkpoint(name: str) -> Path:
+    """The folder of a checkpoint that ships with Oviya, e.g. "demo-csm".
+
+    The folder `models` is looked for where OVIYA_MODELS says, else beside the code, as in a clone.
+
+    Raises:
+        CheckpointError: it is not there.
+    """
+    models = Path(os.environ.get("OVIYA_MODELS") or Path(__file__).parents[2] / "models")
+    folder = models / name
+    if not folder.is_dir():
+        raise CheckpointError(
+            f"{folder}: no such folder; the checkpoint {name} ships with Oviya's repository",
+            hint="set OVIYA_MODELS to its folder `models`, or name another checkpoint",
+        )
+    return folder
 
 
 def resolve_checkpoint(spec: str) -> Path:

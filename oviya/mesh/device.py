@@ -22,3 +22,20 @@ def choose_device(name: str) -> torch.device:
         reason = str(error).strip().splitlines()[0]
         raise OviyaError(f"device {name!r} cannot be used: {reason}", hint="'auto' takes what there is") from error
     return device
+
+
+def still_works(device: torch.device) -> bool:
+    """Whether a device that failed can be used again.
+
+    After some CUDA errors (an illegal address, an uncorrectable memory error, a GPU that fell off the bus) every call
+    of the process fails for good, this one too; after others, such as too little memory, the next call may succeed.
+    """
+    if device.type != "cuda":
+        return True
+    try:
+        torch.cuda.synchronize(device)
+    except torch.OutOfMemoryError:
+        return True
+    except RuntimeError:
+        return False
+    return True

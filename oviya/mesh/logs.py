@@ -39,8 +39,8 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
         )
     )
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    # Libraries that narrate every packet stay quiet unless something is wrong.
-    for noisy in ("aioice", "aiortc", "aiohttp.access", "asyncio", "numba"):
+    # Libraries that narrate every packet, or what is asked in a URL, stay quiet unless something is wrong.
+    for noisy in ("aioice", "aiortc", "aiohttp.access", "asyncio", "httpx", "httpcore", "numba", "matplotlib"):
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)

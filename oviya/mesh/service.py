@@ -16,6 +16,7 @@ from pydantic import ValidationError
 
 from oviya.errors import OviyaError
 from oviya.mesh.logs import configure_logs
+from oviya.mesh.memory import give_back
 from oviya.mesh.metrics import serve_metrics
 from oviya.mesh.server import MeshServer
 from oviya.mesh.settings import ServiceSettings
@@ -28,8 +29,8 @@ S = TypeVar("S", bound=ServiceSettings)
 class Service(ABC, Generic[S]):
     """What a service tells the runtime.
 
-    The order of a life: `register`, listening with NOT_SERVING, `start`, SERVING; then SIGTERM, NOT_SERVING, `drain`,
-    running calls finish, `close`.
+    The order of a life: `register`, listening with NOT_SERVING, `start`, SERVING; then SIGTERM or `break_down`,
+    NOT_SERVING, `drain`, running calls finish, `close`.
     """
 
     name: ClassVar[str]
@@ -39,6 +40,15 @@ class Service(ABC, Generic[S]):
 
     def __init__(self, settings: S) -> None:
         self.settings = settings
+        self.broken = asyncio.Event()
+        """Set once the service can never work again."""
+
+    def break_down(self) -> None:
+        """Ends the service for good, because something that it needs is lost and only a new process gets it back.
+
+        Health says NOT_SERVING at once, the process ends with 1.  The caller logs why.  Call it on the event loop.
+        """
+        self.broken.set()
 
     @abstractmethod
     def register(self, server: aio.Server) -> None:
@@ -65,6 +75,7 @@ class RunningService(Generic[S]):
     def __init__(self, service: Service[S]) -> None:
         self.service = service
         self.server = MeshServer(service.settings, service.grpc_services)
+        self._watch: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listens, warms the service up and opens it.
@@ -76,21 +87,30 @@ class RunningService(Generic[S]):
         await self.server.listen()
         try:
             await self.service.start()
+            await asyncio.to_thread(give_back)
         except BaseException:
             await self.server.grpc.stop(None)
             raise
         await self.server.set_serving(True)
+        self._watch = asyncio.create_task(self._leave_once_broken())
 
     async def stop(self) -> None:
         """Drains and closes."""
+        if self._watch is not None:
+            self._watch.cancel()
+            await asyncio.wait((self._watch,))
         await self.server.announce_drain()
         await self.service.drain()
         await self.server.stop()
         await self.service.close()
 
+    async def _leave_once_broken(self) -> None:
+        await self.service.broken.wait()
+        await self.server.set_serving(False)
+
 
 def run(service_type: Callable[[S], Service[S]], settings_type: type[S]) -> None:
-    """Runs a service until SIGTERM or SIGINT; exits with 1 and one clear line when it cannot start."""
+    """Runs a service until SIGTERM or SIGINT; exits with 1 and one clear line when it cannot start, or breaks down."""
     try:
         settings = settings_type()
     except ValidationError as error:
@@ -106,6 +126,8 @@ def run(service_type: Callable[[S], Service[S]], settings_type: type[S]) -> None
     except OviyaError as error:
         log.error("cannot start", reason=str(error))  # the reason is enough, its stack is noise
         sys.exit(1)
+    if service.broken.is_set():
+        sys.exit(1)  # a new process may work
 
 
 async def _serve(service: Service[S]) -> None:
@@ -122,7 +144,7 @@ async def _serve(service: Service[S]) -> None:
         log.info("metrics", url=f"http://{settings.host}:{port}/metrics")
     running = RunningService(service)
     starting = asyncio.ensure_future(running.start())
-    waiting = asyncio.ensure_future(stopping.wait())
+    waiting = asyncio.ensure_future(_first_of(stopping, service.broken))
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # told to stop while still warming up
         starting.cancel()
@@ -135,6 +157,16 @@ async def _serve(service: Service[S]) -> None:
         await waiting
     finally:
         waiting.cancel()
-    log.info("draining", wait_s=settings.drain_wait_s, grace_s=settings.drain_grace_s)
+    log.info("draining", broken=service.broken.is_set(), wait_s=settings.drain_wait_s, grace_s=settings.drain_grace_s)
     await running.stop()
     log.info("stopped")
+
+
+async def _first_of(*events: asyncio.Event) -> None:
+    """Returns once one of the events is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()

@@ -8,6 +8,8 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from oviya.v1 import common_pb2 as _common_pb2
+from oviya.v1 import emotion_pb2 as _emotion_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -53,15 +55,23 @@ class ReplyRequest(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     HISTORY_FIELD_NUMBER: _builtins.int
     USER_EMOTION_FIELD_NUMBER: _builtins.int
+    TONE_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session for logs, at most 128 characters.  Empty: a session of one turn."""
     text: _builtins.str
     """What the user said, 1 to 8192 characters.  Empty is refused."""
     user_emotion: _builtins.str
     """The user's emotion, one of the 49 names.  Empty: unknown."""
+    summary: _builtins.str
+    """What Summarize made of the turns before `history`, at most 8192 characters.  Empty: there were none."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
         """Earlier turns, oldest first, at most 400.  Empty: the conversation starts here."""
+
+    @_builtins.property
+    def tone(self) -> _emotion_pb2.Tone:
+        """Which tone to answer in, as EmotionService.Detect suggests.  Unset: the brain's own choice."""
 
     def __init__(
         self,
@@ -70,10 +80,12 @@ class ReplyRequest(_message.Message):
         text: _builtins.str = ...,
         history: _abc.Iterable[Global___Turn] | None = ...,
         user_emotion: _builtins.str = ...,
+        tone: _emotion_pb2.Tone | None = ...,
+        summary: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "session_id", b"session_id", "text", b"text", "user_emotion", b"user_emotion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "session_id", b"session_id", "summary", b"summary", "text", b"text", "tone", b"tone", "user_emotion", b"user_emotion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -115,6 +127,7 @@ class ReplyResponse(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     EMOTION_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the sentence in the reply.  Zero: the first."""
     text: _builtins.str
@@ -123,6 +136,8 @@ class ReplyResponse(_message.Message):
     """Emotion to speak it with, one of the 49 names.  Never empty."""
     backend: _builtins.str
     """The backend that made it, e.g. "listener".  Never empty."""
+    degraded: _builtins.str
+    """What went wrong since the sentence before, and what was done instead.  Empty: nothing."""
     def __init__(
         self,
         *,
@@ -130,11 +145,119 @@ class ReplyResponse(_message.Message):
         text: _builtins.str = ...,
         emotion: _builtins.str = ...,
         backend: _builtins.str = ...,
+        degraded: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "emotion", b"emotion", "index", b"index", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "emotion", b"emotion", "index", b"index", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplyResponse: _TypeAlias = ReplyResponse  # noqa: Y015
+
+@_typing.final
+class SummarizeRequest(_message.Message):
+    """Turns to be shortened."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    TURNS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Name of the session for logs, at most 128 characters.  Empty: unknown."""
+    summary: _builtins.str
+    """The summary so far, at most 8192 characters; the new one replaces it.  Empty: there is none."""
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
+        """The turns to take up, oldest first, 1 to 400.  None is refused."""
+
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        summary: _builtins.str = ...,
+        turns: _abc.Iterable[Global___Turn] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id", "summary", b"summary", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SummarizeRequest: _TypeAlias = SummarizeRequest  # noqa: Y015
+
+@_typing.final
+class SummarizeResponse(_message.Message):
+    """The summary."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """What is worth knowing of the old summary and of the turns, at most 8192 characters.  Empty: nothing is."""
+    backend: _builtins.str
+    """The backend that made it.  Never empty."""
+    degraded: _builtins.str
+    """What went wrong and what was done instead.  Empty: nothing."""
+    def __init__(
+        self,
+        *,
+        summary: _builtins.str = ...,
+        backend: _builtins.str = ...,
+        degraded: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "summary", b"summary"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SummarizeResponse: _TypeAlias = SummarizeResponse  # noqa: Y015
+
+@_typing.final
+class BrainServiceGetModelRequest(_message.Message):
+    """Asks for the backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrainServiceGetModelRequest: _TypeAlias = BrainServiceGetModelRequest  # noqa: Y015
+
+@_typing.final
+class BrainServiceGetModelResponse(_message.Message):
+    """The backend."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MODEL_FIELD_NUMBER: _builtins.int
+    DEGRADED_FIELD_NUMBER: _builtins.int
+    degraded: _builtins.str
+    """Why it does not work as it should, and what is done instead.  Empty: it works."""
+    @_builtins.property
+    def model(self) -> _common_pb2.ModelInfo:
+        """The backend that was asked for, and the name of its model.  Always set."""
+
+    def __init__(
+        self,
+        *,
+        model: _common_pb2.ModelInfo | None = ...,
+        degraded: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["degraded", b"degraded", "model", b"model"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___BrainServiceGetModelResponse: _TypeAlias = BrainServiceGetModelResponse  # noqa: Y015

@@ -40,6 +40,16 @@ class BrainServiceStub:
                 request_serializer=oviya_dot_v1_dot_brain__pb2.ReplyRequest.SerializeToString,
                 response_deserializer=oviya_dot_v1_dot_brain__pb2.ReplyResponse.FromString,
                 _registered_method=True)
+        self.Summarize = channel.unary_unary(
+                '/oviya.v1.BrainService/Summarize',
+                request_serializer=oviya_dot_v1_dot_brain__pb2.SummarizeRequest.SerializeToString,
+                response_deserializer=oviya_dot_v1_dot_brain__pb2.SummarizeResponse.FromString,
+                _registered_method=True)
+        self.GetModel = channel.unary_unary(
+                '/oviya.v1.BrainService/GetModel',
+                request_serializer=oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelRequest.SerializeToString,
+                response_deserializer=oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelResponse.FromString,
+                _registered_method=True)
 
 
 class BrainServiceServicer:
@@ -53,6 +63,20 @@ class BrainServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def Summarize(self, request, context):
+        """Shortens earlier turns to what is worth knowing later; callers keep the result and send it with each request.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetModel(self, request, context):
+        """Says which backend answers, and whether it works as it should.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BrainServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -60,6 +84,16 @@ def add_BrainServiceServicer_to_server(servicer, server):
                     servicer.Reply,
                     request_deserializer=oviya_dot_v1_dot_brain__pb2.ReplyRequest.FromString,
                     response_serializer=oviya_dot_v1_dot_brain__pb2.ReplyResponse.SerializeToString,
+            ),
+            'Summarize': grpc.unary_unary_rpc_method_handler(
+                    servicer.Summarize,
+                    request_deserializer=oviya_dot_v1_dot_brain__pb2.SummarizeRequest.FromString,
+                    response_serializer=oviya_dot_v1_dot_brain__pb2.SummarizeResponse.SerializeToString,
+            ),
+            'GetModel': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetModel,
+                    request_deserializer=oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelRequest.FromString,
+                    response_serializer=oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -90,6 +124,60 @@ class BrainService:
             '/oviya.v1.BrainService/Reply',
             oviya_dot_v1_dot_brain__pb2.ReplyRequest.SerializeToString,
             oviya_dot_v1_dot_brain__pb2.ReplyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Summarize(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oviya.v1.BrainService/Summarize',
+            oviya_dot_v1_dot_brain__pb2.SummarizeRequest.SerializeToString,
+            oviya_dot_v1_dot_brain__pb2.SummarizeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetModel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oviya.v1.BrainService/GetModel',
+            oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelRequest.SerializeToString,
+            oviya_dot_v1_dot_brain__pb2.BrainServiceGetModelResponse.FromString,
             options,
             channel_credentials,
             insecure,

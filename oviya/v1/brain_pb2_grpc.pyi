@@ -35,6 +35,10 @@ class BrainServiceStub:
     def __new__(cls, channel: _aio.Channel) -> BrainServiceAsyncStub: ...
     Reply: _grpc.UnaryStreamMultiCallable[_brain_pb2.ReplyRequest, _brain_pb2.ReplyResponse]
     """Streams the reply to one utterance, sentence by sentence, each with the emotion to speak it with."""
+    Summarize: _grpc.UnaryUnaryMultiCallable[_brain_pb2.SummarizeRequest, _brain_pb2.SummarizeResponse]
+    """Shortens earlier turns to what is worth knowing later; callers keep the result and send it with each request."""
+    GetModel: _grpc.UnaryUnaryMultiCallable[_brain_pb2.BrainServiceGetModelRequest, _brain_pb2.BrainServiceGetModelResponse]
+    """Says which backend answers, and whether it works as it should."""
 
 @_typing.type_check_only
 class BrainServiceAsyncStub(BrainServiceStub):
@@ -43,6 +47,10 @@ class BrainServiceAsyncStub(BrainServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Reply: _aio.UnaryStreamMultiCallable[_brain_pb2.ReplyRequest, _brain_pb2.ReplyResponse]  # type: ignore[assignment]
     """Streams the reply to one utterance, sentence by sentence, each with the emotion to speak it with."""
+    Summarize: _aio.UnaryUnaryMultiCallable[_brain_pb2.SummarizeRequest, _brain_pb2.SummarizeResponse]  # type: ignore[assignment]
+    """Shortens earlier turns to what is worth knowing later; callers keep the result and send it with each request."""
+    GetModel: _aio.UnaryUnaryMultiCallable[_brain_pb2.BrainServiceGetModelRequest, _brain_pb2.BrainServiceGetModelResponse]  # type: ignore[assignment]
+    """Says which backend answers, and whether it works as it should."""
 
 class BrainServiceServicer(metaclass=_abc_1.ABCMeta):
     """Answers what the user said."""
@@ -54,5 +62,21 @@ class BrainServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_brain_pb2.ReplyResponse], _abc.AsyncIterator[_brain_pb2.ReplyResponse]]:
         """Streams the reply to one utterance, sentence by sentence, each with the emotion to speak it with."""
+
+    @_abc_1.abstractmethod
+    def Summarize(
+        self,
+        request: _brain_pb2.SummarizeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brain_pb2.SummarizeResponse, _abc.Awaitable[_brain_pb2.SummarizeResponse]]:
+        """Shortens earlier turns to what is worth knowing later; callers keep the result and send it with each request."""
+
+    @_abc_1.abstractmethod
+    def GetModel(
+        self,
+        request: _brain_pb2.BrainServiceGetModelRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_brain_pb2.BrainServiceGetModelResponse, _abc.Awaitable[_brain_pb2.BrainServiceGetModelResponse]]:
+        """Says which backend answers, and whether it works as it should."""
 
 def add_BrainServiceServicer_to_server(servicer: BrainServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -3,10 +3,14 @@
 isort:skip_file
 The whole conversation, served by the gateway."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import duration_pb2 as _duration_pb2
 from google.protobuf import message as _message
+from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from oviya.v1 import brain_pb2 as _brain_pb2
 from oviya.v1 import common_pb2 as _common_pb2
 from oviya.v1 import emotion_pb2 as _emotion_pb2
 from oviya.v1 import stt_pb2 as _stt_pb2
@@ -98,7 +102,9 @@ class ConverseConfig(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Name of the session, at most 128 characters.  Empty: the gateway makes one."""
+    """Name of the session, at most 128 characters.  Empty: the gateway makes one.  Where the gateway keeps sessions, a name
+    that it knows goes on where that session ended: let nobody else guess it.
+    """
     speaker: _builtins.int
     """Speaker id of the reply's voice, 0 to 65535.  Zero is the first speaker."""
     voice: Global___Voice.ValueType
@@ -151,6 +157,7 @@ class ConverseResponse(_message.Message):
     REPLY_ENDED_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     TURN_FAILED_FIELD_NUMBER: _builtins.int
+    USER_FEELING_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """Number of the turn that the event belongs to.  Zero: the session's first turn."""
     @_builtins.property
@@ -197,6 +204,10 @@ class ConverseResponse(_message.Message):
     def turn_failed(self) -> _common_pb2.ErrorDetail:
         """This turn failed and has no further events; the session goes on."""
 
+    @_builtins.property
+    def user_feeling(self) -> _emotion_pb2.DetectResponse:
+        """Why `user_emotion` was said: what words and voice say, and the tone that answers.  Follows it; `state` is unset."""
+
     def __init__(
         self,
         *,
@@ -212,12 +223,13 @@ class ConverseResponse(_message.Message):
         reply_ended: Global___ReplyEnded | None = ...,
         degraded: Global___Degraded | None = ...,
         turn_failed: _common_pb2.ErrorDetail | None = ...,
+        user_feeling: _emotion_pb2.DetectResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session_started", "speech_started", "partial", "final", "turn_ended", "user_emotion", "reply_sentence", "audio", "reply_ended", "degraded", "turn_failed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session_started", "speech_started", "partial", "final", "turn_ended", "user_emotion", "reply_sentence", "audio", "reply_ended", "degraded", "turn_failed", "user_feeling"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
@@ -376,7 +388,7 @@ class Degraded(_message.Message):
     SERVICE_FIELD_NUMBER: _builtins.int
     MESSAGE_FIELD_NUMBER: _builtins.int
     service: _builtins.str
-    """The service concerned: stt, brain, emotion, csm or mimi."""
+    """The service concerned: stt, brain, emotion, csm or mimi; store: where the gateway keeps sessions."""
     message: _builtins.str
     """What is wrong and what is done instead."""
     def __init__(
@@ -488,3 +500,127 @@ class SpeakResponse(_message.Message):
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___SpeakResponse: _TypeAlias = SpeakResponse  # noqa: Y015
+
+@_typing.final
+class ExportSessionRequest(_message.Message):
+    """Asks for what is kept of a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Its name, 1 to 128 characters.  Empty is refused."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSessionRequest: _TypeAlias = ExportSessionRequest  # noqa: Y015
+
+@_typing.final
+class KeptTurn(_message.Message):
+    """One side's turn as it is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AT_FIELD_NUMBER: _builtins.int
+    TURN_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def at(self) -> _timestamp_pb2.Timestamp:
+        """When it was over, in UTC."""
+
+    @_builtins.property
+    def turn(self) -> _brain_pb2.Turn:
+        """Who spoke, what was said, and, of a reply, as far as it was heard."""
+
+    def __init__(
+        self,
+        *,
+        at: _timestamp_pb2.Timestamp | None = ...,
+        turn: _brain_pb2.Turn | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "turn", b"turn"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___KeptTurn: _TypeAlias = KeptTurn  # noqa: Y015
+
+@_typing.final
+class ExportSessionResponse(_message.Message):
+    """A session as it is kept."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURNS_FIELD_NUMBER: _builtins.int
+    SUMMARY_FIELD_NUMBER: _builtins.int
+    summary: _builtins.str
+    """The summary of the older ones that the brain gets.  Empty: none was made."""
+    @_builtins.property
+    def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptTurn]:
+        """Its turns, oldest first.  Empty: nothing is kept of such a session."""
+
+    def __init__(
+        self,
+        *,
+        turns: _abc.Iterable[Global___KeptTurn] | None = ...,
+        summary: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary", "turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ExportSessionResponse: _TypeAlias = ExportSessionResponse  # noqa: Y015
+
+@_typing.final
+class DeleteSessionRequest(_message.Message):
+    """Asks to forget a session."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    """Its name, 1 to 128 characters.  Empty is refused."""
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSessionRequest: _TypeAlias = DeleteSessionRequest  # noqa: Y015
+
+@_typing.final
+class DeleteSessionResponse(_message.Message):
+    """The session is forgotten."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURNS_FIELD_NUMBER: _builtins.int
+    turns: _builtins.int
+    """Turns that were kept.  Zero: nothing was known of such a session."""
+    def __init__(
+        self,
+        *,
+        turns: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["turns", b"turns"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeleteSessionResponse: _TypeAlias = DeleteSessionResponse  # noqa: Y015

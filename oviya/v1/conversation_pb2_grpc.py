@@ -45,6 +45,16 @@ class ConversationServiceStub:
                 request_serializer=oviya_dot_v1_dot_conversation__pb2.SpeakRequest.SerializeToString,
                 response_deserializer=oviya_dot_v1_dot_conversation__pb2.SpeakResponse.FromString,
                 _registered_method=True)
+        self.ExportSession = channel.unary_unary(
+                '/oviya.v1.ConversationService/ExportSession',
+                request_serializer=oviya_dot_v1_dot_conversation__pb2.ExportSessionRequest.SerializeToString,
+                response_deserializer=oviya_dot_v1_dot_conversation__pb2.ExportSessionResponse.FromString,
+                _registered_method=True)
+        self.DeleteSession = channel.unary_unary(
+                '/oviya.v1.ConversationService/DeleteSession',
+                request_serializer=oviya_dot_v1_dot_conversation__pb2.DeleteSessionRequest.SerializeToString,
+                response_deserializer=oviya_dot_v1_dot_conversation__pb2.DeleteSessionResponse.FromString,
+                _registered_method=True)
 
 
 class ConversationServiceServicer:
@@ -66,6 +76,20 @@ class ConversationServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ExportSession(self, request, context):
+        """Returns all that is kept of a session.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def DeleteSession(self, request, context):
+        """Forgets a session: its turns and its summary.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_ConversationServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -78,6 +102,16 @@ def add_ConversationServiceServicer_to_server(servicer, server):
                     servicer.Speak,
                     request_deserializer=oviya_dot_v1_dot_conversation__pb2.SpeakRequest.FromString,
                     response_serializer=oviya_dot_v1_dot_conversation__pb2.SpeakResponse.SerializeToString,
+            ),
+            'ExportSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.ExportSession,
+                    request_deserializer=oviya_dot_v1_dot_conversation__pb2.ExportSessionRequest.FromString,
+                    response_serializer=oviya_dot_v1_dot_conversation__pb2.ExportSessionResponse.SerializeToString,
+            ),
+            'DeleteSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.DeleteSession,
+                    request_deserializer=oviya_dot_v1_dot_conversation__pb2.DeleteSessionRequest.FromString,
+                    response_serializer=oviya_dot_v1_dot_conversation__pb2.DeleteSessionResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -135,6 +169,60 @@ class ConversationService:
             '/oviya.v1.ConversationService/Speak',
             oviya_dot_v1_dot_conversation__pb2.SpeakRequest.SerializeToString,
             oviya_dot_v1_dot_conversation__pb2.SpeakResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ExportSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oviya.v1.ConversationService/ExportSession',
+            oviya_dot_v1_dot_conversation__pb2.ExportSessionRequest.SerializeToString,
+            oviya_dot_v1_dot_conversation__pb2.ExportSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def DeleteSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/oviya.v1.ConversationService/DeleteSession',
+            oviya_dot_v1_dot_conversation__pb2.DeleteSessionRequest.SerializeToString,
+            oviya_dot_v1_dot_conversation__pb2.DeleteSessionResponse.FromString,
             options,
             channel_credentials,
             insecure,

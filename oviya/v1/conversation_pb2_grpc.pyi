@@ -39,6 +39,10 @@ class ConversationServiceStub:
     """
     Speak: _grpc.UnaryStreamMultiCallable[_conversation_pb2.SpeakRequest, _conversation_pb2.SpeakResponse]
     """Speaks a text."""
+    ExportSession: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ExportSessionRequest, _conversation_pb2.ExportSessionResponse]
+    """Returns all that is kept of a session."""
+    DeleteSession: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.DeleteSessionRequest, _conversation_pb2.DeleteSessionResponse]
+    """Forgets a session: its turns and its summary."""
 
 @_typing.type_check_only
 class ConversationServiceAsyncStub(ConversationServiceStub):
@@ -51,6 +55,10 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     """
     Speak: _aio.UnaryStreamMultiCallable[_conversation_pb2.SpeakRequest, _conversation_pb2.SpeakResponse]  # type: ignore[assignment]
     """Speaks a text."""
+    ExportSession: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ExportSessionRequest, _conversation_pb2.ExportSessionResponse]  # type: ignore[assignment]
+    """Returns all that is kept of a session."""
+    DeleteSession: _aio.UnaryUnaryMultiCallable[_conversation_pb2.DeleteSessionRequest, _conversation_pb2.DeleteSessionResponse]  # type: ignore[assignment]
+    """Forgets a session: its turns and its summary."""
 
 class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
     """Hears, thinks, feels and speaks: the entry for other people's apps."""
@@ -72,5 +80,21 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_conversation_pb2.SpeakResponse], _abc.AsyncIterator[_conversation_pb2.SpeakResponse]]:
         """Speaks a text."""
+
+    @_abc_1.abstractmethod
+    def ExportSession(
+        self,
+        request: _conversation_pb2.ExportSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.ExportSessionResponse, _abc.Awaitable[_conversation_pb2.ExportSessionResponse]]:
+        """Returns all that is kept of a session."""
+
+    @_abc_1.abstractmethod
+    def DeleteSession(
+        self,
+        request: _conversation_pb2.DeleteSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_conversation_pb2.DeleteSessionResponse, _abc.Awaitable[_conversation_pb2.DeleteSessionResponse]]:
+        """Forgets a session: its turns and its summary."""
 
 def add_ConversationServiceServicer_to_server(servicer: ConversationServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -67,6 +67,7 @@ class GenerateRequest(_message.Message):
     MAX_FRAMES_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
     REQUEST_ID_FIELD_NUMBER: _builtins.int
+    REFERENCE_CLIP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """What to say, 1 to 8192 characters with a letter or digit among them.  Empty is refused."""
     speaker: _builtins.int
@@ -77,6 +78,10 @@ class GenerateRequest(_message.Message):
     """Longest answer, in frames of 80 ms.  Zero: a limit from the text's length."""
     request_id: _builtins.str
     """Name of the request for logs, at most 128 characters.  Empty: the service makes one."""
+    reference_clip: _builtins.str
+    """Name of a reference clip that ships with the checkpoint, see GetModel; it leads the context, and is of the speaker
+    above.  Empty: none.
+    """
     @_builtins.property
     def context(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextSegment]:
         """Earlier speech that sets the voice and the conversation, oldest first; reference clips come before all turns.
@@ -104,10 +109,11 @@ class GenerateRequest(_message.Message):
         max_frames: _builtins.int = ...,
         lead: _duration_pb2.Duration | None = ...,
         request_id: _builtins.str = ...,
+        reference_clip: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["lead", b"lead", "sampling", b"sampling"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "lead", b"lead", "max_frames", b"max_frames", "request_id", b"request_id", "sampling", b"sampling", "speaker", b"speaker", "style", b"style", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["context", b"context", "lead", b"lead", "max_frames", b"max_frames", "reference_clip", b"reference_clip", "request_id", b"request_id", "sampling", b"sampling", "speaker", b"speaker", "style", b"style", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -296,6 +302,8 @@ class CsmServiceGetModelResponse(_message.Message):
     CODEBOOK_SIZE_FIELD_NUMBER: _builtins.int
     MAX_POSITIONS_FIELD_NUMBER: _builtins.int
     STYLES_FIELD_NUMBER: _builtins.int
+    SPEAKERS_FIELD_NUMBER: _builtins.int
+    REFERENCE_CLIPS_FIELD_NUMBER: _builtins.int
     codebooks: _builtins.int
     """Codebooks in a frame, 1 to 32."""
     codebook_size: _builtins.int
@@ -310,6 +318,16 @@ class CsmServiceGetModelResponse(_message.Message):
     def styles(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Style tokens it was trained on.  Empty: none."""
 
+    @_builtins.property
+    def speakers(self) -> _containers.RepeatedCompositeFieldContainer[Global___Speaker]:
+        """Voices that it knows by their id; any other id takes the voice that it hears in the context.  Empty: the checkpoint
+        does not say.
+        """
+
+    @_builtins.property
+    def reference_clips(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Reference clips that ship with it, each in the voice of every speaker.  Empty: none."""
+
     def __init__(
         self,
         *,
@@ -318,11 +336,39 @@ class CsmServiceGetModelResponse(_message.Message):
         codebook_size: _builtins.int = ...,
         max_positions: _builtins.int = ...,
         styles: _abc.Iterable[_builtins.str] | None = ...,
+        speakers: _abc.Iterable[Global___Speaker] | None = ...,
+        reference_clips: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "max_positions", b"max_positions", "model", b"model", "styles", b"styles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "max_positions", b"max_positions", "model", b"model", "reference_clips", b"reference_clips", "speakers", b"speakers", "styles", b"styles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___CsmServiceGetModelResponse: _TypeAlias = CsmServiceGetModelResponse  # noqa: Y015
+
+@_typing.final
+class Speaker(_message.Message):
+    """A voice that a checkpoint knows."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ID_FIELD_NUMBER: _builtins.int
+    NAME_FIELD_NUMBER: _builtins.int
+    id: _builtins.int
+    """Its id in GenerateRequest.speaker.  Zero is the first speaker."""
+    name: _builtins.str
+    """What people call it, e.g. "deep".  Never empty."""
+    def __init__(
+        self,
+        *,
+        id: _builtins.int = ...,
+        name: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["id", b"id", "name", b"name"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Speaker: _TypeAlias = Speaker  # noqa: Y015

@@ -7,6 +7,7 @@ from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
+from oviya.v1 import common_pb2 as _common_pb2
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -72,19 +73,27 @@ class MapRequest(_message.Message):
 
     EMOTION_FIELD_NUMBER: _builtins.int
     INTENSITY_FIELD_NUMBER: _builtins.int
+    BLEND_FIELD_NUMBER: _builtins.int
+    BLEND_SHARE_FIELD_NUMBER: _builtins.int
     emotion: _builtins.str
     """Name of an emotion or alias, any case, '-' or ' ' for '_'.  Empty: neutral."""
     intensity: _builtins.float
     """How strongly to show it, 0 (as neutral) to 1 (as the table says).  Unset: 1."""
+    blend: _builtins.str
+    """A second emotion or alias whose scales are mixed in; style and reference clip stay the first one's.  Empty: none."""
+    blend_share: _builtins.float
+    """Share of the second emotion, 0 to 0.5.  Zero: none."""
     def __init__(
         self,
         *,
         emotion: _builtins.str = ...,
         intensity: _builtins.float | None = ...,
+        blend: _builtins.str = ...,
+        blend_share: _builtins.float = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_intensity", b"_intensity", "intensity", b"intensity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_intensity", b"_intensity", "emotion", b"emotion", "intensity", b"intensity"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_intensity", b"_intensity", "blend", b"blend", "blend_share", b"blend_share", "emotion", b"emotion", "intensity", b"intensity"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__intensity: _TypeAlias = _typing.Literal["intensity"]  # noqa: Y015
     _WhichOneofArgType__intensity: _TypeAlias = _typing.Literal["_intensity", b"_intensity"]  # noqa: Y015
@@ -127,22 +136,106 @@ class DetectRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     TEXT_FIELD_NUMBER: _builtins.int
+    CONFIG_FIELD_NUMBER: _builtins.int
+    AUDIO_FIELD_NUMBER: _builtins.int
     text: _builtins.str
     """A piece of the utterance's text; pieces are joined as they are; together at most 8192 characters."""
+    audio: _builtins.bytes
+    """A piece of the utterance's sound in the configured format: whole samples, at most 1 MiB a message and 60 s
+    together; of more than 20 s the end is judged.
+    """
+    @_builtins.property
+    def config(self) -> Global___DetectConfig:
+        """Only as the first message: the format of the sound, and what is known of the speaker."""
+
     def __init__(
         self,
         *,
         text: _builtins.str = ...,
+        config: Global___DetectConfig | None = ...,
+        audio: _builtins.bytes = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "request", b"request", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["request", b"request", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "request", b"request", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["text"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["text", "config", "audio"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
 Global___DetectRequest: _TypeAlias = DetectRequest  # noqa: Y015
+
+@_typing.final
+class DetectConfig(_message.Message):
+    """What Detect must know before the utterance."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FORMAT_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def format(self) -> _common_pb2.AudioFormat:
+        """Format of the audio that follows.  Unset: there is none."""
+
+    @_builtins.property
+    def state(self) -> Global___SpeakerState:
+        """What the previous utterance's answer held.  Unset: the speaker's first utterance."""
+
+    def __init__(
+        self,
+        *,
+        format: _common_pb2.AudioFormat | None = ...,
+        state: Global___SpeakerState | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "state", b"state"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "state", b"state"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DetectConfig: _TypeAlias = DetectConfig  # noqa: Y015
+
+@_typing.final
+class SpeakerState(_message.Message):
+    """What was learned of a speaker: how the voice usually sounds, and the mood that the last turn left."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    VOICE_MEANS_FIELD_NUMBER: _builtins.int
+    VOICE_WEIGHT_FIELD_NUMBER: _builtins.int
+    MOOD_FIELD_NUMBER: _builtins.int
+    VALENCE_FIELD_NUMBER: _builtins.int
+    AROUSAL_FIELD_NUMBER: _builtins.int
+    voice_weight: _builtins.float
+    """How many neutral utterances the means rest on, at most 20.  Zero: none."""
+    valence: _builtins.float
+    """The last turn's pleasantness, -1 to 1."""
+    arousal: _builtins.float
+    """The last turn's activation, -1 to 1."""
+    @_builtins.property
+    def voice_means(self) -> _containers.RepeatedScalarFieldContainer[_builtins.float]:
+        """Mean of each feature of the voice.  Empty: the voice has not been heard."""
+
+    @_builtins.property
+    def mood(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]:
+        """The last turn's emotions and their shares, at most 5.  Empty: there was no turn."""
+
+    def __init__(
+        self,
+        *,
+        voice_means: _abc.Iterable[_builtins.float] | None = ...,
+        voice_weight: _builtins.float = ...,
+        mood: _abc.Iterable[Global___EmotionScore] | None = ...,
+        valence: _builtins.float = ...,
+        arousal: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arousal", b"arousal", "mood", b"mood", "valence", b"valence", "voice_means", b"voice_means", "voice_weight", b"voice_weight"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeakerState: _TypeAlias = SpeakerState  # noqa: Y015
 
 @_typing.final
 class EmotionScore(_message.Message):
@@ -180,15 +273,40 @@ class DetectResponse(_message.Message):
     VALENCE_FIELD_NUMBER: _builtins.int
     AROUSAL_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
+    INTENSITY_FIELD_NUMBER: _builtins.int
+    TONE_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    VOICE_FIELD_NUMBER: _builtins.int
+    STATE_FIELD_NUMBER: _builtins.int
     valence: _builtins.float
     """Pleasantness, -1 (unpleasant) to 1 (pleasant).  Zero: neither."""
     arousal: _builtins.float
     """Activation, -1 (drowsy) to 1 (aroused).  Zero: neither."""
     confidence: _builtins.float
     """Confidence in the first emotion, 0 to 1.  Zero: a guess."""
+    intensity: _builtins.float
+    """How strongly it is felt, 0 (neutral) to 1."""
     @_builtins.property
     def emotions(self) -> _containers.RepeatedCompositeFieldContainer[Global___EmotionScore]:
-        """The most likely emotions, best first, at most 5; the first is "neutral" where nothing was found.  Never empty."""
+        """The most likely emotions, text, sound and the last turn's mood together, best first, at most 5; the first is
+        "neutral" where nothing was found.  Never empty.
+        """
+
+    @_builtins.property
+    def tone(self) -> Global___Tone:
+        """How to answer.  Always set."""
+
+    @_builtins.property
+    def text(self) -> Global___Evidence:
+        """What the words say.  Unset: no text was sent."""
+
+    @_builtins.property
+    def voice(self) -> Global___Evidence:
+        """What the voice says.  Unset: no sound was sent, or there was no voice in it."""
+
+    @_builtins.property
+    def state(self) -> Global___SpeakerState:
+        """To be sent with the speaker's next utterance.  Always set."""
 
     def __init__(
         self,
@@ -197,14 +315,137 @@ class DetectResponse(_message.Message):
         valence: _builtins.float = ...,
         arousal: _builtins.float = ...,
         confidence: _builtins.float = ...,
+        intensity: _builtins.float = ...,
+        tone: Global___Tone | None = ...,
+        text: Global___Evidence | None = ...,
+        voice: Global___Evidence | None = ...,
+        state: Global___SpeakerState | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["state", b"state", "text", b"text", "tone", b"tone", "voice", b"voice"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arousal", b"arousal", "confidence", b"confidence", "emotions", b"emotions", "valence", b"valence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arousal", b"arousal", "confidence", b"confidence", "emotions", b"emotions", "intensity", b"intensity", "state", b"state", "text", b"text", "tone", b"tone", "valence", b"valence", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___DetectResponse: _TypeAlias = DetectResponse  # noqa: Y015
+
+@_typing.final
+class Tone(_message.Message):
+    """Which tone answers a feeling."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    FEELING_FIELD_NUMBER: _builtins.int
+    MIRROR_FIELD_NUMBER: _builtins.int
+    SUPPORT_FIELD_NUMBER: _builtins.int
+    ASK_FIELD_NUMBER: _builtins.int
+    INTENSITY_FIELD_NUMBER: _builtins.int
+    BLEND_FIELD_NUMBER: _builtins.int
+    BLEND_SHARE_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    feeling: _builtins.str
+    """The feeling that is answered, one of the 49 names: the row of the policy.  Never empty."""
+    mirror: _builtins.str
+    """Emotion for a sentence that gives back what was said.  Never empty."""
+    support: _builtins.str
+    """Emotion for a sentence that supports.  Never empty."""
+    ask: _builtins.str
+    """Emotion for a question.  Never empty."""
+    intensity: _builtins.float
+    """How strongly the voice shows it, 0 to 1."""
+    blend: _builtins.str
+    """Second emotion that the voice mixes in, because the user feels two things.  Empty: none."""
+    blend_share: _builtins.float
+    """Its share, 0 to 0.5."""
+    reason: _builtins.str
+    """Why, in words for people.  Never empty."""
+    def __init__(
+        self,
+        *,
+        feeling: _builtins.str = ...,
+        mirror: _builtins.str = ...,
+        support: _builtins.str = ...,
+        ask: _builtins.str = ...,
+        intensity: _builtins.float = ...,
+        blend: _builtins.str = ...,
+        blend_share: _builtins.float = ...,
+        reason: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ask", b"ask", "blend", b"blend", "blend_share", b"blend_share", "feeling", b"feeling", "intensity", b"intensity", "mirror", b"mirror", "reason", b"reason", "support", b"support"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Tone: _TypeAlias = Tone  # noqa: Y015
+
+@_typing.final
+class Evidence(_message.Message):
+    """What one side of an utterance, its words or its sound, says by itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABELS_FIELD_NUMBER: _builtins.int
+    VALENCE_FIELD_NUMBER: _builtins.int
+    AROUSAL_FIELD_NUMBER: _builtins.int
+    CONFIDENCE_FIELD_NUMBER: _builtins.int
+    NOTES_FIELD_NUMBER: _builtins.int
+    valence: _builtins.float
+    """Pleasantness, -1 to 1."""
+    arousal: _builtins.float
+    """Activation, -1 to 1."""
+    confidence: _builtins.float
+    """0 (a guess) to 1."""
+    @_builtins.property
+    def labels(self) -> _containers.RepeatedCompositeFieldContainer[Global___LabelScore]:
+        """Labels of the judge behind it (GoEmotions' labels, tones of voice), best first, at most 5."""
+
+    @_builtins.property
+    def notes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What it rests on, in words for people, e.g. "pitch 2.4 st lower".  Empty: nothing stands out."""
+
+    def __init__(
+        self,
+        *,
+        labels: _abc.Iterable[Global___LabelScore] | None = ...,
+        valence: _builtins.float = ...,
+        arousal: _builtins.float = ...,
+        confidence: _builtins.float = ...,
+        notes: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arousal", b"arousal", "confidence", b"confidence", "labels", b"labels", "notes", b"notes", "valence", b"valence"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Evidence: _TypeAlias = Evidence  # noqa: Y015
+
+@_typing.final
+class LabelScore(_message.Message):
+    """A label and how likely it is."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    LABEL_FIELD_NUMBER: _builtins.int
+    SCORE_FIELD_NUMBER: _builtins.int
+    label: _builtins.str
+    """Its name.  Never empty."""
+    score: _builtins.float
+    """0 to 1."""
+    def __init__(
+        self,
+        *,
+        label: _builtins.str = ...,
+        score: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["label", b"label", "score", b"score"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___LabelScore: _TypeAlias = LabelScore  # noqa: Y015
 
 @_typing.final
 class ListEmotionsRequest(_message.Message):

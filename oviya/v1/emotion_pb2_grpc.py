@@ -64,7 +64,8 @@ class EmotionServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def Detect(self, request_iterator, context):
-        """Judges the emotion of one utterance; the caller streams its text in pieces and half-closes.
+        """Judges the emotion of one utterance from its text, its sound or both; the caller streams them and half-closes.  The
+        service remembers nothing: what it learned of the speaker goes back and forth as SpeakerState.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

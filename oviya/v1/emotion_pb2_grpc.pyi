@@ -36,7 +36,9 @@ class EmotionServiceStub:
     Map: _grpc.UnaryUnaryMultiCallable[_emotion_pb2.MapRequest, _emotion_pb2.MapResponse]
     """Turns the name of an emotion (or one of its aliases) into a plan for the voice."""
     Detect: _grpc.StreamUnaryMultiCallable[_emotion_pb2.DetectRequest, _emotion_pb2.DetectResponse]
-    """Judges the emotion of one utterance; the caller streams its text in pieces and half-closes."""
+    """Judges the emotion of one utterance from its text, its sound or both; the caller streams them and half-closes.  The
+    service remembers nothing: what it learned of the speaker goes back and forth as SpeakerState.
+    """
     ListEmotions: _grpc.UnaryUnaryMultiCallable[_emotion_pb2.ListEmotionsRequest, _emotion_pb2.ListEmotionsResponse]
     """Lists all emotions and aliases."""
 
@@ -48,7 +50,9 @@ class EmotionServiceAsyncStub(EmotionServiceStub):
     Map: _aio.UnaryUnaryMultiCallable[_emotion_pb2.MapRequest, _emotion_pb2.MapResponse]  # type: ignore[assignment]
     """Turns the name of an emotion (or one of its aliases) into a plan for the voice."""
     Detect: _aio.StreamUnaryMultiCallable[_emotion_pb2.DetectRequest, _emotion_pb2.DetectResponse]  # type: ignore[assignment]
-    """Judges the emotion of one utterance; the caller streams its text in pieces and half-closes."""
+    """Judges the emotion of one utterance from its text, its sound or both; the caller streams them and half-closes.  The
+    service remembers nothing: what it learned of the speaker goes back and forth as SpeakerState.
+    """
     ListEmotions: _aio.UnaryUnaryMultiCallable[_emotion_pb2.ListEmotionsRequest, _emotion_pb2.ListEmotionsResponse]  # type: ignore[assignment]
     """Lists all emotions and aliases."""
 
@@ -69,7 +73,9 @@ class EmotionServiceServicer(metaclass=_abc_1.ABCMeta):
         request_iterator: _MaybeAsyncIterator[_emotion_pb2.DetectRequest],
         context: _ServicerContext,
     ) -> _typing.Union[_emotion_pb2.DetectResponse, _abc.Awaitable[_emotion_pb2.DetectResponse]]:
-        """Judges the emotion of one utterance; the caller streams its text in pieces and half-closes."""
+        """Judges the emotion of one utterance from its text, its sound or both; the caller streams them and half-closes.  The
+        service remembers nothing: what it learned of the speaker goes back and forth as SpeakerState.
+        """
 
     @_abc_1.abstractmethod
     def ListEmotions(

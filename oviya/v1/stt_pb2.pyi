@@ -98,6 +98,7 @@ class TranscribeConfig(_message.Message):
     FORMAT_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     END_SILENCE_FIELD_NUMBER: _builtins.int
+    VOCABULARY_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session for logs, at most 128 characters.  Empty: the service makes one."""
     @_builtins.property
@@ -106,7 +107,13 @@ class TranscribeConfig(_message.Message):
 
     @_builtins.property
     def end_silence(self) -> _duration_pb2.Duration:
-        """Silence that ends a turn, 200 ms to 5 s.  Unset: the service's setting."""
+        """Silence that ends a turn, 200 ms to 5 s.  Unset: it depends on what was said and on the speaker's own pauses."""
+
+    @_builtins.property
+    def vocabulary(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Words and phrases that the speaker is likely to say, such as names: at most 100 of at most 64 characters each.
+        Refused where GetModel says that the recognizer takes none.  Empty: none.
+        """
 
     def __init__(
         self,
@@ -114,10 +121,11 @@ class TranscribeConfig(_message.Message):
         format: _common_pb2.AudioFormat | None = ...,
         session_id: _builtins.str = ...,
         end_silence: _duration_pb2.Duration | None = ...,
+        vocabulary: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["end_silence", b"end_silence", "format", b"format"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_silence", b"end_silence", "format", b"format", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end_silence", b"end_silence", "format", b"format", "session_id", b"session_id", "vocabulary", b"vocabulary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -152,6 +160,8 @@ class TranscribeResponse(_message.Message):
     PARTIAL_FIELD_NUMBER: _builtins.int
     FINAL_FIELD_NUMBER: _builtins.int
     TURN_ENDED_FIELD_NUMBER: _builtins.int
+    LIKELY_END_FIELD_NUMBER: _builtins.int
+    RESUMED_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """Number of the turn that the event belongs to.  Zero: the session's first turn."""
     @_builtins.property
@@ -164,15 +174,27 @@ class TranscribeResponse(_message.Message):
 
     @_builtins.property
     def partial(self) -> Global___Transcript:
-        """What has been heard of the turn so far; replaces the previous partial."""
+        """What has been heard of the turn so far; begins with the previous partial.  Its words stand: nothing that follows
+        in the turn takes one back.
+        """
 
     @_builtins.property
     def final(self) -> Global___Transcript:
-        """What was said in the turn; nothing changes it later."""
+        """What was said in the turn; begins with the last partial, and nothing changes it later."""
 
     @_builtins.property
     def turn_ended(self) -> Global___TurnEnded:
         """The turn is over; follows its final transcript."""
+
+    @_builtins.property
+    def likely_end(self) -> Global___Transcript:
+        """The turn is probably over: an answer may be prepared.  Begins with the last partial.  Followed by a final transcript
+        with the same text, or by resumed.
+        """
+
+    @_builtins.property
+    def resumed(self) -> Global___Resumed:
+        """The user went on after likely_end: what was prepared is worth nothing."""
 
     def __init__(
         self,
@@ -183,16 +205,35 @@ class TranscribeResponse(_message.Message):
         partial: Global___Transcript | None = ...,
         final: Global___Transcript | None = ...,
         turn_ended: Global___TurnEnded | None = ...,
+        likely_end: Global___Transcript | None = ...,
+        resumed: Global___Resumed | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "partial", b"partial", "speech_started", b"speech_started", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "turn_ended", b"turn_ended"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "partial", b"partial", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["speech_started", "partial", "final", "turn_ended"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["speech_started", "partial", "final", "turn_ended", "likely_end", "resumed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___TranscribeResponse: _TypeAlias = TranscribeResponse  # noqa: Y015
+
+@_typing.final
+class Resumed(_message.Message):
+    """The user went on speaking."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Resumed: _TypeAlias = Resumed  # noqa: Y015
 
 @_typing.final
 class SpeechStarted(_message.Message):
@@ -230,7 +271,7 @@ class Transcript(_message.Message):
     """The words, lower case, separated by spaces.  Empty: speech was found, but no word in it."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
-        """The words with their times, in order.  Empty in partials."""
+        """The words with their times, in order.  Empty in partials and in likely_end."""
 
     def __init__(
         self,
@@ -259,7 +300,7 @@ class Word(_message.Message):
     text: _builtins.str
     """The word.  Never empty."""
     confidence: _builtins.float
-    """Confidence from 0 (none) to 1 (certain)."""
+    """Confidence from 0 (none) to 1 (certain).  0 has also a word that a partial had told and the last decode does not hear."""
     @_builtins.property
     def start(self) -> _duration_pb2.Duration:
         """Start in the session's audio.  Zero: the very start."""
@@ -337,6 +378,9 @@ class SttServiceGetModelResponse(_message.Message):
 
     MODEL_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
+    VOCABULARY_FIELD_NUMBER: _builtins.int
+    vocabulary: _builtins.bool
+    """Whether a session can name words that it expects (TranscribeConfig.vocabulary)."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The recognizer."""
@@ -350,10 +394,11 @@ class SttServiceGetModelResponse(_message.Message):
         *,
         model: _common_pb2.ModelInfo | None = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
+        vocabulary: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["languages", b"languages", "model", b"model"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["languages", b"languages", "model", b"model", "vocabulary", b"vocabulary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

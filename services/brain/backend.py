@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 Role = Literal["user", "assistant"]
+
+MAX_SUMMARY_CHARS = 2000
+"""Longest summary: some 500 tokens of a model's context."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,6 +21,17 @@ class Turn:
 
 
 @dataclass(frozen=True, slots=True)
+class Tone:
+    """Which tone to answer in, as the emotion service suggests: emotions, each one of the 49, for a sentence that gives
+    back, one that supports and one that asks; and how strongly to show it, 0 to 1."""
+
+    mirror: str
+    support: str
+    ask: str
+    intensity: float
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """One utterance and everything that is known of its session.
 
@@ -26,20 +40,53 @@ class Exchange:
         history: earlier turns, oldest first.
         user_emotion: one of the 49 names; empty: unknown.
         session_id: name of the session; empty: none.
+        tone: which tone to answer in; None: the backend's own choice.
+        summary: what `Backend.summarize` made of the turns before `history`; empty: there were none.
     """
 
     text: str
     history: tuple[Turn, ...] = ()
     user_emotion: str = ""
     session_id: str = ""
+    tone: Tone | None = None
+    summary: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a reply, and the emotion (one of the 49) to speak it with."""
+    """One sentence of a reply, and the emotion (one of the 49) to speak it with.
+
+    Attributes:
+        degraded: what went wrong since the sentence before, and what was done instead; empty: nothing.
+        backend: who made it, where that is not the backend that was asked; empty: it is.
+    """
 
     text: str
     emotion: str
+    degraded: str = ""
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """What is worth knowing of earlier turns; `degraded` and `backend` as in `Sentence`."""
+
+    text: str
+    degraded: str = ""
+    backend: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """What a backend runs, and whether it works.
+
+    Attributes:
+        model: name of its model; empty: it has none.
+        degraded: why it does not work as it should, and what is done instead; empty: it works.
+    """
+
+    model: str = ""
+    degraded: str = ""
 
 
 class Backend(Protocol):
@@ -58,8 +105,20 @@ class Backend(Protocol):
         """
         ...
 
-    def reply(self, exchange: Exchange) -> AsyncIterator[Sentence]:
+    def reply(self, exchange: Exchange) -> AsyncGenerator[Sentence, None]:
         """Answers sentence by sentence, at least one; closing the iterator stops the work."""
+        ...
+
+    async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
+        """Makes one summary of an earlier summary and the turns after it, at most `MAX_SUMMARY_CHARS` long.
+
+        Raises:
+            OviyaError: it could not.
+        """
+        ...
+
+    def condition(self) -> Condition:
+        """What it runs, and whether it works."""
         ...
 
     async def close(self) -> None:

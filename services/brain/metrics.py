@@ -12,3 +12,25 @@ FIRST_SENTENCE_SECONDS = Histogram(
     ["backend"],
     buckets=(0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10),
 )
+FAILURES = Counter(
+    "oviya_brain_failures_total",
+    "Replies and summaries at which the backend failed, by what was asked and the type of error",
+    ["backend", "asked", "type"],
+)
+DEGRADED = Gauge("oviya_brain_degraded", "1 while the listener answers in place of the backend", ["backend"])
+EMOTION_TAGS = Counter(
+    "oviya_brain_emotion_tags_total",
+    "Sentences by how the model gave their emotion (given, alias, misspelled, unknown, missing)",
+    ["kind"],
+)
+THINKING = Counter("oviya_brain_thinking_total", "Replies whose thinking was kept from being spoken")
+CUT_REPLIES = Counter("oviya_brain_cut_replies_total", "Replies that ended at the model's longest length")
+TOOL_CALLS = Counter(
+    "oviya_brain_tool_calls_total", "Calls of tools, by outcome (answered, failed)", ["tool", "outcome"]
+)
+TOOL_SECONDS = Histogram(
+    "oviya_brain_tool_seconds",
+    "Time to a tool's answer in seconds",
+    ["tool"],
+    buckets=(0.05, 0.1, 0.25, 0.5, 1, 2, 5, 10, 30, 60),
+)

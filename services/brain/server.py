@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
+from contextlib import aclosing
 from typing import Any
 
 from grpc import aio
 
 from oviya.errors import Busy, InvalidInput, OviyaError
 from oviya.mesh.service import Service
-from oviya.v1 import brain_pb2, brain_pb2_grpc
-from services.brain.backend import Backend, Exchange, Role, Turn
+from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
+from services.brain.backend import Backend, Exchange, Role, Tone, Turn
 from services.brain.emotions import known_emotion
+from services.brain.failover import Failover
 from services.brain.listener import Listener, ScriptError
 from services.brain.metrics import FIRST_SENTENCE_SECONDS, REPLIES, SENTENCES
 from services.brain.settings import BrainSettings
 
 ROLES: dict[int, Role] = {brain_pb2.ROLE_USER: "user", brain_pb2.ROLE_ASSISTANT: "assistant"}
+
+NEUTRAL = "neutral"
 
 RETRY_AFTER_S = 0.1
 """A reply takes some 10 ms, so a slot is free again soon."""
@@ -42,16 +46,42 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
         try:
             with REPLIES.track_inprogress():
                 index = 0
-                async for sentence in self._backend.reply(exchange):
-                    if index == 0:
-                        FIRST_SENTENCE_SECONDS.labels(self._backend.name).observe(time.monotonic() - started)
-                    SENTENCES.labels(self._backend.name, sentence.emotion).inc()
-                    yield brain_pb2.ReplyResponse(
-                        index=index, text=sentence.text, emotion=sentence.emotion, backend=self._backend.name
-                    )
-                    index += 1
+                async with aclosing(self._backend.reply(exchange)) as sentences:
+                    async for sentence in sentences:
+                        maker = sentence.backend or self._backend.name
+                        if index == 0:
+                            FIRST_SENTENCE_SECONDS.labels(maker).observe(time.monotonic() - started)
+                        SENTENCES.labels(maker, sentence.emotion).inc()
+                        yield brain_pb2.ReplyResponse(
+                            index=index,
+                            text=sentence.text,
+                            emotion=sentence.emotion,
+                            backend=maker,
+                            degraded=sentence.degraded,
+                        )
+                        index += 1
         finally:
             self._running -= 1
+
+    async def Summarize(
+        self, request: brain_pb2.SummarizeRequest, context: aio.ServicerContext[Any, Any]
+    ) -> brain_pb2.SummarizeResponse:
+        _check_length("session_id", request.session_id, self._settings.max_session_id_chars)
+        _check_length("summary", request.summary, self._settings.max_text_chars)
+        turns = unpack_turns(request.turns, "turns", self._settings)
+        if not turns:
+            raise InvalidInput("turns", "none with words", f"1 to {self._settings.max_history_turns} turns")
+        summary = await self._backend.summarize(request.summary, turns)
+        return brain_pb2.SummarizeResponse(
+            summary=summary.text, backend=summary.backend or self._backend.name, degraded=summary.degraded
+        )
+
+    async def GetModel(
+        self, request: brain_pb2.BrainServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
+    ) -> brain_pb2.BrainServiceGetModelResponse:
+        condition = self._backend.condition()
+        model = common_pb2.ModelInfo(name=condition.model, backend=self._backend.name, trained=True)
+        return brain_pb2.BrainServiceGetModelResponse(model=model, degraded=condition.degraded)
 
 
 class BrainService(Service[BrainSettings]):
@@ -62,10 +92,7 @@ class BrainService(Service[BrainSettings]):
 
     def __init__(self, settings: BrainSettings) -> None:
         super().__init__(settings)
-        try:
-            self._backend: Backend = Listener()
-        except ScriptError as error:
-            raise OviyaError(f"the listener's data is faulty: {error}") from error
+        self._backend = make_backend(settings)
 
     def register(self, server: aio.Server) -> None:
         brain_pb2_grpc.add_BrainServiceServicer_to_server(BrainServicer(self._backend, self.settings), server)
@@ -75,6 +102,30 @@ class BrainService(Service[BrainSettings]):
 
     async def close(self) -> None:
         await self._backend.close()
+
+
+def make_backend(settings: BrainSettings) -> Backend:
+    """Makes the backend that the settings name.
+
+    Raises:
+        OviyaError: its data or its tools cannot be used.
+    """
+    try:
+        listener = Listener()
+    except ScriptError as error:
+        raise OviyaError(f"the listener's data is faulty: {error}") from error
+    if settings.backend == "listener":
+        return listener
+    from services.brain.ollama.client import ModelMissing  # the listener needs none of what this brings
+    from services.brain.ollama.make import make_ollama
+
+    return Failover(
+        make_ollama(settings),
+        listener,
+        retry_s=settings.retry_s,
+        max_retry_s=settings.max_retry_s,
+        fatal=() if settings.ollama_pull else (ModelMissing,),
+    )
 
 
 def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange:
@@ -87,21 +138,43 @@ def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange
         raise InvalidInput("text", request.text, f"1 to {settings.max_text_chars} characters")
     _check_length("text", request.text, settings.max_text_chars)
     _check_length("session_id", request.session_id, settings.max_session_id_chars)
-    if len(request.history) > settings.max_history_turns:
-        raise InvalidInput("history", f"{len(request.history)} turns", f"at most {settings.max_history_turns} turns")
-    history: list[Turn] = []
-    for number, turn in enumerate(request.history):
-        if turn.role not in ROLES:
-            raise InvalidInput(f"history[{number}].role", turn.role, "ROLE_USER or ROLE_ASSISTANT")
-        _check_length(f"history[{number}].text", turn.text, settings.max_text_chars)
-        if turn.text.strip():
-            history.append(Turn(ROLES[turn.role], turn.text))
+    _check_length("summary", request.summary, settings.max_text_chars)
     return Exchange(
         text=request.text,
-        history=tuple(history),
+        history=tuple(unpack_turns(request.history, "history", settings)),
         user_emotion=known_emotion(request.user_emotion, field="user_emotion"),
         session_id=request.session_id,
+        tone=_tone(request.tone) if request.HasField("tone") else None,
+        summary=request.summary,
     )
+
+
+def _tone(tone: emotion_pb2.Tone) -> Tone:
+    mirror, support, ask = (
+        known_emotion(name, field=f"tone.{part}") or NEUTRAL
+        for part, name in (("mirror", tone.mirror), ("support", tone.support), ("ask", tone.ask))
+    )
+    if not 0 <= tone.intensity <= 1:
+        raise InvalidInput("tone.intensity", tone.intensity, "0 to 1")
+    return Tone(mirror, support, ask, tone.intensity)
+
+
+def unpack_turns(turns: Sequence[brain_pb2.Turn], field: str, settings: BrainSettings) -> list[Turn]:
+    """Checks turns; empty ones are passed over.
+
+    Raises:
+        InvalidInput: too many, one is too long or has no role.
+    """
+    if len(turns) > settings.max_history_turns:
+        raise InvalidInput(field, f"{len(turns)} turns", f"at most {settings.max_history_turns} turns")
+    unpacked: list[Turn] = []
+    for number, turn in enumerate(turns):
+        if turn.role not in ROLES:
+            raise InvalidInput(f"{field}[{number}].role", turn.role, "ROLE_USER or ROLE_ASSISTANT")
+        _check_length(f"{field}[{number}].text", turn.text, settings.max_text_chars)
+        if turn.text.strip():
+            unpacked.append(Turn(ROLES[turn.role], turn.text))
+    return unpacked
 
 
 def _check_length(field: str, text: str, limit: int) -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, TypeAdapter, field_validator
 from pydantic_settings import SettingsConfigDict
 
+from oviya.errors import OviyaError
 from oviya.mesh.settings import ServiceSettings
+from services.brain.ollama.tool_spec import ToolSpec
 
 
 class BrainSettings(ServiceSettings):
@@ -17,8 +20,9 @@ class BrainSettings(ServiceSettings):
 
     port: int = Field(default=50052, ge=0, le=65535)
     """gRPC port; 0 takes a free one and logs it."""
-    backend: Literal["listener"] = "listener"
-    """Which mind answers: "listener", the embedded reflective listener, needs no weights and no network."""
+    backend: Literal["listener", "ollama"] = "listener"
+    """Which mind answers: "listener", the embedded reflective listener, needs no weights and no network; "ollama" is a
+    language model, and the listener answers where that fails."""
     max_text_chars: int = Field(default=8192, ge=1, le=1 << 20)
     """Longest utterance, and longest earlier turn, in characters."""
     max_history_turns: int = Field(default=400, ge=0, le=10_000)
@@ -27,3 +31,92 @@ class BrainSettings(ServiceSettings):
     """Longest session name in characters."""
     max_replies: int = Field(default=64, ge=1, le=10_000)
     """Replies that may run at once; one more is refused as busy, and the caller tries again."""
+
+    # --- Ollama -------------------------------------------------------------------------------------------------------
+    ollama_url: str = Field(default="http://localhost:11434", pattern=r"^https?://")
+    """Address of the Ollama server."""
+    ollama_model: str = Field(default="llama3.2", min_length=1, max_length=256)
+    """Name of the model, as `ollama list` shows it."""
+    ollama_pull: bool = False
+    """Whether a missing model is downloaded by the server; the listener answers until it is there.  Otherwise a missing
+    model stops the start, and says so."""
+    ollama_keep_alive: str = Field(default="30m", max_length=16)
+    """How long the server keeps the model loaded after an answer, e.g. "30m" or "2h"; "-1": for ever."""
+    ollama_think: Literal["false", "true", "low", "medium", "high", "default"] = "false"
+    """Whether models that can think do so before they answer; thinking is never spoken, but it takes time.  "default"
+    leaves it to the model."""
+    ollama_options: dict[str, float | int | str | list[str]] = Field(
+        default_factory=lambda: {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
+    )
+    """The model's parameters as JSON, with Ollama's names: num_ctx bounds what it can remember, num_predict the length
+    of a reply with its thinking, both in tokens."""
+    persona: str = Field(default="", max_length=8192)
+    """Who the model is, in place of Oviya.  The rules of speaking stay."""
+    first_token_s: float = Field(default=10.0, gt=0, le=300)
+    """Longest wait in seconds for a reply's first token."""
+    token_gap_s: float = Field(default=5.0, gt=0, le=300)
+    """Longest wait in seconds for each further token."""
+    first_sentence_s: float = Field(default=12.0, gt=0, le=300)
+    """Longest wait in seconds for the first sentence, thinking included: less than the gateway waits for it."""
+    connect_s: float = Field(default=2.0, gt=0, le=60)
+    """Longest time in seconds for a connection to the server."""
+    load_s: float = Field(default=300.0, gt=0, le=3600)
+    """Longest time in seconds for loading the model at the start."""
+    retry_s: float = Field(default=5.0, gt=0, le=600)
+    """Time in seconds after which a backend that failed is asked again; doubles with each further failure, up to:"""
+    max_retry_s: float = Field(default=120.0, gt=0, le=3600)
+    """Longest time in seconds until a backend that failed is asked again."""
+    max_sentence_chars: int = Field(default=240, ge=40, le=2000)
+    """Longest sentence in characters; a longer one is cut at a clause, else between words."""
+    first_clause_chars: int = Field(default=40, ge=0, le=2000)
+    """Length in characters from which a reply's first clause leaves before its sentence is complete; 0: never."""
+    summary_s: float = Field(default=60.0, gt=0, le=600)
+    """Longest time in seconds for a summary; nobody waits for it."""
+
+    # --- Tools --------------------------------------------------------------------------------------------------------
+    tools: list[ToolSpec] = Field(default_factory=list, max_length=32)
+    """Functions that the model may call, as a JSON list of {"name", "description", "parameters", "url", ...}: see
+    `services.brain.ollama.tool_spec.ToolSpec`."""
+    tools_file: Path | None = None
+    """A file with such a list, read beside `tools`."""
+    tool_rounds: int = Field(default=3, ge=1, le=20)
+    """How often the model may call tools for one reply."""
+    tool_calls: int = Field(default=4, ge=1, le=32)
+    """Tools that are called at once; further calls are refused."""
+    tool_filler_after_s: float = Field(default=0.7, ge=0, le=60)
+    """Time in seconds after which a slow tool is covered by a sentence."""
+    tool_fillers: list[str] = Field(
+        default_factory=lambda: ["Let me look that up.", "One moment, I am checking.", "Give me a second to find out."]
+    )
+    """What is said while a tool is slow, in turns; empty: nothing."""
+
+    @field_validator("tools_file")
+    @classmethod
+    def _check_tools_file(cls, path: Path | None) -> Path | None:
+        if path is not None:
+            read_tools(path)
+        return path
+
+    def all_tools(self) -> list[ToolSpec]:
+        """The tools of both settings.
+
+        Raises:
+            OviyaError: two have the same name.
+        """
+        tools = [*self.tools, *(read_tools(self.tools_file) if self.tools_file else [])]
+        names = [tool.name for tool in tools]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise OviyaError(f"two tools are named {twice[0]}", hint="rename one in BRAIN_TOOLS or BRAIN_TOOLS_FILE")
+        return tools
+
+
+def read_tools(path: Path) -> list[ToolSpec]:
+    """Reads a JSON list of tools.
+
+    Raises:
+        ValueError: the file cannot be read, or what it holds is no such list.
+    """
+    try:
+        return TypeAdapter(list[ToolSpec]).validate_json(path.read_bytes())
+    except OSError as error:
+        raise ValueError(f"cannot be read: {error.strerror}") from error

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,6 +15,7 @@ from oviya.mesh.device import choose_device
 from services.csm.config import CsmConfig, TransformerConfig
 from services.csm.model import CsmModel
 from services.csm.tokenizer import TextTokenizer
+from services.csm.voices import Voices, load_voices
 
 _CODEC_PREFIX = "codec_model."
 """Mimi travels in the same file; its own service loads it."""
@@ -37,6 +38,7 @@ class Checkpoint:
     card: ModelCard
     device: torch.device
     dtype: torch.dtype
+    voices: Voices = field(default_factory=Voices)
 
     @property
     def config(self) -> CsmConfig:
@@ -64,7 +66,7 @@ def load_checkpoint(spec: str | Path, *, device: str = "auto", dtype: str = "aut
     where = choose_device(device)
     number_format = choose_dtype(dtype, where)
     model = load_model(folder, config, device=where, dtype=number_format)
-    return Checkpoint(model, tokenizer, card, where, number_format)
+    return Checkpoint(model, tokenizer, card, where, number_format, load_voices(folder, config))
 
 
 def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: torch.dtype) -> CsmModel:

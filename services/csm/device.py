@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 PAGE = 64
 """Positions of a page of keys and values."""
 
+DepthWeights = Literal["auto", "bfloat16", "int8", "fp8"]
+"""Number formats of the depth decoder's weights where a single row makes a frame; "auto" is that of the checkpoint."""
 
 _MIB = 1 << 20
 _MOST_CPU_MIB = 1024
@@ -121,8 +123,17 @@ class FrameDevice(Protocol):
         """Codes (len(rows), Q) of the launched frame; waits for that frame, not for what was asked after it."""
         ...
 
+    @property
+    def prefill_s(self) -> float | None:
+        """What the prompts between the last two collected frames took of the device, in seconds; None: not measured."""
+        ...
+
+    def works(self) -> bool:
+        """Whether it can be used again, asked after a failure; False where every further call would fail."""
+        ...
+
     def close(self) -> None:
-        """Gives the memory back."""
+        """Gives the memory back.  Not called where the device does not work any more."""
         ...
 
 
@@ -134,19 +145,29 @@ class DeviceOptions:
         rows: requests that can run at once.
         pages: pages of keys and values.
         program: "auto" is the fast one where there is a GPU; "torch" the plain one anywhere.
+        depth_weights: of the fast program's frames of a single row.
     """
 
     rows: int
     pages: int
     program: Literal["auto", "torch"] = "auto"
+    depth_weights: DepthWeights = "auto"
 
 
 def make_device(checkpoint: Checkpoint, options: DeviceOptions) -> FrameDevice:
-    """Makes the device for a checkpoint, ready to run: what it compiles or captures is done when this returns."""
+    """Makes the device for a checkpoint, ready to run: what it compiles or captures is done when this returns.
+
+    Raises:
+        OviyaError: the device cannot run the depth weights that are asked for.
+    """
     if checkpoint.device.type == "cuda" and options.program == "auto":
         from services.csm.gpu.device import GpuDevice  # needs triton
 
         return GpuDevice(checkpoint.model, options)
+    if options.depth_weights != "auto":
+        raise OviyaError(
+            f"depth weights in {options.depth_weights} need a GPU and the program 'auto'", hint="'auto' runs anywhere"
+        )
     from services.csm.torch_device import TorchDevice
 
     return TorchDevice(checkpoint.model, options)

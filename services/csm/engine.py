@@ -14,21 +14,26 @@ of the others.
 from __future__ import annotations
 
 import asyncio
+import gc
 import secrets
+import sys
 import threading
 import time
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
+from itertools import chain
 from typing import Literal
 
 import structlog
 
 from oviya.errors import InvalidInput, NotReady, OviyaError
+from services.csm import metrics
 from services.csm.checkpoint import Checkpoint
 from services.csm.config import FRAME_S
-from services.csm.device import DeviceOptions, Sampling, choose_pages, make_device
+from services.csm.device import DepthWeights, DeviceOptions, FrameDevice, Sampling, choose_pages, make_device
 from services.csm.limits import Limits, check_context, check_sampling, check_speaker, check_style, check_text
 from services.csm.pages import page_names
+from services.csm.prefill_budget import PrefillBudget
 from services.csm.request import GenerateRequest
 from services.csm.scheduler import Flight, Scheduler
 from services.csm.speech import Speech
@@ -37,12 +42,27 @@ from services.csm.stream import FrameStream, Item, LoopSink, Sink
 log = structlog.get_logger()
 
 CPU_PREFILL_CHUNK, GPU_PREFILL_CHUNK = 256, 4096
-"""Positions of prompts between two frames: a small checkpoint takes some 30 ms for them on a CPU core, and CSM-1B's
-arithmetic for them is 8 TFLOP, 20 ms of an H200 at half its peak: a quarter of a frame."""
+"""Most positions of prompts between two frames: a small checkpoint takes some 30 ms for them on a CPU core, and
+CSM-1B's arithmetic for them is 8 TFLOP, 20 ms of an H200 at half its peak: a quarter of a frame.  Where frames take
+long, a GPU gets fewer (see `PrefillBudget`)."""
 
 SWITCH_INTERVAL_S = 0.0005
-"""For `sys.setswitchinterval` in a process that serves: Python's default lets the engine's thread, back from the
+"""Python's default lets the engine's thread, back from the
 device, wait 5 ms for each thread that computes, and the device with it."""
+
+
+GC_THRESHOLDS = 20_000, 20, 100
+"""For `gc.set_threshold`: with 2,000 streams Python's defaults looked at all objects every few seconds, which stopped
+every stream for up to 200 ms (2 CPU cores).  What streams leave behind holds no cycles, so little waits for it."""
+
+
+def settle_process() -> None:
+    """Makes Python interrupt an engine's thread less.  For a process that serves, once it is warm."""
+    sys.setswitchinterval(SWITCH_INTERVAL_S)
+    gc.collect()
+    gc.freeze()  # what is alive by now stays alive, and need not be looked at
+    gc.set_threshold(*GC_THRESHOLDS)
+
 
 _WARM_UP_TEXT = "Ready when you are."
 
@@ -55,13 +75,13 @@ class EngineOptions:
         slots: requests that run at once.
         lead_s: how far ahead of real time frames are made where a request does not say, in seconds.
         temperature, top_k: how codes are drawn where a request does not say.
-        prefill_chunk: positions of newcomers' prompts that are run between two frames of the others; 0 is a default
-            that suits the device.
+        prefill_chunk: most positions of newcomers' prompts that are run between two frames of the others; 0 is a
+            default that suits the device.
         kv_mib: memory for keys and values, in MiB; 0 is a default that suits the device.
         queue_s: how long a request waits for a slot before it is refused; 0 refuses at once.
         queue_length: requests that may wait.
         silence_s: silence after which an answer is stopped; 0 never stops it.
-        program: see `DeviceOptions`.
+        program, depth_weights: see `DeviceOptions`.
         limits: what a request may ask for.
     """
 
@@ -75,30 +95,57 @@ class EngineOptions:
     queue_length: int = 64
     silence_s: float = 4.0
     program: Literal["auto", "torch"] = "auto"
+    depth_weights: DepthWeights = "auto"
     limits: Limits = field(default_factory=Limits)
 
 
 class CsmEngine:
-    """Owns a checkpoint and the thread that runs it.  Its methods may be called from any thread."""
+    """Owns a checkpoint and the thread that runs it.  Its methods may be called from any thread.
 
-    def __init__(self, checkpoint: Checkpoint, options: EngineOptions | None = None) -> None:
+    Args:
+        checkpoint: what to run.
+        options: how.
+        device: what makes the frames, of as many rows as `options` has slots; None makes one for the checkpoint.
+        on_lost: called, on the engine's thread, where the device is lost for good: the engine is closed then, and only
+            a new process can make another.
+    """
+
+    def __init__(
+        self,
+        checkpoint: Checkpoint,
+        options: EngineOptions | None = None,
+        *,
+        device: FrameDevice | None = None,
+        on_lost: Callable[[], object] = lambda: None,
+    ) -> None:
         self.checkpoint, self.options = checkpoint, options or EngineOptions()
         self.config = checkpoint.config
         options = self.options
-        pages = choose_pages(checkpoint, options.slots, options.kv_mib)
-        self._device = make_device(checkpoint, DeviceOptions(options.slots, pages, options.program))
+        if device is None:
+            pages = choose_pages(checkpoint, options.slots, options.kv_mib)
+            device = make_device(
+                checkpoint, DeviceOptions(options.slots, pages, options.program, options.depth_weights)
+            )
+        self._device = device
         on_cpu = checkpoint.device.type == "cpu"
-        self._prefill_chunk = options.prefill_chunk or (CPU_PREFILL_CHUNK if on_cpu else GPU_PREFILL_CHUNK)
+        self._prefill_budget = PrefillBudget(
+            options.prefill_chunk or (CPU_PREFILL_CHUNK if on_cpu else GPU_PREFILL_CHUNK)
+        )
+        self.prefill_budget = 0
+        """Positions of prompts that might be run before the latest frame."""
+        self._fed_positions = 0  # since the last frame
+        self._busy_since = 0.0  # when the last frame came, or work after a pause
         self._scheduler = Scheduler(
             options.slots,
-            pages,
+            device.pages,
             self.config.codebooks,
             self.config.max_positions,
             silence_frames=round(options.silence_s / FRAME_S),
             queue_s=options.queue_s,
             queue_length=options.queue_length,
         )
-        self._closed = False
+        self._on_lost = on_lost
+        self._closed: NotReady | None = None  # why, once it is
         self._wake = threading.Condition()  # guards the two above it
         self._thread = threading.Thread(target=self._run, name="csm-engine", daemon=True)
         self._thread.start()
@@ -140,8 +187,8 @@ class CsmEngine:
         """
         stream = self._prepare(request, sink or LoopSink(asyncio.get_running_loop()))
         with self._wake:
-            if self._closed:
-                raise NotReady("the CSM engine is closed")
+            if self._closed is not None:
+                raise self._closed
             self._scheduler.offer(stream)
             self._wake.notify()
         return stream
@@ -155,7 +202,7 @@ class CsmEngine:
     def close(self) -> None:
         """Ends all that runs with NotReady, and the thread."""
         with self._wake:
-            self._closed = True
+            self._closed = self._closed or NotReady("the CSM engine was closed")
             self._wake.notify()
         self._thread.join()
 
@@ -176,6 +223,9 @@ class CsmEngine:
             raise InvalidInput("lead", lead_s, "must be 0 (as fast as possible) or more seconds")
         if not 0 <= request.max_frames <= limits.frames:
             raise InvalidInput("max_frames", request.max_frames, f"must be 0 (from the text) to {limits.frames}")
+        if request.reference_clip:
+            clip = self.checkpoint.voices.clip(request.reference_clip, request.speaker)
+            request = replace(request, context=(clip, *request.context))
         speech = Speech(request, self.checkpoint.tokenizer, self.config, limits)
         piece = speech.next_piece()
         assert piece is not None, "a text that passed its checks has a piece"
@@ -191,37 +241,56 @@ class CsmEngine:
 
     def _run(self) -> None:
         flight: Flight | None = None
-        while flight is not None or self._wait_for_work():
+        works = True
+        while works and (flight is not None or self._wait_for_work()):
             items: Iterable[tuple[FrameStream, Item]] = ()
             try:
                 if flight is not None:
                     items = self._land(flight)
                 flight = None
-                if self._closed:
+                if self._closed is not None:
                     break
                 self._feed()
                 flight = self._launch()
-            except Exception:
-                log.exception("the device of the CSM engine failed")
+            except Exception as error:
                 flight = None
+                works = self._survives(error)
                 with self._wake:
                     failed = self._scheduler.fail(OviyaError("the CSM engine could not make the next frame"))
                 items = [*items, *failed]
             _deliver(items)  # while the device works
         with self._wake:
-            ended = self._scheduler.drain(NotReady("the CSM engine was closed"))
+            assert self._closed is not None, "the engine's thread ends because the engine was closed"
+            ended = self._scheduler.drain(self._closed)
         _deliver(ended)
-        self._device.close()
+        if works:
+            self._device.close()
+        else:
+            self._on_lost()
+
+    def _survives(self, error: Exception) -> bool:
+        """Logs and counts a failure; False, and the engine is closed, where the device is lost."""
+        if self._device.works():
+            metrics.DEVICE_FAILURES.labels("passing").inc()
+            log.exception("the device of the CSM engine failed")
+            return True
+        metrics.DEVICE_FAILURES.labels("lost").inc()
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        log.error("the device of the CSM engine is lost, only a new process gets it back", reason=reason)
+        with self._wake:
+            self._closed = NotReady("the CSM engine has lost its device")
+        return False
 
     def _wait_for_work(self) -> bool:
         """Returns once there is something to run; False when the engine was closed."""
         with self._wake:
-            while not self._closed:
+            while self._closed is None:
                 now = time.monotonic()
                 expired = self._scheduler.expire(now)
                 _deliver(expired)
                 wait_s = self._scheduler.wake_at() - now
                 if not self._scheduler.is_fed or wait_s <= 0:
+                    self._busy_since = now
                     return True
                 self._wake.wait(min(wait_s, threading.TIMEOUT_MAX))
             return False
@@ -229,17 +298,27 @@ class CsmEngine:
     def _land(self, flight: Flight) -> Iterable[tuple[FrameStream, Item]]:
         """Waits for a frame and books it; returns what it brought, to be delivered later."""
         codes = self._device.collect()
+        now = time.monotonic()
+        if (prefill_s := self._device.prefill_s) is not None:
+            self._prefill_budget.note(now - self._busy_since, self._fed_positions, prefill_s)
+        self._fed_positions, self._busy_since = 0, now
         with self._wake:
-            return self._scheduler.book(flight, codes, time.monotonic()).items()
+            booked = self._scheduler.book(flight, codes, now)
+            # Frames that follow each other without a pause must not keep those who wait from their refusal.
+            expired = self._scheduler.expire(now)
+        return chain(booked.items(), expired)
 
     def _feed(self) -> None:
         """Runs the next positions of newcomers' prompts."""
         with self._wake:
-            starts, chunks, jobs = self._scheduler.feed(self._prefill_chunk)
+            self.prefill_budget = self._prefill_budget.positions(awaited=self._scheduler.speaks)
+            starts, chunks, jobs = self._scheduler.feed(self.prefill_budget)
+        metrics.PREFILL_BUDGET.set(self.prefill_budget)
         if starts:
             self._device.begin(starts)
         if chunks:
             self._device.prefill(chunks)
+            self._fed_positions += sum(chunk.stop - chunk.start for chunk in chunks)
             with self._wake:
                 self._scheduler.fed(jobs, time.monotonic())
 

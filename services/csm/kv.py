@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -21,13 +22,20 @@ class PagedKv:
     def __init__(self, config: TransformerConfig, pages: int, *, device: torch.device, dtype: torch.dtype) -> None:
         shape = (config.layers, pages, PAGE, config.kv_heads, config.head_dim)
         # Zeros, not empty memory: attention multiplies what it does not see by 0, and 0 * NaN is NaN.
-        self.keys = torch.zeros(shape, device=device, dtype=dtype)
-        self.values = torch.zeros(shape, device=device, dtype=dtype)
+        self.keys = _zeros(shape, device, dtype)
+        self.values = _zeros(shape, device, dtype)
 
     def at(self, tables: Tensor, positions: Tensor) -> PagedView:
         """The view of rows whose pages are `tables` (N, P) and that stand at `positions` (N, T)."""
         slots = tables.gather(1, positions // PAGE) * PAGE + positions % PAGE
         return PagedView(self, tables, slots)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Zeros that on a CPU take no memory until they are written: torch writes its own, numpy gets them so."""
+    if device.type == "cpu" and dtype == torch.float32:
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, device=device, dtype=dtype)
 
 
 @dataclass(frozen=True)

@@ -30,6 +30,10 @@ STEP_SECONDS = Histogram(
     "Time to make one frame for every slot that is due",
     buckets=(0.002, 0.004, 0.008, 0.016, 0.032, 0.064, 0.08, 0.16, 0.32),
 )
+PREFILL_BUDGET = Gauge(
+    "oviya_csm_prefill_budget",
+    "Positions of prompts that may be run before the next frame: fewer as frames take longer",
+)
 FRAMES = Counter("oviya_csm_frames", "Frames that were made")
 PROMPT_POSITIONS = Counter("oviya_csm_prompt_positions", "Positions of prompts, run or found")
 PREFIX_POSITIONS = Counter("oviya_csm_prefix_positions", "Positions of prompts that an earlier one had left behind")
@@ -37,3 +41,8 @@ FINISHED = Counter("oviya_csm_finished", "Requests that ended, by reason", ["rea
 REJECTED = Counter("oviya_csm_rejected", "Requests that were refused because slots or pages were taken")
 RUNAWAYS = Counter("oviya_csm_runaways", "Answers that outran their text, or fell silent, and were stopped")
 DROPPED_SEGMENTS = Counter("oviya_csm_dropped_segments", "Turns of contexts that were left out")
+DEVICE_FAILURES = Counter(
+    "oviya_csm_device_failures",
+    "Failures of the device: passing, or lost for good, after which the process ends",
+    ["kind"],
+)

@@ -21,6 +21,7 @@ class GenerateRequest:
         seed: None draws a fresh one.
         max_frames: longest answer; 0 takes a limit from the text's length.
         lead_s: how far ahead of real time frames are made, in seconds; 0 is as fast as possible, None the default.
+        reference_clip: a clip that ships with the checkpoint, heard before the context; empty is none.
     """
 
     text: str
@@ -32,6 +33,7 @@ class GenerateRequest:
     seed: int | None = None
     max_frames: int = 0
     lead_s: float | None = None
+    reference_clip: str = ""
 
 
 class Finish(Enum):

@@ -66,13 +66,18 @@ class Rows:
         """Whether the row was armed and not halted."""
         return bool(self._stepping[row])
 
+    @property
+    def any_stepping(self) -> bool:
+        """Whether any row was armed and not halted."""
+        return bool(self._stepping.any())
+
     def due(self, now: float) -> NDArray[np.int64]:
         """Rows that may make a frame, ascending."""
         return np.flatnonzero(self._stepping & (self._due_at <= now))
 
     def wake_at(self) -> float:
         """When rows that are due should wait no longer; infinite where nobody steps."""
-        if not self._stepping.any():
+        if not self.any_stepping:
             return math.inf
         return float((self._due_at + self._gather)[self._stepping].min())
 

@@ -81,6 +81,11 @@ class Scheduler:
         """Whether no prompt waits to be run."""
         return not self._jobs
 
+    @property
+    def speaks(self) -> bool:
+        """Whether anyone makes frames."""
+        return self._rows.any_stepping
+
     def offer(self, stream: FrameStream) -> None:
         """Gives a request a slot, or a place in the queue.
 
@@ -125,10 +130,10 @@ class Scheduler:
         """The next prompt positions to run, at most `budget`, the oldest request's first."""
         starts, chunks, jobs = [], [], []
         for job in self._jobs.values():
+            if not budget:
+                break  # thousands may wait
             prompt = job.stream.piece.prompt
             take = min(budget, len(prompt) - 1 - job.at)
-            if not take and job.at < len(prompt) - 1:
-                continue  # not break: what was found whole costs nothing
             if not job.begun:
                 starts.append(RowStart(job.row, _sampling(job.stream), job.pages))
                 job.begun = True
@@ -190,6 +195,7 @@ class Scheduler:
         """Ends everything, the queue too."""
         waiting = list(self._queue)
         self._queue.clear()
+        metrics.FINISHED.labels("failed").inc(len(waiting))
         return self.fail(failure) + [(stream, failure) for stream in waiting]
 
     def _place(self, stream: FrameStream) -> bool:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +15,7 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
 from oviya.mesh.service import Service
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
@@ -80,6 +81,8 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
             codebook_size=checkpoint.config.codebook_size,
             max_positions=checkpoint.config.max_positions,
             styles=checkpoint.card.styles,
+            speakers=[csm_pb2.Speaker(id=id, name=name) for id, name in checkpoint.voices.speakers.items()],
+            reference_clips=checkpoint.voices.clips,
         )
 
 
@@ -104,16 +107,25 @@ class CsmService(Service[CsmSettings]):
         csm_pb2_grpc.add_CsmServiceServicer_to_server(CsmServicer(self), server)
 
     async def start(self) -> None:
-        self._engine = await asyncio.to_thread(load_engine, self.settings)
+        from services.csm.engine import settle_process
+
+        loop = asyncio.get_running_loop()
+        on_lost = partial(loop.call_soon_threadsafe, self.break_down)
+        self._engine = await asyncio.to_thread(load_engine, self.settings, on_lost)
         await self._engine.warm_up()
+        settle_process()
 
     async def close(self) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
 
 
-def load_engine(settings: CsmSettings) -> CsmEngine:
-    """Loads the checkpoint that `settings` names, or makes a random one, and starts an engine on it.
+def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: None) -> CsmEngine:
+    """Loads the checkpoint that `settings` names, the demo voice or random weights, and starts an engine on it.
+
+    Args:
+        settings: which, and how.
+        on_lost: see `CsmEngine`.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -121,19 +133,19 @@ def load_engine(settings: CsmSettings) -> CsmEngine:
     import torch
 
     from services.csm.checkpoint import load_checkpoint
-    from services.csm.engine import SWITCH_INTERVAL_S, CsmEngine, EngineOptions
+    from services.csm.engine import CsmEngine, EngineOptions
     from services.csm.limits import Limits
     from services.csm.random_checkpoint import write_random_checkpoint
 
     torch.set_num_threads(settings.threads)
-    sys.setswitchinterval(SWITCH_INTERVAL_S)
-    if settings.checkpoint:
-        checkpoint = load_checkpoint(settings.checkpoint, device=settings.device, dtype=settings.dtype)
-    else:
-        log.warning("no checkpoint is set: random weights speak noise", setting="CSM_CHECKPOINT")
+    if settings.checkpoint == RANDOM:
+        log.warning("random weights speak noise", setting="CSM_CHECKPOINT")
         with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
             write_random_checkpoint(Path(folder))
             checkpoint = load_checkpoint(folder, device=settings.device, dtype=settings.dtype)
+    else:
+        source = settings.checkpoint or str(shipped_checkpoint("demo-csm"))
+        checkpoint = load_checkpoint(source, device=settings.device, dtype=settings.dtype)
     log.info(
         "checkpoint",
         name=checkpoint.card.name,
@@ -158,9 +170,10 @@ def load_engine(settings: CsmSettings) -> CsmEngine:
         queue_length=settings.queue_length,
         silence_s=settings.silence_s,
         program=settings.program,
+        depth_weights=settings.depth_weights,
         limits=limits,
     )
-    return CsmEngine(checkpoint, options)
+    return CsmEngine(checkpoint, options, on_lost=on_lost)
 
 
 def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> GenerateRequest:
@@ -198,6 +211,7 @@ def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> Gener
         seed=sampling.seed if sampling.HasField("seed") else None,
         max_frames=request.max_frames,
         lead_s=_seconds(request.lead) if request.HasField("lead") else None,
+        reference_clip=request.reference_clip,
     )
 
 

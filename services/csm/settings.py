@@ -19,7 +19,8 @@ class CsmSettings(ServiceSettings):
     """gRPC port; 0 takes a free one and logs it."""
     checkpoint: str = ""
     """A folder in transformers' layout, or an id of the hub such as "sesame/csm-1b".  It counts as trained unless a
-    model_card.json in it says otherwise.  Empty: a small random one is made at start, which speaks noise."""
+    model_card.json in it says otherwise.  Empty: the demo voice that ships in models/demo-csm; "random": small random
+    weights, which speak noise."""
     device: str = "auto"
     """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -39,6 +40,10 @@ class CsmSettings(ServiceSettings):
     60 % of what is free on a GPU."""
     program: Literal["auto", "torch"] = "auto"
     """What makes frames: "auto" is the fast program on a GPU, "torch" the plain one anywhere."""
+    depth_weights: Literal["auto", "bfloat16", "int8", "fp8"] = "auto"
+    """Number format of the depth decoder's weights where one request runs alone, on a GPU with the fast program: such a
+    frame is bound by reading them, and 8 bits halve that.  "auto" keeps the checkpoint's.  Logits are less exact with 8
+    bits (benchmarks/README.md), and frames of several requests do not use them."""
     lead_s: float = Field(default=1.5, ge=0, le=600)
     """How far ahead of real time frames are sent, in seconds, unless a request says otherwise; 0: no limit."""
     temperature: float = Field(default=0.9, ge=0, le=2)
@@ -46,8 +51,8 @@ class CsmSettings(ServiceSettings):
     top_k: int = Field(default=50, ge=1, le=2048)
     """Codes to draw from where a request does not say; a smaller codebook lowers it."""
     prefill_chunk: int = Field(default=0, ge=0, le=65536)
-    """Positions of new requests' prompts that are run between two frames of the others; 0: 256 on a CPU, 2048 on a
-    GPU."""
+    """Most positions of new requests' prompts that are run between two frames of the others; 0: 256 on a CPU, 4096 on
+    a GPU, where fewer are run as the others' frames take longer, so that the two stay within 72 ms."""
     silence_s: float = Field(default=4, ge=0, le=60)
     """Silence, in seconds, after which an answer is stopped; 0 never stops it.  Frames are silent where their first
     codebook keeps to two codes: how loud they are is only known once they are decoded."""

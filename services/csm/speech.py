@@ -17,8 +17,9 @@ from services.csm.request import Finish, GenerateRequest
 from services.csm.tokenizer import TextTokenizer
 
 ROOMY = 1.5
-"""Context makes room for an answer this much slower than expected, and for a pause: half of the turns of a
-conversation would go if it made room for the slowest answer that is let pass."""
+"""A prompt makes room for an answer this much slower than expected, and for a pause: context gives way to it, and a
+text that has less is cut in pieces.  Half of the turns of a conversation would go if there were room for the slowest
+answer that is let pass."""
 
 PIECES_IN_A_PROMPT = 3
 """A long text is cut so that a piece, with its answer, takes this share of a prompt: the piece before it, which it
@@ -77,13 +78,12 @@ class Speech:
         text, config = self._texts.pop(0), self._config
         own = text_prompt(self._tokenizer, config.codebooks, text, self._request.speaker, self._request.style)
         most = most_frames(text)
-        roomy = math.ceil(ROOMY * expected_frames(text) + SLACK_S / FRAME_S)
         # The last frame is spoken, but never read again.
         positions = config.max_positions + 1 - len(own)
         kept, dropped = keep_context(
             self._references,
             self._turns,
-            room=positions - min(most, roomy, self._left),
+            room=positions - min(_roomy_frames(text), self._left),
             most=self._limits.context_turns,
         )
         self.dropped_segments = max(self.dropped_segments, min(dropped, self._given))
@@ -105,12 +105,14 @@ class Speech:
         request, longest = self._request, self._config.max_positions
         room = longest - sum(map(len, self._references))
         own = len(self._tokenizer.segment(request.text, request.speaker, request.style))
-        needed = min(expected_frames(request.text), self._left)
-        if own + needed - 1 <= room:
+        left = room + 1 - own  # the last frame is spoken, but never read again
+        if min(_roomy_frames(request.text), self._left) <= left:
             return [request.text]
         frame = len(self._tokenizer.segment("", request.speaker, request.style))
         most = room // PIECES_IN_A_PROMPT - frame
         if most < SHORTEST_PIECE:
+            if min(expected_frames(request.text), self._left) <= left:
+                return [request.text]  # an ordinary pace has room; a slow voice is cut, which its end says
             limit = f"must leave room for the text within {longest} positions"
             raise InvalidInput("context", f"{longest - room} positions of reference clips", limit)
 
@@ -119,3 +121,8 @@ class Speech:
             return tokens + spoken_frames(text)
 
         return split_text(request.text, size, most)
+
+
+def _roomy_frames(text: str) -> int:
+    """Frames that a prompt keeps free for the answer to `text`."""
+    return min(most_frames(text), math.ceil(ROOMY * expected_frames(text) + SLACK_S / FRAME_S))

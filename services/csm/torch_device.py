@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oviya.mesh.device import still_works
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart
 from services.csm.kv import FrameKv, PagedKv
 from services.csm.model import CsmModel
@@ -22,6 +23,8 @@ from services.csm.sampling import draw, frame_keys
 
 class TorchDevice:
     """A `FrameDevice` on the device that holds the model's weights."""
+
+    prefill_s: float | None = None
 
     def __init__(self, model: CsmModel, options: DeviceOptions) -> None:
         weight = model.first_head
@@ -100,6 +103,9 @@ class TorchDevice:
 
         self._model.speak(hidden, self._frame_kv, choose)
         return torch.stack(seen)
+
+    def works(self) -> bool:
+        return still_works(self._device)
 
     def close(self) -> None:
         del self._kv, self._frame_kv, self._newest

@@ -19,15 +19,6 @@ MIN_STEM_CHARS = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Affect:
-    """Where an emotion lies (-1 to 1 each), and the emotion that its negation suggests; empty: none."""
-
-    valence: float
-    arousal: float
-    negated: str
-
-
-@dataclass(frozen=True, slots=True)
 class Entry:
     """A phrase of the lexicon as tokens; a token that ends in ``*`` stands for any ending."""
 
@@ -48,7 +39,8 @@ class Entry:
 class Lexicon:
     """The loaded tables."""
 
-    affects: dict[str, Affect]
+    negated: dict[str, str]
+    """Emotion -> the one that its negation suggests; empty: none."""
     negators: frozenset[str]
     factors: dict[str, float]
     vocabulary: set[str]
@@ -76,17 +68,17 @@ def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     """Reads `lexicon.toml` and `modifiers.toml`.
 
     Args:
-        emotions: the names that the lexicon may use; it must describe each of them.
+        emotions: the names that the lexicon may use.
 
     Raises:
         ValueError: a table is faulty; the message names file, table and word.
     """
     tables = tomllib.loads((folder / "lexicon.toml").read_text("utf-8"))
-    if strange := sorted(set(tables) ^ set(emotions)):
-        raise ValueError(f"lexicon.toml: tables that are missing or name no emotion: {strange}")
+    if strange := sorted(set(tables) - set(emotions)):
+        raise ValueError(f"lexicon.toml: tables that name no emotion: {strange}")
     modifiers = tomllib.loads((folder / "modifiers.toml").read_text("utf-8"))
     lexicon = Lexicon(
-        affects={name: _affect(name, table, emotions) for name, table in tables.items()},
+        negated={name: _negated(name, table, emotions) for name, table in tables.items()},
         negators=frozenset(modifiers["negators"]),
         factors={word: float(factor) for word, factor in modifiers["factors"].items()},
         vocabulary=set(),
@@ -104,15 +96,13 @@ def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     return lexicon
 
 
-def _affect(name: str, table: dict[str, Any], emotions: Collection[str]) -> Affect:
-    if strange := sorted(set(table) - {"valence", "arousal", "negated", *WORTH}):
+def _negated(name: str, table: dict[str, Any], emotions: Collection[str]) -> str:
+    if strange := sorted(set(table) - {"negated", *WORTH}):
         raise ValueError(f"lexicon.toml: [{name}] has unknown keys {strange}")
-    affect = Affect(float(table["valence"]), float(table["arousal"]), table.get("negated", ""))
-    if not (-1 <= affect.valence <= 1 and -1 <= affect.arousal <= 1):
-        raise ValueError(f"lexicon.toml: [{name}] valence and arousal must be within -1 to 1")
-    if affect.negated and affect.negated not in emotions:
-        raise ValueError(f"lexicon.toml: [{name}] negated = {affect.negated!r} is no emotion")
-    return affect
+    negated = str(table.get("negated", ""))
+    if negated and negated not in emotions:
+        raise ValueError(f"lexicon.toml: [{name}] negated = {negated!r} is no emotion")
+    return negated
 
 
 def _entry(phrase: str, emotion: str, worth: float) -> Entry:

@@ -5,4 +5,5 @@ from __future__ import annotations
 from prometheus_client import Counter
 
 MAPPED = Counter("oviya_emotion_mapped_total", "Prosody plans made, by emotion", ["emotion"])
-DETECTED = Counter("oviya_emotion_detected_total", "Texts judged, by the most likely emotion", ["emotion"])
+DETECTED = Counter("oviya_emotion_detected_total", "Utterances judged, by the most likely emotion", ["emotion"])
+VOICES = Counter("oviya_emotion_voices_total", "Utterances with sound, by whether there was a voice in it", ["result"])

@@ -22,6 +22,9 @@ MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 2.0
 STYLE_FROM_INTENSITY = 0.25
 """A style token is there or not: an emotion fainter than this is spoken in the neutral style."""
 
+MAX_BLEND_SHARE = 0.5
+"""Largest share of a second emotion: with more it would be the first."""
+
 
 @dataclass(frozen=True, slots=True)
 class ProsodyPlan:
@@ -54,27 +57,42 @@ class Planner:
         clips = {row["style"]: row["reference_clip"] for row in read_tsv(folder / "styles.tsv")}
         return cls(clips, base_temperature)
 
-    def plan(self, emotion: Emotion, intensity: float = 1.0) -> ProsodyPlan:
+    def plan(
+        self, emotion: Emotion, intensity: float = 1.0, *, blend: Emotion | None = None, blend_share: float = 0.0
+    ) -> ProsodyPlan:
         """The plan for `emotion` at `intensity`, from 0 (as neutral) to 1 (as the table says).
 
         Scales run linearly from 1 to the table's value; the temperature follows the energy scale; style and
-        reference clip switch over at `STYLE_FROM_INTENSITY`.
+        reference clip switch over at `STYLE_FROM_INTENSITY`.  Of `blend` the scales are mixed in, geometrically, with
+        `blend_share`; a style token is one or the other, so the style stays the emotion's.
 
         Raises:
-            InvalidInput: the intensity is not within 0 to 1.
+            InvalidInput: the intensity is not within 0 to 1, or the share not within 0 to 0.5.
         """
         if not 0.0 <= intensity <= 1.0:  # also refuses NaN
             raise InvalidInput("intensity", intensity, "0 to 1")
+        if not 0.0 <= blend_share <= MAX_BLEND_SHARE:
+            raise InvalidInput(
+                "blend_share", blend_share, f"0 to {MAX_BLEND_SHARE}", hint="name the stronger one first"
+            )
+        other = blend or emotion
         style = emotion.style if intensity >= STYLE_FROM_INTENSITY else NEUTRAL
-        energy_scale = from_neutral(emotion.energy_scale, intensity)
+        pitch_scale, rate_scale, energy_scale = (
+            from_neutral(first ** (1 - blend_share) * second**blend_share, intensity)
+            for first, second in (
+                (emotion.pitch_scale, other.pitch_scale),
+                (emotion.rate_scale, other.rate_scale),
+                (emotion.energy_scale, other.energy_scale),
+            )
+        )
         temperature = self._base_temperature + TEMPERATURE_PER_ENERGY * (energy_scale - 1.0)
         return ProsodyPlan(
             emotion=emotion.name,
             style=style,
             reference_clip=self._reference_clips[style],
             temperature=min(max(temperature, MIN_TEMPERATURE), MAX_TEMPERATURE),
-            pitch_scale=from_neutral(emotion.pitch_scale, intensity),
-            rate_scale=from_neutral(emotion.rate_scale, intensity),
+            pitch_scale=pitch_scale,
+            rate_scale=rate_scale,
             energy_scale=energy_scale,
         )
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
@@ -20,3 +22,11 @@ class EmotionSettings(ServiceSettings):
     """CSM's sampling temperature for a neutral voice; the emotions' temperatures lie around it."""
     max_text_chars: int = Field(default=8192, ge=1, le=1 << 20)
     """Longest utterance that Detect takes, in characters."""
+    max_audio_s: float = Field(default=60.0, gt=0, le=600)
+    """Longest utterance that Detect takes, in seconds of sound; the end of a longer one than 20 s is judged."""
+    text_model: str = ""
+    """Folder of the text classifier.  Empty: the one that ships with Oviya."""
+    voice_backend: Literal["acoustic", "hub"] = "acoustic"
+    """What judges the voice: acoustic features against the speaker's baseline, or an audio classifier of the hub."""
+    voice_model: str = ""
+    """For the hub backend: a folder, or a hub id such as "superb/wav2vec2-base-superb-er"."""

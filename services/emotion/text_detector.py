@@ -1,141 +1,131 @@
-"""Which emotion a text shows, and how pleasant and how roused it is.
+"""Which emotions a text shows.
 
-`LexiconDetector` adds up the words that it knows; it has learned nothing and sees no irony.  Its rules follow what
-Hutto and Gilbert measured for VADER (2014): intensifiers, capitals and exclamation marks scale a word, a negator
-within the three words before turns it round, and what follows "but" counts more than what comes before.
+The classifier knows GoEmotions' 28 labels; `data/labels.tsv` says which of the 49 emotions each is.  For feelings that
+have no label (tiredness, boredom, loneliness, envy ...) the lexicon knows the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
-from services.emotion.catalogue import NEUTRAL
-from services.emotion.lexicon import Entry, Lexicon
-from services.emotion.tokens import Token, tokenize
+import numpy as np
 
-TOP = 5
-"""Emotions in a judgement, at most."""
+from services.emotion.affect import Shares, mixed, ranked
+from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
+from services.emotion.lexicon_detector import LexiconDetector
+from services.emotion.negation import denied_words
+from services.emotion.text_features import MAX_CHARS, words_of
+from services.emotion.text_model import TextModel
 
-NEUTRAL_WORTH = 0.5
-"""Evidence for neutral that every text starts with: one weak word against it leaves even odds."""
-
-LOOK_BACK = 3
-"""Words before a match in which negators and intensifiers count, as in VADER."""
-
-NEGATED_WORTH = 0.7
-"""A negated word says less than its opposite does: "not happy" is milder than "sad"."""
-
-SELF_REPORT = 1.5
-"""Factor for a feeling that the speaker names as their own ("i feel ...", "i am so ...")."""
-_SELF_REPORT_WORDS = frozenset({"feel", "feels", "feeling", "felt", "am"})
-
-BEFORE_BUT, AFTER_BUT = 0.5, 1.5
-EXCLAMATION, MAX_EXCLAMATIONS = 0.1, 3
-EXCLAMATION_AROUSAL = 0.08
-QUESTION_WORTH = 0.4
-_BUT = frozenset({"but", "however", "yet", "although", "though"})
-_NEVER_SO = frozenset({"so", "this", "such", "more", "that"})
-NEVER_SO = 1.5
+UNSURE = 0.25
+"""Factor on a label below its threshold: taken together, the unlikely ones would outweigh the likely one."""
+LEXICON_TRUST = 0.8
+"""Largest share of what the lexicon finds."""
+MAX_LABELS = 5
+NOTED_FROM = 0.05
+DENIED_WORTH = 0.7
+"""What is denied says less than its opposite does: "not happy" is milder than "sad"."""
+MAX_DENIED = 12
+"""Denied words that are looked at; each costs half a millisecond."""
 
 
 @dataclass(frozen=True, slots=True)
-class Judgement:
+class TextJudgement:
     """What a text shows.
 
     Attributes:
-        emotions: (name, score) best first, at most `TOP`; scores are shares of the evidence, 0 to 1.
-        valence: -1 (unpleasant) to 1 (pleasant).
-        arousal: -1 (drowsy) to 1 (aroused).
-        confidence: in the first emotion, 0 (a guess: no known word) to 1.
+        shares: of the emotions; they add up to 1.
+        confidence: 0 (a guess: no known word) to 1.
+        labels: (label, probability), best first.
+        notes: what else was found, for people.
     """
 
-    emotions: tuple[tuple[str, float], ...]
-    valence: float
-    arousal: float
+    shares: Shares
     confidence: float
+    labels: tuple[tuple[str, float], ...]
+    notes: tuple[str, ...]
 
 
 class TextDetector(Protocol):
     """Judges a text.  Takes a whole utterance; must be quick (some 5 ms) and safe to call from several threads."""
 
-    def judge(self, text: str) -> Judgement: ...
+    def judge(self, text: str) -> TextJudgement: ...
 
 
-class LexiconDetector:
-    """Judges by the lexicon."""
+NOTHING = TextJudgement({NEUTRAL: 1.0}, 0.0, (), ())
 
-    def __init__(self, lexicon: Lexicon) -> None:
+
+class ClassifierDetector:
+    """Judges by the classifier, and by the lexicon where that knows finer words.
+
+    Raises:
+        ValueError: `labels.tsv` lacks a label of the model, or names an emotion that is none.
+    """
+
+    def __init__(self, model: TextModel, lexicon: LexiconDetector, emotions: set[str], folder: Path = DATA) -> None:
+        table = {
+            row["label"]: (row["emotion"], row["denied"] or row["emotion"]) for row in read_tsv(folder / "labels.tsv")
+        }
+        if strange := sorted(set(model.labels) ^ set(table)):
+            raise ValueError(f"labels.tsv: labels that are missing or not the model's: {strange}")
+        if strange := sorted({name for names in table.values() for name in names} - emotions):
+            raise ValueError(f"labels.tsv: {strange} are no emotions")
+        self._model = model
         self._lexicon = lexicon
+        self._emotions = [table[label][0] for label in model.labels]
+        self._neutral = model.labels.index(NEUTRAL)
+        self._denied = [table[label][1] for label in model.labels]
 
-    def judge(self, text: str) -> Judgement:
-        tokens = tokenize(text, self._lexicon.vocabulary)
-        evidence: dict[str, float] = {}
-        start = 0
-        for end in [*(i for i, token in enumerate(tokens) if token.is_mark or token.text in _BUT), len(tokens)]:
-            for emotion, worth in self._clause(tokens[start:end]):
-                evidence[emotion] = evidence.get(emotion, 0.0) + worth
-            if end < len(tokens):
-                mark = tokens[end].text
-                if mark in _BUT:
-                    evidence = {emotion: worth * BEFORE_BUT for emotion, worth in evidence.items()}
-                elif mark == "?":
-                    evidence["curious"] = evidence.get("curious", 0.0) + QUESTION_WORTH
-            start = end  # a "but" opens the next clause, which weighs it
-        exclamations = min(sum(token.text == "!" for token in tokens), MAX_EXCLAMATIONS)
-        return self._weigh(evidence, exclamations)
-
-    def _clause(self, tokens: Sequence[Token]) -> list[tuple[str, float]]:
-        """The evidence of one clause: (emotion, worth) of each known phrase in it."""
-        found: list[tuple[str, float]] = []
-        after_but = AFTER_BUT if tokens and tokens[0].text in _BUT else 1.0
-        free_from = 0  # words before this belong to an earlier match and modify nothing
-        at = 0
-        while at < len(tokens):
-            entry = self._lexicon.longest(tokens, at)
-            if entry is None:
-                at += 1
-                continue
-            end = at + len(entry.tokens)
-            worth = entry.worth * after_but * max(token.stress for token in tokens[at:end])
-            before = [token.text for token in tokens[max(free_from, at - LOOK_BACK) : at]]
-            found.append(self._modified(entry, worth, before))
-            at = free_from = end
-        return found
-
-    def _modified(self, entry: Entry, worth: float, before: Sequence[str]) -> tuple[str, float]:
-        """The emotion and worth of `entry` after the words `before` it have turned or scaled it."""
-        emotion = entry.emotion
-        for word in before:
-            worth *= self._lexicon.factors.get(word, 1.0)
-        if _SELF_REPORT_WORDS.intersection(before):
-            worth *= SELF_REPORT
-        negators = [i for i, word in enumerate(before) if word in self._lexicon.negators]
-        if not negators:
-            return emotion, worth
-        following = before[negators[-1] + 1 :]
-        if before[negators[-1]] == "never" and _NEVER_SO.intersection((*following, *entry.tokens)):
-            return emotion, worth * NEVER_SO  # "never been so happy"
-        if following[:1] in (["only"], ["just"]) or len(negators) > 1:
-            return emotion, worth  # "not only happy"; "never not happy"
-        return self._lexicon.affects[emotion].negated or NEUTRAL, worth * NEGATED_WORTH
-
-    def _weigh(self, evidence: dict[str, float], exclamations: int) -> Judgement:
-        known = sum(evidence.values()) > 0
-        loudness = 1.0 + EXCLAMATION * exclamations
-        evidence = {emotion: worth * loudness for emotion, worth in evidence.items()}
-        evidence[NEUTRAL] = evidence.get(NEUTRAL, 0.0) + NEUTRAL_WORTH
-        total = sum(evidence.values())
-        shares = sorted(
-            ((emotion, worth / total) for emotion, worth in evidence.items()), key=lambda pair: (-pair[1], pair[0])
+    def judge(self, text: str) -> TextJudgement:
+        """Judges a text of any length and script."""
+        text = text[-MAX_CHARS:]
+        scores = self._model.score(text)
+        finer = self._lexicon.judge(text)
+        if not scores.known_share and not finer:
+            return NOTHING
+        weights = scores.probabilities.astype(np.float64) * UNSURE
+        chosen = list(scores.labels)
+        weights[chosen] /= UNSURE
+        weights *= scores.known_share
+        total = float(weights.sum())
+        shares: Shares = {}
+        turned: set[int] = set()
+        if total > 0:
+            turned = self._turned(text, scores.labels)
+            for label, weight in enumerate(weights / total):
+                is_denied = label in turned
+                emotion = self._denied[label] if is_denied else self._emotions[label]
+                worth = float(weight) * (DENIED_WORTH if is_denied else 1.0)
+                shares[emotion] = shares.get(emotion, 0.0) + worth
+                shares[NEUTRAL] = shares.get(NEUTRAL, 0.0) + float(weight) - worth
+        else:
+            shares = {NEUTRAL: 1.0}
+        found = sum(finer.values())
+        if found:
+            share = LEXICON_TRUST * found
+            shares = mixed(shares, {emotion: worth / found for emotion, worth in finer.items()}, share)
+        order = np.argsort(-scores.probabilities, kind="stable")[:MAX_LABELS]
+        return TextJudgement(
+            shares=shares,
+            confidence=ranked(shares, 1)[0][1] * max(scores.known_share, found),
+            labels=tuple(
+                (self._model.labels[index], float(scores.probabilities[index]))
+                for index in order
+                if scores.probabilities[index] >= NOTED_FROM
+            ),
+            notes=(
+                *(f"{self._model.labels[label]} is denied" for label in sorted(turned)),
+                *(f"words of {emotion}" for emotion, _ in ranked(finer, 2)),
+            ),
         )
-        affects = self._lexicon.affects
-        valence = sum(share * affects[emotion].valence for emotion, share in shares)
-        arousal = sum(share * affects[emotion].arousal for emotion, share in shares)
-        return Judgement(
-            emotions=tuple(shares[:TOP]),
-            valence=max(-1.0, min(1.0, valence)),
-            arousal=max(-1.0, min(1.0, arousal + EXCLAMATION_AROUSAL * exclamations)),
-            confidence=shares[0][1] if known else 0.0,
-        )
+
+    def _turned(self, text: str, labels: Collection[int]) -> set[int]:
+        """Labels of the text that a word of it bears which the speaker denies."""
+        if set(labels) <= {self._neutral}:
+            return set()
+        denied = dict.fromkeys(denied_words(" ".join(words_of(text))))
+        borne = {label for word in list(denied)[:MAX_DENIED] for label in self._model.score(word).labels}
+        return {label for label in borne.intersection(labels) if self._denied[label] != self._emotions[label]}

@@ -15,6 +15,7 @@ from oviya.status import error_from_rpc
 from oviya.v1 import (
     brain_pb2,
     brain_pb2_grpc,
+    common_pb2,
     csm_pb2_grpc,
     emotion_pb2,
     emotion_pb2_grpc,
@@ -36,6 +37,10 @@ GRPC_NAMES = {
 
 MAX_DETECT_CHARS = 8192
 """Longest text that Detect takes (protos/oviya/v1/emotion.proto)."""
+MAX_DETECT_S = 20.0
+"""Seconds of sound that Detect judges."""
+DETECT_MESSAGE_BYTES = 1 << 18
+"""Sound in one message: whole samples, below a message's limit."""
 
 
 class Mesh:
@@ -60,32 +65,47 @@ class Mesh:
         for channel in self.channels.values():
             await channel.close()
 
-    async def map_emotion(self, emotion: str) -> emotion_pb2.ProsodyPlan:
-        """Asks how to speak `emotion`.
+    async def map_emotion(self, emotion: str, tone: emotion_pb2.Tone | None = None) -> emotion_pb2.ProsodyPlan:
+        """Asks how to speak `emotion`, as strongly as `tone` says and mixed with what it mixes in.
 
         Raises:
             InvalidInput: no emotion or alias has this name; the error names the nearest.
             Unavailable, Timeout: the emotion service does not answer.
         """
+        request = emotion_pb2.MapRequest(emotion=emotion)
+        if tone is not None:
+            request.intensity = tone.intensity
+            request.blend, request.blend_share = tone.blend, tone.blend_share
         with typed_errors("emotion"):
-            answer = await self.emotion.Map(
-                emotion_pb2.MapRequest(emotion=emotion), timeout=self._settings.emotion_map_s
-            )
+            answer = await self.emotion.Map(request, timeout=self._settings.emotion_map_s)
         return answer.plan
 
-    async def detect_emotion(self, text: str) -> emotion_pb2.EmotionScore:
+    async def detect_emotion(
+        self, text: str, sound: common_pb2.Audio | None, speaker: emotion_pb2.SpeakerState
+    ) -> emotion_pb2.DetectResponse:
         """Asks what the user seems to feel.
+
+        Args:
+            text: the words.
+            sound: the speech; None: there is none.  Of a long one the end is sent.
+            speaker: the state that the last answer held.
 
         Raises:
             Unavailable, Timeout: the emotion service does not answer.
         """
 
         async def requests() -> AsyncIterator[emotion_pb2.DetectRequest]:
+            config = emotion_pb2.DetectConfig(state=speaker, format=sound.format if sound else None)
+            yield emotion_pb2.DetectRequest(config=config)
             yield emotion_pb2.DetectRequest(text=text[:MAX_DETECT_CHARS])
+            if sound is not None:
+                sample_bytes = 4 if sound.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE else 2
+                longest = round(MAX_DETECT_S * sound.format.sample_rate_hz) * sample_bytes
+                for start in range(max(0, len(sound.pcm) - longest), len(sound.pcm), DETECT_MESSAGE_BYTES):
+                    yield emotion_pb2.DetectRequest(audio=sound.pcm[start : start + DETECT_MESSAGE_BYTES])
 
         with typed_errors("emotion"):
-            answer = await self.emotion.Detect(requests(), timeout=self._settings.call_timeout_s)
-        return answer.emotions[0]
+            return await self.emotion.Detect(requests(), timeout=self._settings.call_timeout_s)
 
     def reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
         """Streams the brain's reply.
@@ -100,6 +120,15 @@ class Mesh:
             first_s=settings.brain_first_s,
             stall_s=settings.brain_stall_s,
         )
+
+    async def summarize(self, request: brain_pb2.SummarizeRequest) -> brain_pb2.SummarizeResponse:
+        """Asks the brain to shorten earlier turns.
+
+        Raises:
+            OviyaError: it could not, or does not answer.
+        """
+        with typed_errors("brain"):
+            return await self.brain.Summarize(request, timeout=self._settings.brain_summary_s)
 
 
 async def read_stream(call: Any, service: str, *, first_s: float, stall_s: float) -> AsyncGenerator[Any, None]:

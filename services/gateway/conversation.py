@@ -18,6 +18,7 @@ from services.gateway.requests import SpeakOrder, read_config, read_order
 from services.gateway.sentences import split_sentences
 from services.gateway.session import Session
 from services.gateway.speech import Event, Sentence, Speaker, Spoken, Voices
+from services.gateway.store import Keeper
 from services.gateway.voice import AUTO
 
 log = structlog.get_logger()
@@ -38,10 +39,12 @@ class Conversation:
 
     Args:
         voices: the services and the voices.
+        keeper: where sessions are kept.
     """
 
-    def __init__(self, voices: Voices) -> None:
+    def __init__(self, voices: Voices, keeper: Keeper) -> None:
         self._voices = voices
+        self._keeper = keeper
         self._settings = voices.settings
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
@@ -86,7 +89,7 @@ class Conversation:
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=config.session_id)
-                await Session(self._voices, config, events, self._draining).run(iterator)
+                await Session(self._voices, self._keeper, config, events, self._draining).run(iterator)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
             async for event in events:

@@ -27,7 +27,7 @@ class CsmVoice:
 
     Args:
         mesh: the services.
-        readiness: knows which style tokens the checkpoint was trained on.
+        readiness: knows which speakers, style tokens and reference clips the checkpoint has.
         settings: time-outs.
     """
 
@@ -73,13 +73,15 @@ class CsmVoice:
             raise Unavailable("csm", "made no sound for a sentence")
 
     def _request(self, line: Line) -> csm_pb2.GenerateRequest:
-        plan, manner = line.plan, line.manner
+        plan, manner, known = line.plan, line.manner, self._readiness
+        has_clip = plan.reference_clip in known.reference_clips and manner.speaker in known.speakers
         request = csm_pb2.GenerateRequest(
             text=line.text,
             speaker=manner.speaker,
             context=line.context,
             sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=line.seed),
-            style=plan.style if plan.style in self._readiness.styles else "",
+            style=plan.style if plan.style in known.styles else "",
+            reference_clip=plan.reference_clip if has_clip else "",
         )
         lead = Duration()
         lead.FromMilliseconds(round(manner.lead_s * 1000))

@@ -48,6 +48,14 @@ class Listener(Protocol):
         """Takes what the user said in a turn that is over."""
         ...
 
+    async def likely_said(self, text: str) -> None:
+        """Learns that the running turn is probably over, with these words: `said` follows with them, or `resumed`."""
+        ...
+
+    async def resumed(self) -> None:
+        """Learns that the turn goes on after all."""
+        ...
+
     async def lost(self, turn: int, error: OviyaError) -> None:
         """Learns that what was said in a turn cannot be known."""
         ...
@@ -90,6 +98,7 @@ class Hearing:
         self._finished_at: float | None = None
         self._end_asked_at = 0.0
         self._turn: int | None = None  # the turn that is being spoken
+        self._turn_start_s = 0.0
         self._final: stt_pb2.Transcript | None = None
         self._final_at = 0.0
         self._broken_since: float | None = None
@@ -218,10 +227,15 @@ class Hearing:
             self._turn = self._listener.new_turn()
             started = message.speech_started if kind == "speech_started" else stt_pb2.SpeechStarted()
             _shift(started.start, origin_s)
+            self._turn_start_s = seconds_of(started.start)
             await self._listener.heard(self._turn, "speech_started", started)
         match kind:
             case "partial":
                 await self._listener.heard(self._turn, "partial", message.partial)
+            case "likely_end":
+                await self._listener.likely_said(message.likely_end.text)
+            case "resumed":
+                await self._listener.resumed()
             case "final":  # told with the end of the turn, which follows: a stream may break between them
                 self._final, self._final_at = message.final, _now()
                 for word in message.final.words:
@@ -244,12 +258,21 @@ class Hearing:
         if self._finished_at is not None:
             self._expect_answer()  # the end of the stream
         self._broken_since, self._breaks = None, 0
-        self._tape.forget_sent(at_s)
         _shift(ended.speech_end, origin_s)
+        pcm = self._tape.between(self._turn_start_s, seconds_of(ended.speech_end))
+        self._tape.forget_sent(at_s)
         await self._listener.heard(turn, "final", final)
         await self._listener.heard(turn, "turn_ended", ended)
         await self._listener.said(
-            Utterance(turn, final.text, False, ended_at, decided_at=max(decided_at, ended_at), final_at=self._final_at)
+            Utterance(
+                turn,
+                final.text,
+                False,
+                ended_at,
+                sound=common_pb2.Audio(format=self._config.format, pcm=pcm),
+                decided_at=max(decided_at, ended_at),
+                final_at=self._final_at,
+            )
         )
 
     async def _broke(self, error: OviyaError, *, worked: bool) -> None:

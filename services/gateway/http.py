@@ -15,11 +15,14 @@ from oviya.errors import InvalidInput, OviyaError
 from services.gateway.http_errors import errors_as_json
 from services.gateway.http_security import allow_origins, check_token, security_headers
 from services.gateway.ice_servers import IceServers
+from services.gateway.requests import check_session_id
 
 log = structlog.get_logger()
 
 PAGE = Path(__file__).parent / "page"
 """The page's files: index.html is served at /, all others below /page/."""
+EVERYWHERE = ("0.0.0.0", "::")
+"""Addresses that stand for all of this machine's."""
 SHUTDOWN_S = 5.0
 """Time in seconds that running requests get when the server stops; an offer is answered in less."""
 _JSON_OVERHEAD_BYTES = 4096
@@ -43,8 +46,8 @@ class Answerer(Protocol):
 
     ice_servers: IceServers
 
-    async def answer(self, sdp: str) -> str:
-        """Returns the SDP answer to an offer."""
+    async def answer(self, sdp: str, session_id: str = "") -> str:
+        """Returns the SDP answer to an offer; the conversation goes on with an earlier session where one is named."""
         ...
 
 
@@ -109,7 +112,12 @@ class Gateway:
                 raise InvalidInput(field, offer.get(field), "must be a string")
         if offer["type"] != "offer":
             raise InvalidInput("type", offer["type"], 'must be "offer"')
-        answer = await self._peers.answer(offer["sdp"])
+        session_id = offer.get("session", "")
+        if not isinstance(session_id, str):
+            raise InvalidInput("session", session_id, "must be a string")
+        if session_id:
+            check_session_id(session_id, "session")
+        answer = await self._peers.answer(offer["sdp"], session_id)
         return web.json_response({"sdp": answer, "type": "answer"}, headers={"Cache-Control": "no-store"})
 
     async def _read_json(self, request: web.Request) -> dict[str, Any]:
@@ -157,7 +165,8 @@ class HttpServer:
                 f"cannot listen on {self._host}:{self.port}", hint=f"set another GATEWAY_HTTP_PORT: {error.strerror}"
             ) from error
         self.port = self._runner.addresses[0][1]
-        log.info("page", url=f"http://{self._host}:{self.port}/")
+        host = "localhost" if self._host in EVERYWHERE else self._host  # no browser gives 0.0.0.0 the microphone
+        log.info("page", url=f"http://{host}:{self.port}/")
 
     async def close(self) -> None:
         """Stops listening and lets running requests finish."""

@@ -23,4 +23,14 @@ VOICE_FAILURES = Counter(
 )
 DEGRADED_TOLD = Counter("oviya_gateway_degraded_events_total", "Degraded modes told to callers", ["service"])
 DEGRADED = Gauge("oviya_gateway_degraded", "1 while a service does not work as it should", ["service"])
+SUMMARIES = Counter("oviya_gateway_summaries_total", "Summaries of older turns, by how they went", ["outcome"])
+FORGOTTEN_TURNS = Counter("oviya_gateway_forgotten_turns_total", "Old turns that were dropped without a summary")
+STORE_FAILURES = Counter("oviya_gateway_store_failures_total", "Failed uses of the store of sessions", ["doing"])
+STORE_LOST = Counter("oviya_gateway_store_lost_total", "Turns and summaries that never reached the store")
 LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")
+EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
+EARLY_REPLIES = Counter(
+    "oviya_gateway_early_replies_total",
+    "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",
+    ["outcome"],
+)

@@ -18,6 +18,11 @@ class Pacer:
         self._lead_s = lead_s
         self._played_until = 0.0
 
+    @property
+    def unplayed_s(self) -> float:
+        """Sound in seconds that was sent and has yet to be played; 0 where nothing is held back: nobody knows."""
+        return max(0.0, self._played_until - asyncio.get_running_loop().time())
+
     async def pace(self, length_s: float) -> None:
         """Waits until the next `length_s` seconds of sound may be sent."""
         if self._lead_s == 0:

@@ -89,10 +89,14 @@ class Peer:
         conversation: what it talks to.
         connection: a fresh aiortc connection; the peer closes it.
         limits: what it may cost.
+        session_id: name of the session; empty: the conversation makes one.
     """
 
-    def __init__(self, conversation: Conversation, connection: RTCPeerConnection, limits: PeerLimits) -> None:
+    def __init__(
+        self, conversation: Conversation, connection: RTCPeerConnection, limits: PeerLimits, session_id: str = ""
+    ) -> None:
         self._conversation = conversation
+        self._session_id = session_id
         self._connection = connection
         self._limits = limits
         self._playout = Playout()
@@ -215,7 +219,7 @@ class Peer:
 
     async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
         output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
-        config = conversation_pb2.ConverseConfig(input=microphone.FORMAT, output=output)
+        config = conversation_pb2.ConverseConfig(input=microphone.FORMAT, output=output, session_id=self._session_id)
         yield conversation_pb2.ConverseRequest(config=config)
         while (request := await self._requests.get()) is not None:
             yield request

@@ -13,7 +13,7 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.errors import OviyaError
-from oviya.v1 import csm_pb2, mimi_pb2, stt_pb2
+from oviya.v1 import brain_pb2, csm_pb2, mimi_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.clients import GRPC_NAMES, Mesh, typed_errors
 from services.gateway.settings import GatewaySettings
@@ -65,6 +65,7 @@ class Readiness:
         self._changed = asyncio.Event()
         self.draining = False
         """Set while the gateway stops: it is not ready for new sessions."""
+        self._own: dict[str, str] = {}
 
     async def start(self) -> None:
         """Looks at every service once and goes on looking in the background; missing services are no failure."""
@@ -95,6 +96,18 @@ class Readiness:
         model = self._services["csm"].model
         return frozenset(model.styles) if model is not None else frozenset()
 
+    @property
+    def speakers(self) -> dict[int, str]:
+        """Voices that CSM's checkpoint knows, by their id."""
+        model = self._services["csm"].model
+        return {speaker.id: speaker.name for speaker in model.speakers} if model is not None else {}
+
+    @property
+    def reference_clips(self) -> frozenset[str]:
+        """Reference clips that CSM's checkpoint ships, each in the voice of every speaker."""
+        model = self._services["csm"].model
+        return frozenset(model.reference_clips) if model is not None else frozenset()
+
     def voice_problem(self) -> tuple[str, str] | None:
         """The service and the reason why CSM does not speak where the caller leaves the choice; None: it speaks."""
         for name in ("csm", "mimi"):
@@ -103,9 +116,24 @@ class Readiness:
                 return name, STATE_WORDS[service.state]
             if service.model is None:
                 return name, "has not said yet what it loaded"
-            if not service.model.model.trained:
-                return name, "has no trained checkpoint"
+            if fault := self._checkpoint_fault(name):
+                return name, fault
         return None
+
+    def _checkpoint_fault(self, name: str) -> str:
+        """What is wrong with the checkpoint of "csm" or "mimi", as far as it is known; empty: nothing."""
+        model = self._services[name].model
+        if model is not None and not model.model.trained:
+            return "has no trained checkpoint"
+        csm, mimi = self._services["csm"].model, self._services["mimi"].model
+        if name != "mimi" or csm is None or mimi is None:
+            return ""
+        if csm.codebooks <= mimi.codebooks and csm.codebook_size == mimi.codebook_size:
+            return ""
+        return (
+            f"decodes {mimi.codebooks} codebooks of {mimi.codebook_size} codes, but csm makes {csm.codebooks} of "
+            f"{csm.codebook_size}: CSM_CHECKPOINT and MIMI_CHECKPOINT must belong together"
+        )
 
     def degraded(self) -> list[tuple[str, str]]:
         """The services that do not work as they should, each with what is wrong and what is done instead."""
@@ -115,10 +143,18 @@ class Readiness:
             if service.state != "serving"
         }
         for name in ("csm", "mimi"):
-            model = self._services[name].model
-            if name not in problems and model is not None and not model.model.trained:
-                problems[name] = f"has no trained checkpoint; {CONSEQUENCES[name]}"
-        return [(name, problems[name]) for name in GRPC_NAMES if name in problems]
+            if name not in problems and (fault := self._checkpoint_fault(name)):
+                problems[name] = f"{fault}; {CONSEQUENCES[name]}"
+        brain = self._services["brain"].model
+        if "brain" not in problems and brain is not None and brain.degraded:
+            problems["brain"] = brain.degraded
+        own = [(part, problem) for part, problem in self._own.items() if problem]
+        return [*((name, problems[name]) for name in GRPC_NAMES if name in problems), *own]
+
+    def tell_own(self, part: str, problem: str) -> None:
+        """Takes what is wrong with a part of the gateway itself; empty: nothing any more."""
+        metrics.DEGRADED.labels(part).set(bool(problem))
+        self._own[part] = problem
 
     def report(self) -> dict[str, Any]:
         """What /readyz answers."""
@@ -205,6 +241,7 @@ class Readiness:
 
 
 _ASK: dict[str, tuple[Any, Any]] = {
+    "brain": (lambda mesh: mesh.brain.GetModel, brain_pb2.BrainServiceGetModelRequest()),
     "stt": (lambda mesh: mesh.stt.GetModel, stt_pb2.SttServiceGetModelRequest()),
     "csm": (lambda mesh: mesh.csm.GetModel, csm_pb2.CsmServiceGetModelRequest()),
     "mimi": (lambda mesh: mesh.mimi.GetModel, mimi_pb2.MimiServiceGetModelRequest()),

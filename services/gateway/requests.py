@@ -47,12 +47,8 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
     Raises:
         InvalidInput: names the field, what was sent and the limit.
     """
-    if len(config.session_id) > MAX_SESSION_ID_CHARS or not config.session_id.isprintable():
-        raise InvalidInput(
-            "config.session_id", config.session_id, f"at most {MAX_SESSION_ID_CHARS} printable characters"
-        )
     return SessionConfig(
-        session_id=config.session_id or uuid.uuid4().hex,
+        session_id=check_session_id(config.session_id or uuid.uuid4().hex, "config.session_id"),
         input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
         manner=Manner(
@@ -80,6 +76,17 @@ def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings
             seed=request.seed if request.HasField("seed") else None,
         ),
     )
+
+
+def check_session_id(session_id: str, field: str) -> str:
+    """Returns the name of a session.
+
+    Raises:
+        InvalidInput: empty, too long, or not printable.
+    """
+    if not 1 <= len(session_id) <= MAX_SESSION_ID_CHARS or not session_id.isprintable():
+        raise InvalidInput(field, session_id, f"must be 1 to {MAX_SESSION_ID_CHARS} printable characters")
+    return session_id
 
 
 def check_text(text: str, field: str, max_chars: int) -> str:

@@ -6,17 +6,22 @@ from collections.abc import AsyncIterable, AsyncIterator
 from contextlib import aclosing
 from typing import Any
 
+from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import aio
 
-from oviya.v1 import conversation_pb2, conversation_pb2_grpc
+from oviya.v1 import brain_pb2, conversation_pb2, conversation_pb2_grpc
 from services.gateway.conversation import Conversation
+from services.gateway.memory import ROLES
+from services.gateway.requests import check_session_id
+from services.gateway.store import Keeper, KeptTurn
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     """The RPCs of conversation.proto."""
 
-    def __init__(self, conversation: Conversation) -> None:
+    def __init__(self, conversation: Conversation, keeper: Keeper) -> None:
         self._conversation = conversation
+        self._keeper = keeper
 
     async def Converse(
         self, request_iterator: AsyncIterable[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
@@ -31,3 +36,21 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         async with aclosing(self._conversation.speak(request)) as events:
             async for event in events:
                 yield event
+
+    async def ExportSession(
+        self, request: conversation_pb2.ExportSessionRequest, context: aio.ServicerContext[Any, Any]
+    ) -> conversation_pb2.ExportSessionResponse:
+        kept = await self._keeper.export(check_session_id(request.session_id, "session_id"))
+        return conversation_pb2.ExportSessionResponse(turns=map(_pack, kept.turns), summary=kept.summary)
+
+    async def DeleteSession(
+        self, request: conversation_pb2.DeleteSessionRequest, context: aio.ServicerContext[Any, Any]
+    ) -> conversation_pb2.DeleteSessionResponse:
+        turns = await self._keeper.delete(check_session_id(request.session_id, "session_id"))
+        return conversation_pb2.DeleteSessionResponse(turns=turns)
+
+
+def _pack(kept: KeptTurn) -> conversation_pb2.KeptTurn:
+    at = Timestamp()
+    at.FromNanoseconds(round(kept.at * 1e9))
+    return conversation_pb2.KeptTurn(at=at, turn=brain_pb2.Turn(role=ROLES[kept.role], text=kept.text))

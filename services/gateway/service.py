@@ -18,6 +18,8 @@ from services.gateway.readiness import Readiness
 from services.gateway.server import ConversationServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Voices
+from services.gateway.store import Keeper
+from services.gateway.store.keeper import STORE, make_store
 from services.gateway.voice import FallbackSpeech
 from services.gateway.web import Web
 
@@ -40,6 +42,7 @@ class GatewayService(Service[GatewaySettings]):
     voices: Voices
     conversation: Conversation
     web: Web
+    keeper: Keeper
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
@@ -49,13 +52,17 @@ class GatewayService(Service[GatewaySettings]):
         csm = CsmVoice(self.mesh, self.readiness, settings)
         fallback = FallbackSpeech(self._synthesizer)
         self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
-        self.conversation = Conversation(self.voices)
-        conversation_pb2_grpc.add_ConversationServiceServicer_to_server(ConversationServicer(self.conversation), server)
+        store = make_store(settings.session_store, keep_days=settings.session_keep_days)
+        self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
+        self.conversation = Conversation(self.voices, self.keeper)
+        servicer = ConversationServicer(self.conversation, self.keeper)
+        conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
         self.web = Web(self.conversation, self.readiness, self.settings)
         try:
             await self._synthesizer.warm_up()
+            await self.keeper.start()
             await self.readiness.start()
             await self.web.start()
         except BaseException:  # what has begun must not keep the process alive
@@ -72,5 +79,6 @@ class GatewayService(Service[GatewaySettings]):
     async def close(self) -> None:
         await self.web.close()
         await self.readiness.close()
+        await self.keeper.close()
         await self.mesh.close()
         await self._synthesizer.close()

@@ -9,14 +9,16 @@ from typing import Any
 import structlog
 
 from oviya.audio.pcm import decode_pcm
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
 from oviya.mesh.status import detail_of
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.events import EventQueue, first_failure
 from services.gateway.hearing import HeardEvent, Hearing
+from services.gateway.memory import Memory
 from services.gateway.requests import SessionConfig, check_text
 from services.gateway.speech import Speaker, Voices
+from services.gateway.store import Keeper
 from services.gateway.turn import TurnEvent, TurnTaker, Utterance
 
 log = structlog.get_logger()
@@ -32,6 +34,7 @@ _FIELD_OF = {
     common_pb2.Audio: "audio",
     conversation_pb2.Degraded: "degraded",
     emotion_pb2.EmotionScore: "user_emotion",
+    emotion_pb2.DetectResponse: "user_feeling",
     conversation_pb2.ReplyEnded: "reply_ended",
     common_pb2.ErrorDetail: "turn_failed",
 }
@@ -46,6 +49,7 @@ class Session:
 
     Args:
         voices: the services and the voices.
+        keeper: where sessions are kept.
         config: how the caller wants the conversation.
         events: takes what happens.
         draining: set when the gateway stops: the session ends after the turns that wait.
@@ -54,6 +58,7 @@ class Session:
     def __init__(
         self,
         voices: Voices,
+        keeper: Keeper,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
         draining: asyncio.Event,
@@ -66,9 +71,8 @@ class Session:
         self._draining = draining
         speaker = Speaker(voices, config.manner, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
-        self._taker = TurnTaker(
-            voices.mesh, speaker, settings, session_id=config.session_id, send=self._send_turn_event
-        )
+        self._memory = Memory(config.session_id, keeper, voices.mesh.summarize, verbatim=settings.history_turns)
+        self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()
@@ -83,8 +87,8 @@ class Session:
             Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
             NotReady: the gateway stops.
         """
-        await self._begin()
         try:
+            await self._begin()
             async with asyncio.TaskGroup() as group:
                 hearing = group.create_task(self._hearing.run())
                 answering = group.create_task(self._answer())
@@ -95,12 +99,20 @@ class Session:
                 await answering
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
+        finally:
+            await self._taker.forget()
+            await self._memory.close()
         if ending is not None:
             raise ending
 
     async def _begin(self) -> None:
         started = conversation_pb2.SessionStarted(session_id=self._config.session_id, output=self._config.output)
         await self._put(0, "session_started", started)
+        try:
+            await self._memory.load()
+        except Unavailable as error:
+            message = f"{error}; the session begins without what was said before"
+            await self._tell_degraded(0, conversation_pb2.Degraded(service=error.service, message=message))
         for service, message in self._readiness.degraded():
             await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
@@ -210,6 +222,15 @@ class Session:
             await self._send_turn_event(utterance.turn, detail_of(busy))
             return
         self._waiting.put_nowait(utterance)
+
+    async def likely_said(self, text: str) -> None:
+        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
+        if self._settings.early_reply and not self._in_turn and self._waiting.empty():
+            await self._taker.prepare(text)
+
+    async def resumed(self) -> None:
+        """The user goes on: what was thought ahead is worth nothing."""
+        await self._taker.forget()
 
     async def lost(self, turn: int, error: OviyaError) -> None:
         """Fails a turn that could not be heard."""

@@ -45,6 +45,8 @@ class GatewaySettings(ServiceSettings):
     """Longest wait in seconds for the brain's first sentence."""
     brain_stall_s: float = Field(default=15.0, gt=0, le=300)
     """Longest wait in seconds for each further sentence."""
+    brain_summary_s: float = Field(default=90.0, gt=0, le=600)
+    """Longest time in seconds for a summary of older turns; nobody waits for it."""
     brain_total_s: float = Field(default=300.0, gt=0, le=3600)
     """Longest time in seconds for a whole reply of the brain."""
     max_reply_sentences: int = Field(default=100, ge=1, le=1000)
@@ -58,8 +60,11 @@ class GatewaySettings(ServiceSettings):
     """Both waits in seconds where the caller asked for CSM alone: nothing else can speak."""
     csm_total_s: float = Field(default=120.0, gt=0, le=600)
     """Longest time in seconds for one sentence from CSM and Mimi, paced."""
-    emotion_budget_s: float = Field(default=0.05, ge=0, le=2)
+    emotion_budget_s: float = Field(default=0.1, ge=0, le=2)
     """Time in seconds that the brain waits to be told the user's emotion; a later judgement is only shown."""
+    early_reply: bool = True
+    """Whether the brain is asked at the likely end of a turn, before the silence that makes it certain; what it says is
+    thrown away if the user goes on."""
     stt_retry_s: float = Field(default=0.5, gt=0, le=60)
     """Pause in seconds before a broken speech-to-text stream is opened again."""
 
@@ -98,8 +103,14 @@ class GatewaySettings(ServiceSettings):
     """Turns that may wait while a reply is spoken; one more fails as busy."""
     max_waiting_audio_s: float = Field(default=30.0, gt=0, le=600)
     """Sound in seconds that is kept for speech-to-text while it is slow or away; older sound is dropped and told."""
-    history_turns: int = Field(default=40, ge=0, le=400)
-    """Earlier turns of the session that the brain gets, both sides counted."""
+    history_turns: int = Field(default=20, ge=0, le=200)
+    """Turns of the session that the brain gets as they were, both sides counted: 20 are 10 of the user and 10 replies.
+    Older ones are summarized; 0: nothing is remembered."""
+    session_store: str = ""
+    """Where sessions are kept, so that a caller who names an earlier one goes on where it ended: the path of a SQLite
+    file, or redis://host:6379/0 for several gateways.  Empty: nowhere.  What people said is in it, readable."""
+    session_keep_days: float = Field(default=30.0, ge=0, le=3650)
+    """Days after its last turn at which a kept session is forgotten; 0: never."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
     http_host: str = "127.0.0.1"

@@ -22,6 +22,7 @@ from services.gateway.output import VOICE_RATE_HZ, Output
 from services.gateway.pacing import Pacer
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
+from services.gateway.shaping import shaped
 from services.gateway.voice import AUTO, CSM, FALLBACK, NEUTRAL_PLAN, Line, Manner, SpeechVoice, Voice
 
 log = structlog.get_logger()
@@ -35,18 +36,25 @@ Send = Callable[[Event], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Sentence:
-    """What to say and with which emotion.  `strict`: an emotion that does not exist is the caller's error."""
+    """What to say and with which emotion.  `strict`: an emotion that does not exist is the caller's error; `tone`: how
+    strongly to show it, and what to mix in."""
 
     text: str
     emotion: str
     strict: bool = False
+    tone: emotion_pb2.Tone | None = None
 
 
 @dataclass
 class Spoken:
-    """What became of a reply.  Times are the event loop's, in seconds; None: not reached."""
+    """What became of a reply.  Times are the event loop's, in seconds; None: not reached.
+
+    `starts_s` says at which second of the reply's sound each sentence began, `finished` how many were sent whole.
+    """
 
     sentences: list[str] = field(default_factory=list)
+    starts_s: list[float] = field(default_factory=list)
+    finished: int = 0
     duration_s: float = 0.0
     first_sentence_at: float | None = None
     first_frame_at: float | None = None
@@ -127,9 +135,11 @@ class Speaker:
 
 @dataclass(frozen=True)
 class _Start:
-    """A voice begins the sentence; a second one says it again from its beginning."""
+    """A voice begins the sentence; a second one says it again from its beginning.  `energy_scale` is the factor that is
+    put on its amplitude."""
 
     voice: Voice
+    energy_scale: float
 
 
 class _Take:
@@ -190,7 +200,7 @@ class _Making:
         if self._emotion_failed:
             return NEUTRAL_PLAN
         try:
-            return await self._voices.mesh.map_emotion(sentence.emotion)
+            return await self._voices.mesh.map_emotion(sentence.emotion, sentence.tone)
         except InvalidInput as error:
             if sentence.strict:
                 raise
@@ -225,9 +235,14 @@ class _Making:
             take.parts.put_nowait(None)
 
     async def _record(self, take: _Take, voice: Voice) -> None:
-        take.parts.put_nowait(_Start(voice))
-        source = self._voices.csm if voice == CSM else self._voices.fallback
-        async with aclosing(source.speak(take.line)) as sound:
+        plan = take.line.plan
+        take.parts.put_nowait(_Start(voice, plan.energy_scale))
+        # A checkpoint with style tokens puts the plan into its speech by itself, and so does the fallback voice.
+        styled = voice == CSM and plan.style in self._voices.readiness.styles
+        speaking = (self._voices.csm if voice == CSM else self._voices.fallback).speak(take.line)
+        if voice == CSM and not styled:
+            speaking = shaped(speaking, VOICE_RATE_HZ, plan)
+        async with aclosing(speaking) as sound:
             async for samples in sound:
                 if voice == CSM and self._spoken.first_frame_at is None:
                     self._spoken.first_frame_at = take.line.first_frame_at
@@ -245,6 +260,7 @@ class _Sending:
         self._spoken = spoken
         self._output = Output(speaker.audio_format)
         self._voice = FALLBACK
+        self._energy_scale = 1.0
         self._announced = False
 
     async def run(self) -> None:
@@ -252,28 +268,28 @@ class _Sending:
         parts = self._take.parts
         while (part := await parts.get()) is not None:
             if isinstance(part, _Start):
-                await self._start(part.voice)
+                await self._start(part)
                 continue
-            # CSM's energy comes from its own style; the fallback voice has put the plan's factor on its amplitude.
-            energy_scale = self._take.line.plan.energy_scale if self._voice == FALLBACK else 1.0
-            await self._push(self._output.push(self._loudness.process(part, energy_scale)))
+            await self._push(self._output.push(self._loudness.process(part, self._energy_scale)))
         await self._finish()
+        self._spoken.finished = len(self._spoken.sentences)
 
     @property
     def _loudness(self) -> Loudness:
         return self._speaker.loudness[self._voice]
 
-    async def _start(self, voice: Voice) -> None:
-        """Begins with `voice`; where another one has been heard, after its last sound and a pause."""
+    async def _start(self, start: _Start) -> None:
+        """Begins with a voice; where another one has been heard, after its last sound and a pause."""
         if self._announced:
             await self._finish()
             self._announced = False
-            self._voice = voice
+            self._voice = start.voice
             await self._push(self._output.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
         else:
             self._loudness.flush()  # what was made and never sent
             self._output = Output(self._speaker.audio_format)
-            self._voice = voice
+            self._voice = start.voice
+        self._energy_scale = start.energy_scale
 
     async def _finish(self) -> None:
         await self._push(self._output.push(self._loudness.flush()))
@@ -289,6 +305,8 @@ class _Sending:
                 self._announced = True
                 if len(spoken.sentences) <= line.index:
                     spoken.sentences.append(line.text)
+                    spoken.starts_s.append(spoken.duration_s)
+                spoken.starts_s[line.index] = spoken.duration_s  # where it is said again, that counts
                 await self._send(
                     conversation_pb2.ReplySentence(index=line.index, text=line.text, plan=line.plan, voice=self._voice)
                 )

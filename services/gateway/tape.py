@@ -81,6 +81,17 @@ class Tape:
         self._sent = 0
         return (self._pieces[0].start if self._pieces else self._end) / self._rate_hz
 
+    def between(self, start_s: float, end_s: float) -> bytes:
+        """Returns the sound between two positions in seconds, as far as it is kept."""
+        start, end = round(start_s * self._rate_hz), round(end_s * self._rate_hz)
+        parts: list[bytearray] = []
+        for index, piece in enumerate(self._pieces):
+            first, last = max(start, piece.start), min(end, self._piece_end(index))
+            if piece.data is not None and first < last:
+                bounds = slice((first - piece.start) * self._sample_bytes, (last - piece.start) * self._sample_bytes)
+                parts.append(piece.data[bounds])
+        return b"".join(parts)
+
     def forget_sent(self, before_s: float) -> None:
         """Drops what was sent and lies wholly before a position in seconds."""
         before = round(before_s * self._rate_hz)

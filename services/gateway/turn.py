@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -14,8 +15,10 @@ from oviya.mesh.status import detail_of
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.clients import Mesh
-from services.gateway.history import History
+from services.gateway.early import EarlyReply
+from services.gateway.heard import heard_sentences
 from services.gateway.latency import duration_of, latency
+from services.gateway.memory import Memory
 from services.gateway.readiness import CONSEQUENCES
 from services.gateway.sentences import is_speakable, split_long
 from services.gateway.settings import GatewaySettings
@@ -25,7 +28,9 @@ log = structlog.get_logger()
 
 APOLOGY_EMOTION = "calm_supportive"
 
-TurnEvent = Event | emotion_pb2.EmotionScore | conversation_pb2.ReplyEnded | common_pb2.ErrorDetail
+TurnEvent = (
+    Event | emotion_pb2.EmotionScore | emotion_pb2.DetectResponse | conversation_pb2.ReplyEnded | common_pb2.ErrorDetail
+)
 
 
 @dataclass(frozen=True)
@@ -37,6 +42,7 @@ class Utterance:
         text: the words; empty where speech held none.
         typed: whether it came as text.
         ended_at: when the speech ended, or the text came; the turn's latencies count from here.
+        sound: the speech itself, for those who hear feelings in it; None for typed text.
         decided_at: when the sound came by which the end of the turn was decided.
         final_at: when the final transcript came.
     """
@@ -45,6 +51,7 @@ class Utterance:
     text: str
     typed: bool
     ended_at: float
+    sound: common_pb2.Audio | None = field(default=None, repr=False)
     decided_at: float | None = None
     final_at: float | None = None
 
@@ -56,7 +63,7 @@ class TurnTaker:
         mesh: the services.
         speaker: speaks the reply.
         settings: limits and time-outs.
-        session_id: name of the session, for the brain.
+        memory: the session's earlier turns.
         send: takes a turn's number and one of its events.
     """
 
@@ -66,31 +73,45 @@ class TurnTaker:
         speaker: Speaker,
         settings: GatewaySettings,
         *,
-        session_id: str,
+        memory: Memory,
         send: Callable[[int, TurnEvent], Awaitable[None]],
     ) -> None:
         self._mesh = mesh
         self._speaker = speaker
         self._settings = settings
-        self._session_id = session_id
+        self._memory = memory
         self._send = send
-        self._history = History(settings.history_turns)
+        self._early: EarlyReply | None = None
+        self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
+
+    async def prepare(self, text: str) -> None:
+        """Asks the brain for its reply to `text`, which the user has probably said; `take` uses it if that was so."""
+        await self.forget()
+        self._early = EarlyReply(partial(self._judge, text), self._mesh.reply)
+
+    async def forget(self) -> None:
+        """Throws away what was prepared."""
+        if self._early is not None:
+            metrics.EARLY_REPLIES.labels("thrown_away").inc()
+            early, self._early = self._early, None
+            await early.close()
 
     async def take(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is told as the turn's last event; the session goes on.
 
-        Cancelling it stops the brain, the voice and the sending at once; the history then holds what was sent.
+        Cancelling it stops the brain, the voice and the sending at once; the memory then holds what was heard.
         """
         source = "text" if utterance.typed else "speech"
         if not utterance.text.strip():  # a cough: nobody expects an answer
             metrics.TURNS.labels(source, "empty").inc()
             await self._send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, Spoken())))
             return
-        spoken = Spoken()
+        spoken, interrupted = Spoken(), True
         sensing = asyncio.create_task(self._sense(utterance))
         try:
             await self._speak(utterance, self._think(utterance, sensing), spoken)
         except Exception as failure:  # whatever it is: the session goes on
+            interrupted = False
             metrics.TURNS.labels(source, "failed").inc()
             error = _typed(failure)
             log.warning("turn failed", turn=utterance.turn, error=type(failure).__name__, exc_info=error is not failure)
@@ -98,6 +119,7 @@ class TurnTaker:
                 await self._apologize(utterance, error)
             await self._send(utterance.turn, detail_of(error))
         else:
+            interrupted = False
             metrics.TURNS.labels(source, "answered").inc()
             stages = _latency(utterance, spoken)
             for stage, reached in stages.ListFields():
@@ -105,7 +127,8 @@ class TurnTaker:
             duration = duration_of(spoken.duration_s)
             await self._send(utterance.turn, conversation_pb2.ReplyEnded(duration=duration, latency=stages))
         finally:
-            self._history.add_reply(spoken.sentences)
+            unplayed_s = self._speaker.pacer.unplayed_s
+            self._memory.add_reply(heard_sentences(spoken, unplayed_s) if interrupted else spoken.sentences)
             sensing.cancel()
             with suppress(asyncio.CancelledError):
                 await sensing
@@ -116,32 +139,39 @@ class TurnTaker:
 
         await self._speaker.speak(sentences, send, spoken)
 
-    async def _sense(self, utterance: Utterance) -> str:
-        """Tells what the user seems to feel; returns the emotion, empty where nobody knows."""
+    async def _sense(self, utterance: Utterance) -> emotion_pb2.DetectResponse | None:
+        """Tells what the user seems to feel; returns the judgement, None where nobody knows."""
         try:
-            score = await self._mesh.detect_emotion(utterance.text)
+            feeling = await self._mesh.detect_emotion(utterance.text, utterance.sound, self._user)
         except OviyaError as error:
             message = f"{error}; {CONSEQUENCES['emotion']}"
             await self._send(utterance.turn, conversation_pb2.Degraded(service="emotion", message=message))
-            return ""
-        await self._send(utterance.turn, score)
-        return score.emotion
+            return None
+        self._user = feeling.state
+        await self._send(utterance.turn, feeling.emotions[0])
+        if feeling.HasField("tone"):
+            told = emotion_pb2.DetectResponse()
+            told.CopyFrom(feeling)
+            told.ClearField("state")
+            await self._send(utterance.turn, told)
+        return feeling
 
-    async def _think(self, utterance: Utterance, sensing: asyncio.Task[str]) -> AsyncGenerator[Sentence, None]:
+    async def _think(
+        self, utterance: Utterance, sensing: asyncio.Task[emotion_pb2.DetectResponse | None]
+    ) -> AsyncGenerator[Sentence, None]:
         """Yields the brain's reply, in pieces that can be spoken.
 
         The brain is read to its end at once, however slowly the reply is spoken, so that it is free for others.
         """
         done, _ = await asyncio.wait({sensing}, timeout=self._settings.emotion_budget_s)
-        request = brain_pb2.ReplyRequest(
-            session_id=self._session_id,
-            text=utterance.text,
-            history=self._history.turns(),
-            user_emotion=sensing.result() if done else "",
-        )
-        self._history.add_user(utterance.text)
+        feeling = sensing.result() if done else None
+        if not done:
+            metrics.EMOTION_LATE.inc()
+        request = self._request(utterance.text, feeling)
+        reply = await self._reply(request)
+        self._memory.add_user(utterance.text)
         sentences: asyncio.Queue[Sentence | None] = asyncio.Queue()
-        reading = asyncio.create_task(self._read_brain(utterance.turn, request, sentences))
+        reading = asyncio.create_task(self._read_brain(utterance.turn, request, reply, sentences))
         try:
             while (sentence := await sentences.get()) is not None:
                 yield sentence
@@ -151,21 +181,57 @@ class TurnTaker:
             with suppress(asyncio.CancelledError, Exception):
                 await reading
 
+    def _request(self, text: str, feeling: emotion_pb2.DetectResponse | None) -> brain_pb2.ReplyRequest:
+        return brain_pb2.ReplyRequest(
+            session_id=self._memory.session_id,
+            text=text,
+            history=self._memory.turns(),
+            summary=self._memory.summary,
+            user_emotion=feeling.emotions[0].emotion if feeling else "",
+            tone=feeling.tone if feeling and feeling.HasField("tone") else None,
+        )
+
+    async def _judge(self, text: str) -> brain_pb2.ReplyRequest:
+        """The request for words whose sound is not over: the feeling is that of the words alone."""
+        try:
+            async with asyncio.timeout(self._settings.emotion_budget_s):
+                feeling = await self._mesh.detect_emotion(text, None, self._user)
+        except (OviyaError, TimeoutError):  # told when the turn is taken
+            feeling = None
+        return self._request(text, feeling)
+
+    async def _reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
+        """Returns the reply that was prepared, if it answers these words in this tone, or asks for one."""
+        if self._early is None or not self._early.answers(request):
+            await self.forget()
+            return self._mesh.reply(request)
+        metrics.EARLY_REPLIES.labels("used").inc()
+        early, self._early = self._early, None
+        return early.responses()
+
     async def _read_brain(
-        self, turn: int, request: brain_pb2.ReplyRequest, sentences: asyncio.Queue[Sentence | None]
+        self,
+        turn: int,
+        request: brain_pb2.ReplyRequest,
+        reply: AsyncGenerator[brain_pb2.ReplyResponse, None],
+        sentences: asyncio.Queue[Sentence | None],
     ) -> None:
         """Reads the reply to its end or to the longest that is spoken."""
         settings, count = self._settings, 0
+        tone = request.tone if request.HasField("tone") else None
         try:
-            async with aclosing(self._mesh.reply(request)) as reply:
+            async with aclosing(reply):
                 async for response in reply:
+                    if response.degraded:
+                        await self._send(turn, conversation_pb2.Degraded(service="brain", message=response.degraded))
                     for text in split_long(response.text, settings.max_sentence_chars):
                         count += 1
                         if count > settings.max_reply_sentences:
                             message = f"the reply has more than {count - 1} sentences; the rest is left out"
                             await self._send(turn, conversation_pb2.Degraded(service="brain", message=message))
                             return
-                        sentences.put_nowait(Sentence(text, response.emotion))
+                        sentences.put_nowait(Sentence(text, response.emotion, tone=tone))
+            self._memory.shorten()
         finally:
             sentences.put_nowait(None)
 

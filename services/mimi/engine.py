@@ -7,6 +7,7 @@ with MimiEngine(random_checkpoint(torch.device("cpu"))) as engine, engine.open_d
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.device import still_works
 from services.mimi import metrics
 from services.mimi.directions import DecodeLane, EncodeLane
 from services.mimi.lanes import Job, Lane
@@ -43,6 +45,8 @@ class MimiEngine:
         threads: CPU threads of a step.
         watermark: what marks the decoded sound; None leaves it as it is.
         program: "auto" records CUDA graphs on a GPU, which takes some seconds; "torch" is plain anywhere.
+        on_lost: called, on the engine's thread, where the device is lost for good: the engine is closed then, and only
+            a new process can make another.
     """
 
     def __init__(
@@ -54,6 +58,7 @@ class MimiEngine:
         threads: int = 1,
         watermark: Watermark | None = None,
         program: Literal["auto", "torch"] = "auto",
+        on_lost: Callable[[], object] = lambda: None,
     ) -> None:
         self.checkpoint = checkpoint
         self.watermark = watermark
@@ -67,8 +72,9 @@ class MimiEngine:
             checkpoint.model.use_kernels()
             for lane in self._lanes:
                 lane.record()
-        self._wake = threading.Condition()
-        self._closing = False
+        self._on_lost = on_lost
+        self._closed: NotReady | None = None  # why, once it is
+        self._wake = threading.Condition()  # guards what is above it
         self._worker = threading.Thread(target=self._work, args=(threads,), name="mimi-worker", daemon=True)
         self._worker.start()
 
@@ -123,7 +129,7 @@ class MimiEngine:
     def close(self) -> None:
         """Ends the worker; what still waits fails."""
         with self._wake:
-            self._closing = True
+            self._closed = self._closed or NotReady("the Mimi engine is closed")
             self._wake.notify()
         self._worker.join()
 
@@ -137,8 +143,8 @@ class MimiEngine:
 
     def _submit(self, lane: Lane, job: Job) -> Future[NDArray[Any]]:
         with self._wake:
-            if self._closing:
-                raise NotReady("the Mimi engine is closed")
+            if self._closed is not None:
+                raise self._closed
             lane.submit(job)
             self._wake.notify()
         return job.future
@@ -149,10 +155,12 @@ class MimiEngine:
 
     def _work(self, threads: int) -> None:
         torch.set_num_threads(threads)  # OpenMP keeps this for each calling thread
+        if (device := self.checkpoint.model.device).index is not None and device.type == "cuda":
+            torch.cuda.set_device(device)  # Triton launches on a thread's current device, which is the first one
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._closing or any(lane.ready for lane in self._lanes))
-                if self._closing:
+                self._wake.wait_for(lambda: self._closed is not None or any(lane.ready for lane in self._lanes))
+                if self._closed is not None:
                     for lane in self._lanes:
                         lane.abandon()
                     return
@@ -166,6 +174,27 @@ class MimiEngine:
                 over = [job for lane in self._lanes for job in lane.put_back()]
             for job in over:
                 job.deliver()
+            if not all(self._survives(lane) for lane in self._lanes):
+                self._on_lost()
+                return
+
+    def _survives(self, lane: Lane) -> bool:
+        """Counts what failed in a step; False, and the engine is closed, where the device is lost."""
+        failure = lane.take_failure()
+        if failure is None:
+            return True
+        if still_works(self.checkpoint.model.device):
+            metrics.DEVICE_FAILURES.labels("passing").inc()
+            log.error("a step of the Mimi engine failed", direction=lane.direction, exc_info=failure)
+            return True
+        metrics.DEVICE_FAILURES.labels("lost").inc()
+        reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
+        log.error("the device of the Mimi engine is lost, only a new process gets it back", reason=reason)
+        with self._wake:
+            self._closed = NotReady("the Mimi engine has lost its device")
+            for each in self._lanes:
+                each.abandon(self._closed)
+        return False
 
 
 class _Stream:

@@ -91,6 +91,7 @@ class Lane(ABC):
         self._leaving: set[int] = set()
         self._fresh: set[int] = set()
         self._stepping: set[int] = set()
+        self._failure: Exception | None = None
         metrics.STREAMS.labels(direction).set(slots)
         self._used = metrics.STREAMS_USED.labels(direction)
         self._used.set(0)
@@ -139,10 +140,13 @@ class Lane(ABC):
         heapq.heappush(self._free, slot)
         self._used.set(self.used)
 
-    def abandon(self) -> None:
-        """Cancels all that waits: the engine ends."""
+    def abandon(self, failure: Exception | None = None) -> None:
+        """Ends all that waits, with a failure or as cancelled: the engine ends."""
         for queue in self._queues.values():
-            _drop(queue)
+            if failure is None:
+                _drop(queue)
+            else:
+                _fail(queue, failure)
             queue.clear()
 
     def take(self) -> list[Job]:
@@ -163,6 +167,11 @@ class Lane(ABC):
 
     # Work, on the worker thread.
 
+    def take_failure(self) -> Exception | None:
+        """What broke since the last call, if anything did."""
+        failure, self._failure = self._failure, None
+        return failure
+
     def step(self, jobs: list[Job], most: int) -> None:
         """Runs one step over the jobs that `take` gave, `most` frames at most, and ends those that are complete.
 
@@ -177,6 +186,7 @@ class Lane(ABC):
         try:
             outputs = self._run(running, frames)
         except Exception as error:  # whatever broke, each caller must hear of it
+            self._failure = error
             for job in running:
                 job.end(error)
             return
@@ -199,12 +209,13 @@ class Lane(ABC):
         if not job.future.set_running_or_notify_cancel():
             job.end(None)
             return False
-        if job.slot in self._fresh:
-            self._fresh.discard(job.slot)
-            self._reset(job.slot)
         try:
+            if job.slot in self._fresh:
+                self._reset(job.slot)
+                self._fresh.discard(job.slot)
             job.frames = job.prepare()
         except Exception as error:
+            self._failure = error
             job.end(error)
             return False
         if len(job.frames) == 0:
@@ -228,3 +239,9 @@ def _drop(jobs: Iterable[Job]) -> None:
     for job in jobs:
         if not job.future.cancel():  # it had begun
             job.future.set_exception(NotReady("the stream was closed"))
+
+
+def _fail(jobs: Iterable[Job], failure: Exception) -> None:
+    for job in jobs:
+        if job.future.running() or job.future.set_running_or_notify_cancel():
+            job.future.set_exception(failure)

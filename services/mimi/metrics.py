@@ -24,3 +24,8 @@ WATERMARK_SECONDS = Histogram(
 )
 WATERMARK_FAILURES = Counter("oviya_mimi_watermark_failures", "Steps of a stream that were withheld unmarked")
 REJECTED = Counter("oviya_mimi_rejected", "Streams that were refused because every slot was taken", ["direction"])
+DEVICE_FAILURES = Counter(
+    "oviya_mimi_device_failures",
+    "Failures of the device: passing, or lost for good, after which the process ends",
+    ["kind"],
+)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
@@ -11,6 +12,7 @@ from grpc import aio
 
 from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
 from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
@@ -145,15 +147,21 @@ class MimiService(Service[MimiSettings]):
         mimi_pb2_grpc.add_MimiServiceServicer_to_server(MimiServicer(self), server)
 
     async def start(self) -> None:
-        self._engine = await asyncio.to_thread(load_engine, self.settings)
+        loop = asyncio.get_running_loop()
+        on_lost = partial(loop.call_soon_threadsafe, self.break_down)
+        self._engine = await asyncio.to_thread(load_engine, self.settings, on_lost)
 
     async def close(self) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
 
 
-def load_engine(settings: MimiSettings) -> MimiEngine:
-    """Loads the checkpoint that `settings` names, or makes a random one, and starts a warm engine on it.
+def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: None) -> MimiEngine:
+    """Loads the checkpoint that `settings` names, the demo codec or random weights, and starts a warm engine on it.
+
+    Args:
+        settings: which, and how.
+        on_lost: see `MimiEngine`.
 
     Raises:
         CheckpointError: it cannot be loaded.
@@ -169,11 +177,11 @@ def load_engine(settings: MimiSettings) -> MimiEngine:
 
     torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
-    if settings.checkpoint:
-        checkpoint = load_checkpoint(settings.checkpoint, device)
-    else:
-        log.warning("no checkpoint is set: random weights speak noise", setting="MIMI_CHECKPOINT")
+    if settings.checkpoint == RANDOM:
+        log.warning("random weights speak noise", setting="MIMI_CHECKPOINT")
         checkpoint = random_checkpoint(device)
+    else:
+        checkpoint = load_checkpoint(settings.checkpoint or str(shipped_checkpoint("demo-mimi")), device)
     log.info("checkpoint", name=checkpoint.card.name, trained=checkpoint.card.trained, device=str(device))
     watermark = load_watermark(
         settings.watermark,
@@ -189,6 +197,7 @@ def load_engine(settings: MimiSettings) -> MimiEngine:
         threads=settings.threads,
         watermark=watermark,
         program=settings.program,
+        on_lost=on_lost,
     )
     engine.warm_up()
     return engine

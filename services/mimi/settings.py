@@ -19,13 +19,12 @@ class MimiSettings(ServiceSettings):
     """gRPC port; 0 takes a free one and logs it."""
     checkpoint: str = ""
     """A folder in transformers' layout, or an id of the hub such as "kyutai/mimi"; of a CSM checkpoint, its Mimi is
-    used.  It counts as trained unless a model_card.json in it says otherwise.  Empty: a small random one is made at
-    start, which speaks noise."""
+    used.  It counts as trained unless a model_card.json in it says otherwise.  Empty: the demo voice's, which ships in
+    models/demo-mimi; "random": small random weights, which speak noise."""
     device: str = "auto"
     """"auto" (the first GPU, else the CPU) or a torch device such as "cuda:1"."""
-    program: Literal["auto", "torch"] = "torch"
-    """How a GPU works: "torch" is plain; "auto" records the steps as CUDA graphs of our own kernels.  That is faster,
-    and must be asked for until `python -m benchmarks.mimi --only gpu` has shown it exact."""
+    program: Literal["auto", "torch"] = "auto"
+    """How a GPU works: "auto" records the steps as CUDA graphs of our own kernels, "torch" is plain."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
     decode_streams: int = Field(default=8, ge=1, le=4096)

@@ -10,12 +10,14 @@ leaves unmarked where a mark is set.
 from __future__ import annotations
 
 import importlib
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from oviya.audio.pcm import Pcm
 from oviya.errors import OviyaError
+
+if TYPE_CHECKING:
+    from oviya.audio.pcm import Pcm
 
 
 class WatermarkError(OviyaError):

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import structlog
 
 from oviya.audio.pcm import Pcm
-from oviya.errors import Busy, Timeout
+from oviya.errors import Busy, Timeout, Unsupported
 from services.stt import metrics
 from services.stt.events import EndReason, Event
+from services.stt.frontend import FrontEnd, Suppressor
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, RecognizerInfo
 from services.stt.session import Session, TurnLimits
 from services.stt.sphinx import SphinxRecognizer
@@ -44,6 +45,8 @@ class _Slot:
 
     index: int
     recognizer: Recognizer
+    front: Future[FrontEnd] | None = None
+    """The next session's front end, made or being made."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stt"))
 
 
@@ -54,18 +57,28 @@ class SttEngine:
         turns: when phrases and turns end, unless a session asks otherwise.
         limits: how many sessions, and how long.
         make_recognizer: makes a backend that has loaded nothing yet.
+        make_suppressor: makes the noise suppressor of a session; None: noise stays.
     """
 
     def __init__(
-        self, turns: TurnLimits, limits: EngineLimits, make_recognizer: Callable[[], Recognizer] = SphinxRecognizer
+        self,
+        turns: TurnLimits,
+        limits: EngineLimits,
+        make_recognizer: Callable[[], Recognizer] = SphinxRecognizer,
+        make_suppressor: Callable[[], Suppressor] | None = None,
     ) -> None:
         self.turns = turns
         self.limits = limits
+        self._make_suppressor = make_suppressor
         self._slots = [_Slot(index, make_recognizer()) for index in range(limits.sessions)]
         self._free = list(self._slots)
-        self.info: RecognizerInfo = self._slots[0].recognizer.info
-        """What is loaded."""
+        self._first = self._slots[0].recognizer
         self._vad: SileroVad | None = None
+
+    @property
+    def info(self) -> RecognizerInfo:
+        """What is loaded."""
+        return self._first.info
 
     async def start(self) -> None:
         """Loads the voice detector and the warm recognizers, and runs each once.
@@ -77,45 +90,67 @@ class SttEngine:
         loop = asyncio.get_running_loop()
         self._vad = await asyncio.to_thread(SileroVad)
         warm = self._slots[: self.limits.warm]
-        await asyncio.gather(*(loop.run_in_executor(slot.thread, self._warm_up, slot.recognizer) for slot in warm))
+        await asyncio.gather(*(loop.run_in_executor(slot.thread, self._warm_up, slot) for slot in warm))
 
-    def _warm_up(self, recognizer: Recognizer) -> None:
+    def _warm_up(self, slot: _Slot) -> None:
         assert self._vad is not None
         second = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
         self._vad.stream().probability(second[:512])
+        front, recognizer = self._make_front(), slot.recognizer
         recognizer.begin_session(SAMPLE_RATE_HZ / 2)
         recognizer.begin_phrase()
-        recognizer.feed(second)
-        recognizer.end_phrase()
+        front.begin()
+        recognizer.feed(np.concatenate((front.push(second, speech=True), front.end())))
+        recognizer.partial()
+        recognizer.end_phrase(())
+        slot.front = slot.thread.submit(self._make_front)
+
+    def _make_front(self) -> FrontEnd:
+        return FrontEnd(self._make_suppressor)
 
     @contextmanager
-    def session(self, source_hz: int, end_silence_s: float | None = None) -> Iterator[RunningSession]:
+    def session(
+        self, source_hz: int, end_silence_s: float | None = None, vocabulary: Sequence[str] = ()
+    ) -> Iterator[RunningSession]:
         """Holds a recognizer for one session; leaving the context frees it.
 
         Args:
             source_hz: rate of the sound that comes, 8,000 to 48,000 Hz.
-            end_silence_s: silence that ends a turn; None: the engine's own.
+            end_silence_s: silence that ends a turn; None: it depends on what was said and who speaks.
+            vocabulary: words and phrases that the speaker is likely to say.
 
         Raises:
+            Unsupported: a vocabulary, and the backend can do nothing with one.
             Busy: every recognizer has a session.
         """
         if self._vad is None:
             raise RuntimeError("the engine has not been started")
+        if vocabulary and not self.info.vocabulary:
+            raise Unsupported(
+                f"{self.info.backend} cannot be given a vocabulary",
+                hint="leave config.vocabulary empty, or use WhisperX",
+            )
         if not self._free:
             raise Busy(f"all {self.limits.sessions} sessions are taken", retry_after_s=RETRY_AFTER_S)
         slot = min(self._free, key=lambda free: free.index)  # a warm one where there is one
         self._free.remove(slot)
         metrics.SESSIONS.inc()
-        end_s = end_silence_s if end_silence_s is not None else self.turns.end_silence_s
-        limits = TurnLimits(min(self.turns.phrase_silence_s, end_s), end_s, self.turns.max_turn_s)
+        limits = replace(self.turns, end_silence_s=end_silence_s)
+        front, slot.front = slot.front or slot.thread.submit(self._make_front), None
+        vad = self._vad.stream()
+
+        def open_session() -> Session:
+            return Session(slot.recognizer, vad, front.result(), source_hz, limits, vocabulary)
+
         try:
-            session = Session(slot.recognizer, self._vad.stream(), source_hz, limits)
-            yield RunningSession(session, slot.thread, source_hz, self.limits.max_session_s)
+            yield RunningSession(open_session, slot.thread, source_hz, self.limits.max_session_s)
         finally:
             metrics.SESSIONS.dec()
             # A cancelled session's last call may still run; what comes next queues up behind it in the slot's thread.
             if slot.index >= self.limits.warm:
                 slot.thread.submit(slot.recognizer.close)
+            else:
+                slot.front = slot.thread.submit(self._make_front)
             self._free.append(slot)
 
     async def close(self) -> None:
@@ -134,8 +169,10 @@ class RunningSession:
     backpressure.  A caller that sends faster than can be decoded waits.
     """
 
-    def __init__(self, session: Session, thread: ThreadPoolExecutor, source_hz: int, max_session_s: float) -> None:
-        self._session = session
+    def __init__(
+        self, open_session: Callable[[], Session], thread: ThreadPoolExecutor, source_hz: int, max_session_s: float
+    ) -> None:
+        self._open_session = open_session
         self._thread = thread
         self._source_hz = source_hz
         self._slice = max(1, round(source_hz * SLICE_S))
@@ -148,6 +185,7 @@ class RunningSession:
         Raises:
             Unavailable: the recognizer cannot be had.
         """
+        self._session: Session = await self._call(self._open_session)
         await self._call(self._session.begin)
 
     async def push(self, samples: Pcm) -> AsyncIterator[Event]:

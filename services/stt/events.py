@@ -29,11 +29,28 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Partial:
-    """The words of the turn so far."""
+    """The words of the turn so far; each begins with the one before, and `LikelyEnd` and `Final` with the last."""
 
     at_s: float
     turn: int
     text: str
+
+
+@dataclass(frozen=True)
+class LikelyEnd:
+    """The turn is probably over, with these words; either `Final` follows with the same words, or `Resumed`."""
+
+    at_s: float
+    turn: int
+    text: str
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """The speaker went on after `LikelyEnd`."""
+
+    at_s: float
+    turn: int
 
 
 @dataclass(frozen=True)
@@ -59,4 +76,4 @@ class TurnEnded:
     speech_end_s: float
 
 
-Event: TypeAlias = SpeechStarted | Partial | Final | TurnEnded
+Event: TypeAlias = SpeechStarted | Partial | LikelyEnd | Resumed | Final | TurnEnded

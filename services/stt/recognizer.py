@@ -30,13 +30,39 @@ class Word:
 
 
 @dataclass(frozen=True)
+class Guess:
+    """A word of a phrase that is still being said.
+
+    Attributes:
+        text: the word, lower case.
+        confidence: 0 (none) to 1 (certain, or nothing is known of its doubts).
+    """
+
+    text: str
+    confidence: float
+
+
+@dataclass(frozen=True)
 class RecognizerInfo:
-    """What a backend has loaded.  `languages` are BCP 47 tags, `license` an SPDX identifier."""
+    """What a backend has loaded.
+
+    Attributes:
+        name: of the model.
+        backend: of the library that runs it.
+        license: SPDX identifier of the weights' licence; empty: unknown.
+        languages: BCP 47 tags.
+        vocabulary: whether a session can name words that it expects.
+        device: where it runs.
+        trained: False where the weights are random.
+    """
 
     name: str
     backend: str
     license: str
     languages: tuple[str, ...]
+    vocabulary: bool = False
+    device: str = "cpu"
+    trained: bool = True
 
 
 class Recognizer(Protocol):
@@ -50,13 +76,22 @@ class Recognizer(Protocol):
         Unavailable: the backend broke; the next `begin_session` repairs it or raises again.
     """
 
-    info: RecognizerInfo
+    @property
+    def info(self) -> RecognizerInfo:
+        """What is loaded."""
+        ...
 
-    def begin_session(self, edge_hz: float) -> None:
+    @property
+    def partial_every_s(self) -> float:
+        """Sound in seconds between two calls of `partial`."""
+        ...
+
+    def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         """Forgets everything about the last speaker.
 
         Args:
             edge_hz: upper edge of the sound's band, half of the rate that it came with; above it is nothing.
+            vocabulary: words and phrases that the speaker is likely to say; empty where `info.vocabulary` is False.
         """
         ...
 
@@ -68,12 +103,20 @@ class Recognizer(Protocol):
         """Hears samples, shape (samples,), at `SAMPLE_RATE_HZ`; may return before they are decoded."""
         ...
 
-    def partial(self) -> str:
-        """Returns the words of the phrase so far."""
+    def partial(self) -> Sequence[Guess] | None:
+        """Returns the words of the phrase so far, as the last decode would have them if the phrase ended now.
+
+        None: nothing has been decoded since the last call.
+        """
         ...
 
-    def end_phrase(self) -> Sequence[Word]:
-        """Ends the phrase and returns its words, in order."""
+    def end_phrase(self, published: Sequence[str]) -> Sequence[Word]:
+        """Ends the phrase and returns its words, in order.
+
+        Args:
+            published: words of the phrase that listeners have been told; whatever the last decode hears, the session
+                keeps them, so a backend that looks for words in the sound should look for these.
+        """
         ...
 
     def close(self) -> None:

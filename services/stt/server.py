@@ -15,15 +15,16 @@ from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt import events
-from services.stt.engine import EngineLimits, SttEngine
+from services.stt.backends import make_engine
+from services.stt.engine import SttEngine
 from services.stt.recognizer import Word
-from services.stt.session import TurnLimits
 from services.stt.settings import SttSettings
 
 log = structlog.get_logger()
 
 MIN_END_SILENCE_S, MAX_END_SILENCE_S = 0.2, 5.0
 MAX_SESSION_ID_CHARS = 128
+MAX_VOCABULARY, MAX_VOCABULARY_CHARS = 100, 64
 REASONS = {
     events.EndReason.SILENCE: stt_pb2.TURN_END_REASON_SILENCE,
     events.EndReason.REQUESTED: stt_pb2.TURN_END_REASON_REQUESTED,
@@ -40,10 +41,7 @@ class SttService(Service[SttSettings]):
 
     def __init__(self, settings: SttSettings) -> None:
         super().__init__(settings)
-        self.engine = SttEngine(
-            TurnLimits(settings.phrase_silence_s, settings.end_silence_s, settings.max_turn_s),
-            EngineLimits(settings.sessions, settings.warm_decoders, settings.max_session_s),
-        )
+        self.engine = make_engine(settings)
 
     def register(self, server: grpc.aio.Server) -> None:
         stt_pb2_grpc.add_SttServiceServicer_to_server(SttServicer(self.engine, self.settings), server)
@@ -68,7 +66,8 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         requests = with_stall_timeout(request_iterator, self._settings.stall_s, "the caller's next message")
         config = await _first_config(requests)
         encoding = check_format(config.format, "config.format").encoding
-        with self._engine.session(config.format.sample_rate_hz, _end_silence_s(config)) as session:
+        silence_s, vocabulary = _end_silence_s(config), _vocabulary(config)
+        with self._engine.session(config.format.sample_rate_hz, silence_s, vocabulary) as session:
             await session.begin()
             log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
             async for request in requests:
@@ -92,9 +91,9 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     ) -> stt_pb2.SttServiceGetModelResponse:
         info = self._engine.info
         model = common_pb2.ModelInfo(
-            name=info.name, backend=info.backend, trained=True, device="cpu", license=info.license
+            name=info.name, backend=info.backend, trained=info.trained, device=info.device, license=info.license
         )
-        return stt_pb2.SttServiceGetModelResponse(model=model, languages=info.languages)
+        return stt_pb2.SttServiceGetModelResponse(model=model, languages=info.languages, vocabulary=info.vocabulary)
 
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest]) -> stt_pb2.TranscribeConfig:
@@ -123,6 +122,15 @@ def _end_silence_s(config: stt_pb2.TranscribeConfig) -> float | None:
     return seconds
 
 
+def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
+    if len(config.vocabulary) > MAX_VOCABULARY:
+        raise InvalidInput("config.vocabulary", f"{len(config.vocabulary)} entries", f"at most {MAX_VOCABULARY}")
+    for index, entry in enumerate(config.vocabulary):
+        if not entry.strip() or len(entry) > MAX_VOCABULARY_CHARS:
+            raise InvalidInput(f"config.vocabulary[{index}]", entry, f"1 to {MAX_VOCABULARY_CHARS} characters")
+    return [entry.strip() for entry in config.vocabulary]
+
+
 def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
     """Packs an event of the engine as a message."""
     response = stt_pb2.TranscribeResponse(at=_duration(event.at_s), turn=event.turn)
@@ -131,6 +139,10 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.speech_started.start.CopyFrom(_duration(event.start_s))
         case events.Partial():
             response.partial.text = event.text
+        case events.LikelyEnd():
+            response.likely_end.text = event.text
+        case events.Resumed():
+            response.resumed.SetInParent()
         case events.Final():
             response.final.text = event.text
             response.final.words.extend(_word(word) for word in event.words)

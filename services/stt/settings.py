@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field, model_validator
 from pydantic_settings import SettingsConfigDict
 
@@ -17,22 +19,61 @@ class SttSettings(ServiceSettings):
     port: int = Field(default=50051, ge=0, le=65535)
     """gRPC port; 0 takes a free one and logs it."""
     sessions: int = Field(default=4, ge=1, le=256)
-    """Sessions at once.  Each has a decoder process of some 115 MB; speech takes about a third of a core."""
+    """Sessions at once.  Each has a decoder process of some 115 MB; speech takes about half of a core."""
     warm_decoders: int = Field(default=2, ge=1, le=256)
     """Decoders that are started with the service and kept; those beyond start with their session, in 0.6 s."""
-    end_silence_s: float = Field(default=0.6, ge=0.2, le=5.0)
-    """Silence in seconds that ends a turn, unless a session asks otherwise."""
-    phrase_silence_s: float = Field(default=0.3, ge=0.1, le=5.0)
-    """Silence in seconds after which what was said is decoded to the end; the rest of `end_silence_s` hides that work.
+    end_silence_min_s: float = Field(default=0.3, ge=0.2, le=5.0)
+    """Silence in seconds that ends a turn after a whole sentence, unless a session sets one silence for all."""
+    end_silence_max_s: float = Field(default=0.9, ge=0.2, le=5.0)
+    """Silence in seconds that ends a turn in the middle of a sentence."""
+    end_silence_cap_s: float = Field(default=1.5, ge=0.2, le=10.0)
+    """Longest silence in seconds, however long the speaker's own pauses are."""
+    phrase_silence_s: float = Field(default=0.2, ge=0.1, le=5.0)
+    """Silence in seconds after which what was said is decoded to the end, so that its words can tell how long to wait.
     Shorter than about 0.2 it splits words at their stops."""
     max_turn_s: float = Field(default=60.0, ge=1.0, le=600.0)
     """Longest turn in seconds; speech that goes on is a new turn."""
     max_session_s: float = Field(default=7200.0, ge=1.0, le=86_400.0)
     """Longest session in seconds, of its sound or of the clock, whichever comes first."""
+    noise_suppression: Literal["auto", "on", "off"] = "auto"
+    """Whether noise is taken out before decoding (DeepFilterNet; 0.15 of a core while somebody speaks).  auto: on for
+    PocketSphinx, off for WhisperX, whose models have learnt from noisy speech."""
     max_audio_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=MAX_MESSAGE_BYTES)
     """Largest audio message in bytes."""
     stall_s: float = Field(default=30.0, gt=0, le=3600.0)
     """Longest wait in seconds for a session's next message; a silent microphone still sends."""
+
+    backend: Literal["pocketsphinx", "whisperx"] = "pocketsphinx"
+    """What decodes.  whisperx needs requirements/whisperx.txt, in an environment of its own."""
+    whisperx_model: str = Field(default="small", min_length=1)
+    """Folder with a Whisper model converted for CTranslate2, or a model's name or id on the Hugging Face hub."""
+    whisperx_device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where it runs; auto: on a GPU where there is one."""
+    whisperx_compute_type: str = "default"
+    """Precision of CTranslate2: int8, int8_float16, float16, float32 ...; default: float16 on a GPU, float32 else."""
+    whisperx_language: str = Field(default="auto", pattern="^(auto|[a-z]{2,3})$")
+    """Language as Whisper's code, e.g. en; auto: found out anew in every phrase, which costs a pass."""
+    whisperx_batch_size: int = Field(default=8, ge=1, le=256)
+    """Pieces of 30 s that are decoded at once."""
+    whisperx_align_model: str = ""
+    """Folder or hub id of the wav2vec 2.0 model that finds the words' times; empty: WhisperX's own for the language."""
+    whisperx_threads: int = Field(default=4, ge=1, le=256)
+    """CPU threads of a decode."""
+    whisperx_partial_s: float = Field(default=0.4, ge=0.1, le=5.0)
+    """Sound in seconds between two decodes of what is being said; at most half of the time is spent on them."""
+    whisperx_download_root: str = ""
+    """Folder for what is downloaded; empty: the hub's cache."""
+    allow_download: bool = False
+    """Whether models that are not there may be fetched from the hub at start; nothing is fetched later."""
+
+    @model_validator(mode="after")
+    def _silences_are_in_order(self) -> SttSettings:
+        if not self.phrase_silence_s <= self.end_silence_min_s <= self.end_silence_max_s <= self.end_silence_cap_s:
+            raise ValueError(
+                "STT_PHRASE_SILENCE_S, STT_END_SILENCE_MIN_S, STT_END_SILENCE_MAX_S and STT_END_SILENCE_CAP_S "
+                "must not fall in this order"
+            )
+        return self
 
     @model_validator(mode="after")
     def _decoders_fit_sessions(self) -> SttSettings:

@@ -6,10 +6,11 @@ project, so that it stays small.
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 import warnings
-from multiprocessing.connection import Connection
+from multiprocessing.connection import Connection, Pipe
 
 from pocketsphinx import Decoder, set_loglevel
 
@@ -47,13 +48,34 @@ def serve(pipe: Connection) -> None:
             in_phrase = True
         elif command == "feed":
             decoder.process_raw(payload)
-        elif command == "partial":
-            hypothesis = decoder.hyp()
-            pipe.send(hypothesis.hypstr if hypothesis else "")
+        elif command == "look":
+            pipe.send(_look(decoder))
         elif command == "end":
             decoder.end_utt()
             in_phrase = False
             pipe.send(_words(decoder))
+
+
+def _look(decoder: Decoder) -> list[WordFields]:
+    """Returns the words that the phrase would have if it ended now.
+
+    Only the end of a phrase starts the later passes, and there is no way back from it: a fork ends it in our stead.
+    """
+    if not decoder.hyp():
+        return []
+    reader, writer = Pipe(duplex=False)
+    child = os.fork()
+    if child == 0:
+        try:
+            decoder.end_utt()
+            writer.send(_words(decoder))
+        finally:
+            os._exit(0)
+    writer.close()
+    with reader:
+        words = reader.recv()
+    os.waitpid(child, 0)
+    return words
 
 
 def _words(decoder: Decoder) -> list[WordFields]:

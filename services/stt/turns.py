@@ -38,7 +38,7 @@ class TurnDetector:
 
     Args:
         phrase_silence: silence in samples that completes a phrase.
-        end_silence: silence in samples that ends the turn.
+        end_silence: silence in samples that ends the turn; may be set anew at any time.
     """
 
     def __init__(self, phrase_silence: int, end_silence: int) -> None:
@@ -49,6 +49,8 @@ class TurnDetector:
         self.speech_start = 0
         """Start of the running turn's, or the last turn's, first speech."""
         self._state = _State.IDLE
+        self.pause = 0
+        """Length of the last pause that the speaker ended by going on."""
         self._run = 0  # windows of speech in a row, up to the last one
         self._silence_start: int | None = None
 
@@ -87,6 +89,8 @@ class TurnDetector:
 
     def _begin(self) -> Edge:
         was, self._state = self._state, _State.SPEECH
+        if was is _State.PAUSE and self._silence_start is not None:
+            self.pause = self.position - ONSET_WINDOWS * WINDOW_SAMPLES - self._silence_start
         self._silence_start = None
         if was is _State.PAUSE:
             return Edge.RESUMED

@@ -17,6 +17,8 @@ CONTEXT_SAMPLES = 64
 """... with the last 4 ms of the window before it."""
 STATE_SHAPE = (2, 1, 128)
 """Hidden and cell state of the model's LSTM, one stream, 128 units."""
+QUIET_POWER, QUIET_WINDOWS = 0.01, 31
+"""Quiet is a second of sound that is 20 dB below the loudest before it."""
 _RATE_HZ = np.array(16_000, np.int64)
 
 
@@ -59,16 +61,29 @@ class SileroVad:
 
 
 class VadStream:
-    """One stream through the model, with its state."""
+    """One stream through the model, with its state.
+
+    The state remembers what is no speech for long: 20 s of music, and speech is found 250 ms late even 3 s after them.
+    So it is forgotten in the quiet that follows; not in the music itself, parts of which would pass for speech then.
+    """
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
         self._session = session
         self._state = np.zeros(STATE_SHAPE, np.float32)
         self._context = np.zeros(CONTEXT_SAMPLES, np.float32)
+        self._loudest, self._quiet_windows = 0.0, 0
 
     def probability(self, window: Pcm) -> float:
         """Returns the probability of speech, 0 to 1, in the stream's next window, shape (512,), 16 kHz."""
+        self._forget_in_quiet(float(np.mean(np.square(window))))
         sound = np.concatenate((self._context, window))[np.newaxis]
         output, state = self._session.run(None, {"input": sound, "state": self._state, "sr": _RATE_HZ})
         self._state, self._context = np.asarray(state), window[-CONTEXT_SAMPLES:]
         return np.asarray(output).item()
+
+    def _forget_in_quiet(self, power: float) -> None:
+        self._loudest = max(self._loudest, power)
+        self._quiet_windows = self._quiet_windows + 1 if power < self._loudest * QUIET_POWER else 0
+        if self._quiet_windows == QUIET_WINDOWS:
+            self._state = np.zeros(STATE_SHAPE, np.float32)
+            self._loudest, self._quiet_windows = 0.0, 0

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -130,12 +129,6 @@ def step(device: FrameDevice, rows: list[int]) -> np.ndarray:
     device.launch(np.array(sorted(rows)))
     codes = device.collect()
     return codes[np.argsort(np.argsort(rows))]
-
-
-def edit_config(folder: Path, **changes: Any) -> None:
-    """Replaces fields of a checkpoint's config.json."""
-    path = folder / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | changes))
 
 
 def favour_end(folder: Path, factor: float) -> None:

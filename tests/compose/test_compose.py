@@ -138,3 +138,18 @@ def test_two_csm_replicas_both_serve(mesh):
         if min(gained) >= 2:
             return
     pytest.fail(f"calls per replica: {gained}")
+
+
+def test_the_command_line_is_in_the_gateways_image(mesh):
+    said = json.loads(
+        compose("exec", "-T", "gateway", "oviya", "say", "Hello.", "-o", "/tmp/hello.wav", "--json").splitlines()[-1]
+    )
+    assert said["duration_s"] > 0.3
+
+
+def test_sigterm_ends_every_container_by_itself(mesh):
+    """137 is the exit code of what the engine had to kill."""
+    compose("stop", "--timeout", "40")
+    rows = [json.loads(line) for line in compose("ps", "--all", "--format", "json").splitlines()]
+    assert {row["Service"] for row in rows} == SERVICES
+    assert {row["ExitCode"] for row in rows} == {0}

@@ -12,8 +12,8 @@ from oviya.errors import Busy, InvalidInput
 from oviya.mesh.probe import is_serving
 from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
-from oviya.v1 import brain_pb2, brain_pb2_grpc
-from services.brain.backend import Sentence
+from oviya.v1 import brain_pb2, brain_pb2_grpc, emotion_pb2
+from services.brain.backend import Condition, Sentence, Summary
 from services.brain.emotions import EMOTIONS
 from services.brain.server import BrainService, BrainServicer
 from services.brain.settings import BrainSettings
@@ -72,6 +72,17 @@ async def test_history_and_user_emotion_are_used():
         assert sad[0].emotion == "empathetic_sad"
 
 
+async def test_a_suggested_tone_is_followed():
+    tone = emotion_pb2.Tone(mirror="wistful", support="proud", ask="bored", intensity=0.5)
+    async with serving() as (_, stub):
+        reply = await ask(stub, "it was my birthday", user_emotion="melancholic", tone=tone)
+        assert {response.emotion for response in reply} <= {"wistful", "proud", "bored"}
+        error = await refusal(stub, tone=emotion_pb2.Tone(mirror="wistfull"))
+        assert (error.field, error.suggestions[0]) == ("tone.mirror", "wistful")
+        for intensity in (-0.1, 1.1, float("nan")):
+            assert (await refusal(stub, tone=emotion_pb2.Tone(intensity=intensity))).field == "tone.intensity"
+
+
 async def test_bad_input_is_refused_and_the_next_call_works():
     async with serving() as (_, stub):
         for empty in ("", "  \n "):
@@ -119,6 +130,12 @@ class Waiting:
         finally:
             self.closed.set()
 
+    async def summarize(self, summary, turns):
+        return Summary("")
+
+    def condition(self):
+        return Condition()
+
     async def close(self) -> None:
         pass
 
@@ -149,3 +166,51 @@ async def test_a_full_brain_says_busy_at_once_and_a_cancelled_reply_frees_its_sl
         await asyncio.wait_for(service.waiting.closed.wait(), 2)
         service.waiting.go.set()
         assert [response.text for response in await ask(stub, "hello")] == ["One.", "Two."]
+
+
+async def test_summary_keeps_what_the_user_told_in_the_users_words():
+    turns = [user("My name is Anna. Well, hm. I miss my sister."), assistant("I hear you."), user("mhm")]
+    async with serving() as (_, stub):
+        made = await stub.Summarize(brain_pb2.SummarizeRequest(summary="Before.", turns=turns), timeout=TIMEOUT_S)
+        assert made.summary == "Before.\nThe user said: My name is Anna.\nThe user said: I miss my sister."
+        assert (made.backend, made.degraded) == ("listener", "")
+        reply = await ask(stub, "what is my name", summary=made.summary)
+        assert "Anna" in " ".join(response.text for response in reply)
+        assert "Anna" not in " ".join(response.text for response in await ask(stub, "what is my name"))
+
+
+async def test_summary_is_bounded_and_what_was_told_last_stays():
+    turns = [user(f"My friend is called {name}.") for name in ("Bo", "Cy", "Di")]
+    async with serving() as (_, stub):
+        request = brain_pb2.SummarizeRequest(summary="The user said: old news.\n" * 200, turns=turns)
+        for _ in range(100):
+            made = await stub.Summarize(request, timeout=TIMEOUT_S)
+            request = brain_pb2.SummarizeRequest(
+                summary=made.summary, turns=[user(f"I like the number {_ + 1000} more than any other number there is.")]
+            )
+        assert len(made.summary) <= 2000
+
+
+async def test_summary_of_nothing_or_too_much_is_refused():
+    async with serving() as (_, stub):
+        for request, field in (
+            (brain_pb2.SummarizeRequest(), "turns"),
+            (brain_pb2.SummarizeRequest(turns=[user(" ")]), "turns"),
+            (brain_pb2.SummarizeRequest(turns=[user("hi")] * 401), "turns"),
+            (brain_pb2.SummarizeRequest(turns=[brain_pb2.Turn(text="hi")]), "turns[0].role"),
+            (brain_pb2.SummarizeRequest(turns=[user("x" * 8193)]), "turns[0].text"),
+            (brain_pb2.SummarizeRequest(turns=[user("hi")], summary="x" * 8193), "summary"),
+            (brain_pb2.SummarizeRequest(turns=[user("hi")], session_id="s" * 129), "session_id"),
+        ):
+            with pytest.raises(grpc.RpcError) as caught:
+                await stub.Summarize(request, timeout=TIMEOUT_S)
+            error = error_from_rpc(caught.value, "brain")
+            assert isinstance(error, InvalidInput)
+            assert error.field == field
+        assert (await refusal(stub, summary="x" * 8193)).field == "summary"
+
+
+async def test_listener_says_what_it_is():
+    async with serving() as (_, stub):
+        answer = await stub.GetModel(brain_pb2.BrainServiceGetModelRequest(), timeout=TIMEOUT_S)
+        assert (answer.model.backend, answer.model.name, answer.degraded) == ("listener", "", "")

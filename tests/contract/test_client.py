@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.timestamp_pb2 import Timestamp
 
 from oviya.audio.pcm import F32LE, S16LE, decode_pcm, encode_pcm
 from oviya.client import (
     AudioChunk,
     Degraded,
+    Evidence,
     FinalTranscript,
+    KeptSession,
+    KeptTurn,
     Oviya,
     OviyaSync,
     ReplyEnded,
@@ -20,16 +25,19 @@ from oviya.client import (
     SessionStarted,
     SpeechStarted,
     SpeechToText,
+    Tone,
     TurnEnded,
     TurnFailed,
     UserEmotion,
+    UserFeeling,
 )
-from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
 from oviya.mesh.status import detail_of
 from oviya.mesh.testing import serve_for_test
 from oviya.v1 import (
+    brain_pb2,
     common_pb2,
     conversation_pb2,
     conversation_pb2_grpc,
@@ -38,6 +46,15 @@ from oviya.v1 import (
     stt_pb2_grpc,
 )
 
+FEELING = emotion_pb2.DetectResponse(
+    emotions=[emotion_pb2.EmotionScore(emotion="sad", score=0.25)],
+    valence=-0.5,
+    intensity=0.75,
+    tone=emotion_pb2.Tone(feeling="sad", mirror="tender", support="calm", ask="curious", intensity=0.5, reason="so"),
+    voice=emotion_pb2.Evidence(
+        labels=[emotion_pb2.LabelScore(label="low", score=0.5)], arousal=-0.25, notes=["pitch 2.0 st lower"]
+    ),
+)
 TONE = np.sin(np.arange(2400, dtype=np.float32) / 10).astype(np.float32) * np.float32(0.5)
 PLAN = emotion_pb2.ProsodyPlan(emotion="happy", style="joy", temperature=0.75, pitch_scale=1.25, rate_scale=1.5)
 SENTENCE = conversation_pb2.ReplySentence(index=1, text="Good.", plan=PLAN, voice=conversation_pb2.VOICE_FALLBACK)
@@ -66,10 +83,10 @@ class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.S
             case "full":
                 yield conversation_pb2.SpeakResponse(sentence=SENTENCE)
                 raise Busy("every slot is taken", retry_after_s=2.5)
-        yield conversation_pb2.SpeakResponse()  # what a newer server's new event looks like
-        yield conversation_pb2.SpeakResponse(sentence=SENTENCE)
-        yield conversation_pb2.SpeakResponse(audio=AUDIO)
         try:
+            yield conversation_pb2.SpeakResponse()  # what a newer server's new event looks like
+            yield conversation_pb2.SpeakResponse(sentence=SENTENCE)
+            yield conversation_pb2.SpeakResponse(audio=AUDIO)
             if request.text == "hang":
                 await asyncio.Event().wait()
         finally:
@@ -93,6 +110,7 @@ class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.S
                     yield response(turn=1, turn_ended=stt_pb2.TurnEnded(reason=reason, speech_end=Duration(seconds=2)))
                     score = emotion_pb2.EmotionScore(emotion="sad", score=0.25)
                     yield response(turn=1, user_emotion=score)
+                    yield response(turn=1, user_feeling=FEELING)
                     yield response(turn=1, reply_sentence=SENTENCE)
                     yield response(turn=1, audio=AUDIO)
                     yield response(turn=1, reply_ended=ENDED)
@@ -116,6 +134,18 @@ class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.S
     async def GetModel(self, request, context):
         return stt_pb2.SttServiceGetModelResponse()
 
+    async def ExportSession(self, request, context):
+        if request.session_id != "s1":
+            raise Unsupported("this gateway keeps no sessions")
+        turn = brain_pb2.Turn(role=brain_pb2.ROLE_USER, text="hi")
+        kept = conversation_pb2.KeptTurn(at=Timestamp(seconds=86_400, nanos=500_000_000), turn=turn)
+        return conversation_pb2.ExportSessionResponse(turns=[kept], summary="Little.")
+
+    async def DeleteSession(self, request, context):
+        if request.session_id != "s1":
+            raise Unsupported("this gateway keeps no sessions")
+        return conversation_pb2.DeleteSessionResponse(turns=1)
+
 
 class ScriptedService(Service[ServiceSettings]):
     name = "gateway"
@@ -131,6 +161,17 @@ class ScriptedService(Service[ServiceSettings]):
 
     async def start(self):
         pass
+
+
+async def test_sessions_are_exported_and_deleted():
+    async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
+        at = datetime(1970, 1, 2, 0, 0, 0, 500_000, tzinfo=UTC)
+        assert await oviya.export_session("s1") == KeptSession("s1", (KeptTurn(at, "user", "hi"),), "Little.")
+        assert await oviya.delete_session("s1") == 1
+        with pytest.raises(Unsupported, match="keeps no sessions"):
+            await oviya.export_session("s2")
+        with pytest.raises(Unsupported, match="keeps no sessions"):
+            await oviya.delete_session("s2")
 
 
 async def test_speak_sends_every_argument_and_yields_every_event():
@@ -249,13 +290,24 @@ async def test_a_conversation_sends_and_yields_everything():
     assert not config.config.HasField("lead")
     np.testing.assert_allclose(decode_pcm(audio.audio, S16LE), [0.5, -0.5, 1.0], atol=1e-4)
     assert text.text == "rude"
-    started, speech, final, ended, emotion, sentence, chunk, reply_ended, failed = events
+    started, speech, final, ended, emotion, feeling, sentence, chunk, reply_ended, failed = events
     assert started == SessionStarted(0, "s1", 24_000)
     assert speech == SpeechStarted(1, 0.25)
     assert isinstance(final, FinalTranscript)
     assert (final.text, final.words[0].start_s, final.words[0].end_s) == ("hi", 1.0, 2.0)
     assert ended == TurnEnded(1, "requested", 2.0)
     assert emotion == UserEmotion(1, "sad", 0.25)
+    assert feeling == UserFeeling(
+        1,
+        emotions=(("sad", 0.25),),
+        valence=-0.5,
+        arousal=0.0,
+        confidence=0.0,
+        intensity=0.75,
+        tone=Tone("sad", "tender", "calm", "curious", 0.5, "", 0.0, "so"),
+        text=None,
+        voice=Evidence((("low", 0.5),), 0.0, -0.25, 0.0, ("pitch 2.0 st lower",)),
+    )
     assert isinstance(sentence, Sentence)
     assert isinstance(chunk, AudioChunk)
     assert isinstance(reply_ended, ReplyEnded)

@@ -13,7 +13,7 @@ from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
 from oviya.cli import recording
 from oviya.cli.recording import play
 from oviya.client import Oviya
-from oviya.errors import Busy, NotReady, Timeout
+from oviya.errors import Busy, NotReady, Timeout, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
 from oviya.mesh.testing import serve_for_test
@@ -34,6 +34,12 @@ class Listener(conversation_pb2_grpc.ConversationServiceServicer):
 
     async def Speak(self, request, context):
         yield conversation_pb2.SpeakResponse()
+
+    async def ExportSession(self, request, context):
+        raise Unsupported("this gateway keeps no sessions")
+
+    async def DeleteSession(self, request, context):
+        raise Unsupported("this gateway keeps no sessions")
 
     async def Converse(self, request_iterator, context):
         response = conversation_pb2.ConverseResponse

@@ -7,18 +7,24 @@ import csv
 from contextlib import asynccontextmanager
 
 import grpc
+import numpy as np
 import pytest
 
-from oviya.errors import InvalidInput
+from oviya.audio.pcm import F32LE, S16LE, encode_pcm
+from oviya.errors import CheckpointError, InvalidInput
 from oviya.mesh.probe import is_serving
 from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
-from oviya.v1 import emotion_pb2, emotion_pb2_grpc
+from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
 from services.emotion.catalogue import DATA
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
+from tests.speech import silence, speak
+from tests.styled_speech import speak_in
 
 TIMEOUT_S = 10
+TEXT = "we had soup for lunch and then went back to work"
+EARLIER = ("the shop on the corner opens at eight", "i took the bus to the office today", "my train was late again")
 
 
 @asynccontextmanager
@@ -33,6 +39,26 @@ async def detect(stub, *pieces: str):
             yield emotion_pb2.DetectRequest(text=piece)
 
     return await stub.Detect(requests(), timeout=TIMEOUT_S)
+
+
+async def send(stub, *messages):
+    async def requests():
+        for message in messages:
+            yield message
+
+    return await stub.Detect(requests(), timeout=TIMEOUT_S)
+
+
+async def hear(stub, text, sound, state=None, *, rate_hz=16_000, encoding=S16LE):
+    """Sends a speaker's state, words and sound; None leaves one out."""
+    wire = common_pb2.AudioFormat(encoding=encoding, sample_rate_hz=rate_hz) if sound is not None else None
+    messages = [emotion_pb2.DetectRequest(config=emotion_pb2.DetectConfig(format=wire, state=state))]
+    if text is not None:
+        messages.append(emotion_pb2.DetectRequest(text=text))
+    if sound is not None:
+        pieces = (encode_pcm(sound[start : start + 5000], encoding) for start in range(0, len(sound), 5000))
+        messages += [emotion_pb2.DetectRequest(audio=piece) for piece in pieces]
+    return await send(stub, *messages)
 
 
 async def refusal(call) -> InvalidInput:
@@ -92,6 +118,22 @@ async def test_map_refuses_bad_input_and_goes_on():
         assert (await stub.Map(emotion_pb2.MapRequest(emotion="calm"), timeout=TIMEOUT_S)).plan.style == "calm"
 
 
+async def test_map_mixes_a_second_emotion_in():
+    async with serving() as (_, stub):
+        joy = await stub.Map(emotion_pb2.MapRequest(emotion="joyful_excited"), timeout=TIMEOUT_S)
+        both = await stub.Map(
+            emotion_pb2.MapRequest(emotion="joyful_excited", blend="calm", blend_share=0.5), timeout=TIMEOUT_S
+        )
+        assert both.plan.style == "joy"
+        assert both.plan.pitch_scale == pytest.approx((1.15 * 0.9) ** 0.5, abs=1e-3)
+        assert 0.8 < both.plan.energy_scale < joy.plan.energy_scale
+        for share in (-0.1, 0.6, float("nan")):
+            request = emotion_pb2.MapRequest(emotion="joy", blend="calm", blend_share=share)
+            assert (await refusal(stub.Map(request, timeout=TIMEOUT_S))).field == "blend_share"
+        unknown = await refusal(stub.Map(emotion_pb2.MapRequest(emotion="joy", blend="clam"), timeout=TIMEOUT_S))
+        assert unknown.field == "blend"
+
+
 async def test_detect_joins_the_pieces():
     async with serving() as (_, stub):
         split = await detect(stub, "i am so ha", "ppy to", "day")
@@ -99,7 +141,58 @@ async def test_detect_joins_the_pieces():
         assert split.emotions[0].emotion == "joyful_excited"
         assert split.valence > 0.5
         assert 0.5 < split.confidence <= 1
+        assert split.text.labels[0].label == "joy"
+        assert not split.HasField("voice")
+        assert (split.tone.mirror, split.tone.reason) == ("joyful_excited", "joy is shared")
         assert (await detect(stub, "")).emotions[0].emotion == "neutral"
+
+
+async def test_detect_hears_the_voice_against_what_it_was_told_of_the_speaker():
+    """The state goes back and forth: another replica could have answered every one of these calls."""
+    state = emotion_pb2.SpeakerState()
+    async with serving() as (_, stub):
+        for text in EARLIER:
+            state = (await hear(stub, text, speak_in("neutral", text), state)).state
+        assert 1 < state.voice_weight <= len(EARLIER)
+        sad = await hear(stub, TEXT, speak_in("sad", TEXT), state)
+        joyful = await hear(stub, TEXT, speak_in("joyful", TEXT), state)
+        assert sad.voice.valence < 0 < joyful.voice.valence
+        assert sad.voice.arousal < 0 < joyful.voice.arousal
+        assert sad.text == joyful.text
+        assert sad.tone.mirror != joyful.tone.mirror
+        assert sad.tone.feeling == sad.emotions[0].emotion == "melancholic"
+        assert sad.tone.mirror == "empathetic_sad"
+        assert any("quieter" in note for note in sad.voice.notes)
+        alone = await hear(stub, None, speak_in("sad", TEXT), state)
+        assert not alone.HasField("text")
+        assert alone.valence < 0
+
+
+async def test_detect_takes_any_rate_and_both_encodings():
+    sound = speak(TEXT, 48_000)
+    async with serving() as (_, stub):
+        wide = await hear(stub, TEXT, sound, rate_hz=48_000, encoding=F32LE)
+        narrow = await hear(stub, TEXT, speak(TEXT, 16_000))
+        assert wide.voice.valence == pytest.approx(narrow.voice.valence, abs=0.1)
+
+
+async def test_silence_and_noise_have_no_voice():
+    async with serving() as (_, stub):
+        noise = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
+        for sound in (np.zeros(0, np.float32), silence(2.0), noise):
+            judged = await hear(stub, "i am so happy today", sound)
+            assert not judged.HasField("voice")
+            assert judged.emotions[0].emotion == "joyful_excited"
+
+
+async def test_a_mood_does_not_jump():
+    async with serving() as (_, stub):
+        grief = await hear(stub, "my mother died and i am so sad", None)
+        joy = await hear(stub, "i am so happy today", None, grief.state)
+        fresh = await detect(stub, "i am so happy today")
+        assert joy.valence < fresh.valence - 0.3
+        again = await hear(stub, "i am so happy today", None, joy.state)
+        assert again.emotions[0].emotion == "joyful_excited"
 
 
 async def test_detect_refuses_bad_input_and_goes_on():
@@ -110,9 +203,52 @@ async def test_detect_refuses_bad_input_and_goes_on():
         )  # fmt: skip
         assert (await refusal(detect(stub, "a" * 8000, "b" * 193))).value == "8193 characters"
         assert (await refusal(detect(stub))).field == "request"
-
-        async def unset():
-            yield emotion_pb2.DetectRequest()
-
-        assert (await refusal(stub.Detect(unset(), timeout=TIMEOUT_S))).field == "request"
+        assert (await refusal(send(stub, emotion_pb2.DetectRequest()))).field == "request"
         assert (await detect(stub, "a" * 8192)).emotions[0].emotion == "neutral"
+
+
+async def test_detect_refuses_bad_sound_and_states_and_goes_on():
+    audio, config = emotion_pb2.DetectRequest(audio=b"\0\0" * 100), emotion_pb2.DetectConfig
+    wire = common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=16_000)
+    state = emotion_pb2.SpeakerState
+    async with serving() as (_, stub):
+
+        async def refused(*messages) -> str:
+            return (await refusal(send(stub, *messages))).field
+
+        def configured(**fields):
+            return emotion_pb2.DetectRequest(config=config(**fields))
+
+        ready = configured(format=wire)
+        assert await refused(audio) == "audio"
+        assert await refused(ready, emotion_pb2.DetectRequest(audio=b"\0")) == "audio"
+        assert await refused(audio, ready) == "audio"
+        assert await refused(ready, ready) == "config"
+        assert (
+            await refused(configured(format=common_pb2.AudioFormat(sample_rate_hz=4))) == "config.format.sample_rate_hz"
+        )
+        floats = configured(format=common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=16_000))
+        nan = emotion_pb2.DetectRequest(audio=np.array([0, np.nan], "<f4").tobytes())
+        assert await refused(floats, nan) == "audio[1]"
+        minute = [emotion_pb2.DetectRequest(audio=bytes(1 << 20))] * 2
+        assert await refused(ready, *minute) == "audio"
+        text = emotion_pb2.DetectRequest(text="hello")
+        for wrong, field in (
+            (state(voice_means=[1.0], voice_weight=1), "config.state"),
+            (state(voice_means=[float("nan")] * 8, voice_weight=1), "config.state"),
+            (state(voice_means=[0.0] * 8, voice_weight=1e9), "config.state"),
+            (state(mood=[emotion_pb2.EmotionScore(emotion="joy", score=1)]), "config.state.mood[0].emotion"),
+            (state(mood=[emotion_pb2.EmotionScore(emotion="bored", score=2)]), "config.state.mood[0].score"),
+            (state(mood=[emotion_pb2.EmotionScore(emotion="bored", score=0.1)] * 6), "config.state.mood"),
+            (state(valence=float("nan")), "config.state.valence"),
+            (state(arousal=-2), "config.state.arousal"),
+        ):
+            assert await refused(configured(state=wrong), text) == field
+        assert (await detect(stub, "i love you")).emotions[0].emotion == "affectionate"
+
+
+async def test_a_voice_model_that_is_not_there_stops_the_service():
+    with pytest.raises(CheckpointError, match="no such folder"):
+        EmotionService(EmotionSettings(voice_backend="hub", voice_model="./nowhere"))
+    with pytest.raises(CheckpointError, match="nowhere"):
+        EmotionService(EmotionSettings(text_model="./nowhere"))

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import pytest
 from google.protobuf.duration_pb2 import Duration
 
+from oviya.audio.pcm import S16LE, encode_pcm
 from oviya.v1 import brain_pb2, conversation_pb2, stt_pb2
 from tests.gateway_mesh import END_TURN, Heard, gateway_with, seconds, speech, turn_events
 from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
+from tests.speech import silence, speak
 
 CSM = conversation_pb2.VOICE_CSM
 
@@ -38,6 +41,35 @@ async def test_spoken_turn_end_to_end():
     assert request.user_emotion == heard.of("user_emotion")[0].emotion != ""
     (ended,) = heard.of("reply_ended")
     assert seconds(ended.duration) == pytest.approx(len(heard.sound()) / 24_000, abs=0.001)
+
+
+async def test_the_tone_that_answers_a_feeling_steers_brain_and_voice():
+    stt, brain = ScriptedStt("i feel so sad today"), ScriptedBrain(("You feel sad.", "empathetic_sad"))
+    async with gateway_with(stt, brain, emotion_budget_s=2.0) as gateway:
+        heard = await gateway.converse(*speech(), "i am so sad")
+    spoken, typed = heard.of("user_feeling")
+    for feeling, request in zip((spoken, typed), brain.requests, strict=True):
+        assert feeling.text.labels[0].label == "sadness"
+        assert not feeling.HasField("voice")  # the script's speech is a constant: no voice
+        assert not feeling.HasField("state")  # what was learned of a speaker is the gateway's to keep
+        assert request.tone == feeling.tone
+        assert request.tone.mirror == "empathetic_sad"
+    # The plan shows as much of the emotion as the tone says; nothing is mixed in.
+    plans = [sentence.plan for sentence in heard.of("reply_sentence")]
+    for plan, feeling in zip(plans, (spoken, typed), strict=True):
+        assert feeling.tone.blend == ""
+        assert plan.pitch_scale == pytest.approx(1 - 0.15 * feeling.tone.intensity, abs=0.01)
+
+
+async def test_the_sound_of_a_turn_is_judged_with_its_words():
+    stt, brain = ScriptedStt("the train leaves at five"), ScriptedBrain()
+    sound = np.concatenate([speak("the train leaves at five"), silence(0.3)])
+    pcm = encode_pcm(sound, S16LE)
+    async with gateway_with(stt, brain, emotion_budget_s=2.0) as gateway:
+        heard = await gateway.converse(*(pcm[start : start + 640] for start in range(0, len(pcm), 640)))
+    (feeling,) = heard.of("user_feeling")
+    assert feeling.HasField("voice")
+    assert feeling.voice.labels[0].label
 
 
 async def test_latencies_count_from_the_end_of_speech():
@@ -78,11 +110,17 @@ async def test_typed_turns_with_history_and_empty_speech():
     assert turn_events(heard, 2) == ["speech_started", "partial", "final", "turn_ended", "reply_ended"]
 
 
-async def test_history_is_bounded():
+async def test_older_turns_are_summarized_and_the_newest_stay_as_they_were():
     brain = ScriptedBrain(("Yes.", "neutral"))
-    async with gateway_with(brain, history_turns=3, max_waiting_turns=10) as gateway:
-        await gateway.converse("a", "b", "c", "d")
-    assert [turn.text for turn in brain.requests[-1].history] == ["Yes.", "c", "Yes."]
+    async with gateway_with(brain, history_turns=2, max_waiting_turns=10) as gateway:
+        heard = await gateway.converse("a", "b", "c", "d")
+    assert len(heard.of("reply_ended")) == 4
+    last = brain.requests[-1]
+    known = [*last.summary.split(), *(turn.text for turn in last.history)]
+    assert known == ["a", "Yes.", "b", "Yes.", "c", "Yes."]  # each turn once: summarized, or as it was
+    assert [turn.text for turn in last.history][-2:] == ["c", "Yes."]
+    assert last.summary.startswith("a Yes.")
+    assert [turn.text for turn in brain.summaries[0].turns] == ["a", "Yes."]
 
 
 async def test_end_turn_does_not_wait_for_silence():

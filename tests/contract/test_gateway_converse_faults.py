@@ -10,6 +10,7 @@ import pytest
 from oviya.audio.pcm import S16LE
 from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2
+from services.gateway.memory import Memory
 from services.gateway.speech import Speaker
 from services.gateway.turn import TurnTaker, Utterance
 from services.gateway.voice import Manner
@@ -151,7 +152,8 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
             if sum(isinstance(event, common_pb2.Audio) for _, event in sent) == csm.frames:
                 first_sent.set()
 
-        taker = TurnTaker(voices.mesh, speaker, voices.settings, session_id="s", send=send)
+        memory = Memory("s", gateway.service.keeper, voices.mesh.summarize, verbatim=20)
+        taker = TurnTaker(voices.mesh, speaker, voices.settings, memory=memory, send=send)
         running = asyncio.create_task(taker.take(Utterance(0, "go", True, ended_at=0.0)))
         async with asyncio.timeout(5):
             await first_sent.wait()

@@ -31,11 +31,13 @@ class FakePeers:
         self.ice_servers = ice_servers or IceServers()
         self.failure: Exception | None = None
         self.offers = []
+        self.sessions = []
 
-    async def answer(self, sdp):
+    async def answer(self, sdp, session_id=""):
         if self.failure:
             raise self.failure
         self.offers.append(sdp)
+        self.sessions.append(session_id)
         return f"answer to {sdp}"
 
 
@@ -70,6 +72,16 @@ async def served(ice_servers=None, **options):
             yield Served(session, peers, readiness, base)
     finally:
         await server.close()
+
+
+async def test_an_offer_may_name_the_session_to_go_on_with():
+    async with served() as gateway:
+        assert (await gateway.offer({**OFFER, "session": "abc"}))[0] == 200
+        assert (await gateway.offer())[0] == 200
+        assert gateway.peers.sessions == ["abc", ""]
+        for bad in (5, "x" * 129, "a\nb"):
+            status, body, _ = await gateway.offer({**OFFER, "session": bad})
+            assert (status, body["error"]["field"]) == (400, "session")
 
 
 async def test_an_offer_is_answered():

@@ -18,6 +18,7 @@ from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
+from tests.checkpoints.mimi import TINY, reference_mimi, save_mimi
 from tests.gateway_mesh import gateway_with
 from tests.scripted_services import TONE_HZ, ScriptedCsm, ScriptedMimi
 
@@ -89,8 +90,8 @@ async def test_trained_csm_speaks_through_mimi():
 
 
 async def test_untrained_csm_speaks_when_asked_for_by_name():
-    """The real services with their random checkpoints: the RVQ path end to end."""
-    csm, mimi = CsmService(CsmSettings()), MimiService(MimiSettings())
+    """The real services with random checkpoints: the RVQ path end to end."""
+    csm, mimi = CsmService(CsmSettings(checkpoint="random")), MimiService(MimiSettings(checkpoint="random"))
     async with gateway_with(csm, mimi) as gateway:
         auto = await gateway.speak("Hello.")
         assert [sentence.voice for sentence in auto.of("sentence")] == [FALLBACK]
@@ -102,6 +103,22 @@ async def test_untrained_csm_speaks_when_asked_for_by_name():
     assert len(first.sound()) % 1920 == 0
     assert np.array_equal(first.sound(), again.sound())
     assert not np.array_equal(first.sound(), other.sound())
+
+
+async def test_checkpoints_that_do_not_belong_together_are_told_and_not_used(tmp_path):
+    """Somebody sets CSM's checkpoint and forgets Mimi's."""
+    folder = save_mimi(reference_mimi(**{**TINY, "upsampling_ratios": [8, 6, 5, 4], "num_quantizers": 4}), tmp_path)
+    mimi = MimiService(MimiSettings(checkpoint=str(folder)))
+    async with gateway_with(CsmService(CsmSettings()), mimi) as gateway:
+        heard = await gateway.speak("Hello.")
+        report = gateway.service.readiness.report()
+    assert [sentence.voice for sentence in heard.of("sentence")] == [FALLBACK]
+    [degraded] = heard.of("degraded")
+    assert degraded.service == "mimi"
+    assert "4 codebooks" in degraded.message
+    assert "CSM_CHECKPOINT and MIMI_CHECKPOINT must belong together" in degraded.message
+    assert report["voice"]["name"] == "fallback"
+    assert [problem["service"] for problem in report["degraded"] if problem["service"] in ("csm", "mimi")] == ["mimi"]
 
 
 @pytest.mark.parametrize(
@@ -274,3 +291,15 @@ async def test_caller_who_leaves_frees_the_engine():
         csm.before = lambda frame: None
         csm.frames = 5
         assert (await gateway.speak("Two.")).of("ended")
+
+
+async def test_scales_shape_a_voice_that_lacks_the_style_and_no_other():
+    """The scripted checkpoint knows the style calm alone, and speaks it by itself; sadness is put on its signal."""
+    async with gateway_with(ScriptedCsm(frames=25), ScriptedMimi()) as gateway:
+        lengths = {}
+        for emotion in ("calm_supportive", "empathetic_sad", "joyful_excited"):
+            heard = await gateway.speak("Hello there.", emotion=emotion, voice=CSM)
+            lengths[emotion] = len(heard.sound()) / 24_000
+    assert lengths["calm_supportive"] == pytest.approx(2.0, abs=0.01)
+    assert lengths["empathetic_sad"] == pytest.approx(2.0 / 0.85, rel=0.03)
+    assert lengths["joyful_excited"] == pytest.approx(2.0 / 1.05, rel=0.03)

@@ -52,6 +52,12 @@ class Echo(brain_pb2_grpc.BrainServiceServicer):
             self.cancelled.set()
             raise
 
+    async def Summarize(self, request, context):
+        return brain_pb2.SummarizeResponse()
+
+    async def GetModel(self, request, context):
+        return brain_pb2.BrainServiceGetModelResponse()
+
 
 class EchoService(Service[ServiceSettings]):
     name = "echo"
@@ -154,6 +160,19 @@ async def test_not_serving_until_warm_then_serving_then_drained_with_the_running
         await asyncio.gather(following, return_exceptions=True)
         serving, not_serving = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
         assert states == [not_serving, serving, not_serving]
+
+
+async def test_a_service_that_breaks_down_stops_serving_at_once():
+    async with serve_for_test(EchoService()) as served:
+        assert await asyncio.to_thread(is_serving, served.address, NAME)
+        served.service.break_down()
+        await asyncio.sleep(0)
+        while await asyncio.to_thread(is_serving, served.address, NAME):
+            await asyncio.sleep(0.01)
+        async with grpc.aio.insecure_channel(served.address) as channel:  # one that does not look at health
+            with pytest.raises(grpc.RpcError) as caught:
+                await ask(channel, "too late")
+        assert isinstance(error_from_rpc(caught.value, "echo"), NotReady)
 
 
 async def test_second_server_on_the_same_port_is_refused():

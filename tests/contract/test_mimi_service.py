@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -22,6 +24,8 @@ from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from services.mimi.spread_spectrum import SpreadSpectrum, SpreadSpectrumStream
+from tests.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
+from tests.checkpoints.mimi import TINY, reference_mimi, save_mimi
 
 CODEBOOKS, CODEBOOK_SIZE, FRAME = 8, 512, 1920
 S16, F32 = common_pb2.AUDIO_ENCODING_PCM_S16LE, common_pb2.AUDIO_ENCODING_PCM_F32LE
@@ -79,11 +83,17 @@ async def assert_works(stub: Any) -> None:
 async def test_get_model_says_what_is_loaded(stub: Any):
     reply = await stub.GetModel(mimi_pb2.MimiServiceGetModelRequest(), timeout=WAIT_S)
     assert (reply.codebooks, reply.codebook_size, reply.sample_rate_hz, reply.frame_samples) == (8, 512, 24_000, 1920)
-    assert reply.model.trained is False
+    assert (reply.model.name, reply.model.trained) == ("demo-mimi", True)
     assert (reply.model.backend, reply.model.device, reply.model.dtype) == ("oviya-mimi", "cpu", "float32")
-    assert reply.model.name == "random-mimi"
     assert reply.watermark == ""
     assert reply.model.parameters > 10_000
+
+
+async def test_random_weights_say_that_they_are_not_trained():
+    async with serve_for_test(MimiService(MimiSettings(checkpoint="random"))) as served:
+        stub = mimi_pb2_grpc.MimiServiceStub(served.channel)
+        reply = await stub.GetModel(mimi_pb2.MimiServiceGetModelRequest(), timeout=WAIT_S)
+    assert (reply.model.name, reply.model.trained) == ("random-mimi", False)
 
 
 async def test_each_frame_is_answered_before_the_next_is_sent(stub: Any):
@@ -282,6 +292,21 @@ async def test_a_watermark_that_cannot_be_loaded_stops_the_service_at_start():
         with pytest.raises(OviyaError, match=words):
             async with serve_for_test(MimiService(settings)):
                 pass
+
+
+def of_other_sizes(folder: Path) -> None:
+    fields = json.loads((folder / "config.json").read_text())
+    edit_config(folder, intermediate_size=2 * fields["intermediate_size"])
+
+
+@pytest.mark.parametrize(
+    ("fault", "reason"),
+    [(missing, b"no such folder"), (truncated, b"truncated or damaged"), (of_other_sizes, b"its config asks for")],
+)
+async def test_the_process_says_in_one_line_why_it_cannot_start(tmp_path: Path, fault: Any, reason: bytes):
+    folder = save_mimi(reference_mimi(**TINY), tmp_path / "broken")
+    fault(folder)
+    await assert_cannot_start("mimi", folder, reason)
 
 
 async def test_a_stream_that_stalls_is_ended():

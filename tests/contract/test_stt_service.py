@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.pcm import F32LE, S16LE, encode_pcm
-from oviya.errors import Busy, InvalidInput, Timeout
+from oviya.errors import Busy, InvalidInput, Timeout, Unsupported
 from oviya.mesh.channel import open_channel
 from oviya.mesh.probe import is_serving
 from oviya.mesh.testing import serve_for_test
@@ -54,7 +54,7 @@ def pieces(sound, encoding=S16LE, samples=320):
 
 
 def sentence(rate_hz=16_000, voice="slt"):
-    return np.concatenate((silence(0.3, rate_hz), speak(SAD, rate_hz, voice), silence(1.0, rate_hz)))
+    return np.concatenate((silence(0.3, rate_hz), speak(SAD, rate_hz, voice), silence(1.2, rate_hz)))
 
 
 async def transcribe(stub, *requests):
@@ -103,7 +103,7 @@ async def test_a_sentence_is_heard(rate_hz, encoding):
     kinds = [response.WhichOneof("event") for response in responses]
     assert kinds[0] == "speech_started"
     assert kinds[-2:] == ["final", "turn_ended"]
-    assert set(kinds[1:-2]) == {"partial"}
+    assert set(kinds[1:-2]) == {"partial", "likely_end"}
     final, ended = responses[-2].final, responses[-1].turn_ended
     assert word_errors(final.text, SAD) <= 2
     assert [word.text for word in final.words] == final.text.split()
@@ -117,11 +117,28 @@ async def test_a_sentence_is_heard(rate_hz, encoding):
     assert positions[-1] <= timedelta(seconds=len(sound) / rate_hz)
 
 
+@pytest.mark.parametrize("noise", [0.0, 0.004])
+async def test_what_has_been_told_is_never_taken_back(noise):
+    sound = sentence() + np.random.default_rng(1).normal(0, noise, len(sentence())).astype(np.float32)
+    async with serving() as (_, stub):
+        responses = await transcribe(stub, config(), *pieces(sound), *pieces(sound))
+    told: dict[int, list[str]] = {}
+    for response in responses:
+        kind = response.WhichOneof("event")
+        if kind in ("partial", "likely_end", "final"):
+            words, before = getattr(response, kind).text.split(), told.get(response.turn, [])
+            assert words[: len(before)] == before
+            told[response.turn] = words
+    assert len(told) == len(finals(responses)) == 2
+    assert min(len(words) for words in told.values()) >= 5
+
+
 async def test_the_model_is_described():
     async with serving() as (_, stub):
         answer = await stub.GetModel(stt_pb2.SttServiceGetModelRequest(), timeout=TIMEOUT_S)
     assert answer.model.backend == "pocketsphinx"
     assert answer.model.trained
+    assert not answer.vocabulary
     assert list(answer.languages) == ["en-US"]
 
 
@@ -219,6 +236,9 @@ LONG_SILENCE.config.end_silence.FromMilliseconds(5_001)
         pytest.param([config(session_id="x" * 129)], "config.session_id", "x" * 99 + "…", "128", id="session id"),
         pytest.param([SHORT_SILENCE], "config.end_silence", "0.199 s", "0.2 to 5 s", id="silence too short"),
         pytest.param([LONG_SILENCE], "config.end_silence", "5.001 s", "0.2 to 5 s", id="silence too long"),
+        pytest.param([config(vocabulary=["a"] * 101)], "config.vocabulary", "101 entries", "100", id="much vocabulary"),
+        pytest.param([config(vocabulary=["a", " "])], "config.vocabulary[1]", " ", "1 to 64", id="empty word"),
+        pytest.param([config(vocabulary=["x" * 65])], "config.vocabulary[0]", "x" * 65, "64", id="long word"),
         pytest.param([config(), audio(b"\0" * 321)], "audio", "321 bytes", "2 bytes", id="odd bytes"),
         pytest.param([config(encoding=F32LE), audio(b"\0" * 6)], "audio", "6 bytes", "4 bytes", id="part of a float"),
         pytest.param([config(encoding=F32LE), audio(NOT_A_NUMBER)], "audio[0]", "nan", "finite", id="NaN"),
@@ -236,6 +256,15 @@ async def test_bad_input_is_named_and_disturbs_nothing(address, requests, field,
     assert isinstance(error, InvalidInput)
     assert (error.field, error.value) == (field, value)
     assert limit in error.limit
+
+
+async def test_a_vocabulary_is_refused_by_a_backend_that_cannot_use_it(address):
+    async with stub_of(address) as stub:
+        code, error = await failure(stub, config(vocabulary=["Oviya"]))
+        await assert_hears(stub)
+    assert code == grpc.StatusCode.UNIMPLEMENTED
+    assert isinstance(error, Unsupported)
+    assert "pocketsphinx" in str(error)
 
 
 async def test_empty_audio_and_no_audio_are_no_mistakes(address):

@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
+from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from oviya.audio.wav import write_wav
 from oviya.cli.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.process import State
 from oviya.cli.supervisor import LocalMesh
+from tests.e2e.mimi_tap import MimiTap
 from tests.speech import SAD, speak
 
 READY_TIMEOUT_S = 120.0
@@ -24,10 +26,11 @@ READY_TIMEOUT_S = 120.0
 
 
 class RunningMesh:
-    """The mesh that runs, and a hand on each of its services."""
+    """The mesh that runs, a hand on each of its services, and an ear at Mimi."""
 
-    def __init__(self, local: LocalMesh) -> None:
+    def __init__(self, local: LocalMesh, mimi: MimiTap) -> None:
         self.local = local
+        self.mimi = mimi
         self.http_url = local.plan.http_url
         self.grpc_address = local.plan.address(GATEWAY)
         self.addresses = {name: local.plan.address(name) for name in local.services}
@@ -59,16 +62,20 @@ class RunningMesh:
 def _running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
     # Media over loopback alone: a test must not depend on what other networks this machine is on.
     env = {**os.environ, "GATEWAY_ICE_BIND_ADDRESSES": '["127.0.0.1"]'}
-    with LocalMesh(plan_on_free_ports(env), tmp_path_factory.mktemp("logs")) as local:
-        local.start()
-        local.wait_ready(READY_TIMEOUT_S)
-        yield RunningMesh(local)
+    plan = plan_on_free_ports(env)
+    with closing(MimiTap(plan.address("mimi"))) as mimi:
+        plan = replace(plan, env={**plan.env, "GATEWAY_MIMI_ADDRESS": mimi.address})
+        with LocalMesh(plan, tmp_path_factory.mktemp("logs")) as local:
+            local.start()
+            local.wait_ready(READY_TIMEOUT_S)
+            yield RunningMesh(local, mimi)
 
 
 @pytest.fixture
 def mesh(_running_mesh: RunningMesh) -> RunningMesh:
     """A mesh whose six services are all ready; what an earlier test stopped is started again."""
     _running_mesh.restore()
+    _running_mesh.mimi.take()  # what earlier tests had decoded
     return _running_mesh
 
 

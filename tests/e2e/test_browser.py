@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from typing import Any
 
 import numpy as np
 import pytest
 from playwright.async_api import Page, expect
 
-from oviya.client import Oviya
+from oviya.audio.resample import Resampler
 from tests.e2e import browser
 from tests.e2e.browser import RATE_HZ, Said, seconds
 from tests.e2e.signal_checks import Samples, band_share, likeness, trimmed
@@ -70,11 +69,11 @@ async def test_two_spoken_turns(mesh, tmp_path):
     assert len(shown_feelings) == 2
     assert all(feeling.startswith("seems ") for feeling in shown_feelings)
 
-    await check_sound(recording, said, mesh.grpc_address)
+    check_sound(recording, said, mesh.mimi.take())
 
 
-async def check_sound(recording: Samples, said: list[Said], grpc_address: str) -> None:
-    """The recording holds every reply, whole and once: its level, band, duration and spectrum over time."""
+def check_sound(recording: Samples, said: list[Said], decoded: list[Samples]) -> None:
+    """The recording holds every reply, whole and once, as Mimi decoded it, sentence by sentence."""
     # A reply sounds between the end of its turn and the end of the next one.
     edges = [entry.at for entry in named(said, "turnEnded")] + [len(recording)]
     for turn, (start, end) in enumerate(itertools.pairwise(edges)):
@@ -86,21 +85,16 @@ async def check_sound(recording: Samples, said: list[Said], grpc_address: str) -
         [ended] = (entry for entry in named(said, "replyEnded") if entry.turn == turn)
         assert len(heard) / RATE_HZ == pytest.approx(seconds(ended.value["duration"]), abs=DURATION_TOLERANCE_S)
         sentences = [entry.value for entry in named(said, "replySentence") if entry.turn == turn]
-        assert {sentence["voice"] for sentence in sentences} == {"VOICE_FALLBACK"}
-        expected = await fallback_voice(sentences, grpc_address)
+        assert {sentence["voice"] for sentence in sentences} == {"VOICE_CSM"}
+        expected, decoded = played(decoded[: len(sentences)]), decoded[len(sentences) :]
         assert likeness(trimmed(expected, RATE_HZ), heard, RATE_HZ) > MIN_LIKENESS
+    assert not decoded
 
 
-async def fallback_voice(sentences: list[dict[str, Any]], grpc_address: str) -> Samples:
-    """The fallback voice's own signal of a reply."""
-    async with Oviya(grpc_address) as oviya:
-        spoken = [
-            await oviya.say(
-                sentence["text"], emotion=sentence["plan"]["emotion"], voice="fallback", sample_rate_hz=RATE_HZ
-            )
-            for sentence in sentences
-        ]
-    return np.concatenate([speech.samples for speech in spoken])
+def played(decoded: list[Samples]) -> Samples:
+    """The sound of several sentences at the browser's rate."""
+    resampler = Resampler(24_000, RATE_HZ)
+    return np.concatenate([*(resampler.push(samples) for samples in decoded), resampler.flush()])
 
 
 async def test_keyboard_alone_holds_a_typed_turn(mesh, tmp_path):
@@ -148,7 +142,7 @@ async def test_without_a_microphone_typing_works_and_the_reply_is_heard(mesh):
     [ended] = named(said, "replyEnded")
     heard = trimmed(recording, RATE_HZ)
     assert len(heard) / RATE_HZ == pytest.approx(seconds(ended.value["duration"]), abs=DURATION_TOLERANCE_S)
-    expected = await fallback_voice([entry.value for entry in named(said, "replySentence")], mesh.grpc_address)
+    expected = played(mesh.mimi.take())
     assert likeness(trimmed(expected, RATE_HZ), heard, RATE_HZ) > MIN_LIKENESS
 
 
@@ -172,7 +166,7 @@ async def test_insecure_address_says_what_to_do(mesh):
 
 async def test_voice_in_use_is_told(mesh):
     async with browser.open_page(mesh.http_url) as page:
-        await expect(page.locator("#voice")).to_contain_text("Speaking with the fallback voice because csm")
+        await expect(page.locator("#voice")).to_have_text("Speaking with the csm voice.")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

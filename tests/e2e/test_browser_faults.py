@@ -16,6 +16,8 @@ from tests.e2e import browser
 
 READY_S = 60
 TOKEN = "open sesame"
+SESSIONS = "said.filter(({message}) => message.sessionStarted).map(({message}) => message.sessionStarted.sessionId)"
+"""The names of the sessions that the page has held."""
 
 
 @pytest.fixture
@@ -60,6 +62,7 @@ async def test_limit_of_a_missing_service_is_told_while_the_page_works(mesh, mic
 async def test_server_that_ends_is_told_and_can_be_reconnected(mesh, microphone):
     async with browser.open_page(mesh.http_url, *microphone) as page:
         await connect(page)
+        await browser.wait_until(page, f"{SESSIONS}.length === 1", 5)
         mesh.stop(GATEWAY)
         await expect(page.get_by_role("alert")).to_contain_text("ended this session", timeout=20_000)
         await expect(page.locator("#readiness")).to_contain_text("The server does not answer", timeout=15_000)
@@ -68,6 +71,9 @@ async def test_server_that_ends_is_told_and_can_be_reconnected(mesh, microphone)
         await page.get_by_role("button", name="Reconnect").click()
         await expect(page.locator("#connection")).to_have_text("Connected", timeout=15_000)
         await expect(page.get_by_role("alert")).to_be_empty()
+        await browser.wait_until(page, f"{SESSIONS}.length === 2", 5)
+        first, second = await page.evaluate(SESSIONS)
+        assert first == second  # a gateway that keeps sessions goes on where it was
 
 
 async def test_token_is_asked_for_until_it_is_right(guarded_gateway, microphone):

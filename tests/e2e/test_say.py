@@ -29,9 +29,16 @@ async def test_the_fallback_voice_comes_through_as_it_is(cli, tmp_path):
     assert -24 < level_dbov(sound) < -8
 
 
-def test_without_a_trained_checkpoint_the_choice_falls_on_the_fallback_voice(cli):
+def test_csm_speaks_where_the_choice_is_left_and_the_sound_is_mimi_s(cli, mesh, tmp_path):
     report = cli("say", TEXT, "-o", "out.wav", "--json").document
-    assert {sentence["voice"] for sentence in report["sentences"]} == {"fallback"}
+    assert {sentence["voice"] for sentence in report["sentences"]} == {"csm"}
+    decoded = mesh.mimi.take()
+    assert len(decoded) == len(report["sentences"]) == 2
+    sound, source = read_wav(tmp_path / "out.wav")[0], np.concatenate(decoded)
+    assert len(sound) == len(source)
+    assert correlation(sound, source) > 0.95
+    assert worst_window(sound, source) > 0.9
+    assert np.abs(sound).max() < 0.999
 
 
 def test_csm_speaks_through_rvq_and_a_seed_repeats_it(cli, tmp_path):

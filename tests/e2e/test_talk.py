@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,15 +11,16 @@ import pytest
 from oviya.audio.wav import read_wav, write_wav
 from oviya.cli.talk import STAGES
 from oviya.client import AudioChunk, Oviya, ReplyEnded, Sentence
-from tests.e2e.reply_signal import correlation, level_dbov, synthesize, worst_window
+from tests.e2e.reply_signal import correlation, level_dbov, worst_window
 from tests.speech import SAD, silence, speak, word_errors
+from tests.styled_speech import speak_in
 
 FIRST_AUDIO_S = 1.5
 """From the end of speech to the first reply audio, as promised for 2 cores."""
 JOKE = "tell me about the weather today please"
 
 
-async def test_a_question_is_heard_and_answered_in_the_fallback_voice_as_it_is(cli, question, tmp_path):
+def test_a_question_is_heard_and_answered_with_what_mimi_decoded(cli, mesh, question, tmp_path):
     done = cli("talk", str(question), "-o", "reply.wav", "--json")
     assert done.code == 0, done.stdout + done.stderr
     report = done.document
@@ -33,8 +35,10 @@ async def test_a_question_is_heard_and_answered_in_the_fallback_voice_as_it_is(c
 
     reply, rate_hz = read_wav(tmp_path / "reply.wav")
     assert rate_hz == report["sample_rate_hz"] == 24_000
-    assert {sentence["voice"] for sentence in turn["sentences"]} == {"fallback"}
-    source = await synthesize(turn["sentences"])
+    assert {sentence["voice"] for sentence in turn["sentences"]} == {"csm"}
+    decoded = mesh.mimi.take()
+    assert len(decoded) == len(turn["sentences"])
+    source = np.concatenate(decoded)
     assert len(reply) == len(source)  # nothing cut, nothing doubled, no gap
     assert turn["reply_duration_s"] == pytest.approx(len(reply) / rate_hz, abs=0.01)
     assert correlation(reply, source) > 0.95
@@ -51,7 +55,7 @@ def test_the_stages_of_a_turn_come_in_order_and_the_first_audio_in_time(cli, que
         assert len(stages) == len(STAGES)
         assert 0 <= stages["final_transcript"] <= stages["first_sentence"] <= stages["first_audio"]
         assert 0 <= stages["turn_end"] <= stages["first_sentence"]
-        assert stages["first_frame"] is None  # the fallback voice has no RVQ frames
+        assert stages["first_sentence"] <= stages["first_frame"] <= stages["first_audio"]
         # What the caller sees can differ from what the gateway sees by the way between them, here next to nothing.
         assert stages["first_audio_here"] == pytest.approx(stages["first_audio"], abs=0.4)
         best_s = min(best_s, stages["first_audio_here"])
@@ -67,7 +71,7 @@ def test_people_read_the_conversation_and_other_sample_rates_are_heard(cli, tmp_
     heard = re.search(r"^you +(.+)$", done.stdout, re.MULTILINE)
     assert heard
     assert word_errors(heard[1], SAD) <= 2
-    assert re.search(r"^oviya +\[\w+\] .+  \(fallback\)$", done.stdout, re.MULTILINE)
+    assert re.search(r"^oviya +\[\w+\] .+  \(csm\)$", done.stdout, re.MULTILINE)
     for stage in STAGES:
         assert re.search(rf"^{stage} ", done.stdout, re.MULTILINE)
     assert "reply.wav: " in done.stdout
@@ -123,3 +127,40 @@ def test_a_mesh_that_is_not_there_is_told_with_the_way_out(cli, question):
     assert done.code == 3
     assert done.document["error"]["type"] == "Unavailable"
     assert "oviya up" in done.document["error"]["hint"]
+
+
+EARLIER = ("the shop on the corner opens at eight", "i took the bus to the office today")
+PLAIN = "we had soup for lunch and then went back to work"
+
+
+def _read_in(tone: str, path: Path) -> None:
+    """Writes a recording: what the speaker usually sounds like, then the plain sentence in a tone."""
+    pause = silence(1.2)
+    usual = [part for text in EARLIER for part in (speak_in("neutral", text), pause)]
+    write_wav(path, np.concatenate([*usual, speak_in(tone, PLAIN)]), 16_000)
+
+
+def test_a_sad_and_a_joyful_reading_of_one_sentence_are_answered_differently_and_it_says_why(cli, tmp_path):
+    last = {}
+    for tone in ("sad", "joyful"):
+        _read_in(tone, tmp_path / f"{tone}.wav")
+        done = cli("talk", f"{tone}.wav", "-o", "reply.wav", "--lead", "0", "--json")
+        assert done.code == 0, done.stdout + done.stderr
+        last[tone] = done.document["turns"][-1]
+    sad, joyful = (last[tone]["user_feeling"] for tone in ("sad", "joyful"))
+    assert sad["voice"]["valence"] < 0 < joyful["voice"]["valence"]
+    assert sad["voice"]["arousal"] < 0 < joyful["voice"]["arousal"]
+    replies = [{sentence["plan"]["emotion"] for sentence in last[tone]["sentences"]} for tone in ("sad", "joyful")]
+    assert not replies[0] & replies[1]
+    assert replies[0] <= {sad["tone"][part] for part in ("mirror", "support", "ask")}
+
+
+def test_people_read_why(cli, tmp_path):
+    _read_in("sad", tmp_path / "sad.wav")
+    done = cli("talk", "sad.wav", "-o", "reply.wav", "--lead", "0", "--explain")
+    assert done.code == 0, done.stderr
+    assert re.search(r"^ +voice +sad 0\.\d\d.*valence -0\.\d\d, arousal -0\.\d\d.*quieter", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +words +\w+ 0\.\d\d", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +felt +\w+ 0\.\d\d.*intensity", done.stdout, re.MULTILINE)
+    assert re.search(r"^ +tone +\w+ is answered with empathetic_sad.*not an echo", done.stdout, re.MULTILINE)
+    assert "is answered with" not in cli("talk", "sad.wav", "-o", "reply.wav", "--lead", "0").stdout

@@ -131,6 +131,27 @@ def test_the_request_s_limit_counts_all_pieces(checkpoint):
     assert frames[-1] == 20
 
 
+def test_no_text_is_spoken_where_a_slow_voice_would_lose_its_last_words(checkpoint):
+    """Just below the length at which it is cut in pieces, an answer 1.5 times slower than expected still fits."""
+    whole = 0
+    for words in range(1, 60):
+        text = "word " * words
+        speech = speech_of(checkpoint, text)
+        piece = speech.next_piece()
+        assert piece is not None
+        assert piece.max_frames >= 1.5 * expected_frames(piece.text)
+        whole += not speech.is_long
+    assert 20 < whole < 59
+
+
+def test_where_clips_leave_no_room_for_pieces_an_ordinary_pace_is_enough(checkpoint):
+    speech = speech_of(checkpoint, "Go on now.", (segment("Clip.", 465, reference=True),))
+    piece = speech.next_piece()
+    assert piece is not None
+    assert expected_frames("Go on now.") <= piece.max_frames < 1.5 * expected_frames("Go on now.") + 25
+    assert (piece.at_limit, speech.is_long) == (Finish.LENGTH, False)
+
+
 def test_clips_that_leave_no_room_are_refused(checkpoint):
     with pytest.raises(InvalidInput) as refusal:
         speech_of(checkpoint, "Hello there. " * 20, (segment("Clip.", 480, reference=True),))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from dataclasses import replace
 
@@ -10,10 +11,12 @@ import numpy as np
 import pytest
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
+from services.csm import metrics
 from services.csm.checkpoint import load_checkpoint
 from services.csm.config import FRAME_S
 from services.csm.engine import CsmEngine, EngineOptions
 from services.csm.limits import Limits, expected_frames, most_frames
+from services.csm.prefill_budget import LEAST_POSITIONS
 from services.csm.prompt import Segment
 from services.csm.request import Finish, GenerateRequest
 from tests.checkpoints.csm import favour_end, write_checkpoint
@@ -183,6 +186,45 @@ async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkey
         np.testing.assert_array_equal(frames, expected)
 
 
+@pytest.mark.parametrize("call", ["launch", "collect", "prefill", "begin"])
+async def test_a_lost_device_ends_everything_and_says_so(checkpoint, monkeypatch, call):
+    lost = threading.Event()
+    engine = CsmEngine(checkpoint, EngineOptions(slots=1, queue_s=60), on_lost=lost.set)
+    before = metrics.DEVICE_FAILURES.labels("lost")._value.get()
+
+    def fail(*_):
+        raise RuntimeError("CUDA error: an illegal memory access was encountered\nmore")
+
+    async with engine.generate(replace(HELLO, max_frames=1000)) as speaking:
+        await anext(speaking)
+        waiting = engine.generate(HELLO)
+        closed = False
+
+        def close():
+            nonlocal closed
+            closed = True
+
+        monkeypatch.setattr(engine._device, "works", lambda: False)
+        monkeypatch.setattr(engine._device, "close", close)  # would fail too
+        monkeypatch.setattr(engine._device, call, fail)
+        if call in ("prefill", "begin"):
+            speaking.close()  # the one that waits gets its slot
+        else:
+            with pytest.raises(OviyaError, match="next frame"):
+                async for _ in speaking:
+                    pass
+        with pytest.raises(OviyaError, match=r"next frame|lost its device"):
+            async for _ in waiting:
+                pass
+    assert await asyncio.to_thread(lost.wait, 10)
+    with pytest.raises(NotReady, match="lost its device"):
+        engine.generate(HELLO)
+    engine.close()
+    assert not closed
+    assert (engine.slots_used, engine.queued) == (0, 0)
+    assert metrics.DEVICE_FAILURES.labels("lost")._value.get() == before + 1
+
+
 @pytest.mark.parametrize(
     ("changes", "field"),
     [
@@ -260,3 +302,25 @@ async def test_limits_are_options(checkpoint):
     _, end = await speak(engine, replace(HELLO, text="Hi"))
     engine.close()
     assert (end.frames, end.reason) == (3, Finish.LENGTH)
+
+
+async def test_prompts_give_way_where_frames_take_long(checkpoint, monkeypatch):
+    engine = CsmEngine(checkpoint, EngineOptions(slots=2, prefill_chunk=1000))
+    monkeypatch.setattr(engine._device, "prefill_s", 10.0)  # far over the budget, whatever the host takes
+    chunks: list[int] = []
+    prefill = engine._device.prefill
+
+    def note(asked):
+        chunks.append(sum(chunk.stop - chunk.start for chunk in asked))
+        prefill(asked)
+
+    monkeypatch.setattr(engine._device, "prefill", note)
+    try:
+        async with engine.generate(replace(HELLO, max_frames=200)) as speaking:
+            await anext(speaking)
+            chunks.clear()
+            await speak(engine, replace(HELLO, seed=2, max_frames=1, context=context_of(700)))
+        assert max(chunks) == LEAST_POSITIONS
+        assert len(chunks) >= 3
+    finally:
+        engine.close()

@@ -16,12 +16,12 @@ from services.csm.prompt import Segment, build_prompt
 from services.csm.rope import inverse_frequencies
 from tests.checkpoints.csm import (
     config_fields,
-    edit_config,
     favour_end,
     frames_alone,
     load_reference,
     write_checkpoint,
 )
+from tests.checkpoints.faults import edit_config
 
 FRAME_SAMPLES = 1920
 GREEDY = Sampling(temperature=0, top_k=1, seed=0)

@@ -7,9 +7,9 @@ import asyncio
 import pytest
 
 from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
-from oviya.v1 import brain_pb2, common_pb2
+from oviya.v1 import common_pb2
 from services.gateway.events import EventQueue, events_of, first_failure
-from services.gateway.history import History, VoiceContext
+from services.gateway.history import VoiceContext
 from services.gateway.latency import duration_of, latency, seconds_of
 from services.gateway.speech import Spoken
 from services.gateway.tape import Tape
@@ -84,23 +84,6 @@ def test_tape_knows_when_sound_came():
     kept.add_sound(sound(0.5), 40.0)
     assert kept.time_of(1.2) == 40.0
     assert kept.time_of(99.0) == 40.0
-
-
-def test_history_keeps_the_newest_turns_and_no_empty_ones():
-    history = History(3)
-    history.add_user("one")
-    history.add_reply([])
-    history.add_user("two")
-    history.add_reply(["Three.", "Four."])
-    history.add_user("x" * 9000)
-    assert [(turn.role, turn.text) for turn in history.turns()] == [
-        (brain_pb2.ROLE_USER, "two"),
-        (brain_pb2.ROLE_ASSISTANT, "Three. Four."),
-        (brain_pb2.ROLE_USER, "x" * 8192),
-    ]
-    nothing = History(0)
-    nothing.add_user("one")
-    assert nothing.turns() == []
 
 
 def test_voice_context_keeps_the_newest_sentences():

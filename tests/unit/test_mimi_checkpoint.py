@@ -19,6 +19,7 @@ from oviya.mesh.device import choose_device
 from services.mimi.checkpoint import RANDOM_CONFIG, load_checkpoint, random_checkpoint
 from services.mimi.config import MimiConfig, parse_config
 from services.mimi.slots import Slots
+from tests.checkpoints.faults import edit_config
 from tests.checkpoints.mimi import TINY, reference_mimi, reference_sound, save_mimi
 
 CPU = torch.device("cpu")
@@ -38,11 +39,6 @@ def folder(model: MimiModel, tmp_path: Path) -> Path:
 def sound_of(folder: Path, codes: Tensor) -> Tensor:
     mimi = load_checkpoint(folder, CPU).model
     return mimi.decoder.step(codes, mimi.decoder.new_state(1, codes.shape[1], CPU), Slots([0], CPU))
-
-
-def edit_config(folder: Path, **changes: Any) -> None:
-    path = folder / "config.json"
-    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
 def nested(state: dict[str, Tensor], model: MimiModel, folder: Path) -> None:

@@ -12,6 +12,7 @@ import soxr
 import torch
 
 from oviya.errors import Busy, InvalidInput, NotReady
+from services.mimi import metrics
 from services.mimi.checkpoint import random_checkpoint
 from services.mimi.config import MimiConfig
 from services.mimi.engine import STEP_FRAMES, MimiEngine
@@ -218,13 +219,50 @@ def test_a_failure_reaches_its_caller_and_the_engine_goes_on(engine: MimiEngine)
     assert len(decode_alone(engine, some_codes(1))) == FRAME
 
 
+@pytest.mark.parametrize("where", ["_run", "_reset"])
+def test_a_lost_device_ends_everything_and_says_so(monkeypatch: pytest.MonkeyPatch, where: str):
+    lost = threading.Event()
+    engine = MimiEngine(random_checkpoint(CPU, CONFIG), on_lost=lost.set)
+    gate = Gate(engine)
+    assert gate.entered.wait(WAIT_S)
+    before = metrics.DEVICE_FAILURES.labels("lost")._value.get()
+    monkeypatch.setattr("services.mimi.engine.still_works", lambda device: False)
+    monkeypatch.setattr(engine._decode, where, lambda *_: 1 / 0)
+    stream, other = engine.open_decoder(), engine.open_decoder()
+    futures = [stream.decode(some_codes(2)), stream.decode(some_codes(2)), other.decode(some_codes(1))]
+    gate.opened.set()
+    for future, failure in zip(futures, (ZeroDivisionError, NotReady, ZeroDivisionError), strict=True):
+        with pytest.raises(failure):
+            future.result(WAIT_S)
+    assert lost.wait(WAIT_S)
+    with pytest.raises(NotReady, match="lost its device"):
+        stream.decode(some_codes(1))
+    for each in (stream, other, gate.stream):
+        each.close()
+    engine.close()
+    assert engine.streams_used == (0, 0)
+    assert metrics.DEVICE_FAILURES.labels("lost")._value.get() == before + 1
+
+
+def test_a_step_that_cannot_reset_its_slot_fails_and_the_next_one_does(
+    engine: MimiEngine, monkeypatch: pytest.MonkeyPatch
+):
+    expected = decode_alone(engine, some_codes(3))
+    with engine.open_decoder() as stream:
+        with monkeypatch.context() as patch:
+            patch.setattr(engine._decode, "_reset", lambda *_: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                stream.decode(some_codes(3)).result(WAIT_S)
+        np.testing.assert_array_equal(stream.decode(some_codes(3)).result(WAIT_S), expected)
+
+
 def test_a_closed_engine_fails_what_waits(engine: MimiEngine):
     gate = Gate(engine)
     stream = engine.open_decoder()
     future = stream.decode(some_codes(2))
     closing = threading.Thread(target=engine.close)
     closing.start()
-    while not engine._closing:
+    while engine._closed is None:
         closing.join(0.01)
     gate.opened.set()
     closing.join(WAIT_S)

@@ -13,15 +13,16 @@ import psutil
 import pytest
 
 from oviya.errors import Busy, Timeout, Unavailable
+from services.stt.endpointing import EndSilence
 from services.stt.engine import EngineLimits, SttEngine
 from services.stt.events import EndReason, Final, TurnEnded
 from services.stt.session import TurnLimits
 from services.stt.sphinx import SphinxRecognizer
 from tests.speech import silence, speak, word_errors
 
-TURNS = TurnLimits(phrase_silence_s=0.3, end_silence_s=0.6, max_turn_s=60.0)
+TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"
-SENTENCE = np.concatenate((silence(0.3), speak(THANKS), silence(1.0)))
+SENTENCE = np.concatenate((silence(0.3), speak(THANKS), silence(1.2)))
 
 
 @asynccontextmanager
@@ -133,16 +134,18 @@ async def test_a_decoder_that_hangs_is_replaced(monkeypatch):
 
 async def test_a_cancelled_session_leaves_its_slot_at_once():
     class SlowRecognizer(SphinxRecognizer):
-        """Waits in the middle of a phrase until the test lets it go."""
+        """Waits in the middle of a phrase until the test lets it go; not while the engine warms up."""
 
-        entered, leave = threading.Event(), threading.Event()
+        warm, entered, leave = threading.Event(), threading.Event(), threading.Event()
 
         def partial(self):
-            self.entered.set()
-            self.leave.wait()
+            if self.warm.is_set():
+                self.entered.set()
+                self.leave.wait()
             return super().partial()
 
     async with running(make_recognizer=SlowRecognizer) as engine:
+        SlowRecognizer.warm.set()
 
         async def hold():
             with engine.session(16_000) as session:

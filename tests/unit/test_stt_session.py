@@ -7,13 +7,18 @@ import itertools
 import numpy as np
 import pytest
 
-from services.stt.events import EndReason, Final, Partial, SpeechStarted, TurnEnded
+from services.stt.endpointing import EndSilence
+from services.stt.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.frontend import FrontEnd
+from services.stt.recognizer import Word
 from services.stt.session import Session, TurnLimits
 from services.stt.sphinx import SphinxRecognizer
 from services.stt.vad import SileroVad
 from tests.speech import SAD, silence, speak, word_errors
 
-LIMITS = TurnLimits(phrase_silence_s=0.3, end_silence_s=0.6, max_turn_s=60.0)
+SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
+LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)
+ADAPTIVE = TurnLimits(0.25, SILENCE, max_turn_s=60.0)
 WINDOW_S = 0.032
 
 
@@ -32,7 +37,7 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(recognizer, vad.stream(), rate_hz, limits)
+        session = Session(recognizer, vad.stream(), FrontEnd(), rate_hz, limits)
         session.begin()
         return session
 
@@ -114,7 +119,42 @@ def test_partials_come_at_least_every_300_ms_of_speech(open_session):
     assert len(partials) >= 8
     assert max(gaps) <= 0.3
     assert len({partial.text for partial in partials}) >= 5
-    assert word_errors(partials[-1].text, SAD) <= 3
+    assert partials[-1].text == of(Final, events)[0].text  # told in the pause, before it has lasted long enough
+    assert next(partial.at_s for partial in partials if partial.text) - times[0] <= 0.6
+
+
+NOISY, SEVERAL_PHRASES = (
+    0.004,
+    said(silence(0.5), speak("i had a long day at work"), silence(0.1), speak("and my boss was angry"), silence(1.0)),
+)
+
+
+@pytest.mark.parametrize("noise", [0.0, NOISY])
+@pytest.mark.parametrize("sound", [said(silence(0.5), speak(SAD), silence(1.0)), SEVERAL_PHRASES])
+def test_no_published_word_is_taken_back_by_a_partial_a_likely_end_or_the_final(open_session, sound, noise):
+    """`open_session` takes no noise out: the decoder changes its mind a lot."""
+    noisy = sound + np.random.default_rng(1).normal(0, noise, len(sound)).astype(np.float32)
+    events = push_all(open_session(), noisy, 320)
+    texts = [event.text.split() for event in of((Partial, LikelyEnd, Final), events)]
+    assert len(of(Final, events)) == 1
+    for before, after in itertools.pairwise(texts):
+        assert after[: len(before)] == before
+
+
+def test_the_final_stands_by_what_was_published_whatever_the_last_decode_hears(open_session, recognizer, monkeypatch):
+    monkeypatch.setattr(recognizer, "end_phrase", lambda published: [Word("nonsense", 0.1, 0.4, 1.0)])
+    session = open_session()
+    events = push_all(session, said(silence(0.5), speak(SAD), silence(1.0)), 320)
+    published = [
+        partial.text for partial in of(Partial, events) if partial.at_s < of(TurnEnded, events)[0].speech_end_s
+    ]
+    final = of(Final, events)[0]
+    assert len(published[-1].split()) >= 3
+    assert final.text.startswith(published[-1])
+    assert all(word.start_s <= word.end_s for word in final.words)
+    # The phrase was never ended: what follows shows that the decoder copes.
+    monkeypatch.undo()
+    assert word_errors(of(Final, push_all(open_session(), said(speak(SAD), silence(1.0)), 320))[0].text, SAD) <= 2
 
 
 def test_any_chunking_gives_the_same_events(open_session):
@@ -148,9 +188,9 @@ def test_the_words_are_decoded_before_the_silence_ends_the_turn(open_session, re
     session, ended_at_s = open_session(), []
     end_phrase = recognizer.end_phrase
 
-    def note_when():
+    def note_when(published):
         ended_at_s.append(session.position_s)
-        return end_phrase()
+        return end_phrase(published)
 
     monkeypatch.setattr(recognizer, "end_phrase", note_when)
     ended = of(TurnEnded, push_all(session, said(silence(0.3), speak(SAD), silence(1.0)), 320))[0]
@@ -173,7 +213,7 @@ def test_a_pause_within_a_sentence_does_not_end_the_turn(open_session, pause_s):
 
 def test_the_callers_silence_rules(open_session):
     sound = said(silence(0.3), speak(SAD), silence(3.0))
-    ended = of(TurnEnded, open_session(limits=TurnLimits(0.3, 2.0, 60.0)).push(sound))[0]
+    ended = of(TurnEnded, open_session(limits=TurnLimits(0.3, SILENCE, 60.0, end_silence_s=2.0)).push(sound))[0]
     assert 2.0 <= ended.at_s - ended.speech_end_s <= 2.0 + 2 * WINDOW_S
 
 
@@ -203,7 +243,7 @@ def test_the_end_of_the_stream_ends_the_turn(open_session):
 
 def test_a_turn_that_is_too_long_goes_on_as_another(open_session):
     text = " ".join([SAD] * 3)
-    session = open_session(limits=TurnLimits(0.3, 0.6, 4.0))
+    session = open_session(limits=TurnLimits(0.3, SILENCE, 4.0, end_silence_s=0.6))
     events = push_all(session, said(silence(0.3), speak(text), silence(1.0)), 1600)
     ends = of(TurnEnded, events)
     assert [end.reason for end in ends[:-1]] == [EndReason.MAX_LENGTH] * (len(ends) - 1)
@@ -220,3 +260,40 @@ def test_silence_for_ten_minutes_says_nothing(open_session):
     assert [event for _ in range(10) for event in session.push(minute)] == []
     assert session.finish() == []
     assert session.position_s == pytest.approx(600.0, abs=WINDOW_S)
+
+
+def silence_before_end(events):
+    ended = of(TurnEnded, events)[-1]
+    return ended.at_s - ended.speech_end_s
+
+
+def test_a_whole_sentence_is_over_sooner_than_half_of_one(open_session):
+    whole = push_all(open_session(limits=ADAPTIVE), said(silence(0.3), speak("thank you very much"), silence(2.0)), 320)
+    half = push_all(open_session(limits=ADAPTIVE), said(silence(0.3), speak("i want to go to the"), silence(2.0)), 320)
+    assert silence_before_end(whole) <= 0.7
+    assert silence_before_end(half) >= 0.85
+
+
+def test_a_likely_end_comes_before_the_end_with_the_same_words(open_session):
+    events = push_all(open_session(limits=ADAPTIVE), said(silence(0.3), speak(SAD), silence(2.0)), 320)
+    [likely], [final] = of(LikelyEnd, events), of(Final, events)
+    assert likely.text == final.text
+    assert likely.at_s < final.at_s
+    assert of(Resumed, events) == []
+
+
+def test_who_goes_on_after_a_likely_end_takes_it_back(open_session):
+    sound = said(silence(0.3), speak("thank you very much"), silence(0.1), speak("for your help"), silence(2.0))
+    events = push_all(open_session(limits=LIMITS), sound, 320)
+    kinds = [type(event) for event in events if not isinstance(event, Partial)]
+    assert kinds == [SpeechStarted, LikelyEnd, Resumed, LikelyEnd, Final, TurnEnded]
+    [first, second] = of(LikelyEnd, events)
+    assert second.text.startswith(first.text)
+    assert len(second.text) > len(first.text)
+
+
+def test_an_unfinished_sentence_has_no_likely_end(open_session):
+    sound = said(silence(0.3), speak("i want to go to the"), silence(2.0))
+    events = push_all(open_session(limits=ADAPTIVE), sound, 320)
+    assert of(LikelyEnd, events) == []
+    assert len(of(TurnEnded, events)) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 
@@ -67,3 +68,13 @@ def test_the_service_needs_neither_torch_nor_the_vads_package():
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert ran.stdout.strip() == ""
+
+
+def test_nothing_is_reported_to_onnxruntimes_maker(tmp_path):
+    """Where it reports, it keeps an id of the machine in the user's cache."""
+    code = "from services.stt.vad import SileroVad; SileroVad()"
+    # It keeps quiet by itself where it believes that it is tested.
+    home = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
+    home |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+    subprocess.run([sys.executable, "-c", code], env=home, check=True)
+    assert not list(tmp_path.rglob("*"))

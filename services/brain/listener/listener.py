@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
-from services.brain.backend import Exchange, Sentence, Turn
+from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
 from services.brain.listener.loader import DATA, load_script
 from services.brain.listener.memory import Finder, Memory, Rememberer, Said
 from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
+from services.brain.listener.summary import extract, told_in
 from services.brain.listener.text import Reader, Utterance, sentences_of
 from services.brain.listener.understanding import Understander, Understanding
 
@@ -74,10 +76,18 @@ class Listener:
         async for _ in self.reply(WARM_UP):
             pass
 
-    async def reply(self, exchange: Exchange) -> AsyncIterator[Sentence]:
+    async def reply(self, exchange: Exchange) -> AsyncGenerator[Sentence, None]:
         """Answers in a thread of its own: a long history takes some tens of milliseconds."""
         for sentence in await asyncio.get_running_loop().run_in_executor(self._worker, self.answer, exchange):
             yield sentence
+
+    async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
+        """Keeps what the user has told, in the user's words: sentences with facts, people, topics or feelings."""
+        run = asyncio.get_running_loop().run_in_executor
+        return Summary(await run(self._worker, extract, summary, turns, self._rememberer))
+
+    def condition(self) -> Condition:
+        return Condition()
 
     async def close(self) -> None:
         self._worker.shutdown()
@@ -88,7 +98,8 @@ class Listener:
         The same exchange always gives the same reply.
         """
         said = Said.of(exchange.history)
-        user_texts, spoken_before = _user_side([*exchange.history, Turn("user", exchange.text)])
+        told_before = [Turn("user", text) for text in told_in(exchange.summary)]
+        user_texts, spoken_before = _user_side([*told_before, *exchange.history, Turn("user", exchange.text)])
         memory = self._rememberer.remember(user_texts, spoken_before)
         *earlier, utterance = memory.utterances
         memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
@@ -102,6 +113,8 @@ class Listener:
             exchange.user_emotion,
             [found for past in earlier[: -MOOD_TURNS - 1 : -1] for found in self._finder.feelings(past.whole)],
         )
+        if tone := exchange.tone:
+            understood.tone = replace(understood.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
         values |= self._matched_values(understood, memory)
         turn = sum(past.role == "assistant" for past in exchange.history)
         reply = ReplyBuilder(self._script, understood, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)

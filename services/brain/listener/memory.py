@@ -151,6 +151,11 @@ class Rememberer:
                         memory.mentioned[found.noun] = number
         return memory
 
+    def tells(self, text: str) -> bool:
+        """Says whether a sentence of the user tells something that can be remembered."""
+        memory = self.remember([text], [""])
+        return bool(memory.name or memory.facts or memory.mentioned or memory.lost)
+
     def _facts(self, segment: str, before: str, memory: Memory) -> None:
         words = frozenset(segment.split())
         for fact in self._script.facts:

@@ -14,6 +14,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from oviya.errors import OviyaError
+from oviya.mesh.device import still_works
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart
 from services.csm.gpu.attention import attend, place
 from services.csm.gpu.program import FrameProgram, make_state
@@ -24,6 +26,9 @@ from services.csm.prompt import NO_TEXT
 
 GRAPH_ROWS = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792)
 """Sizes that get a graph, and the device's own number of rows: a frame runs the smallest that holds its highest row."""
+
+FP8_CAPABILITY = (8, 9)
+"""Ada: the first whose instructions know float8_e4m3."""
 
 PREFILL_BLOCK = 16
 """Tokens of a prompt that share a program of the attention; a chunk is padded to whole blocks."""
@@ -37,10 +42,15 @@ class GpuDevice:
         self._model, self._config = model, model.config
         self._device = model.first_head.device
         self._stream = torch.cuda.Stream(self._device)
-        self._weights = frame_weights(model)
+        if options.depth_weights == "fp8" and torch.cuda.get_device_capability(self._device) < FP8_CAPABILITY:
+            raise OviyaError("depth weights in fp8 need a GPU of compute capability 8.9", hint="int8 runs on this one")
+        self._weights = frame_weights(model, options.depth_weights)
         self._state = make_state(model, rows=options.rows, pages=options.pages, page=PAGE)
         self._codes = torch.empty(self._state.codes.shape, dtype=torch.int32, pin_memory=True)
-        self._done = torch.cuda.Event()
+        # When a frame's time begins with the prompts before it, when it begins itself, and when its codes are there.
+        self._prefill_began, self._began, self._done = (torch.cuda.Event(enable_timing=True) for _ in range(3))
+        self._prefilled = False
+        self.prefill_s: float | None = None
         self._launched: NDArray[np.int64] | None = None
         self._active: NDArray[np.int64] | None = None  # what the device's mask says
         torch.cuda.synchronize(self._device)
@@ -87,6 +97,9 @@ class GpuDevice:
         running = [chunk for chunk in chunks if chunk.stop > chunk.start]
         arming = [chunk for chunk in chunks if chunk.arms]
         with torch.cuda.stream(self._stream):
+            if not self._prefilled:
+                self._prefilled = True
+                self._prefill_began.record(self._stream)
             if running:
                 self._hear(running)
             if arming:
@@ -102,6 +115,7 @@ class GpuDevice:
     def launch(self, rows: NDArray[np.int64]) -> None:
         size = bisect.bisect_left(self._sizes, int(rows[-1]) + 1)
         with torch.cuda.stream(self._stream):
+            self._began.record(self._stream)
             if self._active is None or not np.array_equal(rows, self._active):
                 mask = np.zeros(self.rows, np.int32)
                 mask[rows] = 1
@@ -117,6 +131,8 @@ class GpuDevice:
         assert self._launched is not None, "collect before launch"
         rows, self._launched = self._launched, None
         self._done.synchronize()
+        self.prefill_s = self._prefill_began.elapsed_time(self._began) / 1e3 if self._prefilled else 0.0
+        self._prefilled = False
         return self._codes.numpy()[rows].astype(np.int64)
 
     def frame_with_logits(self, rows: int) -> tuple[NDArray[np.int64], Tensor]:
@@ -134,6 +150,9 @@ class GpuDevice:
             program.run(lambda codebook, logits: seen.append(logits[:, :usable].float().clone()))
         self._stream.synchronize()
         return self._state.codes[:rows].long().cpu().numpy(), torch.stack(seen)
+
+    def works(self) -> bool:
+        return still_works(self._device)
 
     def close(self) -> None:
         torch.cuda.synchronize(self._device)

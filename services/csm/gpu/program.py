@@ -8,7 +8,7 @@ Letters in shapes: N rows, Q codebooks, P pages of a row.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -101,6 +101,8 @@ class FrameProgram:
         device, depth = weights.audio_table.device, config.depth
         self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
         self._stream = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
+        # The frame's first two positions of every row, which run together, then the position of each pass.
+        self._first_stream = torch.empty(2 * rows, depth.width, device=device, dtype=torch.float32)
         self._depth_stream = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
         # Few rows leave most multiprocessors without work: then several share a row's pages.
         programs = rows * config.backbone.kv_heads
@@ -121,13 +123,14 @@ class FrameProgram:
         hearing = open_pass(self._stream, config.backbone.norm_eps)
         run_layers(weights.backbone, hearing, lambda layer, qkv: self._attend(layer, qkv, positions))
         first_logits = hearing.normed_linear(weights.heads[0])
-        self._depth_stream.copy_(hearing.normed_linear(weights.depth_input))
+        self._first_stream[:rows].copy_(hearing.normed_linear(weights.depth_input))
+        self._draw(first_logits, 0, self._first_stream[rows:])
 
-        self._depth_pass(0)
-        self._draw(first_logits, 0)
-        for codebook in range(1, config.codebooks):
-            speaking = self._depth_pass(codebook)
-            self._draw(speaking.normed_linear(weights.heads[codebook]), codebook)
+        speaking = self._depth_pass(self._first_stream, (0, 1))
+        self._draw(speaking.normed_linear(weights.heads[1])[rows:], 1, self._depth_stream)
+        for codebook in range(2, config.codebooks):
+            speaking = self._depth_pass(self._depth_stream, (codebook,))
+            self._draw(speaking.normed_linear(weights.heads[codebook]), codebook, self._depth_stream)
         finish_frame(
             state.codes[:rows], weights.audio_table, state.newest, state.active, state.positions, state.frames,
             config.audio_vocabulary,
@@ -142,22 +145,26 @@ class FrameProgram:
         attend(q, *pages, out, splits=self._splits)
         return out.view(self.rows, -1)
 
-    def _depth_pass(self, position: int) -> Pass:
-        """Runs the depth decoder at one position of the frame."""
-        stack = self._weights.depth
-        current = open_pass(self._depth_stream, self._config.depth.norm_eps)
-        width = self._config.depth.heads * self._config.depth.head_dim
+    def _depth_pass(self, stream: Tensor, positions: Sequence[int]) -> Pass:
+        """Runs the depth decoder over `stream`, all rows at the first of the frame's `positions`, then at the next."""
+        lines, sizes = stream.shape[0], self._config.depth
+        stack = self._weights.single_depth if lines == 1 else self._weights.depth
+        current = open_pass(stream, sizes.norm_eps)
 
         def attention(layer: int, qkv: Tensor) -> Tensor:
-            out = torch.empty(self.rows, width, device=qkv.device, dtype=self._state.depth_keys.dtype)
+            out = torch.empty(
+                lines, sizes.heads * sizes.head_dim, device=qkv.device, dtype=self._state.depth_keys.dtype
+            )
             keys, values = self._state.depth_keys[layer, : self.rows], self._state.depth_values[layer, : self.rows]
-            attend_depth(qkv, keys, values, stack.cos, stack.sin, out, position)
+            each = zip(positions, qkv.split(self.rows), out.split(self.rows), strict=True)
+            for position, qkv_there, out_there in each:
+                attend_depth(qkv_there, keys, values, stack.cos, stack.sin, out_there, position)
             return out
 
         run_layers(stack, current, attention)
         return current
 
-    def _draw(self, logits: Tensor, codebook: int) -> None:
+    def _draw(self, logits: Tensor, codebook: int, following: Tensor) -> None:
         state, more = self._state, codebook + 1 < self._config.codebooks
         if self._see is not None:
             self._see(codebook, logits)
@@ -165,5 +172,5 @@ class FrameProgram:
             logits, codebook, state.codes, usable=self._config.codebook_size,
             seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,
             table=self._weights.depth_table if more else None, vocabulary=self._config.audio_vocabulary,
-            following=self._depth_stream if more else None,
+            following=following if more else None,
         )  # fmt: skip

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from services.csm.gpu import linear, rows
-from services.csm.gpu.weights import LayerWeights, StackWeights
+from services.csm.gpu.weights import LayerWeights, Matrix, StackWeights
 
 Attention = Callable[[int, Tensor], Tensor]
 """Attention of a layer, by its number: (N, (H + 2 K) D) to (N, H D)."""
@@ -21,15 +21,15 @@ Attention = Callable[[int, Tensor], Tensor]
 class Pass(Protocol):
     """A residual stream and what can be done with it."""
 
-    def normed_linear(self, weight: Tensor) -> Tensor:
+    def normed_linear(self, weight: Matrix) -> Tensor:
         """The product of the normalised stream with `weight` (O, W): (N, O)."""
         ...
 
-    def add_linear(self, x: Tensor, weight: Tensor) -> None:
+    def add_linear(self, x: Tensor, weight: Matrix) -> None:
         """Adds the product of `x` (N, K) with `weight` (W, K) to the stream."""
         ...
 
-    def normed_swiglu(self, weight: Tensor) -> Tensor:
+    def normed_swiglu(self, weight: Matrix) -> Tensor:
         """The SwiGLU of the normalised stream with `weight` (2 F, W): (N, F)."""
         ...
 
@@ -45,15 +45,15 @@ class NarrowPass:
     def __init__(self, stream: Tensor, eps: float) -> None:
         self._stream, self._eps = stream, eps
 
-    def normed_linear(self, weight: Tensor) -> Tensor:
+    def normed_linear(self, weight: Matrix) -> Tensor:
         out = linear.empty(self._stream.shape[0], weight.shape[0], self._stream)
         linear.linear(self._stream, weight, out, norm_eps=self._eps)
         return out
 
-    def add_linear(self, x: Tensor, weight: Tensor) -> None:
+    def add_linear(self, x: Tensor, weight: Matrix) -> None:
         linear.linear(x, weight, self._stream, residual=True)
 
-    def normed_swiglu(self, weight: Tensor) -> Tensor:
+    def normed_swiglu(self, weight: Matrix) -> Tensor:
         out = linear.empty(self._stream.shape[0], weight.shape[0] // 2, self._stream)
         linear.gate_up(self._stream, weight, out, norm_eps=self._eps)
         return out
@@ -61,6 +61,8 @@ class NarrowPass:
 
 class WidePass:
     """A pass of many rows: tensor cores multiply, and one kernel a row stands between two products.
+
+    Its matrices are tensors: where many rows share a weight, reading it is not what takes time.
 
     Args:
         stream: (N, W) float32, changed in place.
@@ -77,13 +79,16 @@ class WidePass:
         self._delta = None
         return out
 
-    def normed_linear(self, weight: Tensor) -> Tensor:
+    def normed_linear(self, weight: Matrix) -> Tensor:
+        assert isinstance(weight, Tensor)
         return self._normed(weight) @ weight.T
 
-    def add_linear(self, x: Tensor, weight: Tensor) -> None:
+    def add_linear(self, x: Tensor, weight: Matrix) -> None:
+        assert isinstance(weight, Tensor)
         self._delta = x @ weight.T
 
-    def normed_swiglu(self, weight: Tensor) -> Tensor:
+    def normed_swiglu(self, weight: Matrix) -> Tensor:
+        assert isinstance(weight, Tensor)
         both = self._normed(weight) @ weight.T
         out = torch.empty(both.shape[0], both.shape[1] // 2, device=both.device, dtype=both.dtype)
         rows.swiglu(both, out)

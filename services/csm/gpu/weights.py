@@ -7,8 +7,35 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from services.csm.device import DepthWeights
 from services.csm.model import CsmModel
 from services.csm.transformer import Transformer
+
+OFFSET = 128
+"""What is added to a whole number of 8 bits, so that it is stored without a sign."""
+_LARGEST = {torch.uint8: 127.0, torch.float8_e4m3fn: 448.0}
+"""Largest value of a format with 8 bits."""
+
+
+@dataclass(frozen=True)
+class Scaled:
+    """A matrix with 8 bits a weight and a scale an output, for the products of a single row.
+
+    Attributes:
+        values: (O, K); uint8, which is OFFSET more than the value, or float8_e4m3fn.
+        scales: (O,) float32: a weight is its value times its output's scale.
+    """
+
+    values: Tensor
+    scales: Tensor
+
+    @property
+    def shape(self) -> torch.Size:
+        """(O, K)."""
+        return self.values.shape
+
+
+Matrix = Tensor | Scaled
 
 
 @dataclass(frozen=True)
@@ -22,10 +49,10 @@ class LayerWeights:
         down: (W, F).
     """
 
-    qkv: Tensor
-    out: Tensor
-    gate_up: Tensor
-    down: Tensor
+    qkv: Matrix
+    out: Matrix
+    gate_up: Matrix
+    down: Matrix
 
 
 @dataclass(frozen=True)
@@ -42,6 +69,7 @@ class FrameWeights:
     """All that a frame needs.
 
     Attributes:
+        single_depth: the depth decoder for a frame of a single row, which is bound by reading it 31 times.
         heads: one matrix a codebook, (V, W): codebook 0 reads the backbone, the others the depth decoder; their last
             norms are folded in.
         depth_input: the backbone's last norm folded into the projection of its output, (depth W, W).
@@ -52,6 +80,7 @@ class FrameWeights:
 
     backbone: StackWeights
     depth: StackWeights
+    single_depth: StackWeights
     heads: tuple[Tensor, ...]
     depth_input: Tensor
     depth_table: Tensor
@@ -63,15 +92,27 @@ def fold_norm(matrix: Tensor, norm: Tensor) -> Tensor:
     return (matrix.float() * norm.float()[None, :]).to(matrix.dtype).contiguous()
 
 
+def scale_rows(matrix: Tensor, dtype: torch.dtype) -> Scaled:
+    """Stores a matrix (O, K) with 8 bits a weight: uint8 or float8_e4m3fn, the nearest value, none cut off."""
+    exact = matrix.float()
+    scales = exact.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / _LARGEST[dtype]
+    values = exact / scales[:, None]
+    if dtype == torch.uint8:
+        values = values.round() + OFFSET
+    return Scaled(values.to(dtype).contiguous(), scales)
+
+
 @torch.inference_mode()
-def frame_weights(model: CsmModel) -> FrameWeights:
+def frame_weights(model: CsmModel, depth_weights: DepthWeights = "auto") -> FrameWeights:
     """Lays out `model`'s weights.  Matrices are copied where a norm is folded in, and shared where not."""
     usable, norm = model.config.codebook_size, model.backbone.norm
     heads = [fold_norm(model.first_head[:usable], norm)]
     heads += [fold_norm(head[:, :usable].T, model.depth.norm) for head in model.depth_heads]
+    depth = _stack(model.depth)
     return FrameWeights(
         backbone=_stack(model.backbone),
-        depth=_stack(model.depth),
+        depth=depth,
+        single_depth=_in_format(depth, depth_weights),
         heads=tuple(heads),
         depth_input=fold_norm(model.depth_input, norm),
         depth_table=model.audio_embedding @ model.depth_input.T,
@@ -90,3 +131,25 @@ def _stack(stack: Transformer) -> StackWeights:
         for layer in stack.layers
     )
     return StackWeights(layers, stack.cos.contiguous(), stack.sin.contiguous())
+
+
+def _in_format(stack: StackWeights, depth_weights: DepthWeights) -> StackWeights:
+    """The same stack with its matrices in another number format."""
+
+    def change(matrix: Matrix) -> Matrix:
+        assert isinstance(matrix, Tensor)
+        match depth_weights:
+            case "auto":
+                return matrix
+            case "bfloat16":
+                return matrix.to(torch.bfloat16)
+            case "int8":
+                return scale_rows(matrix, torch.uint8)
+            case "fp8":
+                return scale_rows(matrix, torch.float8_e4m3fn)
+
+    layers = tuple(
+        LayerWeights(change(layer.qkv), change(layer.out), change(layer.gate_up), change(layer.down))
+        for layer in stack.layers
+    )
+    return StackWeights(layers, stack.cos, stack.sin)

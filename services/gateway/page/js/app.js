@@ -2,6 +2,7 @@
 
 import { byId } from './dom.js';
 import { fetchConfig } from './gateway.js';
+import { storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
 import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
@@ -158,6 +159,9 @@ function end(state, problem) {
 function show({ name, turn, value }) {
   farewell = name === 'turnFailed' ? value : null;
   switch (name) {
+    case 'sessionStarted':
+      storeSession(value.sessionId);
+      break;
     case 'speechStarted':
       showPhase('Hearing you…');
       break;

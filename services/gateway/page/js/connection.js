@@ -39,15 +39,16 @@ export class Connection extends EventTarget {
    * Connects. Resolves once the gateway has answered; `open` follows.
    * @param {MediaStream | null} microphone null: only typed messages will be sent
    * @param {string} token
+   * @param {string} session name of the session to go on with; empty: a new one
    * @throws {import('./gateway.js').Refused}
    */
-  async connect(microphone, token) {
+  async connect(microphone, token, session) {
     const track = microphone?.getAudioTracks()[0];
     if (track) this.peer.addTrack(track, /** @type {MediaStream} */ (microphone));
     else this.peer.addTransceiver('audio', { direction: 'recvonly' });
     await this.peer.setLocalDescription();
     await gathered(this.peer);
-    const answer = await postOffer(/** @type {RTCSessionDescription} */ (this.peer.localDescription), token);
+    const answer = await postOffer(/** @type {RTCSessionDescription} */ (this.peer.localDescription), token, session);
     if (this.ended) return;
     await this.peer.setRemoteDescription(answer);
     this.timer = window.setTimeout(() => this.#finish('lost'), CONNECT_LIMIT_MS);

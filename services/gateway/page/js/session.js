@@ -2,6 +2,7 @@
 
 import { Connection } from './connection.js';
 import { listenTo } from './level.js';
+import { storedSession } from './memory.js';
 import { openMicrophone } from './microphone.js';
 
 /**
@@ -40,7 +41,7 @@ export class Session extends EventTarget {
       }
       this.connection.addEventListener('audio', (event) => this.#play(/** @type {CustomEvent} */ (event).detail));
       this.connection.addEventListener('closed', (event) => this.#end(/** @type {CustomEvent} */ (event).detail));
-      await this.connection.connect(this.microphone, token);
+      await this.connection.connect(this.microphone, token, storedSession());
     } catch (error) {
       this.stop();
       throw error;

@@ -1,0 +1,54 @@
+"""`oviya session`: what the gateway keeps of a session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Annotated
+
+import typer
+
+from oviya.cli.options import Address, AsJson
+from oviya.cli.output import Output, reported
+from oviya.client import KeptSession, Oviya
+from oviya.client.aio import GATEWAY_ADDRESS
+
+app = typer.Typer(help="Show or delete what the gateway keeps of a session.", no_args_is_help=True)
+
+SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Name of the session.")]
+
+
+@app.command()
+def export(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJson = False) -> None:
+    """Print all turns that are kept of a session, and the summary of the older ones."""
+    output = Output(as_json)
+    with reported(output):
+        kept = asyncio.run(_export(address, session))
+        for turn in kept.turns:
+            speaker = "you    " if turn.role == "user" else "oviya  "
+            output.text((f"{turn.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (speaker, "bold"), turn.text)
+        if kept.summary:
+            output.text(("summary  ", "bold"), kept.summary)
+        if not kept.turns:
+            output.text(f"nothing is kept of a session named {session}")
+        turns = [{"at": turn.at.isoformat(), "role": turn.role, "text": turn.text} for turn in kept.turns]
+        output.document({"session_id": session, "turns": turns, "summary": kept.summary})
+
+
+@app.command()
+def delete(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJson = False) -> None:
+    """Forget a session: its turns and its summary."""
+    output = Output(as_json)
+    with reported(output):
+        turns = asyncio.run(_delete(address, session))
+        output.text(f"{turns} turns are forgotten" if turns else f"nothing was kept of a session named {session}")
+        output.document({"session_id": session, "deleted_turns": turns})
+
+
+async def _export(address: str, session: str) -> KeptSession:
+    async with Oviya(address) as oviya:
+        return await oviya.export_session(session)
+
+
+async def _delete(address: str, session: str) -> int:
+    async with Oviya(address) as oviya:
+        return await oviya.delete_session(session)

@@ -1,0 +1,39 @@
+"""What the gateway keeps of a session, as plain typed values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from oviya.v1 import brain_pb2, conversation_pb2
+
+
+@dataclass(frozen=True, slots=True)
+class KeptTurn:
+    """One side's turn: when it was over (UTC), who spoke (``user`` or ``assistant``), and what was said and heard."""
+
+    at: datetime
+    role: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeptSession:
+    """A session: its turns, oldest first, and the summary of the older ones; both empty where nothing is kept."""
+
+    session_id: str
+    turns: tuple[KeptTurn, ...]
+    summary: str
+
+
+def from_export(session_id: str, exported: conversation_pb2.ExportSessionResponse) -> KeptSession:
+    """Unpacks an export."""
+    turns = tuple(
+        KeptTurn(
+            kept.at.ToDatetime(tzinfo=UTC),
+            "user" if kept.turn.role == brain_pb2.ROLE_USER else "assistant",
+            kept.turn.text,
+        )
+        for kept in exported.turns
+    )
+    return KeptSession(session_id, turns, exported.summary)

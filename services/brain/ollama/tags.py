@@ -1,0 +1,104 @@
+"""Reads the emotion that a language model writes before a sentence: "[curious] What happened then?".
+
+Models forget the tag, misspell it, invent names, leave the bracket open, or use other brackets.  What is clearly a tag
+is never spoken, whatever its name; what may be a word of the sentence is a tag only where its name is one of the 49.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import tomllib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from services.brain.emotions import EMOTIONS
+
+ALIASES: dict[str, str] = tomllib.loads(
+    (Path(__file__).parents[1] / "data" / "emotion-aliases.toml").read_text("utf-8")
+)
+"""What else models call an emotion, and which of the 49 it is."""
+
+Kind = Literal["given", "alias", "misspelled", "unknown", "missing"]
+
+MIN_LIKENESS = 0.75
+"""difflib's ratio above which a name is a misspelling: one or two wrong letters in ten."""
+
+_NAME = r"([A-Za-z][A-Za-z_ -]{1,30}?)"
+_WORD = r"(?:emotion|mood|tone|feeling)\s*[:=]\s*"
+_NAMED = rf"\s*(?:{_WORD})?{_NAME}\s*"
+_AFTER = r"\s*[:\u2013-]?\s*"
+_MARKS = r"[*_`\"]{0,2}"
+_LEADING = re.compile(rf"\s*{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\]{_MARKS}{_AFTER}")
+"""[curious], [Emotion: curious], **[curious, 0.8]**:"""
+_OTHER = re.compile(rf"\s*(?:\({_NAMED}\)|<{_NAMED}/?>|\{{{_NAMED}\}}|\*{{1,2}}{_NAMED}\*{{1,2}}){_AFTER}")
+"""(curious), <curious>, {curious}, *curious*"""
+_LABELLED = re.compile(rf"\s*{_WORD}{_NAME}(?:\s*[.,;:|)\]\u2013-]\s*|\s*$|\s+(?=[A-Z\"]))", re.IGNORECASE)
+"""Emotion: curious."""
+_BARE = re.compile(r"\s*\[?\s*([a-z]+_[a-z]+|[A-Za-z]+(?=:\s))(?::)?\s+(?=\S)")
+"""calm_supportive I hear you, curious: what then"""
+_OPEN = re.compile(rf"\s*\[\s*(?:{_WORD})?([A-Za-z_-]{{3,30}})[\s:,]+(?=\S)")
+"""[curious What then"""
+_INNER = re.compile(r"\[\s*([A-Za-z][A-Za-z_ -]{1,30}?)\s*\]")
+
+
+@dataclass(frozen=True, slots=True)
+class Tagged:
+    """A stretch of text and the emotion that stood before it.
+
+    Attributes:
+        text: without the tag; may be empty.
+        emotion: one of the 49; empty: none was given, or none that is known.
+        kind: how the emotion was given.
+    """
+
+    text: str
+    emotion: str
+    kind: Kind
+
+
+def read_tags(text: str) -> Iterator[Tagged]:
+    """Takes the tags out of a sentence; a tag in its middle begins a stretch of its own."""
+    while True:
+        found = _leading(text)
+        rest = text if found is None else found[1]
+        kind, emotion = ("missing", "") if found is None else found[0]
+        inner = next((tag for tag in _INNER.finditer(rest) if _named(tag[1])[1]), None)
+        if inner is None:
+            yield Tagged(rest.strip(), emotion, kind)
+            return
+        if rest[: inner.start()].strip() or found is not None:
+            yield Tagged(rest[: inner.start()].strip(), emotion, kind)
+        text = rest[inner.start() :]
+
+
+def _leading(text: str) -> tuple[tuple[Kind, str], str] | None:
+    """The tag at the start of `text`, read, and what follows it; None: there is none."""
+    if tag := _LEADING.match(text):
+        return _named(tag[1]), text[tag.end() :]
+    for pattern in (_OTHER, _LABELLED, _OPEN, _BARE):
+        tag = pattern.match(text)
+        if tag is None:
+            continue
+        name = next(group for group in tag.groups() if group)
+        kind, emotion = _named(name)
+        if kind in ("given", "alias") or (emotion and pattern in (_LABELLED, _OPEN)):
+            return (kind, emotion), text[tag.end() :]
+        if pattern is _LABELLED:
+            return ("unknown", ""), text[tag.end() :]
+    return None
+
+
+def _named(name: str) -> tuple[Kind, str]:
+    """Which of the 49 emotions `name` means, and how well it says so."""
+    key = re.sub(r"[\s_-]+", "_", name.strip().lower())
+    if key in EMOTIONS:
+        return "given", key
+    if key in ALIASES:
+        return "alias", ALIASES[key]
+    if nearest := difflib.get_close_matches(key, [*EMOTIONS, *ALIASES], n=1, cutoff=MIN_LIKENESS):
+        return "misspelled", ALIASES.get(nearest[0], nearest[0])
+    words = [word for word in key.split("_") if word in EMOTIONS or word in ALIASES]
+    return ("alias", ALIASES.get(words[0], words[0])) if words and "_" in key else ("unknown", "")

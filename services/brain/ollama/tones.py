@@ -1,0 +1,26 @@
+"""Which emotion a sentence is spoken with where the model has given none."""
+
+from __future__ import annotations
+
+import tomllib
+
+from services.brain.backend import Tone
+from services.brain.emotions import TONES
+
+UNKNOWN_FEELING = "calm_supportive"
+"""How somebody is met whose feeling nobody knows."""
+
+
+class Tones:
+    """The table of which emotion answers which feeling, as the listener uses it."""
+
+    def __init__(self) -> None:
+        self._table = tomllib.loads(TONES.read_text("utf-8"))
+
+    def default(self, sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
+        """The emotion for a reply's first sentence: one that asks or one that supports, in the tone that is asked for,
+        or by what the user feels."""
+        asks = sentence.rstrip("\"'\u201d\u2019) ").endswith("?")
+        if tone is not None:
+            return tone.ask if asks else tone.support
+        return self._table[user_emotion or UNKNOWN_FEELING]["ask" if asks else "support"]

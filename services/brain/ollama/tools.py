@@ -1,0 +1,122 @@
+"""Functions that the model may call: declared in the settings, called over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import jsonschema
+import structlog
+from jsonschema.exceptions import best_match
+
+from services.brain.metrics import TOOL_CALLS, TOOL_SECONDS
+from services.brain.ollama.client import ToolCall
+from services.brain.ollama.tool_spec import ToolSpec
+
+log = structlog.get_logger()
+
+MAX_ERROR_CHARS = 300
+
+
+class ToolFailed(Exception):
+    """A call that brought no answer; its message goes to the model and to the caller."""
+
+
+class CallRefused(ToolFailed):
+    """The model called what is not there, or with wrong arguments.  What it wrote may hold what people said."""
+
+
+@dataclass(frozen=True, slots=True)
+class ToolResult:
+    """What a call brought: the answer for the model, and what failed (empty: nothing)."""
+
+    name: str
+    content: str
+    failure: str = ""
+
+
+class Tools:
+    """Calls the declared functions.
+
+    Args:
+        specs: the functions; their names differ.
+    """
+
+    def __init__(self, specs: Sequence[ToolSpec]) -> None:
+        self._specs = {spec.name: spec for spec in specs}
+        self._http = httpx.AsyncClient(follow_redirects=False)
+
+    def offers(self) -> list[dict[str, Any]]:
+        """The functions as /api/chat takes them."""
+        return [spec.offer() for spec in self._specs.values()]
+
+    def filler(self, calls: Sequence[ToolCall]) -> str:
+        """What the first of the called tools wants to be said while it is slow; empty: nothing of its own."""
+        return next((spec.filler for call in calls if (spec := self._specs.get(call.name)) and spec.filler), "")
+
+    async def call_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
+        """Calls functions at the same time; a failed call is a result too."""
+        return list(await asyncio.gather(*(self.call(call) for call in calls)))
+
+    async def call(self, call: ToolCall) -> ToolResult:
+        """Calls one function."""
+        started, known = time.monotonic(), call.name in self._specs
+        label = call.name if known else "unknown"  # what a model invents must not become a metric's label
+        try:
+            content = await self._call(call)
+        except ToolFailed as failure:
+            TOOL_CALLS.labels(label, "failed").inc()
+            reason = "the model's call was refused" if isinstance(failure, CallRefused) else str(failure)
+            log.warning("tool failed", tool=label, reason=reason)
+            # Told to the model as well: it can answer without, or call again with better arguments.
+            return ToolResult(call.name, json.dumps({"error": str(failure)}), str(failure))
+        TOOL_CALLS.labels(label, "answered").inc()
+        TOOL_SECONDS.labels(label).observe(time.monotonic() - started)
+        return ToolResult(call.name, content)
+
+    async def close(self) -> None:
+        """Closes the connections."""
+        await self._http.aclose()
+
+    async def _call(self, call: ToolCall) -> str:
+        spec = self._specs.get(call.name)
+        if spec is None:
+            raise CallRefused(f"there is no such tool; there are: {', '.join(self._specs)}")
+        _check_arguments(spec, call.arguments)
+        try:
+            async with asyncio.timeout(spec.timeout_s):
+                return await self._fetch(spec, call.arguments)
+        except TimeoutError as error:
+            raise ToolFailed(f"no answer came within {spec.timeout_s:g} s") from error
+        except httpx.HTTPError as error:
+            raise ToolFailed(f"it cannot be reached ({type(error).__name__})") from error
+
+    async def _fetch(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
+        carried: dict[str, Any] = {"json": dict(arguments)} if spec.method == "POST" else {"params": _query(arguments)}
+        async with self._http.stream(
+            spec.method, spec.url, headers=spec.headers, timeout=spec.timeout_s, **carried
+        ) as answer:
+            if not answer.is_success:
+                raise ToolFailed(f"it answered with HTTP {answer.status_code}")
+            body = bytearray()
+            async for piece in answer.aiter_bytes():
+                body += piece
+                if len(body) > spec.max_bytes:
+                    raise ToolFailed(f"its answer is larger than {spec.max_bytes} bytes")
+        return body.decode("utf-8", "replace")
+
+
+def _check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
+    fault = best_match(jsonschema.Draft202012Validator(spec.parameters).iter_errors(dict(arguments)))
+    if fault is not None:
+        path = ".".join(map(str, fault.absolute_path)) or "arguments"
+        raise CallRefused(f"{path}: {fault.message}"[:MAX_ERROR_CHARS])
+
+
+def _query(arguments: Mapping[str, Any]) -> dict[str, str]:
+    return {name: value if isinstance(value, str) else json.dumps(value) for name, value in arguments.items()}

@@ -1,0 +1,77 @@
+"""A hub model as the judge of voices: any audio classifier in transformers' layout whose labels are emotions.
+
+`EMOTION_VOICE_BACKEND=hub` and `EMOTION_VOICE_MODEL` choose it, e.g. a wav2vec 2.0 fine-tuned on IEMOCAP.  It judges
+each utterance by itself; the baseline passes through.  Needs `pip install oviya[emotion-hub]`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oviya.errors import CheckpointError
+from oviya.mesh.checkpoint import resolve_checkpoint
+from services.emotion.affect import Affect, Shares, centre
+from services.emotion.baseline import Baseline
+from services.emotion.catalogue import DATA, read_tsv
+from services.emotion.voice_detector import VoiceJudgement
+from services.emotion.voice_features import MAX_S, RATE_HZ, measure
+
+
+class HubDetector:
+    """Judges by an audio classifier on the CPU.
+
+    Args:
+        spec: a folder, or a hub id, which is downloaded or found in the hub's cache.
+        affects: where the emotions lie.
+
+    Raises:
+        CheckpointError: it cannot be loaded, wants another sample rate, or has a label that `hub-labels.tsv` lacks.
+    """
+
+    def __init__(self, spec: str, affects: Mapping[str, Affect], folder: Path = DATA) -> None:
+        try:
+            import torch
+            from transformers import AutoFeatureExtractor, AutoModelForAudioClassification
+        except ImportError as error:
+            raise CheckpointError(
+                f"EMOTION_VOICE_BACKEND=hub needs {error.name}", hint="pip install oviya[emotion-hub]"
+            ) from None
+        path = resolve_checkpoint(spec)
+        try:
+            self._prepare: Any = AutoFeatureExtractor.from_pretrained(path)
+            self._model: Any = AutoModelForAudioClassification.from_pretrained(path).eval()
+        except (OSError, ValueError, KeyError) as error:
+            raise CheckpointError(f"{path}: no audio classifier: {str(error).splitlines()[0]}") from error
+        self._torch = torch
+        self._affects = affects
+        if self._prepare.sampling_rate != RATE_HZ:
+            raise CheckpointError(f"{path}: wants {self._prepare.sampling_rate} Hz; only {RATE_HZ} Hz is served")
+        table = {row["label"]: row["emotion"] for row in read_tsv(folder / "hub-labels.tsv")}
+        self._labels = [
+            str(self._model.config.id2label[index]).lower() for index in range(self._model.config.num_labels)
+        ]
+        if strange := sorted(set(self._labels) - set(table)):
+            raise CheckpointError(f"{path}: its labels {strange} are not in hub-labels.tsv")
+        self._emotions = [table[label] for label in self._labels]
+
+    def judge(
+        self, samples: NDArray[np.float32], baseline: Baseline, text: str = ""
+    ) -> tuple[VoiceJudgement | None, Baseline]:
+        """Judges an utterance at 16 kHz, shape (samples,); None where there is no voice in it."""
+        if measure(samples) is None:
+            return None, baseline
+        sound = np.nan_to_num(samples[-round(MAX_S * RATE_HZ) :])
+        with self._torch.inference_mode():
+            inputs = self._prepare(sound, sampling_rate=RATE_HZ, return_tensors="pt")
+            chances = self._model(**inputs).logits[0].softmax(-1).tolist()
+        shares: Shares = {}
+        for emotion, chance in zip(self._emotions, chances, strict=True):
+            shares[emotion] = shares.get(emotion, 0.0) + chance
+        tones = sorted(zip(self._labels, chances, strict=True), key=lambda pair: -pair[1])
+        affect = centre(shares, self._affects)
+        return VoiceJudgement(affect, max(chances), shares, tuple(tones), ()), baseline

@@ -1,0 +1,100 @@
+"""Which tone answers which feeling; the table is `data/policy.tsv`.
+
+A sad voice meets warmth and calm, not an echo; joy meets joy; anger is taken seriously and not answered in kind.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
+
+QUIETEST, LOUDEST = 0.45, 1.0
+"""How much of an answer's tone is shown where the feeling is faint, and where it is as strong as can be."""
+
+BLEND_FROM = 0.4
+"""A second feeling is answered too from this share of the first one's."""
+MAX_BLEND = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """The policy for one feeling: emotions of a mirroring, supporting and asking sentence; `strength` is a factor on
+    how much of them is shown, 0 to 1."""
+
+    mirror: str
+    support: str
+    ask: str
+    strength: float
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Tone:
+    """How to answer; the fields of `oviya.v1.Tone`."""
+
+    feeling: str
+    mirror: str
+    support: str
+    ask: str
+    intensity: float
+    blend: str
+    blend_share: float
+    reason: str
+
+
+class Policy:
+    """The table.
+
+    Raises:
+        ValueError: it lacks an emotion, names one that is none, or has a strength outside 0 to 1.
+    """
+
+    def __init__(self, emotions: Collection[str], folder: Path = DATA) -> None:
+        self.rows = {
+            row["feeling"]: Row(row["mirror"], row["support"], row["ask"], float(row["strength"]), row["reason"])
+            for row in read_tsv(folder / "policy.tsv")
+        }
+        if strange := sorted(set(self.rows) ^ set(emotions)):
+            raise ValueError(f"policy.tsv: rows that are missing or name no emotion: {strange}")
+        for feeling, row in self.rows.items():
+            if strange := {row.mirror, row.support, row.ask} - set(emotions):
+                raise ValueError(f"policy.tsv: {feeling}: {sorted(strange)} are no emotions")
+            if not 0 <= row.strength <= 1:
+                raise ValueError(f"policy.tsv: {feeling}: strength must be within 0 to 1")
+
+    def answer(self, feelings: Sequence[tuple[str, float]], intensity: float) -> Tone:
+        """The tone for what somebody feels.
+
+        Args:
+            feelings: (emotion, share), best first; at least one.
+            intensity: how strongly it is felt, 0 to 1.
+        """
+        feeling, share = feelings[0]
+        row = self.rows[feeling]
+        second = next(
+            (
+                (name, other)
+                for name, other in feelings[1:]
+                if name != NEUTRAL and other >= BLEND_FROM * share and self.rows[name].mirror != row.mirror
+            ),
+            None,
+        )
+        reason = row.reason
+        blend, blend_share = "", 0.0
+        if second is not None and feeling != NEUTRAL:
+            blend = self.rows[second[0]].support
+            blend_share = min(MAX_BLEND, second[1] / (share + second[1]))
+            reason += f"; {second[0]} is felt too: {self.rows[second[0]].reason}"
+        return Tone(
+            feeling=feeling,
+            mirror=row.mirror,
+            support=row.support,
+            ask=row.ask,
+            intensity=row.strength * (QUIETEST + (LOUDEST - QUIETEST) * intensity),
+            blend=blend,
+            blend_share=blend_share,
+            reason=reason,
+        )

@@ -1,0 +1,109 @@
+"""Rate, pitch and energy of a prosody plan, put on a voice's signal as it streams.
+
+For checkpoints that know no style tokens.  FFmpeg's atempo (WSOLA, through PyAV) changes the rate and leaves the pitch;
+for the pitch the sound is resampled first, which also changes the rate, and atempo puts that right as well.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from fractions import Fraction
+
+import av
+import numpy as np
+from av.error import BlockingIOError, EOFError
+from av.filter import Graph
+
+from oviya.audio.pcm import Pcm
+from oviya.audio.resample import Resampler
+from oviya.v1 import emotion_pb2
+
+LEAST_CHANGE = 0.005
+"""Changes of rate or pitch below half a percent are not heard, and not made."""
+MIN_TEMPO = 0.5
+"""Slowest tempo of one atempo filter; a plan may ask for a quarter."""
+
+
+class Shaper:
+    """Shapes one sentence.  Any chunking gives the same signal; about 80 ms of sound are held back.
+
+    Args:
+        sample_rate_hz: rate of what goes in and comes out.
+        plan: its three scales are used; each must be above 0.
+    """
+
+    def __init__(self, sample_rate_hz: int, plan: emotion_pb2.ProsodyPlan) -> None:
+        self._rate_hz = sample_rate_hz
+        self._gain = np.float32(plan.energy_scale)
+        pitch, tempo = plan.pitch_scale, plan.rate_scale / plan.pitch_scale
+        self._resampler = None
+        if abs(pitch - 1) >= LEAST_CHANGE:
+            self._resampler = Resampler(round(sample_rate_hz * pitch), sample_rate_hz)
+        self._graph = _atempo(sample_rate_hz, tempo) if abs(tempo - 1) >= LEAST_CHANGE else None
+        self._pushed = 0
+
+    def push(self, samples: Pcm) -> Pcm:
+        """Takes samples, shape (samples,); returns those that are complete, possibly none."""
+        if self._resampler is not None:
+            samples = self._resampler.push(samples)
+        return self._stretch(samples) * self._gain
+
+    def flush(self) -> Pcm:
+        """Ends the sentence; returns the rest."""
+        rest = np.zeros(0, np.float32) if self._resampler is None else self._resampler.flush()
+        parts = [self._stretch(rest)]
+        if self._graph is not None and self._pushed:
+            self._graph.push(None)
+            parts.append(_pulled(self._graph))
+        return np.concatenate(parts) * self._gain
+
+    def _stretch(self, samples: Pcm) -> Pcm:
+        if self._graph is None or not len(samples):
+            return samples
+        frame = av.AudioFrame.from_ndarray(np.ascontiguousarray(samples[None]), format="flt", layout="mono")
+        frame.sample_rate, frame.time_base, frame.pts = self._rate_hz, Fraction(1, self._rate_hz), self._pushed
+        self._pushed += len(samples)
+        self._graph.push(frame)
+        return _pulled(self._graph)
+
+
+async def shaped(
+    sound: AsyncGenerator[Pcm, None], sample_rate_hz: int, plan: emotion_pb2.ProsodyPlan
+) -> AsyncGenerator[Pcm, None]:
+    """Yields `sound` as the plan wants it; closes it at the end."""
+    shaper = Shaper(sample_rate_hz, plan)
+    async with aclosing(sound):
+        async for samples in sound:
+            if len(made := shaper.push(samples)):
+                yield made
+    if len(rest := shaper.flush()):
+        yield rest
+
+
+def _atempo(sample_rate_hz: int, tempo: float) -> Graph:
+    graph = Graph()
+    source = graph.add(
+        "abuffer",
+        f"time_base=1/{sample_rate_hz}:sample_rate={sample_rate_hz}:sample_fmt=flt:channel_layout=mono",
+    )
+    last = source
+    for _ in range(stages := 1 if tempo >= MIN_TEMPO else 2):
+        stretch = graph.add("atempo", f"{tempo ** (1 / stages):.6f}")
+        last.link_to(stretch)
+        last = stretch
+    last.link_to(graph.add("abuffersink"))
+    graph.configure()
+    return graph
+
+
+def _pulled(graph: Graph) -> Pcm:
+    """Everything that the graph has ready, shape (samples,)."""
+    parts: list[Pcm] = []
+    while True:
+        try:
+            frame = graph.pull()
+        except (BlockingIOError, EOFError):  # FFmpeg's: wants more, and has ended
+            return np.concatenate(parts) if parts else np.zeros(0, np.float32)
+        if isinstance(frame, av.AudioFrame):
+            parts.append(frame.to_ndarray()[0].astype(np.float32))

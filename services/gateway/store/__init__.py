@@ -1,0 +1,9 @@
+"""Where sessions are kept, so that they survive the gateway: a SQLite file, or Redis for several gateways.
+
+`Keeper` is the entry; `base` is what a store must do.
+"""
+
+from services.gateway.store.base import KeptSession, KeptTurn
+from services.gateway.store.keeper import Keeper
+
+__all__ = ["Keeper", "KeptSession", "KeptTurn"]

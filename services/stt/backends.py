@@ -1,0 +1,31 @@
+"""Makes the engine that the settings ask for."""
+
+from __future__ import annotations
+
+from services.stt.endpointing import EndSilence
+from services.stt.engine import EngineLimits, SttEngine
+from services.stt.session import TurnLimits
+from services.stt.settings import SttSettings
+from services.stt.sphinx import SphinxRecognizer
+from services.stt.suppression import NoiseSuppressor
+
+
+def make_engine(settings: SttSettings) -> SttEngine:
+    """Returns an engine that has loaded nothing yet.
+
+    Raises:
+        CheckpointError: the backend's packages are not installed.
+    """
+    turns = TurnLimits(
+        settings.phrase_silence_s,
+        EndSilence(settings.end_silence_min_s, settings.end_silence_max_s, settings.end_silence_cap_s),
+        settings.max_turn_s,
+    )
+    limits = EngineLimits(settings.sessions, settings.warm_decoders, settings.max_session_s)
+    suppress = {"on": True, "off": False, "auto": settings.backend == "pocketsphinx"}[settings.noise_suppression]
+    make_suppressor = NoiseSuppressor if suppress else None
+    if settings.backend == "pocketsphinx":
+        return SttEngine(turns, limits, SphinxRecognizer, make_suppressor)
+    from services.stt.whisperx_backend import WhisperXBackend
+
+    return SttEngine(turns, limits, WhisperXBackend(settings).recognizer, make_suppressor)
