@@ -39,7 +39,7 @@ check: setup-dev $(BUF)  ## lint, formatting, types, contracts
 	@if git rev-parse -q --verify main >/dev/null; \
 	then $(BUF) breaking protos --against '.git#branch=main,subdir=protos'; fi
 
-demo-voice: setup-dev  ## train the demo voice on a GPU, into models/ (some 25 minutes on one H100 or two)
+demo-voice: setup-dev  ## train the demo voice on a GPU, into models/ (some 25 minutes on one H100)
 	$(BIN)/python -m training.demo_voice
 
 format:  ## format the code

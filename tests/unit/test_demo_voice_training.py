@@ -20,12 +20,14 @@ from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine import MimiEngine
 from training.demo_voice.codec import Codec, scale_layers
-from training.demo_voice.corpus import Item, make_shards, plan
+from training.demo_voice.corpus import Corpus, Item, make_shards, plan
 from training.demo_voice.documents import Utterances, Writer
 from training.demo_voice.export import SHARPNESS, export_csm, export_mimi, model_fields
+from training.demo_voice.recognizer import PhoneRecognizer
 from training.demo_voice.sizes import mimi_config
 from training.demo_voice.speech import PHONES, speak
 from training.demo_voice.tokenizer import build_tokenizer, write_tokenizer
+from training.demo_voice.train_codec import train_codec
 from training.demo_voice.train_csm import Learner, new_model
 from training.demo_voice.voices import HELD_OUT, SPEAKERS, STYLES, draw_anonymous, is_close
 
@@ -132,6 +134,47 @@ def test_shards_that_are_there_are_not_made_again(tmp_path: Path):
     items = plan(4, 0)
     first = [path.stat().st_mtime_ns for path in make_shards(items, tmp_path, workers=1)]
     assert [path.stat().st_mtime_ns for path in make_shards(items, tmp_path, workers=1)] == first
+
+
+def test_a_codec_learns_logs_and_goes_on_where_it_was(tmp_path: Path):
+    speech = [speak(text, SPEAKERS[1], STYLES["neutral"]) for text in (TEXT, "What did you do over the summer?")]
+    corpus = Corpus(
+        numbers=np.arange(2, dtype=np.int32),
+        starts=np.cumsum([0, *(len(one.phones) // 2 for one in speech)]),
+        samples=np.concatenate([one.samples for one in speech]),
+        phones=np.concatenate([one.phones for one in speech]),
+        pitch=np.concatenate([one.pitch for one in speech]),
+    )
+    sizes = {"device": CPU, "seconds": 60.0, "batch": 2, "frames": 4}
+    first = train_codec(corpus, tmp_path, steps=3, **sizes)
+    last = json.loads((tmp_path / "losses.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == 3
+    assert all(np.isfinite(last[name]) for name in ("mel", "wave", "lines", "heard", "learnt", "phone", "pitch"))
+    again = train_codec(corpus, tmp_path, steps=3, **sizes)  # nothing is left to do
+    for name, value in first.state_dict().items():
+        torch.testing.assert_close(again.state_dict()[name], value, msg=name)
+
+
+def test_a_phone_recognizer_learns_phones_and_hears_no_difference_where_there_is_none():
+    torch.manual_seed(0)
+    speech = speak(TEXT, SPEAKERS[1], STYLES["neutral"])
+    samples = torch.from_numpy(speech.samples).float()[None] / 32768
+    phones = torch.from_numpy(speech.phones).long()[None]
+    recognizer = PhoneRecognizer()
+    optimizer = torch.optim.AdamW(recognizer.parameters(), lr=2e-3)
+    losses = []
+    for _ in range(25):
+        loss = recognizer.learn(samples, phones)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.5 * losses[0]
+    recognizer.requires_grad_(False)
+    assert float(recognizer.distance(samples, samples)) == pytest.approx(0.0, abs=1e-5)
+    muffled = torch.nn.functional.avg_pool1d(samples, 15, 1, 7)
+    quiet = 0.9 * samples
+    assert float(recognizer.distance(muffled, samples)) > 2 * float(recognizer.distance(quiet, samples)) > 0
 
 
 def small_fields() -> dict:

@@ -1,14 +1,12 @@
 """Makes the demo voice: `python -m training.demo_voice --work build/demo-voice --models models`.
 
-The stages run one after the other, and a run that was cut short goes on where it was.  Where there are two GPUs, the
-decoder and the CSM learn at the same time.
+The stages run one after the other, and a run that was cut short goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import time
@@ -28,11 +26,11 @@ from training.demo_voice.documents import Utterances, Writer
 from training.demo_voice.export import export_csm, export_mimi, model_fields
 from training.demo_voice.sizes import mimi_config
 from training.demo_voice.tokenizer import build_tokenizer, write_tokenizer
-from training.demo_voice.train_codec import train_codec, train_decoder
+from training.demo_voice.train_codec import train_codec
 from training.demo_voice.train_csm import train_csm
 from training.demo_voice.voices import STYLES
 
-STAGES = ("speech", "codec", "codes", "decoder", "csm", "clips", "pictures")
+STAGES = ("speech", "codec", "codes", "csm", "clips", "pictures")
 HELD_BACK = 50
 """Every so many-th utterance is not learnt from: the losses on these tell of over-fitting."""
 
@@ -52,10 +50,7 @@ def main() -> None:
             continue
         began = time.monotonic()
         print(f"== {stage}", flush=True)
-        if stage == "decoder" and "csm" in wanted and torch.cuda.device_count() > 1:
-            _side_by_side(options)
-        elif not (stage == "csm" and (work / "csm.done").exists()):
-            globals()[f"_{stage}"](options)
+        globals()[f"_{stage}"](options)
         print(f"== {stage} took {time.monotonic() - began:.0f} s", flush=True)
 
 
@@ -65,13 +60,12 @@ def _options() -> Any:
     parser.add_argument("--models", type=Path, default=Path("models"), help="for the finished checkpoints")
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--stages", default=",".join(STAGES), help=f"some of {', '.join(STAGES)}")
-    parser.add_argument("--utterances", type=int, default=115_000)
+    parser.add_argument("--utterances", type=int, default=150_000)
     parser.add_argument(
         "--codec-shards", type=int, default=60, help="shards that the codec learns from; it starts then"
     )
-    parser.add_argument("--codec-seconds", type=float, default=800)
-    parser.add_argument("--decoder-seconds", type=float, default=380)
-    parser.add_argument("--csm-seconds", type=float, default=380)
+    parser.add_argument("--codec-seconds", type=float, default=950)
+    parser.add_argument("--csm-seconds", type=float, default=340)
     parser.add_argument("--steps", type=int, help="steps of every stage instead of seconds, for a dry run")
     parser.add_argument("--batch", type=int, help="batch size of every stage, for a dry run")
     parser.add_argument("--workers", type=int, help="processes that make speech; default: one a core")
@@ -114,23 +108,19 @@ def _batch(options: Any) -> dict[str, int]:
 def _codec(options: Any) -> None:
     corpus = load_corpus(_shards(options), options.codec_shards)
     print(f"the codec learns from {corpus.hours:.1f} h", flush=True)
-    train_codec(
+    codec = train_codec(
         corpus, options.work, device=torch.device(options.device), seconds=options.codec_seconds, steps=options.steps,
         seed=options.seed, **_batch(options),
     )  # fmt: skip
-
-
-def _load_codec(options: Any, file: str) -> Codec:
-    codec = Codec(mimi_config())
-    codec.load_state_dict(torch.load(options.work / file, map_location="cpu", weights_only=True)["codec"])
-    return codec.eval()
+    export_mimi(codec, options.models / "demo-mimi")
 
 
 def _codes(options: Any) -> None:
     """Encodes every utterance, frame by frame as long as it is."""
     corpus = _wait_for_speech(options)
     device = torch.device(options.device)
-    codec = _load_codec(options, "codec.pt").to(device)
+    codec = Codec(mimi_config()).to(device).eval()
+    codec.load_state_dict(torch.load(options.work / "codec.pt", map_location=device, weights_only=True)["codec"])
     codec.quantizer.semantic_residual_vector_quantizer.codebooks()[0].close_reserved()
     torch.backends.cudnn.benchmark = False  # lengths vary
     frames = np.diff(corpus.starts)
@@ -157,19 +147,6 @@ def _codes(options: Any) -> None:
     )  # fmt: skip
 
 
-def _decoder(options: Any) -> None:
-    corpus = load_corpus(_shards(options), options.codec_shards)
-    stored = np.load(options.work / "codes.npz")
-    codes = stored["codes"][: int(corpus.starts[-1])]
-    assert (stored["numbers"][: len(corpus.numbers)] == corpus.numbers).all(), "codes and shards differ"
-    device = torch.device(options.device)
-    codec = train_decoder(
-        _load_codec(options, "codec.pt"), corpus, codes, options.work, device=device, seconds=options.decoder_seconds,
-        steps=options.steps, seed=options.seed + 1, **_batch(options),
-    )  # fmt: skip
-    export_mimi(codec, options.models / "demo-mimi")
-
-
 def _csm(options: Any) -> None:
     stored = np.load(options.work / "codes.npz")
     items = plan(options.utterances, options.seed)
@@ -194,18 +171,7 @@ def _csm(options: Any) -> None:
         device=torch.device(options.device), seconds=options.csm_seconds, steps=options.steps, seed=options.seed,
         workers=min(12, options.workers or 12) if options.device != "cpu" else 0, **_batch(options),
     )  # fmt: skip
-    torch.save(model.state_dict(), options.work / "csm-final.pt")
     export_csm(model, options.models / "demo-csm")
-    (options.work / "csm.done").touch()
-
-
-def _side_by_side(options: Any) -> None:
-    """The decoder on the second GPU, the CSM on the first."""
-    command = [sys.executable, "-m", "training.demo_voice", *sys.argv[1:], "--stages", "decoder"]
-    process = subprocess.Popen(command, env=os.environ | {"CUDA_VISIBLE_DEVICES": "1"})
-    _csm(options)
-    if process.wait():
-        raise SystemExit("training the decoder failed")
 
 
 def _clips(options: Any) -> None:

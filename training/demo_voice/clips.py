@@ -1,4 +1,4 @@
-"""Stage 5: the reference clips, each speaker in each style, as RVQ frames in `voices.json` beside the CSM's weights."""
+"""The reference clips, each speaker in each style, as RVQ frames in `voices.json` beside the CSM's weights."""
 
 from __future__ import annotations
 

@@ -7,7 +7,6 @@ Letters in shapes: B batch, T frames of 80 ms, S positions of 40 ms, D width, Q 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -213,15 +212,6 @@ class Codec(nn.Module):
     def decode(self, codes: Tensor) -> Tensor:
         """Codes (B, T, Q) to samples (B, T 1920)."""
         return self.sound(self.quantizer.decode(codes))
-
-    def decoder_parameters(self) -> list[nn.Parameter]:
-        """What can still change once codes are settled."""
-        parts = (self.quantizer.outputs, self.upsample, self.decoder_transformer, self.decoder)
-        return [parameter for part in parts for parameter in part.parameters()]
-
-    def parameter_count(self) -> int:
-        """Weights of a checkpoint."""
-        return sum(math.prod(value.shape) for value in self.state_dict().values())
 
 
 @torch.no_grad()

@@ -1,4 +1,4 @@
-"""Stage 6: what figures do not show: the losses as curves, and one sentence by all three as spectrograms."""
+"""What figures do not show: the losses as curves, and one sentence by all three as spectrograms."""
 
 from __future__ import annotations
 
@@ -31,14 +31,9 @@ LOSSES = {
         "mel": "log mel",
         "wave": "wave",
         "lines": "harmonics",
-        "phone": "phones",
+        "heard": "phones as heard",
+        "phone": "phones as told",
         "pitch": "pitch, octaves",
-    },
-    "losses-decoder.jsonl": {
-        "mel": "log mel",
-        "wave": "wave",
-        "lines": "harmonics",
-        "features": "discriminators' features",
     },
     "losses-csm.jsonl": {
         "first": "first codebook",
@@ -47,14 +42,14 @@ LOSSES = {
         "new_depth": "others, held back",
     },
 }
-TITLES = {"losses.jsonl": "codec", "losses-decoder.jsonl": "its decoder", "losses-csm.jsonl": "CSM"}
+TITLES = {"losses.jsonl": "codec", "losses-csm.jsonl": "CSM"}
 TOP_HZ = 8_000
 RANGE_DB = 70.0
 
 
 def draw_losses(work: Path, path: Path) -> None:
-    """Draws the logs of the three trainings in `work`."""
-    figure, axes = plt.subplots(1, len(LOSSES), figsize=(13, 3.6), constrained_layout=True)
+    """Draws the logs of both trainings in `work`."""
+    figure, axes = plt.subplots(1, len(LOSSES), figsize=(11, 4.0), constrained_layout=True)
     for place, (file, names) in zip(axes, LOSSES.items(), strict=True):
         lines: list[dict[str, Any]] = [json.loads(line) for line in (work / file).read_text().splitlines()]
         steps = [line["step"] for line in lines]

@@ -125,11 +125,6 @@ class SplitQuantizer(nn.Module):
         """Semantic, acoustic."""
         return self.semantic_residual_vector_quantizer, self.acoustic_residual_vector_quantizer
 
-    @property
-    def outputs(self) -> nn.ModuleList:
-        """The projections behind the codes."""
-        return nn.ModuleList([part.output_proj for part in self.parts])
-
     def forward(self, latents: Tensor, through: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Quantises.
 
@@ -164,7 +159,7 @@ class SplitQuantizer(nn.Module):
         return torch.stack(codes, 1).view(*latents.shape[:2], -1)
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, T, Q) to latents (B, T, D), with gradients to the projections."""
+        """Codes (B, T, Q) to latents (B, T, D)."""
         total, start = torch.zeros((), device=codes.device), 0
         for part in self.parts:
             books = part.codebooks()

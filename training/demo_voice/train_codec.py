@@ -1,8 +1,8 @@
-"""Stage 1: the codec, without discriminators; and stage 3: its decoder alone, with them.
+"""Trains the codec.
 
 The order is what a first try taught: no quantiser at the beginning, then for a falling share of the batch; the first
-codebook must tell the phones, which makes it easy to predict from text, and all together must tell the pitch.  Once
-codes are settled, the decoder goes on learning to sound real while the CSM learns the codes on another GPU.
+codebook must tell the phones, which makes it easy to predict from text, and all together must tell the pitch.  A phone
+recognizer that learns beside it says whether what comes out is understood as what went in.
 """
 
 from __future__ import annotations
@@ -17,19 +17,20 @@ from torch import Tensor, nn
 
 from training.demo_voice.codec import Codec, scale_layers
 from training.demo_voice.corpus import Corpus
-from training.demo_voice.losses import Discriminators, HarmonicDistance, MelDistance, wave_distance
+from training.demo_voice.losses import HarmonicDistance, MelDistance, wave_distance
+from training.demo_voice.recognizer import PhoneRecognizer
 from training.demo_voice.run import Budget, Log, Step, adam, learning_rate, load_state, save_state, set_rate
 from training.demo_voice.sizes import mimi_config
 from training.demo_voice.speech import FRAME_SAMPLES, PHONES, UNVOICED
 
-RATE, DECODER_RATE, DISCRIMINATOR_RATE = 1e-3, 4e-4, 3e-4
+RATE = 1e-3
 ALONE, BARE, MIXED = 0.06, 0.12, 0.40
 """Shares of the stage: at first only the wave counts, for beside other losses it does not begin to fall; then there is
 no quantiser yet; then some of the batch still passes beside it."""
 SETTLED = 0.60
 """Share of the stage from which the wave counts for no more than WAVE_LAST: by then codes say where in its period a
 voice is, and what more they could say of the wave would cost words."""
-MEL, HARMONIC, COMMITMENT, PHONE, PITCH, ADVERSARIAL, FEATURES = 1.0, 0.5, 0.25, 0.3, 1.0, 0.2, 0.5
+MEL, HARMONIC, HEARD, COMMITMENT, PHONE, PITCH = 1.0, 0.5, 1.0, 0.25, 0.3, 1.0
 WAVE, WAVE_LAST = 1.0, 0.1
 SAVE_EVERY_S = 120
 
@@ -82,16 +83,25 @@ def train_codec(
     torch.manual_seed(seed)
     codec, mel = Codec(mimi_config()).to(device), MelDistance().to(device)
     harmonic = HarmonicDistance().to(device)
+    recognizer = PhoneRecognizer().to(device)
     ear = nn.Linear(codec.config.codebook_dim, 2 * len(PHONES)).to(device)
     tuner = nn.Linear(codec.config.width, 2).to(device)
     crops = Crops(corpus, batch, frames, device, seed)
     parameters = [*codec.parameters(), *ear.parameters(), *tuner.parameters()]
     optimizer = adam(parameters, device, betas=(0.8, 0.99), decay=1e-3)
+    of_recognizer = adam(list(recognizer.parameters()), device, betas=(0.9, 0.99), decay=1e-2)
     share = torch.ones((), device=device)  # of the batch that passes beside the quantiser
     of_wave, weight = torch.ones((), device=device), torch.zeros((), device=device)  # of its loss, and of all others
     on_gpu = device.type == "cuda"
 
     def body() -> dict[str, Tensor]:
+        of_recognizer.zero_grad(set_to_none=True)
+        recognizer.requires_grad_(True)
+        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
+            learnt = recognizer.learn(crops.samples, crops.phones)
+        learnt.backward()
+        of_recognizer.step()
+        recognizer.requires_grad_(False)
         optimizer.zero_grad(set_to_none=True)
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
             latents = codec.latents(crops.samples).float()
@@ -102,26 +112,31 @@ def train_codec(
             heard_pitch = tuner(found).view(batch, 2 * frames)
         with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
             sound = codec.sound(found).float()
+            heard = recognizer.distance(sound, crops.samples)
         distance = mel(sound, crops.samples)
-        heard = F.cross_entropy(phones.transpose(1, 2), crops.phones)
+        told = F.cross_entropy(phones.transpose(1, 2), crops.phones)
         voiced = crops.pitch > UNVOICED / 2
         off = ((heard_pitch - crops.pitch).abs() * voiced).sum() / voiced.sum().clamp(min=1)  # in octaves
         lines, wave = harmonic(sound, crops.samples), wave_distance(sound, crops.samples)
-        others = MEL * distance + HARMONIC * lines + COMMITMENT * commitment + PHONE * heard + PITCH * off
+        others = MEL * distance + HARMONIC * lines + HEARD * heard
+        others = others + COMMITMENT * commitment + PHONE * told + PITCH * off
         loss = of_wave * wave + weight * others
         loss.backward()
         norm = nn.utils.clip_grad_norm_(parameters, 2.0)
         optimizer.step()
-        losses = {"mel": distance, "wave": wave, "lines": lines, "commit": commitment, "phone": heard, "pitch": off}
-        return {name: loss.detach() for name, loss in (losses | {"norm": norm}).items()}
+        losses = {"mel": distance, "wave": wave, "lines": lines, "heard": heard, "learnt": learnt}
+        losses |= {"commit": commitment, "phone": told, "pitch": off, "norm": norm}
+        return {name: loss.detach() for name, loss in losses.items()}
 
     state = folder / "codec.pt"
-    modules = {"codec": codec, "ear": ear, "tuner": tuner, "optimizer": optimizer}
+    modules = {"codec": codec, "recognizer": recognizer, "ear": ear, "tuner": tuner}
+    modules |= {"optimizer": optimizer, "of_recognizer": of_recognizer}
     done, step = load_state(state, modules, device)
     crops.draw()
     if not step:
         scale_layers(codec, crops.samples)
-    set_rate(optimizer, 1e-5)
+    for each in (optimizer, of_recognizer):
+        set_rate(each, 1e-5)
     run = Step(body, graph=on_gpu)
     budget, log = Budget(seconds, steps, done=done), Log(folder / "losses.jsonl", "codec")
     saved = done
@@ -129,7 +144,8 @@ def train_codec(
         share.fill_(_share_beside(progress))
         weight.fill_(_ramp(progress, ALONE, BARE))
         of_wave.fill_(WAVE + (WAVE_LAST - WAVE) * _ramp(progress, MIXED, SETTLED))
-        set_rate(optimizer, learning_rate(progress, RATE))
+        for each in (optimizer, of_recognizer):
+            set_rate(each, learning_rate(progress, RATE))
         crops.draw()
         run.run()
         step += 1
@@ -150,88 +166,3 @@ def _ramp(progress: float, start: float, stop: float) -> float:
 
 def _share_beside(progress: float) -> float:
     return 1.0 if progress < BARE else 0.5 * (1.0 - _ramp(progress, BARE, MIXED))
-
-
-def train_decoder(
-    codec: Codec,
-    corpus: Corpus,
-    codes: NDArray[np.uint16],
-    folder: Path,
-    *,
-    device: torch.device,
-    seconds: float,
-    steps: int | None = None,
-    batch: int = 32,
-    frames: int = 20,
-    seed: int = 1,
-) -> Codec:
-    """Goes on with the decoder, from settled codes (frames, Q), against discriminators."""
-    torch.manual_seed(seed)
-    codec, mel = codec.to(device).eval(), MelDistance().to(device)
-    harmonic, judges = HarmonicDistance().to(device), Discriminators().to(device)
-    crops = Crops(corpus, batch, frames, device, seed)
-    table = torch.from_numpy(codes.astype(np.int16)).to(device)
-    current = torch.zeros(batch, frames, codes.shape[1], dtype=torch.int64, device=device)
-    ramp = torch.arange(frames, device=device)
-    parameters = codec.decoder_parameters()
-    optimizer = adam(parameters, device, betas=(0.8, 0.99), decay=0.0)
-    of_judges = adam(list(judges.parameters()), device, betas=(0.8, 0.99), decay=0.0)
-    on_gpu = device.type == "cuda"
-    weight = torch.zeros((), device=device)
-    crop_frames = min(8, frames)  # the discriminators look at the end, where the decoder has heard a past
-
-    def body() -> dict[str, Tensor]:
-        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
-            sound = codec.sound(codec.quantizer.decode(current))
-        sound = sound.float()
-        made = sound[:, -crop_frames * FRAME_SAMPLES :]
-        wanted = crops.samples[:, -crop_frames * FRAME_SAMPLES :]
-        of_judges.zero_grad(set_to_none=True)
-        judges.requires_grad_(True)
-        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
-            judged = judges.judge(made, wanted)
-        judged.backward()
-        of_judges.step()
-        judges.requires_grad_(False)
-        optimizer.zero_grad(set_to_none=True)
-        distance = mel(sound, crops.samples)
-        with torch.autocast(device.type, torch.bfloat16, enabled=on_gpu):
-            score, features = judges.fool(made, wanted)
-        lines, wave = harmonic(sound, crops.samples), wave_distance(sound, crops.samples)
-        same = MEL * distance + WAVE_LAST * wave + HARMONIC * lines
-        (2 * same + weight * (ADVERSARIAL * score + FEATURES * features)).backward()
-        norm = nn.utils.clip_grad_norm_(parameters, 2.0)
-        optimizer.step()
-        losses = {"mel": distance, "wave": wave, "lines": lines, "judged": judged, "features": features, "norm": norm}
-        return {name: loss.detach() for name, loss in losses.items()}
-
-    state = folder / "decoder.pt"
-    modules = {"codec": codec, "judges": judges, "optimizer": optimizer, "of_judges": of_judges}
-    done, step = load_state(state, modules, device)
-
-    def draw() -> None:
-        crops.draw()
-        starts = torch.from_numpy(crops.starts).to(device)[:, None]
-        current.copy_(table[starts + ramp])
-
-    draw()
-    for each in (optimizer, of_judges):
-        set_rate(each, 1e-6)
-    run = Step(body, graph=on_gpu)
-    budget, log = Budget(seconds, steps, done=done), Log(folder / "losses-decoder.jsonl", "decoder")
-    saved = done
-    while (progress := budget.progress(step)) < 1.0:
-        weight.fill_(min(1.0, progress / 0.05))  # the discriminators learn a little first
-        set_rate(optimizer, learning_rate(progress, DECODER_RATE))
-        set_rate(of_judges, learning_rate(progress, DISCRIMINATOR_RATE))
-        draw()
-        run.run()
-        step += 1
-        if log.due():
-            log.write(step, progress, run.losses())
-        if progress - saved > SAVE_EVERY_S / seconds:
-            save_state(state, progress, step, modules)
-            saved = progress
-    log.write(step, 1.0, run.losses())
-    save_state(state, 1.0, step, modules)
-    return codec.eval()

@@ -1,4 +1,4 @@
-"""Stage 4: the CSM.  The module that serves is the one that learns; only attention differs, which sees documents.
+"""Trains the CSM.  The module that serves is the one that learns; only attention differs, which sees documents.
 
 Letters in shapes: B rows of a batch, P positions, Q codebooks, W width, F frames of a batch.
 """
