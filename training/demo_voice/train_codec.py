@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import torch
 import torch.nn.functional as F
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from training.demo_voice.codec import Codec, scale_layers
@@ -55,14 +54,13 @@ class Crops:
         self.samples = torch.zeros(batch, frames * FRAME_SAMPLES, device=device)
         self.phones = torch.zeros(batch, 2 * frames, dtype=torch.int64, device=device)
         self.pitch = torch.zeros(batch, 2 * frames, device=device)
-        self.starts: NDArray[np.int64] = np.zeros(batch, np.int64)
         self._ramp = torch.arange(frames * FRAME_SAMPLES, device=device)
         self._phone_ramp = torch.arange(2 * frames, device=device)
 
     def draw(self) -> None:
-        """Fills `samples` (B, T 1920), `phones` and `pitch` (B, 2 T), and `starts` (B,), in frames."""
-        self.starts = self._random.integers(0, self._last, len(self.samples))
-        starts = torch.from_numpy(self.starts).to(self._device)[:, None]
+        """Fills `samples` (B, T 1920), `phones` and `pitch` (B, 2 T)."""
+        first_frames = self._random.integers(0, self._last, len(self.samples))
+        starts = torch.from_numpy(first_frames).to(self._device)[:, None]
         torch.div(self._samples[starts * FRAME_SAMPLES + self._ramp], 32768.0, out=self.samples)
         self.phones.copy_(self._phones[starts * 2 + self._phone_ramp])
         self.pitch.copy_(self._pitch[starts * 2 + self._phone_ramp])
