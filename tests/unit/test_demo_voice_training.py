@@ -147,12 +147,14 @@ def test_a_codec_learns_logs_and_goes_on_where_it_was(tmp_path: Path):
     )
     sizes = {"device": CPU, "seconds": 60.0, "batch": 2, "frames": 4}
     first = train_codec(corpus, tmp_path, steps=3, **sizes)
-    last = json.loads((tmp_path / "losses.jsonl").read_text().splitlines()[-1])
+    logged = (tmp_path / "losses.jsonl").read_text()
+    last = json.loads(logged.splitlines()[-1])
     assert last["step"] == 3
     assert all(np.isfinite(last[name]) for name in ("mel", "wave", "lines", "heard", "learnt", "phone", "pitch"))
     again = train_codec(corpus, tmp_path, steps=3, **sizes)  # nothing is left to do
     for name, value in first.state_dict().items():
         torch.testing.assert_close(again.state_dict()[name], value, msg=name)
+    assert (tmp_path / "losses.jsonl").read_text() == logged
 
 
 def test_a_phone_recognizer_learns_phones_and_hears_no_difference_where_there_is_none():

@@ -163,6 +163,8 @@ def _csm(options: Any) -> None:
         for n, item in enumerate(utterances.items)
         if (item.number if item.speaker >= 0 else item.group) % HELD_BACK == 0
     ]
+    if not held_back:
+        raise SystemExit(f"{len(utterances)} utterances are too few to hold any back: ask for {HELD_BACK * 4} or more")
     of_held_back = set(held_back)
     learn = [n for n in range(len(utterances)) if n not in of_held_back]
     print(f"the CSM learns from {len(learn)} utterances and is judged by {len(held_back)}", flush=True)

@@ -137,7 +137,7 @@ def train_codec(
         set_rate(each, 1e-5)
     run = Step(body, graph=on_gpu)
     budget, log = Budget(seconds, steps, done=done), Log(folder / "losses.jsonl", "codec")
-    saved = done
+    saved, resumed_at = done, step
     while (progress := budget.progress(step)) < 1.0:
         share.fill_(_share_beside(progress))
         weight.fill_(_ramp(progress, ALONE, BARE))
@@ -152,8 +152,9 @@ def train_codec(
         if progress - saved > SAVE_EVERY_S / seconds:
             save_state(state, progress, step, modules)
             saved = progress
-    log.write(step, 1.0, run.losses())
-    save_state(state, 1.0, step, modules)
+    if step > resumed_at:
+        log.write(step, 1.0, run.losses())
+        save_state(state, 1.0, step, modules)
     return codec.eval()
 
 

@@ -211,7 +211,7 @@ def train_csm(
     if device.type == "cuda":
         fuse_layers(learner.model, learn)
     budget, log = Budget(seconds, steps, done=done), Log(folder / "losses-csm.jsonl", "csm")
-    saved, losses = done, {}
+    saved, resumed_at, losses = done, step, {}
 
     def judge() -> dict[str, float]:
         judged = best.offer(average.model, _check(average, checks, autocast))
@@ -232,8 +232,9 @@ def train_csm(
         if progress - saved > SAVE_EVERY_S / seconds:
             save_state(state, progress, step, modules)
             saved = progress
-    log.write(step, 1.0, judge())
-    save_state(state, 1.0, step, modules)
+    if step > resumed_at:
+        log.write(step, 1.0, judge())
+        save_state(state, 1.0, step, modules)
     return best.model
 
 
