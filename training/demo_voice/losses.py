@@ -25,6 +25,20 @@ def mel_filters(bands: int, n_fft: int) -> Tensor:
     return torch.minimum(rising, falling).clamp(min=0)
 
 
+def power(samples: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Squared magnitudes of the spectra of samples (B, L) every `hop` of them, as long as the window: (B, bins, K)."""
+    spectrum = torch.stft(
+        samples, len(window), hop, window=window, center=True, pad_mode="constant", return_complex=True
+    )
+    return torch.view_as_real(spectrum).square().sum(-1)
+
+
+def log_mel(samples: Tensor, window: Tensor, hop: int, filters: Tensor) -> Tensor:
+    """Log mel magnitudes of samples (B, L) through filters (bins, M): (B, K, M)."""
+    magnitude = power(samples, window, hop).add(1e-9).sqrt().transpose(1, 2)
+    return (magnitude @ filters + FLOOR).log()
+
+
 class MelDistance(nn.Module):
     """Mean absolute difference of log mel spectra at several resolutions."""
 
@@ -35,21 +49,13 @@ class MelDistance(nn.Module):
             self.register_buffer(f"filters_{n_fft}", mel_filters(bands, n_fft), persistent=False)
             self.register_buffer(f"window_{n_fft}", torch.hann_window(n_fft), persistent=False)
 
-    def log_mel(self, samples: Tensor, n_fft: int) -> Tensor:
-        """Samples (B, L) to log mel magnitudes (B, K, M)."""
-        spectrum = torch.stft(
-            samples, n_fft, n_fft // 4, window=self.get_buffer(f"window_{n_fft}"), center=True, pad_mode="constant",
-            return_complex=True,
-        )  # fmt: skip
-        magnitude = torch.view_as_real(spectrum).square().sum(-1).add(1e-9).sqrt().transpose(1, 2)
-        return (magnitude @ self.get_buffer(f"filters_{n_fft}") + FLOOR).log()
-
     def forward(self, made: Tensor, wanted: Tensor) -> Tensor:
         """Samples (B, L) of both to their distance."""
         both = torch.cat((made, wanted))
         total = made.new_zeros(())
         for n_fft, _ in self._scales:
-            a, b = self.log_mel(both, n_fft).chunk(2)
+            window, filters = self.get_buffer(f"window_{n_fft}"), self.get_buffer(f"filters_{n_fft}")
+            a, b = log_mel(both, window, n_fft // 4, filters).chunk(2)
             total = total + F.l1_loss(a, b)
         return total / len(self._scales)
 
@@ -72,12 +78,9 @@ class HarmonicDistance(nn.Module):
         """Samples (B, L) of both to their distance."""
         both, total = torch.cat((made, wanted)), made.new_zeros(())
         for n_fft in self.SIZES:
-            spectrum = torch.stft(
-                both, n_fft, n_fft // 4, window=self.get_buffer(f"window_{n_fft}"), center=True, pad_mode="constant",
-                return_complex=True,
-            )  # fmt: skip
-            low = torch.view_as_real(spectrum)[:, : round(self.TOP_HZ / SAMPLE_RATE_HZ * n_fft)]
-            a, b = (low.square().sum(-1).add(1e-9).sqrt() / n_fft**0.5 + FLOOR).log().chunk(2)
+            of_bins = power(both, self.get_buffer(f"window_{n_fft}"), n_fft // 4)
+            low = of_bins[:, : round(self.TOP_HZ / SAMPLE_RATE_HZ * n_fft)]
+            a, b = (low.add(1e-9).sqrt() / n_fft**0.5 + FLOOR).log().chunk(2)
             total = total + F.l1_loss(a, b)
         return total / len(self.SIZES)
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from training.demo_voice.losses import FLOOR, mel_filters
+from training.demo_voice.losses import log_mel, mel_filters
 from training.demo_voice.speech import PHONES
 
 WINDOW, HOP, BANDS = 512, 240, 64
@@ -39,12 +39,7 @@ class PhoneRecognizer(nn.Module):
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Samples (B, L) to logits (B, phones, K) and the features on the way."""
         with torch.autocast(samples.device.type, enabled=False):
-            spectrum = torch.stft(
-                samples, WINDOW, HOP, window=self.get_buffer("window"), center=True, pad_mode="constant",
-                return_complex=True,
-            )  # fmt: skip
-            magnitude = torch.view_as_real(spectrum[..., :-1]).square().sum(-1).add(1e-9).sqrt().transpose(1, 2)
-            x = (magnitude @ self.get_buffer("filters") + FLOOR).log().transpose(1, 2)
+            x = log_mel(samples, self.get_buffer("window"), HOP, self.get_buffer("filters"))[:, :-1].transpose(1, 2)
         features: list[Tensor] = []
         for conv, norm in zip(self.convs, self.norms, strict=True):
             x = F.gelu(norm(conv(x)))
