@@ -1,0 +1,109 @@
+"""Background loops: one that ends by itself is logged, counted and shown, and never lost silently.
+
+Imports no gRPC, so engines may use it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+
+from oviya.mesh import metrics
+
+log = structlog.get_logger()
+
+FIRST_PAUSE_S = 0.5
+"""Pause before a loop that ended is started again; it doubles with every end in quick succession."""
+LONGEST_PAUSE_S = 30.0
+STABLE_S = 60.0
+"""A loop that ran this long before it ended starts over with the first pause."""
+
+
+class BackgroundLoops:
+    """Keeps loops running that should run as long as their service does.
+
+    A loop that raises or returns is logged, counted in `oviya_loop_failures_total`, listed in `down` and started again
+    after a pause.  It leaves `down` once it has been started again.
+
+    Args:
+        on_change: called with the loop's name and what happened to it; an empty text means that it runs again.
+        first_pause_s: pause before the first restart.
+    """
+
+    def __init__(
+        self,
+        on_change: Callable[[str, str], object] = lambda _name, _problem: None,
+        *,
+        first_pause_s: float = FIRST_PAUSE_S,
+    ) -> None:
+        self._on_change = on_change
+        self._first_pause_s = first_pause_s
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.down: dict[str, str] = {}
+        """Loops that wait to be started again, and why they ended."""
+
+    def start(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+        """Runs `loop` until `close`, or until the returned task is cancelled.
+
+        Args:
+            name: short name for logs, metrics and health; one of a few, because it becomes a label.
+            loop: makes the coroutine; called again after every failure.
+        """
+        task = asyncio.create_task(self._keep_running(name, loop), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
+    async def close(self) -> None:
+        """Cancels all loops and waits for them."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks)
+
+    async def _keep_running(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        pause_s = self._first_pause_s
+        while True:
+            started = time.monotonic()
+            problem = "it returned"
+            try:
+                await loop()
+            except Exception as error:
+                problem = type(error).__name__
+                log.exception("a background loop ended", loop=name)
+            else:
+                log.error("a background loop ended", loop=name, reason=problem)
+            metrics.LOOP_FAILURES.labels(name).inc()
+            if time.monotonic() - started >= STABLE_S:
+                pause_s = self._first_pause_s
+            self.down[name] = problem
+            self._on_change(name, f"the loop {name} ended ({problem}) and is started again in {pause_s:g} s")
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+            del self.down[name]
+            self._on_change(name, "")
+
+
+def guarded_thread(
+    name: str, work: Callable[[], None], on_failure: Callable[[Exception], object]
+) -> Callable[[], None]:
+    """Wraps the target of a thread that should run as long as its engine does.
+
+    An exception is logged and counted in `oviya_loop_failures_total`; then `on_failure` is called with it, on the same
+    thread, to fail what waits and to show the failure in health.
+    """
+
+    def run() -> None:
+        try:
+            work()
+        except Exception as error:
+            log.exception("a background thread ended", loop=name)
+            metrics.LOOP_FAILURES.labels(name).inc()
+            on_failure(error)
+
+    return run
