@@ -31,6 +31,10 @@ LOG_LINES = 15
 """Lines of a dead service's log that are shown."""
 
 
+_open_url = urllib.request.build_opener(urllib.request.ProxyHandler({})).open
+"""Opens a URL of this machine, whatever proxies the environment names."""
+
+
 class State(StrEnum):
     """What a service is doing."""
 
@@ -98,7 +102,11 @@ class ServiceProcess:
         self._next_check = self._next_memory = 0.0
         self._channel = grpc.insecure_channel(
             self.address,
-            options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)],
+            options=[
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 200),
+                ("grpc.enable_http_proxy", 0),
+            ],
         )
 
     def poll(self) -> None:
@@ -204,7 +212,7 @@ def gateway_readiness(http_port: int) -> tuple[bool, list[str]]:
     """Asks the gateway's /readyz; returns whether it is ready, and the services that it misses."""
     try:
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
+            with _open_url(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
                 return True, _missing(answer.read())
         except urllib.error.HTTPError as refusal:  # it tells the same with 503
             return False, _missing(refusal.read())
