@@ -155,8 +155,7 @@ def _log_warning(
 def _name_of(context: dict[str, Any]) -> str:
     """Names the coroutine or callback that failed; its repr would show its arguments."""
     task: Any = context.get("task") or context.get("future")
-    if isinstance(task, asyncio.Task):
-        coroutine: Any = task.get_coro()
-        return getattr(coroutine, "__qualname__", "")
+    if hasattr(task, "get_coro"):
+        return getattr(task.get_coro(), "__qualname__", "")
     callback: Any = getattr(context.get("handle"), "_callback", None)
     return getattr(callback, "__qualname__", "")

@@ -132,7 +132,7 @@ class GatewaySettings(ServiceSettings):
     """Password for the TURN server; the page gets it, after the token where one is set."""
     ice_servers: list[str] = Field(default_factory=list, examples=[["stun:stun.example:3478"]])
     """At most one STUN and one TURN URL, e.g. stun:stun.example:3478.  Empty: none, for private installs."""
-    udp_port_min: int = Field(default=0, ge=0, le=65535)
+    udp_port_min: int = Field(default=0, ge=0, le=65535, examples=[50100])
     """First UDP port for media; 0 lets the system choose.  A session takes one port on each address."""
     udp_port_max: int = Field(default=0, ge=0, le=65535, examples=[50119])
     """Last UDP port for media; 0 lets the system choose."""
