@@ -45,7 +45,8 @@ class CallInterceptor(aio.ServerInterceptor):
     def __init__(self, is_ready: Callable[[], bool], *, max_calls: int) -> None:
         self._is_ready = is_ready
         self._max_calls = max_calls
-        self._calls = 0
+        self.calls = 0
+        """Calls that run, those of `ALWAYS_OPEN` not counted."""
 
     async def intercept_service(
         self,
@@ -103,7 +104,7 @@ class CallInterceptor(aio.ServerInterceptor):
         """
         if not self._is_ready():
             raise NotReady("the service is not taking calls", hint="it is starting or stopping; try again")
-        if self._calls > self._max_calls:
+        if self.calls > self._max_calls:
             raise Busy(f"{self._max_calls} calls are running, the most", retry_after_s=RETRY_AFTER_S)
 
     @contextmanager
@@ -111,7 +112,7 @@ class CallInterceptor(aio.ServerInterceptor):
         """Measures a call and keeps a failure of it for `_abort_on`; cancellation passes through."""
         observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
         metrics.RPCS_IN_FLIGHT.labels(method).inc()
-        self._calls += 1
+        self.calls += 1
         try:
             with structlog.contextvars.bound_contextvars(method=method):
                 try:
@@ -130,7 +131,7 @@ class CallInterceptor(aio.ServerInterceptor):
             raise
         finally:
             metrics.RPCS_IN_FLIGHT.labels(method).dec()
-            self._calls -= 1
+            self.calls -= 1
             metrics.RPC_SECONDS.labels(method, code).observe(time.monotonic() - started)
             if observation.error is not None:
                 metrics.ERRORS.labels(method, type(observation.error).__name__).inc()

@@ -39,12 +39,13 @@ class MeshServer:
         self._names = list(service_names)
         self._ready = False
         self._health = health.aio.HealthServicer()
+        self._interceptor = CallInterceptor(lambda: self._ready, max_calls=settings.max_concurrent_rpcs)
         self.grpc = aio.server(
-            interceptors=[CallInterceptor(lambda: self._ready, max_calls=settings.max_concurrent_rpcs)],
+            interceptors=[self._interceptor],
             options=[
                 ("grpc.so_reuseport", 0),  # with it a second server binds the same port silently
                 ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_CLIENT_PING_S * 1000),
+                ("grpc.http2.min_recv_ping_interval_without_data_ms", round(MIN_CLIENT_PING_S * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(settings.max_connection_age_grace_s * 1000)),
@@ -73,6 +74,11 @@ class MeshServer:
                 f"cannot listen on {address}", hint="another program has the port, or the host is not this machine's"
             ) from error
         await self.grpc.start()
+
+    @property
+    def calls(self) -> int:
+        """Calls that run; health checks and reflection do not count."""
+        return self._interceptor.calls
 
     @property
     def serving(self) -> bool:

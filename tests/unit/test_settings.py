@@ -1,4 +1,4 @@
-"""Settings that people type: a refused one is one line with its name, the form expected and an example, and no secret."""
+"""Settings that people type: a refused one is one line with its name, the form expected and an example."""
 
 from __future__ import annotations
 
