@@ -45,7 +45,7 @@ class MeshServer:
             options=[
                 ("grpc.so_reuseport", 0),  # with it a second server binds the same port silently
                 ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", round(MIN_CLIENT_PING_S * 1000)),
+                ("grpc.http2.min_ping_interval_without_data_ms", round(MIN_CLIENT_PING_S * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(settings.max_connection_age_grace_s * 1000)),
