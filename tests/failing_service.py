@@ -80,6 +80,8 @@ class FailingServicer(brain_pb2_grpc.BrainServiceServicer):
                 threading.Thread(target=fail, args=(said,)).start()
             case "loop":
                 self._service.loops.start("failing", lambda: fails_later(said))
+            case "break down":
+                self._service.break_down()
             case "destructor":
                 FailsWhenCollected(said)
             case "warning":
