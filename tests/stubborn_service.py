@@ -30,6 +30,12 @@ class StubbornServicer(brain_pb2_grpc.BrainServiceServicer):
         while True:
             await asyncio.sleep(3600)
 
+    async def Summarize(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
+    async def GetModel(self, request: Any, context: Any) -> Any:
+        raise NotImplementedError
+
 
 class StubbornService(Service[StubbornSettings]):
     name = "stubborn"

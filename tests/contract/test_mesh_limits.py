@@ -129,7 +129,8 @@ def test_reflection_is_served_where_only_this_machine_calls_unless_told_otherwis
 
 async def test_reflection_that_is_off_is_not_served():
     async with serve_for_test(EchoService(ServiceSettings(reflection="false"))) as served:
-        stub: Any = reflection_pb2_grpc.ServerReflectionStub(served.channel)
+        reflection: Any = reflection_pb2_grpc.ServerReflectionStub
+        stub = reflection(served.channel)
         call = stub.ServerReflectionInfo(iter([reflection_pb2.ServerReflectionRequest(list_services="")]))
         with pytest.raises(grpc.RpcError) as caught:
             await call.read()
