@@ -16,7 +16,6 @@ from pydantic import ValidationError
 
 from oviya.errors import OviyaError
 from oviya.mesh.logs import configure_logs
-from oviya.mesh.memory import give_back
 from oviya.mesh.metrics import serve_metrics
 from oviya.mesh.server import MeshServer
 from oviya.mesh.settings import ServiceSettings
@@ -87,7 +86,6 @@ class RunningService(Generic[S]):
         await self.server.listen()
         try:
             await self.service.start()
-            await asyncio.to_thread(give_back)
         except BaseException:
             await self.server.grpc.stop(None)
             raise
