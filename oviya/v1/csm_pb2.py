@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from oviya.v1 import common_pb2 as oviya_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12oviya/v1/csm.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15oviya/v1/common.proto\"\xf9\x01\n\x0fGenerateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12)\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\x18.oviya.v1.ContextSegment\x12$\n\x08sampling\x18\x04 \x01(\x0b\x32\x12.oviya.v1.Sampling\x12\r\n\x05style\x18\x05 \x01(\t\x12\x12\n\nmax_frames\x18\x06 \x01(\r\x12\'\n\x04lead\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x16\n\x0ereference_clip\x18\t \x01(\t\"f\n\x0e\x43ontextSegment\x12\x0f\n\x07speaker\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\"\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\x12\x11\n\treference\x18\x04 \x01(\x08\"n\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x02\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x07\n\x05_seed\"k\n\x10GenerateResponse\x12%\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFramesH\x00\x12$\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x15.oviya.v1.GenerateEndH\x00\x42\n\n\x08response\"\xb1\x01\n\x0bGenerateEnd\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.oviya.v1.FinishReason\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x18\n\x10prompt_positions\x18\x03 \x01(\r\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x18\n\x10\x64ropped_segments\x18\x05 \x01(\r\x12\x18\n\x10\x63\x61\x63hed_positions\x18\x06 \x01(\r\x12\x0e\n\x06pieces\x18\x07 \x01(\r\"\x1b\n\x19\x43smServiceGetModelRequest\"\xcf\x01\n\x1a\x43smServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tcodebooks\x18\x02 \x01(\r\x12\x15\n\rcodebook_size\x18\x03 \x01(\r\x12\x15\n\rmax_positions\x18\x04 \x01(\r\x12\x0e\n\x06styles\x18\x05 \x03(\t\x12#\n\x08speakers\x18\x06 \x03(\x0b\x32\x11.oviya.v1.Speaker\x12\x17\n\x0freference_clips\x18\x07 \x03(\t\"#\n\x07Speaker\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t*\x9a\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46INISH_REASON_END_FRAME\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_RUNAWAY\x10\x03\x12\x19\n\x15\x46INISH_REASON_SILENCE\x10\x04\x32\xa8\x01\n\nCsmService\x12\x43\n\x08Generate\x12\x19.oviya.v1.GenerateRequest\x1a\x1a.oviya.v1.GenerateResponse0\x01\x12U\n\x08GetModel\x12#.oviya.v1.CsmServiceGetModelRequest\x1a$.oviya.v1.CsmServiceGetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12oviya/v1/csm.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15oviya/v1/common.proto\"\xf9\x01\n\x0fGenerateRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07speaker\x18\x02 \x01(\r\x12)\n\x07\x63ontext\x18\x03 \x03(\x0b\x32\x18.oviya.v1.ContextSegment\x12$\n\x08sampling\x18\x04 \x01(\x0b\x32\x12.oviya.v1.Sampling\x12\r\n\x05style\x18\x05 \x01(\t\x12\x12\n\nmax_frames\x18\x06 \x01(\r\x12\'\n\x04lead\x18\x07 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nrequest_id\x18\x08 \x01(\t\x12\x16\n\x0ereference_clip\x18\t \x01(\t\"f\n\x0e\x43ontextSegment\x12\x0f\n\x07speaker\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\"\n\x05\x61udio\x18\x03 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\x12\x11\n\treference\x18\x04 \x01(\x08\"n\n\x08Sampling\x12\x18\n\x0btemperature\x18\x01 \x01(\x02H\x00\x88\x01\x01\x12\x12\n\x05top_k\x18\x02 \x01(\rH\x01\x88\x01\x01\x12\x11\n\x04seed\x18\x03 \x01(\x04H\x02\x88\x01\x01\x42\x0e\n\x0c_temperatureB\x08\n\x06_top_kB\x07\n\x05_seed\"k\n\x10GenerateResponse\x12%\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFramesH\x00\x12$\n\x03\x65nd\x18\x02 \x01(\x0b\x32\x15.oviya.v1.GenerateEndH\x00\x42\n\n\x08response\"\xb1\x01\n\x0bGenerateEnd\x12&\n\x06reason\x18\x01 \x01(\x0e\x32\x16.oviya.v1.FinishReason\x12\x0e\n\x06\x66rames\x18\x02 \x01(\r\x12\x18\n\x10prompt_positions\x18\x03 \x01(\r\x12\x0c\n\x04seed\x18\x04 \x01(\x04\x12\x18\n\x10\x64ropped_segments\x18\x05 \x01(\r\x12\x18\n\x10\x63\x61\x63hed_positions\x18\x06 \x01(\r\x12\x0e\n\x06pieces\x18\x07 \x01(\r\"\x1b\n\x19\x43smServiceGetModelRequest\"\xde\x01\n\x1a\x43smServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tcodebooks\x18\x02 \x01(\r\x12\x15\n\rcodebook_size\x18\x03 \x01(\r\x12\x15\n\rmax_positions\x18\x04 \x01(\r\x12\x0e\n\x06styles\x18\x05 \x03(\t\x12#\n\x08speakers\x18\x06 \x03(\x0b\x32\x11.oviya.v1.Speaker\x12\x17\n\x0freference_clips\x18\x07 \x03(\t\x12\r\n\x05slots\x18\n \x01(\r\"#\n\x07Speaker\x12\n\n\x02id\x18\x01 \x01(\r\x12\x0c\n\x04name\x18\x02 \x01(\t*\x9a\x01\n\x0c\x46inishReason\x12\x1d\n\x19\x46INISH_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17\x46INISH_REASON_END_FRAME\x10\x01\x12\x18\n\x14\x46INISH_REASON_LENGTH\x10\x02\x12\x19\n\x15\x46INISH_REASON_RUNAWAY\x10\x03\x12\x19\n\x15\x46INISH_REASON_SILENCE\x10\x04\x32\xa8\x01\n\nCsmService\x12\x43\n\x08Generate\x12\x19.oviya.v1.GenerateRequest\x1a\x1a.oviya.v1.GenerateResponse0\x01\x12U\n\x08GetModel\x12#.oviya.v1.CsmServiceGetModelRequest\x1a$.oviya.v1.CsmServiceGetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oviya.v1.csm_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_FINISHREASON']._serialized_start=1121
-  _globals['_FINISHREASON']._serialized_end=1275
+  _globals['_FINISHREASON']._serialized_start=1136
+  _globals['_FINISHREASON']._serialized_end=1290
   _globals['_GENERATEREQUEST']._serialized_start=88
   _globals['_GENERATEREQUEST']._serialized_end=337
   _globals['_CONTEXTSEGMENT']._serialized_start=339
@@ -48,9 +48,9 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CSMSERVICEGETMODELREQUEST']._serialized_start=844
   _globals['_CSMSERVICEGETMODELREQUEST']._serialized_end=871
   _globals['_CSMSERVICEGETMODELRESPONSE']._serialized_start=874
-  _globals['_CSMSERVICEGETMODELRESPONSE']._serialized_end=1081
-  _globals['_SPEAKER']._serialized_start=1083
-  _globals['_SPEAKER']._serialized_end=1118
-  _globals['_CSMSERVICE']._serialized_start=1278
-  _globals['_CSMSERVICE']._serialized_end=1446
+  _globals['_CSMSERVICEGETMODELRESPONSE']._serialized_end=1096
+  _globals['_SPEAKER']._serialized_start=1098
+  _globals['_SPEAKER']._serialized_end=1133
+  _globals['_CSMSERVICE']._serialized_start=1293
+  _globals['_CSMSERVICE']._serialized_end=1461
 # @@protoc_insertion_point(module_scope)
