@@ -69,8 +69,10 @@ async def test_it_says_what_it_runs_on_and_how_many_it_takes(csm: ServiceProcess
 
 @pytest.mark.parametrize("positions", [0, 50, 250, 1500])
 async def test_a_context_of_any_length_new_and_cached(stub: Any, positions: int):
-    """Cached pages give what running them gives, to bfloat16's rounding: a near tie may fall either way, and what follows
-    it then differs.  So the first code of each answer is compared, and one of eight answers may differ.
+    """Cached pages give what running them gives, to bfloat16's rounding.
+
+    A near tie may fall either way, and what follows it then differs.  So the first code of each answer is compared, and
+    one of eight may differ.
     """
     same = 0
     for seed in range(8):
