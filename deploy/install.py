@@ -3,8 +3,8 @@
     .venv/bin/python -m deploy.install --extras all --editable      # deploy/setup.sh
     python -m deploy.install --extras csm --torch-backend cpu       # deploy/docker/Dockerfile
 
-pip and what builds the project come first, then torch in the build that suits the machine (`deploy/torch_build.py`), then
-the locks.  Every package but torch, and its CUDA packages where there are any, is checked against its hash.
+pip and what builds the project come first, then torch in the build that suits the machine (`deploy/torch_build.py`),
+then the locks.  Every package but torch, and its CUDA packages where there are any, is checked against its hash.
 Standard library only.
 """
 
@@ -25,7 +25,6 @@ from typing import NoReturn
 from deploy.download_size import download_size, in_words
 from deploy.project import (
     ROOT,
-    canonical,
     lock_file,
     name_of,
     read_project,
@@ -170,7 +169,7 @@ def _install_with_uv(requirement: str, choice: Choice, complaint: str) -> None:
     if failed:
         die(
             _no_build(
-                requirement, choice, complaint, "uv could not install it from PyTorch's index (its message is above)."
+                requirement, choice, complaint, "uv could not install it from PyTorch's index; its message is above."
             )
         )
 
@@ -234,7 +233,7 @@ def main() -> None:
     parser.add_argument(
         "--torch-backend",
         default=os.environ.get(BACKEND_VARIABLE) or AUTO,
-        help=f"{AUTO}: what suits this machine; {INDEX}: what pip's index offers; else a backend of uv, e.g. cpu, cu130",
+        help=f"{AUTO}: what suits this machine; {INDEX}: what pip's index offers; or a backend of uv: cpu, cu130 ...",
     )
     options = parser.parse_args()
     project = read_project()["project"]

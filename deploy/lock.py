@@ -3,11 +3,11 @@
     make lock               # after a change of pyproject.toml; versions that still fit stay
     make lock UPGRADE=1     # take the newest versions
 
-The locks are universal: one file serves Python 3.11 and newer on x86-64 and ARM.  `dev.lock` is made first and holds every
-extra; the other locks take their versions from it, so that an image runs what the tests ran.
+The locks are universal: one file serves Python 3.11 and newer on x86-64 and ARM.  `dev.lock` is made first and holds
+every extra; the other locks take their versions from it, so that an image runs what the tests ran.
 
-torch and its CUDA packages are not in the locks, because the right build depends on the machine: `deploy/torch_build.py`
-chooses it.  What the CPU build depends on is in the locks.  No lock names an index; pip's own configuration does.
+torch and its CUDA packages are not in the locks, because the right build depends on the machine:
+`deploy/torch_build.py` chooses it.  What the CPU build depends on is in the locks.  No lock names an index; pip's own configuration does.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ from packaging.tags import compatible_tags, cpython_tags
 from packaging.utils import parse_wheel_filename
 
 from deploy.project import LOCK_FOLDER, ROOT, lock_file, name_of, read_project, requirements
+from deploy.torch_build import CUDA_PREFIXES
 
 OLDEST_PYTHON = "3.11"
 MASTER = "dev"
-CUDA_PREFIXES = ("nvidia-", "cuda-")
 SILERO = "silero.txt"
 WHISPERX, WHISPERX_ALONE, WHISPERX_TEST = "whisperx.txt", "whisperx-alone.txt", "whisperx-test.txt"
 MIB = 1 << 20
@@ -102,7 +102,7 @@ def compile_lock(name: str, inputs: Inputs, uv: Path, root: Path, upgrade: bool)
 
 
 def split_blocks(text: str) -> dict[tuple[str, str], str]:
-    """Splits a lock into its packages: each line `name==version`, with the lines of its hashes, by name and whole line."""
+    """Splits a lock into packages: the line `name==version` with its hashes, by the name and that line."""
     blocks: dict[tuple[str, str], str] = {}
     for block in re.findall(r"^[^\s#].*\n(?:[ \t]+.*\n)*", text, re.MULTILINE):
         first = block.splitlines()[0]

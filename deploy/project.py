@@ -1,4 +1,7 @@
-"""What `pyproject.toml` asks for, and where its locks are.  Standard library only: this runs before anything is installed."""
+"""What `pyproject.toml` asks for, and where its locks are.
+
+Standard library only: this runs before anything is installed.
+"""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Which build of torch suits this machine, and who can install it: pip from its index, or uv from PyTorch's.
 
-PyPI's torch for Linux brings gigabytes of CUDA packages.  A machine without an NVIDIA GPU needs the CPU build, which is on
-PyTorch's own index; a machine with one needs a build that its driver can run.  uv knows PyTorch's indexes
+PyPI's torch for Linux brings gigabytes of CUDA packages.  A machine without an NVIDIA GPU needs the CPU build, which is
+on PyTorch's own index; a machine with one needs a build that its driver can run.  uv knows PyTorch's indexes
 (`--torch-backend`), so nobody has to name one.
 """
 
@@ -23,6 +23,9 @@ AUTO, INDEX = "auto", "index"
 
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 """Oldest driver branch for each major version of CUDA: NVIDIA's table of minor version compatibility."""
+
+CUDA_PREFIXES = ("nvidia-", "cuda-")
+"""What the names of CUDA's packages begin with."""
 
 TOOL_TIMEOUT_S = 20.0
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0")
@@ -106,18 +109,21 @@ def _build(version: str, beside: Mapping[str, str]) -> tuple[Kind, int | None]:
     local = version.partition("+")[2]
     if cuda := re.match(r"cu(\d+)\d", local):
         return Kind.CUDA, int(cuda.group(1))
-    if local.startswith("cpu"):
-        return Kind.CPU, None
-    if re.match(r"rocm|xpu|hip", local) or any(re.search(r"rocm|xpu|^intel-|^dpcpp", name) for name in beside):
+    if re.match(r"rocm|xpu", local) or any(re.search(r"rocm|xpu|^intel-sycl", name) for name in beside):
         return Kind.OTHER, None
-    if not any(name.startswith(("nvidia-", "cuda-")) for name in beside):
+    if local.startswith("cpu") or not any(name.startswith(CUDA_PREFIXES) for name in beside):
         return Kind.CPU, None
-    for name, found in beside.items():
+    return Kind.CUDA, _cuda_version(beside)
+
+
+def _cuda_version(beside: Mapping[str, str]) -> int | None:
+    """Returns the major version of CUDA that packages are for: in a name's end, `-cu13`, or the runtime's own version."""
+    for name, version in beside.items():
         if suffix := re.fullmatch(r"nvidia-[a-z-]+-cu(\d+)", name):
-            return Kind.CUDA, int(suffix.group(1))
+            return int(suffix.group(1))
         if name in ("cuda-toolkit", "nvidia-cuda-runtime"):
-            return Kind.CUDA, int(found.split(".")[0])
-    return Kind.CUDA, None
+            return int(version.split(".")[0])
+    return None
 
 
 def choose(offer: Offer | None, machine: Machine, backend: str = AUTO) -> Choice:
@@ -128,30 +134,22 @@ def choose(offer: Offer | None, machine: Machine, backend: str = AUTO) -> Choice
         machine: what the build must suit.
         backend: `auto`, `index`, or one of uv's backends, such as `cpu` or `cu130`.
     """
+    offered = offer.kind if offer else None
     if backend == INDEX:
-        return Choice(None, offer.kind if offer else Kind.CPU, "as pip's index offers it (torch backend: index)")
+        return Choice(None, offered or Kind.CPU, "as pip's index offers it (torch backend: index)")
     if backend not in (AUTO, "cpu"):
         return Choice(backend, Kind.CUDA if backend.startswith("cu") else Kind.OTHER, f"torch backend: {backend}")
+    why = f"pip's index offers only the {offered} build" if offered else "pip's index offers none"
     if backend == "cpu" or not machine.has_gpu:
-        if offer is not None and offer.kind is Kind.CPU:
+        if offered is Kind.CPU:
             return Choice(None, Kind.CPU, "the CPU build, from pip's index")
-        why = "pip's index offers none" if offer is None else f"pip's index offers only the {offer.kind} build"
         return Choice("cpu", Kind.CPU, f"the CPU build, from PyTorch's index: {why}")
-    if offer is None:
-        return Choice(AUTO, Kind.CUDA, "the build for this GPU, from PyTorch's index: pip's index offers none")
-    if offer.kind is not Kind.CUDA:
-        return Choice(
-            AUTO, Kind.CUDA, f"the build for this GPU, from PyTorch's index: pip's index offers the {offer.kind} build"
-        )
-    needed = OLDEST_DRIVER.get(offer.cuda or 0)
-    if needed is not None and machine.driver is not None and machine.driver < needed:
-        return Choice(
-            AUTO,
-            Kind.CUDA,
-            f"the build for this GPU, from PyTorch's index: CUDA {offer.cuda} of pip's index needs driver {needed}, "
-            f"and this machine has {machine.driver}",
-        )
-    return Choice(None, Kind.CUDA, "the CUDA build, from pip's index")
+    needed = OLDEST_DRIVER.get(offer.cuda or 0, 0) if offer else 0
+    if offered is Kind.CUDA and (machine.driver is None or machine.driver >= needed):
+        return Choice(None, Kind.CUDA, "the CUDA build, from pip's index")
+    if offer and offered is Kind.CUDA:
+        why = f"pip's needs CUDA {offer.cuda} and driver {needed}, and this machine has driver {machine.driver}"
+    return Choice(AUTO, Kind.CUDA, f"the build for this GPU, from PyTorch's index: {why}")
 
 
 def look_at_machine() -> Machine:

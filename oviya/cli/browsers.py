@@ -18,7 +18,9 @@ PLAYWRIGHT_PATTERNS = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac
 
 
 def find_browser(env: Mapping[str, str] = os.environ, home: Path | None = None) -> Path | None:
-    """Returns an installed Chrome or Chromium, or the Chromium that `playwright install chromium` brought; None: neither.
+    """Returns an installed Chrome or Chromium, or the one that `playwright install chromium` brought.
+
+    None: neither is there.
 
     A snap is passed over: it is confined to its own folders, so it reads no file that a test hands it.
 

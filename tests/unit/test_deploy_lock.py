@@ -73,7 +73,7 @@ def test_what_comes_alone_is_in_the_locks_that_need_it():
     assert "silero-vad" in pins("all")
     assert "silero-vad" not in pins("brain")
     assert {"silero-vad", "whisperx"} <= pins("whisperx").keys()
-    assert (SILERO, WHISPERX_ALONE) == PLAN["whisperx"].alone
+    assert PLAN["whisperx"].alone == (SILERO, WHISPERX_ALONE)
     assert "torchaudio" not in pins("all")  # silero-vad asks for it and does without
 
 
