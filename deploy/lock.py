@@ -7,7 +7,8 @@ The locks are universal: one file serves Python 3.11 and newer on x86-64 and ARM
 every extra; the other locks take their versions from it, so that an image runs what the tests ran.
 
 torch and its CUDA packages are not in the locks, because the right build depends on the machine:
-`deploy/torch_build.py` chooses it.  What the CPU build depends on is in the locks.  No lock names an index; pip's own configuration does.
+`deploy/torch_build.py` chooses it.  What the CPU build depends on is in the locks.  No lock names an index; pip's own
+configuration does.
 """
 
 from __future__ import annotations

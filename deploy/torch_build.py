@@ -117,7 +117,7 @@ def _build(version: str, beside: Mapping[str, str]) -> tuple[Kind, int | None]:
 
 
 def _cuda_version(beside: Mapping[str, str]) -> int | None:
-    """Returns the major version of CUDA that packages are for: in a name's end, `-cu13`, or the runtime's own version."""
+    """Returns the major version of CUDA that packages are for, from a name (`nvidia-cudnn-cu13`) or a version."""
     for name, version in beside.items():
         if suffix := re.fullmatch(r"nvidia-[a-z-]+-cu(\d+)", name):
             return int(suffix.group(1))

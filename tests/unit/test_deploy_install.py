@@ -1,4 +1,7 @@
-"""The installation on machines that this one is not: stand-ins for pip, uv and nvidia-smi answer as such a machine would."""
+"""The installation on other machines than this one.
+
+Stand-ins for pip, uv and nvidia-smi answer as such a machine would.
+"""
 
 from __future__ import annotations
 
@@ -146,7 +149,7 @@ def test_uv_finds_a_build_for_a_driver_that_is_too_old_for_pips(tmp_path):
     machine.gpu("550.54.14")
     done = machine.install()
     assert "--torch-backend=auto" in machine.of("uv")[0]
-    assert "needs driver 580, and this machine has 550" in done.stderr
+    assert "needs CUDA 13 and driver 580, and this machine has driver 550" in done.stderr
 
 
 def test_pips_cuda_build_is_taken_where_the_driver_runs_it(tmp_path):
@@ -195,7 +198,10 @@ def test_the_backend_can_be_chosen(tmp_path):
     machine.gpu("580.95.05")
     assert machine.install(OVIYA_TORCH_BACKEND="cpu").returncode == 0
     assert "--torch-backend=cpu" in machine.of("uv")[0]
-    machine = StandIn(tmp_path / "image", offer=CUDA) if (tmp_path / "image").mkdir() is None else machine
+
+
+def test_what_pips_index_offers_can_be_taken_as_it_is(tmp_path):
+    machine = StandIn(tmp_path, offer=CUDA)
     assert machine.install("--torch-backend", "index", extras="csm").returncode == 0
     assert not machine.of("uv")
     assert machine.torch_by_pip
