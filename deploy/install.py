@@ -60,13 +60,21 @@ def die(text: str) -> NoReturn:
 
 
 def pip(*arguments: str | Path, quiet: bool = False) -> int:
-    """Runs this environment's pip and returns its exit code.  On a terminal it shows its progress bars."""
+    """Runs this environment's pip and returns its exit code.
+
+    On a terminal it shows its progress bars; `quiet` shows only what it says when it fails.
+    """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    # A configuration that installs for the user would fail in a virtual environment.
-    env = {**os.environ, "PIP_USER": "0"}
     if quiet or not sys.stderr.isatty():
         command.insert(4, "--quiet")
-    return subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode
+    # A configuration that installs for the user would fail in a virtual environment.
+    env = {**os.environ, "PIP_USER": "0"}
+    if not quiet:
+        return subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode
+    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    if done.returncode:
+        print(done.stdout, file=sys.stderr)
+    return done.returncode
 
 
 def pip_settings() -> dict[str, str]:
