@@ -7,7 +7,7 @@ BUF     := build/buf/node_modules/.bin/buf
 # The build of torch to install; empty: what suits this machine (see deploy/install.py).
 export OVIYA_TORCH_BACKEND ?=
 
-.PHONY: help setup setup-dev demo test test-compose test-whisperx check format lock protos demo-voice emotion-model clean
+.PHONY: help setup setup-dev demo test test-compose test-whisperx check format lock env-files protos demo-voice emotion-model clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ format:  ## format the code
 
 lock:  ## write requirements/*.lock again; `make lock UPGRADE=1` takes the newest versions
 	@PYTHON=$(PYTHON) VENV=$(VENV) deploy/setup.sh lock $(if $(UPGRADE),--upgrade)
+
+env-files: setup-dev  ## write the names of the settings that each container gets
+	@$(BIN)/python -m deploy.env_files
 
 protos:  ## generate the stubs in oviya/v1 from protos/
 	@$(BIN)/python protos/generate.py
