@@ -129,7 +129,7 @@ for pid in filter(str.isdigit, os.listdir("/proc")):
 
 
 def test_a_service_that_crashes_comes_back_and_the_mesh_talks_again(mesh):
-    """The process is killed, not the container: `docker kill` counts as a stop by hand, and nothing restarts after it."""
+    """The process is killed, not the container: `docker kill` is a stop by hand, after which nothing restarts."""
     (name,) = compose("ps", "--quiet", "csm").split()
     compose("exec", "-T", "csm", "python", "-c", KILL_ITSELF)
     deadline = time.monotonic() + 120
