@@ -10,12 +10,12 @@ from typing import Any
 import structlog
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.text.sentences import split_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
 from services.gateway.events import EventQueue, events_of
 from services.gateway.latency import duration_of, latency
 from services.gateway.requests import SpeakOrder, read_config, read_order
-from services.gateway.sentences import split_sentences
 from services.gateway.session import Session
 from services.gateway.speech import Event, Sentence, Speaker, Spoken, Voices
 from services.gateway.store import Keeper

@@ -9,9 +9,9 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import check_format
 from oviya.errors import InvalidInput
+from oviya.text.sentences import is_speakable
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.latency import seconds_of
-from services.gateway.sentences import is_speakable
 from services.gateway.settings import GatewaySettings
 from services.gateway.voice import Manner, Voice
 

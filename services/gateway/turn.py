@@ -12,6 +12,7 @@ import structlog
 
 from oviya.errors import OviyaError
 from oviya.mesh.status import detail_of
+from oviya.text.sentences import is_speakable, split_long
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.clients import Mesh
@@ -20,7 +21,6 @@ from services.gateway.heard import heard_sentences
 from services.gateway.latency import duration_of, latency
 from services.gateway.memory import Memory
 from services.gateway.readiness import CONSEQUENCES
-from services.gateway.sentences import is_speakable, split_long
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Event, Sentence, Speaker, Spoken
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from oviya.audio.pcm import F32LE, decode_pcm
+from oviya.text.sentences import is_speakable, split_long, split_sentences
 from oviya.v1 import common_pb2
 from services.gateway.output import PIECE_S, Output
 from services.gateway.pacing import Pacer
-from services.gateway.sentences import is_speakable, split_long, split_sentences
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from oviya.text.segmenter import Piece, Segmenter
+from oviya.text.speakable import speakable
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, THINKING
 from services.brain.ollama.hidden import CodeBlocks, Thinking
 from services.brain.ollama.tags import Tagged, read_tags
 from services.brain.ollama.tones import Tones
-from services.brain.segmenter import Piece, Segmenter
-from services.brain.speakable import speakable
 
 
 class Speech:

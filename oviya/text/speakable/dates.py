@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.brain.speakable.words import cardinal, digits, ordinal, plural, year
+from oviya.text.speakable.words import cardinal, digits, ordinal, plural, year
 
 MONTHS: tuple[str, ...] = (
     "January", "February", "March", "April", "May", "June",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from services.brain.speakable.quantities import NUMBER
-from services.brain.speakable.words import MAX_CARDINAL_DIGITS, cardinal, digits, ordinal
+from oviya.text.speakable.quantities import NUMBER
+from oviya.text.speakable.words import MAX_CARDINAL_DIGITS, cardinal, digits, ordinal
 
 _PHONE = re.compile(
     r"(?<![\w.])\+?\d{1,3}[ -]?\(?\d{2,4}\)?(?:[ -]\d{2,4}){1,4}(?![\w.,]\d|\w)|(?<![\w.])\d{3}-\d{4}(?!\d)"

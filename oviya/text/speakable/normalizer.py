@@ -5,12 +5,12 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from services.brain.speakable.dates import say_dates, say_times
-from services.brain.speakable.markup import without_markup
-from services.brain.speakable.numbers import say_numbers, say_series
-from services.brain.speakable.quantities import say_money, say_quantities
-from services.brain.speakable.signs import say_emoji, say_signs
-from services.brain.speakable.web import say_addresses
+from oviya.text.speakable.dates import say_dates, say_times
+from oviya.text.speakable.markup import without_markup
+from oviya.text.speakable.numbers import say_numbers, say_series
+from oviya.text.speakable.quantities import say_money, say_quantities
+from oviya.text.speakable.signs import say_emoji, say_signs
+from oviya.text.speakable.web import say_addresses
 
 _INVISIBLE = frozenset(["Cc", "Cf", "Co", "Cs", "Cn"])
 _KEPT = "\n\u200d\ufe0f"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.brain.speakable.words import cardinal, plural
+from oviya.text.speakable.words import cardinal, plural
 
 NUMBER = r"\d{1,3}(?:,\d{3})+(?:\.\d+)?|\d+(?:\.\d+)?"
 _SCALES = {"k": "thousand", "m": "million", "mn": "million", "b": "billion", "bn": "billion", "t": "trillion"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import re
 
-from services.brain.speakable.words import ordinal
+from oviya.text.speakable.words import ordinal
 
 _STAGE = (
     r"(?:laugh|smile|sigh|chuckle|pause|nod|giggle|wink|whisper|grin|hug|clap|breathe|lean|tilt|blink|shrug|beam)s?"
