@@ -83,6 +83,8 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
             styles=checkpoint.card.styles,
             speakers=[csm_pb2.Speaker(id=id, name=name) for id, name in checkpoint.voices.speakers.items()],
             reference_clips=checkpoint.voices.clips,
+            languages=checkpoint.card.languages,
+            scripts=checkpoint.card.scripts,
         )
 
 
