@@ -84,6 +84,8 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
             speakers=[csm_pb2.Speaker(id=id, name=name) for id, name in checkpoint.voices.speakers.items()],
             reference_clips=checkpoint.voices.clips,
             slots=self._service.engine.options.slots,
+            languages=checkpoint.card.languages,
+            scripts=checkpoint.card.scripts,
         )
 
 
