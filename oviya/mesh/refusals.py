@@ -47,7 +47,8 @@ def describe_form(schema: Schema) -> str:
     """Says in words what a field takes, from its JSON schema, e.g. "a whole number, 0 to 65535"."""
     if "anyOf" in schema:
         members = [describe_form(member) for member in schema["anyOf"] if member.get("type") != "null"]
-        return " or ".join(dict.fromkeys(members))
+        automatic = ["auto"] if "auto" in schema.get("examples", ()) else []  # see oviya.mesh.settings.AutoCount
+        return " or ".join(dict.fromkeys([*members, *automatic]))
     if choices := _choices(schema):
         return f"one of {', '.join(choices)}"
     of_texts = cast("Schema", schema.get("items", {})).get("type") == "string"

@@ -21,7 +21,7 @@ from oviya.errors import OviyaError
 from oviya.mesh.background import BackgroundLoops
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.logs import configure_logs, log_loop_failure
-from oviya.mesh.memory import give_back
+from oviya.mesh.memory import release_freed_memory
 from oviya.mesh.metrics import serve_metrics
 from oviya.mesh.redaction import hide_url_passwords
 from oviya.mesh.refusals import describe_refusals, variable_name
@@ -129,7 +129,7 @@ class RunningService(Generic[S]):
         await self.server.listen()
         try:
             await self.service.start()
-            await asyncio.to_thread(give_back)
+            await asyncio.to_thread(release_freed_memory)
         except BaseException:
             await self.service.loops.close()
             await self.server.grpc.stop(None)

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import ipaddress
-from typing import Any, Literal, cast
+from typing import Annotated, Any, Literal, cast
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, SecretStr, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from oviya.mesh.environment import decode_values
+
+AutoCount = Annotated[
+    int | None, BeforeValidator(lambda value: None if value == "auto" else value), Field(examples=["auto"])
+]
+"""Type of a setting that takes a number or "auto", which becomes None: the service chooses what suits its device."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

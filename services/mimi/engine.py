@@ -23,6 +23,7 @@ from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.background import guarded_thread
 from oviya.mesh.device import still_works
 from services.mimi import metrics
+from services.mimi.capacity import STEP_FRAMES, Capacity
 from services.mimi.directions import DecodeLane, EncodeLane
 from services.mimi.lanes import Job, Lane
 
@@ -33,9 +34,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Codes = NDArray[np.int64]
-
-STEP_FRAMES = 8
-"""Longest step of a stream in frames, 0.64 s: long clips read the weights once for eight frames."""
 
 
 class MimiEngine:
@@ -67,6 +65,7 @@ class MimiEngine:
         if watermark is not None:
             metrics.WATERMARK.labels(watermark.name).set(1)
         self.config = checkpoint.model.config
+        self.capacity = Capacity(decode_streams, encode_streams)
         self._decode = DecodeLane(checkpoint.model, decode_streams, STEP_FRAMES, watermark)
         self._encode = EncodeLane(checkpoint.model, encode_streams, STEP_FRAMES)
         self._lanes: tuple[Lane, ...] = (self._decode, self._encode)

@@ -26,8 +26,8 @@ from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from tests.contract.test_mesh_runtime import EchoService
 from tests.gateway_mesh import gateway_with
+from tests.logged_process import LoggedProcess
 from tests.scripted_services import ScriptedBrain
-from tests.service_process import ServiceProcess
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 20.0
@@ -183,7 +183,7 @@ async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
 
 
 def test_a_service_that_broke_down_ends_with_1():
-    with ServiceProcess("tests.failing_service", "FAILING_") as service:
+    with LoggedProcess("tests.failing_service", "FAILING_") as service:
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             list(stub.Reply(brain_pb2.ReplyRequest(text="x", session_id="break down"), timeout=10))

@@ -13,8 +13,8 @@ import grpc
 import pytest
 
 from oviya.v1 import brain_pb2, brain_pb2_grpc, conversation_pb2, conversation_pb2_grpc, csm_pb2, csm_pb2_grpc
+from tests.logged_process import LoggedProcess
 from tests.ollama_server import OllamaServer
-from tests.service_process import ServiceProcess
 
 SAID = "zebramarker lavender"
 TOKEN = "tokenmarker-4711"
@@ -43,7 +43,7 @@ def assert_no_marker(printed: str) -> None:
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_no_failure_of_a_service_logs_what_the_caller_said_or_a_secret(form: str):
-    with ServiceProcess("tests.failing_service", "FAILING_", FAILING_LOG_FORMAT=form, FAILING_TOKEN=TOKEN) as service:
+    with LoggedProcess("tests.failing_service", "FAILING_", FAILING_LOG_FORMAT=form, FAILING_TOKEN=TOKEN) as service:
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             for kind in KINDS:
@@ -66,7 +66,7 @@ def test_no_failure_of_a_service_logs_what_the_caller_said_or_a_secret(form: str
 
 
 def test_at_debug_the_messages_are_logged_and_secrets_are_still_hidden():
-    with ServiceProcess("tests.failing_service", "FAILING_", FAILING_LOG_LEVEL="debug", FAILING_TOKEN=TOKEN) as service:
+    with LoggedProcess("tests.failing_service", "FAILING_", FAILING_LOG_LEVEL="debug", FAILING_TOKEN=TOKEN) as service:
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             for kind in ("rpc", "secret"):
@@ -79,7 +79,7 @@ def test_at_debug_the_messages_are_logged_and_secrets_are_still_hidden():
 
 
 def test_an_unforeseen_failure_at_the_start_logs_no_message():
-    with ServiceProcess("tests.failing_service", "FAILING_", FAIL_AT_START=SAID) as service:
+    with LoggedProcess("tests.failing_service", "FAILING_", FAIL_AT_START=SAID) as service:
         assert service.process.wait(60) == 1
         assert_no_marker(service.printed())
         assert "ValueError" in service.printed()
@@ -95,9 +95,9 @@ async def _talk_to_a_broken_mesh(model: OllamaServer) -> None:
     brain_env = {"BRAIN_BACKEND": "ollama", "BRAIN_OLLAMA_URL": model.url}
     nowhere = {f"GATEWAY_{name}_ADDRESS": "127.0.0.1:9" for name in ("STT", "EMOTION", "MIMI")}
     with (
-        ServiceProcess("services.brain", "BRAIN_", **brain_env) as brain,
-        ServiceProcess("services.csm", "CSM_", CSM_CHECKPOINT="random") as csm,
-        ServiceProcess(
+        LoggedProcess("services.brain", "BRAIN_", **brain_env) as brain,
+        LoggedProcess("services.csm", "CSM_", CSM_CHECKPOINT="random") as csm,
+        LoggedProcess(
             "services.gateway",
             "GATEWAY_",
             GATEWAY_HTTP_PORT="0",
