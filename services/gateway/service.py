@@ -68,6 +68,7 @@ class GatewayService(Service[GatewaySettings]):
             await self.web.start()
         except BaseException:  # what has begun must not keep the process alive
             await self.loops.close()
+            await self.keeper.close()
             await self._release()
             raise
 
@@ -93,7 +94,6 @@ class GatewayService(Service[GatewaySettings]):
 
     async def _release(self) -> None:
         await self.web.close()
-        await self.keeper.close()
         await self.readiness.close()
         await self.mesh.close()
         await self._synthesizer.close()
