@@ -71,7 +71,8 @@ def _shape_of_type(kind: Any) -> Shape:
 
 def _decode(text: str, shape: Shape) -> Any:
     if shape == "texts" and text[0] not in "[{":
-        return [part for part in (piece.strip() for piece in text.split(",")) if part]
+        # Quotes come along where an env file is not read by a shell, as with `docker run --env-file`.
+        return [part for part in (piece.strip().strip("'\"") for piece in text.split(",")) if part]
     if shape not in ("texts", "list", "object"):
         return text
     try:

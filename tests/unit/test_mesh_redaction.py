@@ -112,8 +112,8 @@ def test_a_traceback_shows_types_files_and_lines_of_the_whole_chain_and_no_messa
     group = ExceptionGroup(SAID, [raised(third), OSError(2, SAID, SAID)])  # type: ignore[list-item]
     text = format_exception(raised(group), messages=False)
     assert SAID not in text
-    for shown in ("KeyError", "ValueError", "TypeError", "ExceptionGroup", "FileNotFoundError", "direct cause", "in raised",
-                  "raise error", "During handling"):  # fmt: skip
+    for shown in ("KeyError", "ValueError", "TypeError", "ExceptionGroup", "FileNotFoundError", "direct cause",
+                  "in raised", "raise error", "During handling"):  # fmt: skip
         assert shown in text
     assert describe_type(OSError(2, SAID)) == "FileNotFoundError [ENOENT]"
     assert format_exception(raised(group), messages=True).count(SAID) >= 5

@@ -116,6 +116,8 @@ def test_an_empty_variable_is_the_default_or_empty(
         ("https://a.example", ["https://a.example"]),
         ("https://a.example, https://b.example,", ["https://a.example", "https://b.example"]),
         ('["https://a.example", "https://b.example"]', ["https://a.example", "https://b.example"]),
+        ('"https://a.example"', ["https://a.example"]),
+        ("'https://a.example','https://b.example'", ["https://a.example", "https://b.example"]),
         ("", []),
         ("[]", []),
     ],
