@@ -28,6 +28,7 @@ import structlog
 
 from oviya.errors import InvalidInput, NotReady, OviyaError
 from oviya.mesh.background import guarded_thread
+from oviya.mesh.tracebacks import describe_type
 from services.csm import metrics
 from services.csm.checkpoint import Checkpoint
 from services.csm.config import FRAME_S
@@ -288,7 +289,7 @@ class CsmEngine:
             log.exception("the device of the CSM engine failed")
             return True
         metrics.DEVICE_FAILURES.labels("lost").inc()
-        log.error("the device of the CSM engine is lost, only a new process gets it back", exc_info=error)
+        log.error("the device of the CSM engine is lost, only a new process gets it back", reason=describe_type(error))
         with self._wake:
             self._closed = NotReady("the CSM engine has lost its device")
         return False

@@ -20,11 +20,14 @@ from services.gateway.server import ConversationServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Voices
 from services.gateway.store import Keeper
-from services.gateway.store.keeper import STORE, make_store
+from services.gateway.store.keeper import CLOSE_S, STORE, make_store
 from services.gateway.voice import FallbackSpeech
 from services.gateway.web import Web
 
 log = structlog.get_logger()
+
+KEEPER_SHARE = 0.8
+"""Part of the time for closing in which turns that wait for the store are written."""
 
 
 class GatewayService(Service[GatewaySettings]):
@@ -84,7 +87,8 @@ class GatewayService(Service[GatewaySettings]):
         await asyncio.gather(self.web.drain(deadline.left_s), self._wait_until_idle(deadline))
 
     async def close(self, deadline: Deadline) -> None:
-        await self.keeper.close()  # first: what it still has to write is lost otherwise
+        # First: what it still has to write is lost otherwise.
+        await self.keeper.close(min(CLOSE_S, KEEPER_SHARE * deadline.left_s))
         await self._release()
 
     async def _wait_until_idle(self, deadline: Deadline) -> None:

@@ -69,9 +69,13 @@ class Web:
         """
         await self._server.start()
 
-    async def drain(self, grace_s: float) -> None:
-        """Takes no new browsers and lets each finish its running turn within `grace_s`; the page stays served."""
-        await self.peers.drain(grace_s)
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Takes no new browsers and lets each finish its running turn; the page stays served.
+
+        Args:
+            grace_s: longest time for that in seconds; None: `drain_grace_s`.
+        """
+        await self.peers.drain(self._settings.drain_grace_s if grace_s is None else grace_s)
 
     async def close(self) -> None:
         """Ends everything."""

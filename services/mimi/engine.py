@@ -22,6 +22,7 @@ from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.background import guarded_thread
 from oviya.mesh.device import still_works
+from oviya.mesh.tracebacks import describe_type
 from services.mimi import metrics
 from services.mimi.capacity import STEP_FRAMES, Capacity
 from services.mimi.directions import DecodeLane, EncodeLane
@@ -203,7 +204,9 @@ class MimiEngine:
             log.error("a step of the Mimi engine failed", direction=lane.direction, exc_info=failure)
             return True
         metrics.DEVICE_FAILURES.labels("lost").inc()
-        log.error("the device of the Mimi engine is lost, only a new process gets it back", exc_info=failure)
+        log.error(
+            "the device of the Mimi engine is lost, only a new process gets it back", reason=describe_type(failure)
+        )
         with self._wake:
             self._closed = NotReady("the Mimi engine has lost its device")
             for each in self._lanes:
