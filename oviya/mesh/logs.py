@@ -13,8 +13,10 @@ from typing import Any, TextIO
 import structlog
 
 from oviya.mesh import metrics
-from oviya.mesh.redaction import Redactor, secrets_of, without_values
+from oviya.mesh.redaction import Redactor, log_id, secrets_of, without_values
 from oviya.mesh.settings import ServiceSettings
+
+__all__ = ["configure_logs", "log_id", "log_loop_failure"]
 
 log = structlog.get_logger()
 

@@ -35,9 +35,21 @@ _MIN_SECRET_CHARS = 4
 """Shorter secrets are not searched for in log lines: they would blank out parts of ordinary words."""
 
 
-def hash_name(name: str) -> str:
-    """Returns what stands in logs for a name that a caller chose; the same name gives the same text everywhere."""
-    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARS]
+class LogId(str):
+    """What stands in logs for a name that a caller chose."""
+
+    __slots__ = ()
+
+
+def log_id(name: str) -> LogId:
+    """Returns what the log shows of a name that a caller chose, such as a session's: names may say who somebody is.
+
+    It is the beginning of the name's SHA-256, so that all lines about one name are found together, in all services:
+    ``printf %s NAME | sha256sum | cut -c1-12``.
+    """
+    if isinstance(name, LogId):
+        return name
+    return LogId(hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:HASH_CHARS])
 
 
 def hide_url_passwords(text: str) -> str:
@@ -80,10 +92,13 @@ class Redactor:
         error = _exception_of(line.pop("exc_info", None))
         for key, value in line.items():
             if not key.startswith("_"):  # structlog's own
-                line[key] = hash_name(str(value)) if key in NAMES and value else self._clean(value)
+                line[key] = self._name(value) if key in NAMES and value else self._clean(value)
         if error is not None:
             line["exception"] = self._clean(format_exception(error, messages=self._verbose))
         return line
+
+    def _name(self, value: Any) -> str:
+        return str(log_id(value if isinstance(value, str) else str(value)))
 
     def _clean(self, value: Any) -> Any:
         if value is None or isinstance(value, bool | int | float):

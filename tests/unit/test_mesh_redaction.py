@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from oviya.mesh.redaction import Redactor, hash_name, hide_url_passwords, secrets_of, without_values
+from oviya.mesh.redaction import Redactor, hide_url_passwords, log_id, secrets_of, without_values
 from oviya.mesh.tracebacks import describe_type, format_exception
 from services.gateway.settings import GatewaySettings
 
@@ -72,13 +72,14 @@ def test_exceptions_and_unknown_objects_among_the_values_lose_what_they_hold():
 def test_names_that_callers_choose_are_hashed_alike_everywhere():
     line = clean(session=SAID, session_id=SAID, request_id=SAID, name="csm")
     assert line == {
-        "session": hash_name(SAID),
-        "session_id": hash_name(SAID),
-        "request_id": hash_name(SAID),
+        "session": log_id(SAID),
+        "session_id": log_id(SAID),
+        "request_id": log_id(SAID),
         "name": "csm",
     }
     assert clean(session="") == {"session": ""}
-    assert len(hash_name("\ud800")) == len(hash_name("x"))
+    assert clean(session=log_id(SAID)) == {"session": log_id(SAID)}
+    assert len(log_id("\ud800")) == len(log_id("x"))
 
 
 def test_secrets_and_passwords_in_urls_are_hidden_at_every_level():
