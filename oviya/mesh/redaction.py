@@ -15,7 +15,6 @@ from enum import Enum
 from pathlib import PurePath
 from types import CodeType
 from typing import Any, cast
-from urllib.parse import urlsplit
 
 import structlog
 from pydantic import BaseModel, SecretStr
@@ -70,10 +69,9 @@ def secrets_of(settings: BaseModel) -> list[str]:
 
 
 def _password_of(url: str) -> str:
-    try:
-        return urlsplit(url).password or ""
-    except ValueError:  # no URL
-        return ""
+    """Returns what stands before the last "@" of a URL, without the user's name; also where it is no proper URL."""
+    credentials = url.partition("://")[2].rpartition("@")[0] if "://" in url else url.rpartition("@")[0]
+    return credentials.partition(":")[2] or credentials
 
 
 class Redactor:

@@ -6,7 +6,6 @@ import logging
 from typing import Any
 
 import pytest
-from pydantic import SecretStr
 
 from oviya.mesh.redaction import Redactor, hide_url_passwords, log_id, secrets_of, without_values
 from oviya.mesh.tracebacks import describe_type, format_exception
@@ -94,13 +93,26 @@ def test_secrets_and_passwords_in_urls_are_hidden_at_every_level():
     )
 
 
-def test_the_secrets_of_settings_are_found_of_a_url_its_password():
-    settings = GatewaySettings.model_validate(
-        {"http_token": SecretStr("a-token"), "session_store": "redis://user:a-password@host/0"}
-    )
-    assert secrets_of(settings) == ["a-password", "a-token"]
+@pytest.mark.parametrize(
+    ("store", "secrets"),
+    [
+        ("redis://user:a-password@host/0", ["a-password"]),
+        ("redis://:a-password@host/0", ["a-password"]),
+        ("redis://user:a/pass@word@host/0", ["a/pass@word"]),
+        ("redis:user:a-password@host", ["user:a-password"]),
+        ("redis://host/0", []),
+        ("/var/lib/sessions.db", []),
+    ],
+)
+def test_of_a_url_among_the_settings_the_password_is_secret(store: str, secrets: list[str]):
+    assert secrets_of(GatewaySettings.model_validate({"session_store": store})) == secrets
+
+
+def test_the_secrets_of_settings_are_found_and_not_shown():
+    settings = GatewaySettings.model_validate({"http_token": "a-token", "turn_credential": "a-credential"})
+    assert secrets_of(settings) == ["a-credential", "a-token"]
     assert "a-token" not in repr(settings)
-    assert secrets_of(GatewaySettings.model_validate({"session_store": "/var/sessions.db"})) == []
+    assert "a-credential" not in str(settings)
 
 
 def test_a_traceback_shows_types_files_and_lines_of_the_whole_chain_and_no_message():
