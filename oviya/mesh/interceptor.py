@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
 from contextlib import aclosing, contextmanager
@@ -47,6 +48,12 @@ class CallInterceptor(aio.ServerInterceptor):
         self._max_calls = max_calls
         self.calls = 0
         """Calls that run, those of `ALWAYS_OPEN` not counted."""
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def wait_until_idle(self) -> None:
+        """Waits until no call runs, those of `ALWAYS_OPEN` not counted."""
+        await self._idle.wait()
 
     async def intercept_service(
         self,
@@ -113,6 +120,7 @@ class CallInterceptor(aio.ServerInterceptor):
         observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
         metrics.RPCS_IN_FLIGHT.labels(method).inc()
         self.calls += 1
+        self._idle.clear()
         try:
             with structlog.contextvars.bound_contextvars(method=method):
                 try:
@@ -132,6 +140,8 @@ class CallInterceptor(aio.ServerInterceptor):
         finally:
             metrics.RPCS_IN_FLIGHT.labels(method).dec()
             self.calls -= 1
+            if not self.calls:
+                self._idle.set()
             metrics.RPC_SECONDS.labels(method, code).observe(time.monotonic() - started)
             if observation.error is not None:
                 metrics.ERRORS.labels(method, type(observation.error).__name__).inc()

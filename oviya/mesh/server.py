@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 
 import structlog
 from grpc import aio
@@ -12,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 
 from oviya.errors import OviyaError
 from oviya.mesh import metrics
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.interceptor import CallInterceptor
 from oviya.mesh.settings import ServiceSettings
 
@@ -21,6 +23,8 @@ KEEPALIVE_S = 60
 """Pause between keepalive pings; servers drop clients that ping more often than they allow (gRFC A8)."""
 MIN_CLIENT_PING_S = 9
 """Clients may ping this often, with or without calls.  Many are set to 10 s; a timer that fires early is tolerated."""
+LAST_WRITES_S = 0.5
+"""Time in seconds for the last messages of calls that have ended, where health watches keep the server from idling."""
 FIXED_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
 """gRPC widens a stream's window as it sees fit, to more than 6 MB on one machine.  Without probing a sender gets little
 more than 1 MB ahead of its reader: half a minute of 16-bit sound at 16 kHz, which no live microphone ever fills."""
@@ -100,5 +104,13 @@ class MeshServer:
         await asyncio.sleep(self._settings.drain_wait_s)
 
     async def stop(self, grace_s: float) -> None:
-        """Refuses new calls, lets running ones finish within `grace_s` seconds, then ends them."""
-        await self.grpc.stop(grace_s)
+        """Refuses new calls, lets running ones finish within `grace_s` seconds, then ends them.
+
+        Nobody waits for health watches: those who watch know by now, and would hold every stop for its whole grace.
+        """
+        self._ready = False
+        deadline = Deadline(grace_s)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._interceptor.wait_until_idle()
+        await self.grpc.stop(min(deadline.left_s, LAST_WRITES_S))

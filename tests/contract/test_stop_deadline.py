@@ -9,6 +9,7 @@ from typing import Any
 
 import grpc
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.client import Oviya
 from oviya.mesh import service as runtime
@@ -16,7 +17,7 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import RunningService
 from oviya.mesh.settings import ServiceSettings
 from oviya.v1 import brain_pb2, brain_pb2_grpc
-from tests.contract.test_mesh_runtime import EchoService
+from tests.contract.test_mesh_runtime import NAME, EchoService
 from tests.gateway_mesh import gateway_with
 from tests.logged_process import LoggedProcess
 from tests.scripted_services import ScriptedBrain
@@ -92,6 +93,19 @@ async def test_the_gateway_writes_its_turns_although_a_session_and_http_never_en
     ):
         kept = await oviya.export_session("s")
     assert "the last words" in [turn.text for turn in kept.turns]
+
+
+async def test_a_stop_does_not_wait_for_those_who_watch_health():
+    running = RunningService(EchoService(ServiceSettings(drain_wait_s=0, drain_grace_s=60)))
+    await running.start()
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{running.server.port}") as channel:
+        health: Any = health_pb2_grpc.HealthStub(channel)
+        watch = health.Watch(health_pb2.HealthCheckRequest(service=NAME))
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.SERVING
+        async with asyncio.timeout(20):
+            await running.stop()
+        assert (await watch.read()).status == health_pb2.HealthCheckResponse.NOT_SERVING
+        watch.cancel()
 
 
 async def test_a_step_that_fails_does_not_keep_the_others_from_running():
