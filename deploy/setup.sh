@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 
 MODE=${1:-run}
 VENV=${VENV:-.venv}
+if [ "${VENV#/}" = "$VENV" ]; then VENV=$PWD/$VENV; fi
 OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 
 say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
@@ -79,7 +80,7 @@ install_browser() {
   "$VENV/bin/python" -m oviya.cli.browsers >/dev/null && return
   if ! is_ubuntu && command -v apt-get >/dev/null; then apt_install chromium; return; fi
   say "installing Chromium with Playwright"
-  if as_root true 2>/dev/null; then as_root "$PWD/$VENV/bin/python" -m playwright install-deps chromium || true; fi
+  if as_root true 2>/dev/null; then as_root "$VENV/bin/python" -m playwright install-deps chromium || true; fi
   "$VENV/bin/python" -m playwright install chromium ||
     die "please install Google Chrome, or Chromium where it is no snap, then run this again"
 }
