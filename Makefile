@@ -7,7 +7,8 @@ BUF     := build/buf/node_modules/.bin/buf
 # The build of torch to install; empty: what suits this machine (see deploy/install.py).
 export OVIYA_TORCH_BACKEND ?=
 
-.PHONY: help setup setup-dev demo test test-compose test-whisperx check format lock env-files protos demo-voice emotion-model clean
+.PHONY: help setup setup-dev demo test test-compose test-gpu test-whisperx check format lock env-files protos demo-voice \
+        emotion-model clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +28,9 @@ test: setup-dev  ## run every test
 test-compose: setup-dev  ## the same mesh in containers, on a real Docker engine
 	@deploy/docker/wheels.sh $(BIN)/python
 	@$(BIN)/python -m pytest -m compose tests/compose
+
+test-gpu: setup-dev  ## CSM and Mimi as processes on a GPU, at the published sizes
+	@$(BIN)/python -m pytest -m gpu tests/gpu
 
 test-whisperx:  ## speech-to-text with WhisperX, in an environment of its own (2 GB)
 	@PYTHON=$(PYTHON) VENV=.venv-whisperx deploy/setup.sh whisperx

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from num2words import num2words
 
+NUMBER = r"\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?+|\d++(?:\.\d++)?+"
+"""A number as English writes it: "1,234.5"."""
 MAX_CARDINAL_DIGITS = 15
 """A longer number is said digit by digit: nobody follows quadrillions."""
 
@@ -29,9 +31,12 @@ def year(number: int) -> str:
     return num2words(number, to="year").replace(",", "").replace("oh-", "oh ")
 
 
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
 def digits(number: str) -> str:
     """Every digit by itself."""
-    return " ".join(num2words(int(digit)) for digit in number)
+    return " ".join(_DIGITS[int(digit)] for digit in number)
 
 
 def plural(unit: str, number: str) -> str:

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from services.brain.segmenter import Segmenter
+from oviya.text.segmenter import Segmenter
 
 
 def cut(text: str, step: int = 4, **limits) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.brain.speakable import speakable
+from oviya.text.speakable import speakable
 
 
 @pytest.mark.parametrize(

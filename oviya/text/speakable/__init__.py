@@ -1,5 +1,5 @@
 """Written text as it is said: `speakable("It costs $5.50.")` is "It costs five dollars and fifty cents."."""
 
-from services.brain.speakable.normalizer import speakable
+from oviya.text.speakable.normalizer import speakable, written
 
-__all__ = ["speakable"]
+__all__ = ["speakable", "written"]
