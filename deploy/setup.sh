@@ -12,7 +12,7 @@ VENV=${VENV:-.venv}
 if [ "${VENV#/}" = "$VENV" ]; then VENV=$PWD/$VENV; fi
 OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+say() { if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
