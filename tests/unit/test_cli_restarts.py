@@ -115,7 +115,7 @@ def test_a_service_that_keeps_dying_stays_down_and_is_shown(mesh, clock):
 @pytest.mark.parametrize(
     ("log", "said"),
     [
-        ("[info     ] ready\n", "[info     ] ready"),
+        ("[info     ] ready\n", "[info ] ready"),
         ("", ""),
         (
             "[info] ready\n2026 [error    ] no GPU  service=csm\n[info] draining\n",
