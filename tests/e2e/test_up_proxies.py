@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -25,7 +26,8 @@ PROXIES = dict.fromkeys(("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY"
 
 @pytest.fixture
 def up(tmp_path: Path) -> Iterator[Up]:
-    mesh = Up(tmp_path, "--json", **PROXIES)
+    options: dict[str, Any] = dict(PROXIES)
+    mesh = Up(tmp_path, "--json", **options)
     yield mesh
     if mesh.process.poll() is None:
         for process in (*psutil.Process(mesh.process.pid).children(recursive=True), mesh.process):
