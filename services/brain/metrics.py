@@ -26,8 +26,8 @@ EMOTION_TAGS = Counter(
 THINKING = Counter("oviya_brain_thinking_total", "Replies whose thinking was kept from being spoken")
 HIDDEN_TEXT = Counter(
     "oviya_brain_hidden_text_total",
-    "Answers that held text of a kind that should not be there and was not spoken (unclosed thinking, unmarked thinking, "
-    "another speaker, unread tool call)",
+    "Answers that held text that was not spoken, by its kind (unclosed thinking, unmarked thinking, another speaker, "
+    "unread tool call)",
     ["kind"],
 )
 WRITTEN_CALLS = Counter(

@@ -12,11 +12,12 @@ import structlog
 
 from oviya.errors import OviyaError, Timeout
 from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sentence, Summary, Turn
-from services.brain.metrics import CUT_REPLIES, THINKING
-from services.brain.ollama.client import BadStream, ModelMissing, OllamaClient, ToolCall
+from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
+from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient, ToolCall
+from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
-from services.brain.ollama.speech import Speech
+from services.brain.ollama.speech import Hidden, Speech
 from services.brain.ollama.tags import read_tags
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools import ToolResult, Tools
@@ -80,7 +81,8 @@ class OllamaBackend:
         self._tones = Tones()
         self._offers = tools.offers()
         self._persona = persona
-        self._capabilities: frozenset[str] = frozenset()
+        self._facts = ModelFacts()
+        self._habit = ThinkingHabit()
         self._doing = ""
         self._lacks_tools = False
         self._prompt = Prompt(persona, self._tones, with_tools=False)
@@ -90,16 +92,18 @@ class OllamaBackend:
 
         Raises:
             ModelMissing: the server does not have it, and it may not be downloaded.
+            WrongServer: what answers at the address is not Ollama.
             OviyaError: the server cannot be reached or cannot load it.
         """
         try:
-            self._capabilities = await self._client.capabilities()
+            self._facts = await self._client.facts()
         except ModelMissing:
             if not self._pull:
                 raise
             await self._download()
-            self._capabilities = await self._client.capabilities()
-        self._lacks_tools = bool(self._offers) and "tools" not in self._capabilities
+            self._facts = await self._client.facts()
+        self._habit.can_think = self._facts.can_think
+        self._lacks_tools = bool(self._offers) and "tools" not in self._facts.capabilities
         if self._lacks_tools:
             log.warning("the model cannot call tools; none is offered", model=self._model)
         self._prompt = Prompt(self._persona, self._tones, with_tools=bool(self.offers))
@@ -129,6 +133,8 @@ class OllamaBackend:
             exchange.tone,
             max_chars=limits.max_chars,
             first_clause_chars=limits.first_clause_chars,
+            habit=self._habit,
+            tools=[offer["function"]["name"] for offer in self._offers],
         )
         answer = _Answer(self, speech, self._prompt.messages(exchange))
         loop = asyncio.get_running_loop()
@@ -155,11 +161,13 @@ class OllamaBackend:
         raise failure
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        messages, text, thinking = summary_messages(summary, turns), "", Thinking()
+        messages, text, thinking = summary_messages(summary, turns), "", Thinking(self._habit)
         try:
             async with asyncio.timeout(self._limits.summary_s), aclosing(self.chat(messages, ())) as chunks:
                 async for chunk in chunks:
-                    text += thinking.push(chunk.text)
+                    more = thinking.push(chunk.text)
+                    text = more if thinking.retracted else text + more
+                    thinking.retracted = False
                     if len(text) >= MAX_SUMMARY_CHARS:
                         break
         except TimeoutError as error:
@@ -174,17 +182,28 @@ class OllamaBackend:
 
     def chat(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> AsyncGenerator[Any, None]:
         """Streams an answer of the model."""
-        return self._client.chat(messages, tools, think="thinking" in self._capabilities)
+        return self._client.chat(messages, tools, think="thinking" in self._facts.capabilities)
 
     @property
     def offers(self) -> list[dict[str, Any]]:
         """The tools that the model is offered: none where it cannot call them."""
-        return self._offers if "tools" in self._capabilities else []
+        return self._offers if "tools" in self._facts.capabilities else []
 
     @property
     def tools(self) -> Tools:
         """Calls them."""
         return self._tools
+
+    @property
+    def num_predict(self) -> int:
+        """Longest answer in tokens; 0: the server's own limit."""
+        limit = self._client.options.get("num_predict")
+        return int(limit) if isinstance(limit, int | float) and limit > 0 else 0
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._model
 
     @property
     def limits(self) -> ReplyLimits:
@@ -224,30 +243,102 @@ class _Answer:
         """
         rounds, said, thought = self._backend.limits.tool_rounds, False, False
         while True:
-            text, calls = "", []
+            calls, cut, spoke = [], False, False
             # After the last round no tool is offered, so that an answer must come.
-            async with aclosing(self._backend.chat(self._messages, self._backend.offers if rounds else ())) as chunks:
+            offers = self._backend.offers if rounds else []
+            async with aclosing(self._backend.chat(self._messages, offers)) as chunks:
                 async for chunk in chunks:
                     calls += chunk.calls
-                    text += chunk.text
                     thought |= chunk.thinking
                     if chunk.cut:
+                        cut = True
                         CUT_REPLIES.inc()
                     for sentence in self._speech.push(chunk.text):
-                        said = True
+                        said = spoke = True
                         yield self._told(sentence)
-            for sentence in self._speech.flush():
+            rest = self._speech.flush(cut=cut)
+            hidden = self._speech.hidden
+            spoke |= bool(rest)
+            calls += self._written(hidden, calls, offers, spoke=spoke)
+            self._report(hidden)
+            for sentence in rest:
                 said = True
                 yield self._told(sentence)
             if not calls or not rounds:
                 break
             rounds -= 1
-            async for sentence in self._call(text, calls):
+            async for sentence in self._call(hidden.kept, calls):
                 yield sentence
         if thought:
             THINKING.inc()
         if not said:
-            raise BadStream("ollama: the answer holds nothing to say")
+            raise self._nothing_said(hidden, cut=cut, thought=thought)
+
+    def _written(
+        self, hidden: Hidden, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
+    ) -> list[ToolCall]:
+        """Those of the calls written as text that are made: of offered tools.
+
+        Others are made where the model said nothing else, if tools were offered at all: it is told what was wrong and
+        may do better.
+        """
+        made: list[ToolCall] = []
+        for call in hidden.calls:
+            valid = bool(offers) and not self._backend.tools.refusal(call)
+            if call in calls or call in made:
+                continue  # the server has read it too
+            if valid or (offers and not spoke):
+                made.append(call)
+                WRITTEN_CALLS.labels("called").inc()
+            else:
+                WRITTEN_CALLS.labels("dropped").inc()
+                self._note("the model wrote a tool call as text that cannot be made; it was not spoken")
+                log.warning("the model wrote a tool call that cannot be made", model=self._backend.model)
+        return made
+
+    def _report(self, hidden: Hidden) -> None:
+        """Logs and notes what of an answer was not spoken and should not have been there."""
+        model = self._backend.model
+        if hidden.unread_calls:
+            WRITTEN_CALLS.labels("dropped").inc(hidden.unread_calls)
+            self._note("the model wrote a tool call as text that cannot be read; it was not spoken")
+            log.warning("the model wrote a tool call that cannot be read", model=model)
+        if hidden.swallowed:
+            self._note("the model began to think and did not end; that part was not spoken")
+            log.warning("thinking that never ended was not spoken", model=model, characters=hidden.swallowed)
+        if hidden.unmarked:
+            self._note("the model thought aloud without a mark; some of it may have been spoken")
+            log.warning("the model wrote thinking without its first mark; its answers are held back from now on",
+                        model=model)  # fmt: skip
+        if hidden.foreign:
+            log.warning("the model wrote somebody else's words; they were not spoken", model=model,
+                        characters=hidden.foreign)  # fmt: skip
+
+    def _nothing_said(self, hidden: Hidden, *, cut: bool, thought: bool) -> BadStream:
+        """Why an answer holds nothing to say, and what to do."""
+        thinks = thought or hidden.thought
+        if cut and thinks:
+            limit = f"{self._backend.num_predict} tokens" if self._backend.num_predict else "longest length"
+            return BadStream(
+                f"ollama: thinking used up the answer's {limit} (num_predict), and nothing was left to say",
+                hint='raise num_predict in BRAIN_OLLAMA_OPTIONS, e.g. {"num_predict": 2000}, '
+                "or set BRAIN_OLLAMA_THINK=false",
+            )
+        if thinks:
+            return BadStream(
+                "ollama: the answer is thinking only and holds nothing to say",
+                hint="set BRAIN_OLLAMA_THINK=false, or choose another BRAIN_OLLAMA_MODEL",
+            )
+        if hidden.calls or hidden.unread_calls:
+            return BadStream(
+                "ollama: the answer is a tool call written as text that cannot be made, and holds nothing to say"
+            )
+        if cut:
+            return BadStream(
+                "ollama: the answer was cut before it held anything to say",
+                hint="raise num_predict in BRAIN_OLLAMA_OPTIONS",
+            )
+        return BadStream("ollama: the answer holds nothing to say")
 
     async def _call(self, text: str, calls: list[ToolCall]) -> AsyncGenerator[Sentence, None]:
         """Calls tools and adds their answers to the messages; yields a sentence where they are slow."""

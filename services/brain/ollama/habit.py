@@ -13,13 +13,16 @@ OPENING_CHARS = 24
 _MUSING = re.compile(
     r"\W*(?:(?:okay|ok|alright|all right|right|hmm+|well|so|now|first|wait|let'?s see|let me see)\b[,.!:\s]+)*"
     r"(?:the user\b|the person\b|they (?:said|say|want|are asking)\b|user (?:says|said|wants|asks|greets)\b"
-    r"|(?:we|i) (?:need|have|should|must|want) to (?:answer|respond|reply|greet|think|figure|consider|produce|write|say|be)\b"
+    r"|(?:we|i) (?:need|have|should|must|want) to (?:answer|respond|reply|greet|think|figure|consider|produce|write)\b"
     r"|let me (?:think|analy[sz]e|consider|work)\b|let'?s (?:think|analy[sz]e|craft|respond)\b"
     r"|i'?m (?:asked|being asked)\b|thinking process\b|analysis(?=[A-Z:]))",
     re.IGNORECASE,
 )
-_WRITES_THINKING = re.compile(r"</?\s*(?:think|thinking|thought|reasoning|seed:think)\s*>|\[/?THINK\]|\u25c1/?think\u25b7"
-                              r"|\|(?:START|END)_THINKING\||\|(?:begin|end)_of_thought\|", re.IGNORECASE)  # fmt: skip
+_WRITES_THINKING = re.compile(
+    r"</?\s*(?:think|thinking|thought|reasoning|seed:think)\s*>|\[/?THINK\]|\u25c1/?think\u25b7"
+    r"|\|(?:START|END)_THINKING\||\|(?:begin|end)_of_thought\|",
+    re.IGNORECASE,
+)
 
 
 def reads_as_thinking(text: str) -> bool:

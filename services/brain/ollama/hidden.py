@@ -1,11 +1,11 @@
-"""Takes out of a stream what is not for ears: thinking, special tokens, other speakers' words, and marked tool calls."""
+"""Takes out of a stream what is not for ears: thinking, special tokens, other speakers' words, marked tool calls."""
 
 from __future__ import annotations
 
 import re
 from typing import Literal
 
-from services.brain.ollama.habit import OPENING_CHARS, ThinkingHabit, reads_as_thinking
+from services.brain.ollama.habit import ThinkingHabit, reads_as_thinking
 from services.brain.ollama.markers import Mark, MarkScanner
 from services.brain.ollama.tags import read_tags
 
@@ -32,14 +32,15 @@ _AT_START = re.compile(r"(?:^|[\n.!?\u2026:;\u3002\uff01\uff1f>\]\)\"'\u201d*_])
 """What thinking begins after: nothing, a line, a sentence, or another mark."""
 _MENTIONED = re.compile(
     r"[\"'`\u201d\u2019]?[,.;:!?)](?=\s|$)"
-    r"|[\"'`\u201d\u2019]?\s?-?\s?(?:html |xml |special )?(?:tags?|elements?|tokens?|markers?|marks?|blocks?|labels?|sections?|markup)\b",
+    r"|[\"'`\u201d\u2019]?\s?-?\s?(?:html |xml |special )?"
+    r"(?:tags?|elements?|tokens?|markers?|marks?|blocks?|labels?|sections?|markup)\b",
     re.IGNORECASE,
 )
 """What follows a mark that a sentence only speaks of."""
 _SUBJECT = re.compile(r"\s+(?:is|are|was|means|marks|stands for|starts|begins|opens|and|or)\b", re.IGNORECASE)
 _BETWEEN_MENTIONS = re.compile(
-    r"[\"'`\u201d]?\s*(?:and|or|to|until|with|then|/|,|\.\.\.|\u2026|-|\u2013)?\s*(?:its |the |a )?(?:closing |end |matching )?"
-    r"(?:tag )?[\"'`\u201c]?"
+    r"[\"'`\u201d]?\s*(?:and|or|to|until|with|then|/|,|\.\.\.|\u2026|-|\u2013)?\s*(?:its |the |a )?"
+    r"(?:closing |end |matching )?(?:tag )?[\"'`\u201c]?"
 )
 _NAMED_BEFORE = re.compile(
     r"(?:\b(?:the|an?|its|closing|opening|with|and|or|by|uses?|using|writes?|called|tags?)[ ]+|[`\"'\u201c\u2018(])$",
@@ -54,7 +55,7 @@ class Thinking:
     """One answer.
 
     Thinking between marks is removed.  So is thinking that no mark begins, once its end is seen: the start of an answer
-    is held back as long as the habit of the model asks for it.  A mark that a sentence only mentions stays, as its name.
+    is held back as long as the habit of the model asks for it.  A mark that a sentence only mentions stays as its name.
 
     Args:
         habit: what is known of the model; it is kept up to date.  None: nothing is known.
@@ -241,9 +242,7 @@ class Thinking:
             if mark.kind in ("header", "role", "channel"):
                 self._state = "said"
                 self._outside(mark)
-            elif mark.kind == "inst" and mark.closes and mark.name == self._opener.name:
-                self._state = "said"
-            elif mark.kind == "end":
+            elif (mark.kind == "inst" and mark.closes and mark.name == self._opener.name) or mark.kind == "end":
                 self._state = "said"
         else:
             self._outside(mark)
@@ -363,7 +362,9 @@ class Thinking:
         if not inner.strip():
             self.removed += len(inner)
             return
-        likely = self._opener.kind == "think" and not inner.startswith("\n") and not reads_as_thinking(inner) and not cut
+        likely = (
+            self._opener.kind == "think" and not inner.startswith("\n") and not reads_as_thinking(inner) and not cut
+        )
         if likely and (self._doubtful or self._mentions(inner, final=True)):
             self._keep_mention()
             return

@@ -11,11 +11,13 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["think", "/think", "call", "/call", "part", "header", "/header", "channel", "role", "inst", "end", "silent"]
+Kind = Literal[
+    "think", "/think", "call", "/call", "part", "header", "/header", "channel", "role", "inst", "end", "silent"
+]
 """What a mark does.
 
-"think", "/think": begins and ends thinking.  "call", "/call": begins and ends a tool call; "part" separates the parts of
-one.  "header", "/header": surround the name of who speaks; "channel": a channel's name follows; "role": it names who
+"think", "/think": begins and ends thinking.  "call", "/call": begins and ends a tool call; "part" separates the parts
+of one.  "header", "/header": surround the name of who speaks; "channel": a channel's name follows; "role": it names who
 speaks itself.  "inst": surrounds what the user said.  "end": a turn ends.  "silent": anything else that is not spoken.
 """
 
@@ -50,11 +52,13 @@ _CALLS = frozenset({
     "tool_use", "minimax:tool_call", "seed:tool_call", "longcat_tool_call", "tool_code", "use_tool", "call_tool",
 })  # fmt: skip
 _TURN_ENDS = frozenset({"s", "eos", "bos", "end_of_turn", "eot", "end_of_utterance", "eos_token", "bos_token", "eom",
-                        "eod", "eop", "sop", "pad", "unk", "unused", "extra_id", "mask", "turn", "channel",
-                        "tool_response", "tool"})  # fmt: skip
+                        "eod", "eop", "sop", "pad", "unk", "unused", "extra_id", "mask"})  # fmt: skip
 """Special tokens in plain angle brackets; trailing digits are cut off their names before they are looked up."""
 _HEADS = frozenset({"start_of_turn"})
-_ANGLED: frozenset[str] = _THINKING | _CALLS | _TURN_ENDS | _HEADS
+_PIPED = frozenset({"turn", "channel", "tool", "tool_response"})
+"""Names that are marks in the form "<turn|>" only."""
+_NEED_NAME = frozenset({"function", "invoke"})
+_ANGLED: frozenset[str] = _THINKING | _CALLS | _TURN_ENDS | _HEADS | _PIPED
 _SQUARE: dict[str, Kind] = {
     "think": "think", "inst": "inst", "tool_calls": "call", "tool_call": "call", "args": "part", "call_id": "part",
     "system_prompt": "inst", "available_tools": "inst", "tool_results": "inst", "tool_content": "inst",
@@ -62,18 +66,27 @@ _SQUARE: dict[str, Kind] = {
 }  # fmt: skip
 _LONGEST_SQUARE = max(map(len, _SQUARE)) + 3
 
-_ROLES = frozenset({"assistant", "user", "system", "human", "tool", "observation", "ipython", "developer", "model", "bot",
-                    "chatbot", "environment", "function"})  # fmt: skip
-_THINKING_TOKEN = re.compile(
-    r"(?:begin|start|end|/)?_?(?:of_)?(?:internal_)?(?:think|thinking|thoughts?|reasoning|cot)(?:_(?:start|begin|end))?"
-)
-_CALL_TOKEN = re.compile(
-    r"(?:/|start_|end_)?(?:python_tag|(?:tool|function)_?calls?(?:_section)?(?:_(?:start|begin|end))?"
-    r"|action(?:_(?:start|end))?)"
-)
-_PART_TOKEN = re.compile(r"tool_sep|tool_call_argument_begin|tool_outputs?_.*|args|call_id")
-_HEADER_TOKEN = re.compile(r"im_start|start|start_header_id|header_start|start_of_role|role_start|start_of_turn|turn")
-_HEADER_END_TOKEN = re.compile(r"message|end_header_id|header_end|end_of_role|role_end|im_sep|im_middle")
+_ROLES = frozenset({
+    "assistant", "user", "system", "human", "tool", "observation", "ipython", "developer", "model", "bot", "chatbot",
+    "environment", "function",
+})  # fmt: skip
+_TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
+    (r"(?:begin|start|end|/)?_?(?:of_)?(?:internal_)?(?:think|thinking|thoughts?|reasoning|cot)(?:_(?:start|begin|end))?",
+     "think"),
+    (r"(?:/|start_|end_)?(?:python_tag|(?:tool|function)_?calls?(?:_section)?(?:_(?:start|begin|end))?"
+     r"|action(?:_(?:start|end))?)", "call"),
+    (r"tool_sep|tool_call_argument_begin|tool_outputs?_.*|args|call_id", "part"),
+    (r"channel", "channel"),
+    (r"/channel", "/think"),
+    (r"im_start|start|start_header_id|header_start|start_of_role|role_start|start_of_turn|turn", "header"),
+    (r"message|end_header_id|header_end|end_of_role|role_end|im_sep|im_middle", "/header"),
+    (r"(?:begin|start)_(?:of_)?(?:solution|response|answer)", "/header"),
+    (rf"im_(?:{'|'.join(_ROLES)})", "header"),
+    (rf"/?(?:{'|'.join(_ROLES)})(?:_token)?", "role"),
+    (r".*(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_.*)?", "end"),
+)  # fmt: skip
+"""Special tokens by their names in lower case, with "_" for other signs; the first that matches counts."""
+_TOKENS = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
 _TAG_PREFIX = re.compile(r"<\s{0,3}/?\s{0,3}(?:([A-Za-z_][\w.:-]*)([\s=/|][^<>\n]*)?)?")
@@ -86,6 +99,16 @@ _BRACKETED_PREFIX = re.compile(r"\[\s?/?\s?([A-Za-z_]*)\s?")
 _KIMI = re.compile(r"\u25c1\s?(/?)\s?(think|thinking)\s?\u25b7", re.IGNORECASE)
 _KIMI_PREFIX = re.compile(r"\u25c1\s?/?\s?([A-Za-z]{0,8})\s?")
 _START = re.compile(r"[<\[\u25c1]")
+
+
+_SPECIAL = re.compile(
+    r"<[|\uff5c]|[|\uff5c]>|<(?=/?\s?(?:s|bos|eos|start_of_turn|end_of_turn|SYS|<)\b|<)|\[(?=/?INST\])"
+)
+
+
+def defused(text: str) -> str:
+    """`text` in which special tokens are plain text: servers read them in what people say, too."""
+    return _SPECIAL.sub(lambda sign: f"{sign[0][0]} {sign[0][1:]}", text)
 
 
 class MarkScanner:
@@ -145,74 +168,63 @@ def _read(text: str, at: int) -> tuple[Mark | None, int]:
 
 def _read_angled(text: str, at: int) -> tuple[Mark | None, int]:
     window = text[at : at + MAX_MARK_CHARS]
-    open_ended = len(window) < MAX_MARK_CHARS
     if found := _TOKEN.match(window):
         return _token(found[1], found[0]), at + found.end()
     if found := _SYS.match(window):
         return Mark("inst", "sys", found[0], bool(found[1])), at + found.end()
     if (found := _TAG.match(window)) and (mark := _tag(found)) is not None:
         return mark, at + found.end()
-    if not open_ended:
-        return None, at + 1
+    return None, -1 if len(window) < MAX_MARK_CHARS and _may_become_mark(window) else at + 1
+
+
+def _may_become_mark(window: str) -> bool:
+    """Says whether a text that begins with "<" may be the start of a mark."""
     for pattern in (_TOKEN_PREFIX, _SYS_PREFIX):
-        prefix = pattern.match(window)
-        if prefix and prefix.end() == len(window):
-            return None, -1
-    prefix = _TAG_PREFIX.match(window)
-    if prefix and prefix.end() == len(window):
-        name = (prefix[1] or "").lower()
-        if prefix[2] is not None:
-            takes_more = name in _THINKING | _CALLS or prefix[2][0] in "|/" or not prefix[2].strip()
-            return None, -1 if takes_more and name.rstrip("0123456789_") in _ANGLED | {""} else at + 1
-        if any(known.startswith(name) for known in _ANGLED) or name.rstrip("0123456789_") in _ANGLED:
-            return None, -1
-    return None, at + 1
+        if pattern.fullmatch(window):
+            return True
+    prefix = _TAG_PREFIX.fullmatch(window)
+    if prefix is None:
+        return False
+    name, rest = (prefix[1] or "").lower(), prefix[2]
+    base = name.rstrip("0123456789_")
+    if rest is None:
+        return base in _ANGLED or any(known.startswith(name) for known in _ANGLED)
+    takes_more = name in _THINKING | _CALLS or rest[0] in "|/" or not rest.strip()
+    return takes_more and base in _ANGLED
 
 
 def _tag(found: re.Match[str]) -> Mark | None:
     name, rest, closes = found[2].lower(), found["rest"].strip(), bool(found[1])
+    base = name.rstrip("0123456789_")
     if rest.endswith("|"):  # "<channel|>", as Gemma 4 closes what "<|channel>" has opened
         return _token(f"/{name}", found[0])
+    mark: Mark | None = None
     if name in _THINKING:
-        return Mark("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
-    if name in _CALLS:
+        mark = Mark("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
+    elif name in _CALLS:
         # "<function>" alone may be anything; with a name it is a call.
-        named = name not in ("function", "invoke") or rest or closes
-        return _mark("call", name, found[0], closes) if named else None
-    if rest.strip("/"):
-        return None
-    if name in _HEADS:
-        return Mark("header", name, found[0])
-    base = name.rstrip("0123456789_")
-    if base in _TURN_ENDS and base not in ("turn", "channel", "tool", "tool_response"):
-        return Mark("end", name, found[0])
-    return None
+        mark = _mark("call", name, found[0], closes) if name not in _NEED_NAME or rest or closes else None
+    elif not rest.strip("/") and name in _HEADS:
+        mark = Mark("header", name, found[0])
+    elif not rest.strip("/") and base in _TURN_ENDS:
+        mark = Mark("end", name, found[0])
+    return mark
 
 
 def _token(name: str, raw: str) -> Mark:
     key = re.sub(r"[\s\u2581.-]+", "_", name.strip().lower()).strip("_")
-    closes = key.startswith(("/", "end_")) or key.endswith("_end") or re.match(r"end(?:of)?thought", key) is not None
-    bare = key.removeprefix("/").removeprefix("im_").removesuffix("_token")
-    if _THINKING_TOKEN.fullmatch(key):
-        return _mark("think", key, raw, closes)
-    if _CALL_TOKEN.fullmatch(key):
-        return _mark("call", key, raw, closes)
-    if _PART_TOKEN.fullmatch(key):
-        return Mark("part", key, raw)
-    if key == "channel":
-        return Mark("channel", key, raw)
-    if key == "/channel":
-        return Mark("/think", key, raw, closes=True)
-    if _HEADER_TOKEN.fullmatch(key):
-        return Mark("header", key, raw)
-    if _HEADER_END_TOKEN.fullmatch(key):
-        return Mark("/header", key, raw, closes=True)
-    if bare in _ROLES:
-        return Mark("header" if key.startswith("im_") else "role", bare, raw, closes=key.startswith("/"))
-    if re.fullmatch(r"(?:begin|start)_(?:of_)?(?:solution|response|answer|text)", key):
-        return Mark("/header", key, raw) if "text" not in key else Mark("silent", key, raw)
-    ends = re.fullmatch(r".*(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_.*)?", key) is not None
-    return Mark("end" if ends else "silent", key, raw, closes)
+    closes = key.startswith(("/", "end_")) or key.endswith("_end")
+    kind = _kind_of_token(key)
+    if kind == "role" or (kind == "header" and key.startswith("im_") and key != "im_start"):
+        key = key.removeprefix("/").removeprefix("im_").removesuffix("_token")
+    return _mark(kind, key, raw, closes)
+
+
+def _kind_of_token(key: str) -> Kind:
+    for pattern, kind in _TOKENS:
+        if pattern.fullmatch(key):
+            return kind
+    return "silent"
 
 
 def _mark(kind: Kind, name: str, raw: str, closes: bool) -> Mark:

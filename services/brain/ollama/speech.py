@@ -25,6 +25,7 @@ class Hidden:
     Attributes:
         calls: tool calls that were written as text.
         unread_calls: texts that looked like a tool call and could not be read.
+        thought: characters of thinking that were removed.
         swallowed: characters that were removed as thinking that never ended.
         unmarked: thinking was written that no mark began.
         foreign: characters that were written in the name of somebody else.
@@ -33,6 +34,7 @@ class Hidden:
 
     calls: tuple[ToolCall, ...] = ()
     unread_calls: int = 0
+    thought: int = 0
     swallowed: int = 0
     unmarked: bool = False
     foreign: int = 0
@@ -118,6 +120,7 @@ class Speech:
         self.hidden = Hidden(
             calls=tuple(calls.calls),
             unread_calls=calls.unread,
+            thought=thinking.removed,
             swallowed=thinking.swallowed,
             unmarked=self._unmarked,
             foreign=thinking.foreign,

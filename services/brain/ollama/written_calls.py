@@ -81,9 +81,7 @@ def _read_tags(text: str, names: Collection[str]) -> Iterator[ToolCall]:
             arguments = _first_value(body)
         yield ToolCall(_plain_name(start[1], names), arguments if isinstance(arguments, dict) else {})
     if not starts and "<arg_key>" in text and (name := _NAME_OF_TOOL.match(text)):
-        yield ToolCall(
-            _plain_name(name[0], names), {key.strip(): _value(value) for key, value in _PAIR.findall(text)}
-        )
+        yield ToolCall(_plain_name(name[0], names), {key.strip(): _value(value) for key, value in _PAIR.findall(text)})
 
 
 def _read_json(text: str, names: Collection[str]) -> Iterator[ToolCall]:
@@ -278,7 +276,9 @@ class WrittenCalls:
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = names
-        callable_names = [f"{prefix}{name}" for name in names for prefix in ("", "functions.", "tools.", "default_api.")]
+        callable_names = [
+            f"{prefix}{name}" for name in names for prefix in ("", "functions.", "tools.", "default_api.")
+        ]
         self._callable = frozenset(callable_names)
         self._prefixes = frozenset(name[:end] for name in callable_names for end in range(1, len(name) + 1))
         self._prefixes |= {NAMESPACE[:end] for end in range(1, len(NAMESPACE) + 1)}
