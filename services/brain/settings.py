@@ -76,7 +76,7 @@ class BrainSettings(ServiceSettings):
     """Longest time in seconds until a backend that failed is asked again."""
     failures_in_a_row: int = Field(default=3, ge=1, le=1000)
     """Conversations in a row whose replies time out before the model is not asked for anybody.  Until then, the
-    listener answers for a while only those who had a time-out.  One refused connection, or a missing model, is enough."""
+    listener answers for a while only those who had a time-out.  One refused connection or a missing model is enough."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest sentence in characters; a longer one is cut at a clause, else between words."""
     first_clause_chars: int = Field(default=40, ge=0, le=2000)

@@ -86,7 +86,7 @@ _TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
     (r".*(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_.*)?", "end"),
 )  # fmt: skip
 """Special tokens by their names in lower case, with "_" for other signs; the first that matches counts."""
-_TOKENS = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
+_TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
 _TAG_PREFIX = re.compile(r"<\s{0,3}/?\s{0,3}(?:([A-Za-z_][\w.:-]*)([\s=/|][^<>\n]*)?)?")
