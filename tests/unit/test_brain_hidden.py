@@ -197,7 +197,8 @@ def test_what_people_say_cannot_hold_special_tokens():
 
 HOSTILE = [
     "<", "{", "[", "```", "`", "~~~", "<think", "<think>", "</think>", "x <think> y ", "<|", "<|im_start|>", "\u25c1",
-    "[INST]", "[TOOL_CALLS]", "[{", '{"', "weather(", "weather({", "functions.", '{"name":"x","arguments":{', "<tool_call>",
+    "[INST]", "[TOOL_CALLS]", "[{", '{"', "weather(", "weather({", "functions.", "<tool_call>",
+    '{"name":"x","arguments":{',
     "```\n", "``` ", "```\nab cd ", "Okay, the user ", "[joy", "<|channel|>analysis<|message|>", "'", "\\\"", " ", "\n",
 ]  # fmt: skip
 SIZE = 1 << 16
