@@ -256,6 +256,7 @@ class ToolServer:
     def __init__(self, body: Any, status: int, delay_s: float) -> None:
         self.body, self.status, self.delay_s = body, status, delay_s
         self.asked: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -263,5 +264,6 @@ class ToolServer:
         with suppress(ValueError):
             arguments |= await request.json()
         self.asked.append(arguments)
+        self.headers = dict(request.headers)
         await asyncio.sleep(self.delay_s)
         return web.json_response(self.body, status=self.status)
