@@ -142,8 +142,10 @@ class Rememberer:
         for number, (text, before) in enumerate(zip(user_texts, spoken_before, strict=True)):
             utterance = self._reader.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
             memory.utterances.append(utterance)
-            for segment in utterance.segments:
+            for at, segment in enumerate(utterance.segments):
                 self._facts(segment, before, memory)
+                for clause in utterance.clauses[at]:
+                    self._facts(clause, "", memory)
                 for topic in self._finder.topics(segment):
                     memory.mentioned[topic.about] = number
                 for found in self._finder.feelings(segment):
