@@ -363,6 +363,14 @@ SEVERAL = [
     ("my name is Tom and I like painting", "like", "Tom"),
     ("hello my name is tom nice to meet you", "name.told", "Tom"),
     ("my name is Tom", "name.told", "Tom"),
+    ("Tom is my name and I just lost my job", "loss.job", "Tom"),
+    ("the name's Tom, and they let me go at work", "loss.job", "Tom"),
+    ("it's Tom here, I lost my dad", "people.died", "Tom"),
+    ("my name is Tom and I just found out I have diabetes", "loss.health", "Tom"),
+    ("my name is Tom and I am getting divorced", "people.left", "Tom"),
+    ("I got dumped, my name is Al", "people.left", "Al"),
+    ("Thanks. I can't stop crying", "feel.verb", ""),
+    ("My name is Tom, can you tell me a joke?", "joke", "Tom"),
     ("okay thanks bye", "bye", ""),
     ("bye, I am going to bed", "bye", ""),
     ("thank you, that was nice", "thanks", ""),
@@ -386,3 +394,8 @@ def test_of_several_things_the_weightiest_is_answered_and_the_name_remembered(li
     assert answered == [rule]
     if name:
         assert name in text_of(talk.say("what is my name"))
+
+
+def test_double_negation_is_none(listener):
+    for reply in answers(listener, "I can't stop crying"):
+        assert not re.search("fine|steady|calm waters", text_of(reply), re.IGNORECASE), text_of(reply)

@@ -91,7 +91,9 @@ class Finder:
         feelings: dict[str, Feeling] = {}
         for found in self._feeling_words.find(text):
             feeling = found.value
-            if any(_is_negator(word) for word in words[max(0, found.start - NEGATION_REACH) : found.start]):
+            # "I can't stop crying" negates twice.
+            before = words[max(0, found.start - NEGATION_REACH) : found.start]
+            if sum(map(_is_negator, before)) % 2:
                 if not feeling.negated:
                     continue
                 feeling = self._feelings[feeling.negated]

@@ -21,19 +21,21 @@ _WORD = re.compile(r"[^\W_]+(?:['.\-][^\W_]+)*")
 _CLAUSE_BREAK = re.compile(r"[,:()\"]+")
 _CONJUNCTIONS = frozenset({"and", "but", "so", "also", "then", "plus", "yet", "though", "anyway", "or"})
 _CLAUSE_STARTS = frozenset({
-    "i", "my", "we", "our", "he", "she", "they", "it", "this", "that", "there", "you", "your", "what", "how", "why", "where",
-    "who", "can", "could", "do", "does", "did", "will", "would", "should", "is", "are", "please", "thank", "thanks",
-    "everything", "nobody", "somebody", "someone", "everybody", "today", "yesterday", "now", "i'd", "goodbye", "bye",
+    "i", "my", "we", "our", "he", "she", "they", "it", "this", "that", "there", "you", "your", "what", "how", "why",
+    "where", "who", "can", "could", "do", "does", "did", "will", "would", "should", "is", "are", "please", "thank",
+    "thanks", "everything", "nobody", "somebody", "someone", "everybody", "today", "yesterday", "now", "i'd",
+    "goodbye", "bye",
 })  # fmt: skip
 """What a clause begins with after a conjunction; "sad and lonely" is one clause."""
 _LEADS_ON = _CONJUNCTIONS | frozenset({
-    "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since", "while",
-    "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope", "wish", "say",
-    "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can", "could", "would", "will",
-    "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't", "won't", "shouldn't", "wouldn't",
-    "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything", "anything", "something", "nothing", "all",
-    "person", "one", "thing", "time", "day", "way", "the", "a", "my", "your", "sometimes", "today", "yesterday", "now",
-    "lately", "maybe", "just", "too", "made", "told", "only", "every",
+    "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since",
+    "while", "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope",
+    "wish", "say", "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can",
+    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't",
+    "won't", "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything",
+    "anything", "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my",
+    "your", "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only",
+    "every",
 })  # fmt: skip
 """What "i" goes on from; after any other word it begins a clause of its own, as in speech without signs."""
 _INTRODUCED = ("my name is", "call me")
