@@ -116,6 +116,7 @@ MENTIONS = {
     "End with the </think> tag. It is nice.": "End with the closing think tag. It is nice.",
     "Write (<reasoning>) first. It is nice.": "Write (reasoning) first. It is nice.",
     "The <tool_call> tag calls. It is nice.": "The tool_call tag calls. It is nice.",
+    "Use <|im_start|>system prompts.\nIt is nice.": "Use system prompts.\nIt is nice.",
     "The `<|im_end|>` token ends it. It is nice.": "The `im end` token ends it. It is nice.",
 }
 
@@ -198,7 +199,7 @@ def test_what_people_say_cannot_hold_special_tokens():
 HOSTILE = [
     "<", "{", "[", "```", "`", "~~~", "<think", "<think>", "</think>", "x <think> y ", "<|", "<|im_start|>", "\u25c1",
     "[INST]", "[TOOL_CALLS]", "[{", '{"', "weather(", "weather({", "functions.", "<tool_call>",
-    '{"name":"x","arguments":{',
+    '{"name":"x","arguments":{', "<|im_start|>\n", "<think>\n",
     "```\n", "``` ", "```\nab cd ", "Okay, the user ", "[joy", "<|channel|>analysis<|message|>", "'", "\\\"", " ", "\n",
 ]  # fmt: skip
 SIZE = 1 << 16
@@ -217,3 +218,11 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
         for recipient, body in thinking.calls:
             calls.add(body, recipient)
         assert time.process_time() - started < 5.0  # some 0.3 s; a quadratic scan takes minutes
+
+
+def test_a_mark_before_64_kib_of_lines_takes_linear_time():
+    for mark in ("<|im_start|>", "<|channel|>", "<|im_start|>user", "<think>", "<tool_call>", "[INST]", "`<think>"):
+        started = time.process_time()
+        heard(mark + "\n" * SIZE, SIZE + len(mark))
+        heard(mark + "\n" * SIZE, 1)
+        assert time.process_time() - started < 5.0

@@ -7,7 +7,17 @@ from typing import Literal
 
 from services.brain.ollama.habit import ThinkingHabit, reads_as_thinking
 from services.brain.ollama.markers import Mark, MarkScanner
-from services.brain.ollama.tags import read_tags
+from services.brain.ollama.mentions import (
+    MENTION_CHARS,
+    TAIL_CHARS,
+    begins_after,
+    is_mentioned,
+    is_subject,
+    joins_mentions,
+    names_after,
+    quote_after,
+)
+from services.brain.ollama.opening import Opening
 
 State = Literal["said", "thinking", "header", "foreign", "call"]
 
@@ -16,39 +26,11 @@ MAX_CALL_CHARS = 16_384
 MAX_HEADER_CHARS = 120
 """Longest name of a speaker or channel; what is longer is no name."""
 MAX_HEADER_WORDS = 3
-MENTION_CHARS = 48
-"""As many characters after a mark show whether it is only mentioned."""
-TAIL_CHARS = 32
-MAX_TAG_CHARS = 48
-OPENING_WINDOW = 192
-"""Characters at the start of an answer that are judged: its emotion, and whether it reads as thinking."""
-
 _THINKING_CHANNELS = frozenset({"analysis", "thought", "thoughts", "thinking", "think", "reasoning"})
 _OTHERS = frozenset({
     "user", "human", "system", "developer", "tool", "ipython", "observation", "environment", "function", "functions",
 })  # fmt: skip
-_QUOTES = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "(": ")"}
-_AT_START = re.compile(r"(?:^|[\n.!?\u2026:;\u3002\uff01\uff1f>\]\)\"'\u201d*_])\s*$")
-"""What thinking begins after: nothing, a line, a sentence, or another mark."""
-_MENTIONED = re.compile(
-    r"[\"'`\u201d\u2019]?[,.;:!?)](?=\s|$)"
-    r"|[\"'`\u201d\u2019]?\s?-?\s?(?:html |xml |special )?"
-    r"(?:tags?|elements?|tokens?|markers?|marks?|blocks?|labels?|sections?|markup)\b",
-    re.IGNORECASE,
-)
-"""What follows a mark that a sentence only speaks of."""
-_SUBJECT = re.compile(r"\s+(?:is|are|was|means|marks|stands for|starts|begins|opens|and|or)\b", re.IGNORECASE)
-_BETWEEN_MENTIONS = re.compile(
-    r"[\"'`\u201d]?\s*(?:and|or|to|until|with|then|/|,|\.\.\.|\u2026|-|\u2013)?\s*(?:its |the |a )?"
-    r"(?:closing |end |matching )?(?:tag )?[\"'`\u201c]?"
-)
-_NAMED_BEFORE = re.compile(
-    r"(?:\b(?:the|an?|its|closing|opening|with|and|or|by|uses?|using|writes?|called|tags?)[ ]+|[`\"'\u201c\u2018(])$",
-    re.IGNORECASE,
-)
-_BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z:]).*?assistant\s?final:?", re.DOTALL)
-"""gpt-oss's channels where the server has taken off their marks: "analysisThe user greets me.assistantfinalHello!"."""
-_TAG_OPENS = re.compile(r"\s*(?:\*{1,2}|_)?\[")
+_ROLES = _OTHERS | {"assistant", "model", "bot", "chatbot"}
 
 
 class Thinking:
@@ -69,14 +51,7 @@ class Thinking:
         self._tail = ""  # the last characters that were to be said
         self._code = 0  # length of the run of backticks that opened code; 0: none is open
         self._ticks = 0  # backticks that the text ends with
-        # --- the start of an answer, or of what follows nested thinking
-        self._start: list[str] = []
-        self._start_chars = 0
-        self._opening = ""  # its first characters
-        self._limit = self._habit.hold_chars()
-        self._holding = True
-        self._tagged = False  # this stretch begins with an emotion
-        self._released = False  # something of this stretch was given on
+        self._opening = Opening(self._habit)
         # --- within a mark
         self._inside: list[str] = []
         self._inside_chars = 0
@@ -88,7 +63,6 @@ class Thinking:
         self._channel_at = -1
         self._recipient = ""
         self._ended_by_stray = False
-        self._after_nested = False
         self.removed = 0
         """Characters of thinking that were removed."""
         self.foreign = 0
@@ -124,9 +98,11 @@ class Thinking:
         elif self._state == "header" and len(self._header.split()) > MAX_HEADER_WORDS:
             self._state = "said"
             self._say(self._header)
-        if self._holding:
-            self._end_start(cut)
-        elif not self._ended_by_stray and not self._habit.unmarked and self._released:
+        if self._opening.holding:
+            self._out.append(self._opening.end(cut=cut))
+            self.removed += self._opening.removed
+            self.swallowed += self._opening.swallowed
+        elif not self._ended_by_stray and not self._habit.unmarked and self._opening.released:
             self._habit.plain = True
         return self._take()
 
@@ -154,63 +130,7 @@ class Thinking:
             return
         self._tail = (self._tail + text)[-TAIL_CHARS:]
         self._follow_code(text)
-        if not self._holding:
-            self._released = self._released or not text.isspace()
-            self._out.append(text)
-            return
-        self._start.append(text)
-        self._opening += text[: max(0, OPENING_WINDOW - len(self._opening))]
-        seen, self._start_chars = self._start_chars, self._start_chars + len(text)
-        if self._may_leave(seen):
-            self._release()
-
-    def _may_leave(self, seen: int) -> bool:
-        """Says whether the start of an answer may be given on; the first `seen` characters of it were judged before."""
-        opening = self._opening
-        if seen <= MAX_TAG_CHARS and _TAG_OPENS.match(opening):
-            if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
-                return False
-            kind = next(read_tags(opening)).kind
-            self._tagged = kind != "missing" and (kind != "unknown" or not self._habit.unmarked)
-            if self._tagged:
-                return True
-        if self._start_chars < self._limit:
-            return False
-        if reads_as_thinking(opening):
-            self._limit = float("inf")
-            return False
-        return True
-
-    def _release(self) -> None:
-        text = "".join(self._start)
-        self._drop_start()
-        self._holding = False
-        self._released = self._released or not text.isspace()
-        self._out.append(text)
-
-    def _drop_start(self) -> None:
-        self._start.clear()
-        self._start_chars, self._opening = 0, ""
-
-    def _end_start(self, cut: bool) -> None:
-        text = "".join(self._start)
-        if not text.strip():
-            return
-        if channels := _BARE_CHANNELS.match(text):
-            self._habit.unmarked = True
-            self.removed += channels.end()
-            self._start = [text[channels.end() :]]
-            self._release()
-            return
-        suspected = self._habit.unmarked or self._after_nested
-        if reads_as_thinking(text) and (cut or suspected or (self._habit.can_think and not self._habit.plain)):
-            self._drop_start()
-            self.removed += len(text)
-            self.swallowed += len(text)
-            return
-        self._release()
-        if not suspected and not cut:
-            self._habit.plain = True
+        self._out.append(self._opening.push(text))
 
     def _follow_code(self, text: str) -> None:
         """Follows which run of backticks is open; a single one ends with its line."""
@@ -256,10 +176,10 @@ class Thinking:
         elif mark.kind == "/think":
             self._close_stray(mark)
         elif mark.kind == "inst" and not mark.closes:
-            if _AT_START.search(self._tail):
+            if begins_after(self._tail):
                 self._state, self._opener = "foreign", mark
         elif mark.kind == "role":
-            if not mark.closes and mark.name in _OTHERS and _AT_START.search(self._tail):
+            if not mark.closes and mark.name in _OTHERS and begins_after(self._tail):
                 self._state = "foreign"
         elif mark.kind in ("header", "channel"):
             self._begin_header(mark)
@@ -271,8 +191,8 @@ class Thinking:
             self._say("\n")  # a turn ends here: what follows must not run into the word before
 
     def _open(self, mark: Mark) -> None:
-        self._quote = "`" * self._code or _QUOTES.get(self._tail[-1:], "")
-        self._doubtful = bool(self._quote) or not _AT_START.search(self._tail)
+        self._quote = "`" * self._code or quote_after(self._tail)
+        self._doubtful = bool(self._quote) or not begins_after(self._tail)
         self._opener, self._nested = mark, 0
         self._inside.clear()
         self._inside_chars = 0
@@ -280,15 +200,6 @@ class Thinking:
         self._state = "thinking" if mark.kind == "think" else "call"
         if mark.kind == "call" and mark.name in ("function", "invoke", "tool_use", "use_tool"):
             self._inside.append(mark.raw)
-
-    def _mentions(self, text: str, *, final: bool) -> bool:
-        """Says whether the open mark is only mentioned, by what follows it."""
-        if self._quote and (text.startswith(self._quote) or ("`" in self._quote and self._quote in text)):
-            return True
-        found = _MENTIONED.match(text)
-        if found and (final or found.end() < len(text)):
-            return not text[found.end() :].startswith("-")
-        return final and _SUBJECT.match(text) is not None
 
     def _inner(self) -> str:
         return "".join(self._inside)
@@ -312,14 +223,13 @@ class Thinking:
             return
         # Within code, the whole is searched at each backtick, up to a bound.
         inner = self._inner() if self._inside_chars <= 20 * MENTION_CHARS else text
-        if self._mentions(inner, final=False):
+        if is_mentioned(inner, self._quote, final=False):
             self._keep_mention()
 
     def _mark_in_thinking(self, mark: Mark) -> None:
         if mark.kind == "/think" or (mark.kind == "end" and self._opener.kind != "think"):
             inner = self._inner()
-            between = inner.strip() and _BETWEEN_MENTIONS.fullmatch(inner)
-            if mark.kind == "/think" and between and (self._doubtful or any(map(str.isalpha, inner))):
+            if mark.kind == "/think" and joins_mentions(inner, doubtful=self._doubtful):
                 self._keep_mention()
                 self._say(f"closing {mark.name.strip('/')}")
             else:
@@ -332,7 +242,7 @@ class Thinking:
             self._end_thinking()
             self._outside(mark)
         elif mark.kind == "think":
-            at_start = not self._inside or _AT_START.search(self._inside[-1][-TAIL_CHARS:])
+            at_start = not self._inside or begins_after(self._inside[-1][-TAIL_CHARS:])
             self._nested += bool(at_start)
             self._inside.append(mark.name)
         else:
@@ -344,17 +254,10 @@ class Thinking:
         self._state = "said"
         if not self._doubtful:
             self._tail += "\n"
-        if self._holding and not "".join(self._start).strip():
-            self._holding = False  # marked thinking came first: what follows is the answer
-        if self._nested:
-            self._hold_again()
-
-    def _hold_again(self) -> None:
-        """After thinking within thinking: what follows may be thinking still, up to another mark that ends it."""
-        if self._holding:
-            self._release()
-        self._holding, self._released, self._tagged, self._after_nested = True, False, False, True
-        self._limit = float("inf")
+        if self._opening.holding and not self._opening.text.strip():
+            self._out.append(self._opening.release())  # marked thinking came first: what follows is the answer
+        if self._nested:  # what follows may be thinking still, up to another mark that ends it
+            self._out.append(self._opening.begin_again())
 
     def _end_unclosed(self, cut: bool) -> None:
         inner = self._inner()
@@ -365,7 +268,7 @@ class Thinking:
         likely = (
             self._opener.kind == "think" and not inner.startswith("\n") and not reads_as_thinking(inner) and not cut
         )
-        if likely and (self._doubtful or self._mentions(inner, final=True)):
+        if likely and (self._doubtful or is_mentioned(inner, self._quote, final=True)):
             self._keep_mention()
             return
         self.removed += len(inner)
@@ -373,18 +276,19 @@ class Thinking:
 
     def _close_stray(self, mark: Mark) -> None:
         """An end of thinking that nothing began."""
-        if self._code in (1, 2) or _NAMED_BEFORE.search(self._tail):
+        opening = self._opening
+        if self._code in (1, 2) or names_after(self._tail):
             self._say(f"closing {mark.name.strip('/')}" if not self._tail.rstrip().endswith("closing") else mark.name)
             return
-        if (self._tagged and self._released) or (self._ended_by_stray and not self._holding):
+        if (opening.tagged and opening.released) or (self._ended_by_stray and not opening.holding):
             return  # an answer, and a mark too many
-        if not self._after_nested and (self._released or "".join(self._start).strip()):
+        if not opening.after_nested and (opening.released or opening.text.strip()):
             self._habit.unmarked, self._habit.plain = True, False
-        self.retracted = self.retracted or self._released
-        self.removed += max(1, self._start_chars)
-        self._drop_start()
+        self.retracted = self.retracted or opening.released
+        self.removed += max(1, len(opening.text))
+        opening.answer_begins()
         self._out.clear()
-        self._holding, self._released, self._after_nested, self._ended_by_stray = False, False, False, True
+        self._ended_by_stray = True
         self._code = self._ticks = 0
         self._tail = ""
 
@@ -396,12 +300,15 @@ class Thinking:
             self._channel_at = 0
 
     def _read_header(self, text: str) -> None:
+        if not self._header and self._channel_at < 0:
+            text = text.lstrip()
         line, newline, rest = text.partition("\n")
         self._header += line
-        if newline and (self._header.strip() or self._channel_at >= 0):
-            self._end_header()
-            self._text(rest)
+        if newline and self._channel_at < 0 and not _is_role(self._header):
+            text, self._state = f"{self._header}\n", "said"  # a sentence about the mark, or what nobody can tell
+            self._say(text + rest)
         elif newline:
+            self._end_header()
             self._text(rest)
         elif len(self._header) > MAX_HEADER_CHARS:  # no name is that long
             text, self._state = self._header, "said"
@@ -419,9 +326,10 @@ class Thinking:
 
     def _bare_message(self) -> None:
         """ "analysis<|message|>" at the start of an answer, whose first marks the server has taken off."""
-        if self._holding and "".join(self._start).strip().lower() in _THINKING_CHANNELS | {"final", "commentary"}:
-            self._header, self._channel_at = "".join(self._start), 0
-            self._drop_start()
+        opening = self._opening
+        if opening.holding and opening.text.strip().lower() in _THINKING_CHANNELS | {"final", "commentary"}:
+            self._header, self._channel_at = opening.text, 0
+            opening.drop()
             self._end_header()
 
     def _end_header(self) -> None:
@@ -446,7 +354,11 @@ class Thinking:
         if self._inside_chars < MAX_CALL_CHARS:
             self._inside.append(text[: MAX_CALL_CHARS - self._inside_chars])
         self._inside_chars += len(text)
-        if self._doubtful and self._inside_chars <= 2 * MENTION_CHARS and self._mentions(self._inner(), final=False):
+        if (
+            self._doubtful
+            and self._inside_chars <= 2 * MENTION_CHARS
+            and is_mentioned(self._inner(), self._quote, final=False)
+        ):
             self._keep_mention()
 
     def _mark_in_call(self, mark: Mark) -> None:
@@ -468,9 +380,15 @@ class Thinking:
     def _end_call(self) -> None:
         body, self._state = self._inner(), "said"
         self._inside.clear()
-        if not re.search(r"[{(=\x1f]", body) and (self._doubtful or _SUBJECT.match(body)):
+        if not re.search(r"[{(=\x1f]", body) and (self._doubtful or is_subject(body)):
             self._inside.append(body)
             self._keep_mention()
         elif body.strip(" \n\x1f") or self._recipient:
             self.calls.append((self._recipient, body))
         self._recipient = ""
+
+
+def _is_role(header: str) -> bool:
+    """Says whether a header names nothing but who speaks, and to whom."""
+    role, *rest = header.lower().split()
+    return role in _ROLES and all(word.startswith("to=") for word in rest)
