@@ -30,7 +30,8 @@ async def test_tool_is_called_and_its_answer_spoken():
     server.say(Answer(calls=[("weather", {"city": "Oslo"})]), "[joy] It is 22\u00b0C in Oslo.")
     async with tool_server({"celsius": 22}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
         said = await ask(backend)
-    assert said == [Sentence("It is twenty-two degrees Celsius in Oslo.", "joyful_excited")]
+    assert said == [Sentence("It is 22\u00b0C in Oslo.", "joyful_excited")]
+    assert said[0].spoken == "It is twenty-two degrees Celsius in Oslo."
     assert tool.asked == [{"city": "Oslo"}]
     assert server.requests[0]["tools"][0]["function"]["name"] == "weather"
     called, answered = server.requests[1]["messages"][-2:]
