@@ -127,7 +127,7 @@ class Session:
                 f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
             ),
             asyncio.create_task(self._wait_until_idle()): Timeout(
-                f"nothing was sent for {self._settings.session_idle_s:g} s", hint="open a new session"
+                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
             ),
         }
         try:
@@ -145,7 +145,6 @@ class Session:
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
-            self._last_active = _now()
             match request.WhichOneof("request"):
                 case "audio":
                     decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
@@ -164,10 +163,11 @@ class Session:
         return self._settings.max_audio_message_bytes
 
     async def _typed(self, text: str) -> None:
+        self._last_active = _now()
         await self.said(Utterance(self.new_turn(), text, True, ended_at=_now()))
 
     async def _wait_until_idle(self) -> None:
-        """Returns when nobody has sent anything and no turn has run for too long."""
+        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
         while True:
             left_s = self._last_active + self._settings.session_idle_s - _now()
             if left_s <= 0 and not self._in_turn:
@@ -212,6 +212,7 @@ class Session:
 
     async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
         """Passes on what was heard."""
+        self._last_active = _now()
         await self._put(turn, kind, event)
 
     async def said(self, utterance: Utterance) -> None:
