@@ -8,7 +8,9 @@ from collections.abc import AsyncGenerator
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
+from numpy.typing import NDArray
 
+from oviya.audio.channels import Downmix
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
@@ -45,6 +47,7 @@ class Microphone:
     def __init__(self, track: MediaStreamTrack) -> None:
         self._track = track
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._downmix: Downmix | None = None
         self._source_hz = 0
         self._next_pts: int | None = None
         self._filled_s = 0.0  # silence made since the last frame
@@ -99,13 +102,19 @@ class Microphone:
             self._next_pts = frame.pts + frame.samples
         self._filled_s = 0.0
         gap = np.zeros(round(min(max(missing_s, 0.0), MAX_GAP_S) * rate), np.float32)
-        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, mono(frame))))))
+        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, self._mono(frame))))))
+
+    def _mono(self, frame: AudioFrame) -> Pcm:
+        samples = planes(frame)
+        if self._downmix is None or self._downmix.channels != len(samples):
+            self._downmix = Downmix(len(samples))
+        return self._downmix.push(samples)
 
 
-def mono(frame: AudioFrame) -> Pcm:
-    """Averages a frame's channels; returns shape (samples,), full scale 1.0."""
+def planes(frame: AudioFrame) -> NDArray[np.float64]:
+    """Returns a frame's samples, shape (channels, samples), full scale 1.0."""
     values = frame.to_ndarray()
     channels = frame.layout.nb_channels
     by_channel = values if frame.format.is_planar else values.reshape(-1, channels).T
     offset, full_scale = _SCALES[values.dtype.kind, values.dtype.itemsize]
-    return ((by_channel.astype(np.float64) - offset) / full_scale).mean(axis=0).astype(np.float32)
+    return (by_channel.astype(np.float64) - offset) / full_scale
