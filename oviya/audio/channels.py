@@ -74,7 +74,7 @@ class Downmix:
         self._weights = weights
         if before is None or np.array_equal(before, weights):
             return weights @ samples
-        share = np.minimum(np.arange(1, count + 1) / FADE, 1.0)
+        share = np.clip(np.arange(1, count + 1, dtype=np.float64) / FADE, 0.0, 1.0)
         return (before @ samples) * (1 - share) + (weights @ samples) * share
 
     def _decide(self) -> NDArray[np.float64]:

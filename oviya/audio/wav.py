@@ -35,6 +35,11 @@ def read_wav(path: Path) -> tuple[Pcm, int]:
         blob = path.read_bytes()
     except OSError as error:
         raise InvalidInput("file", path, f"must be readable: {error.strerror}") from error
+    return decode_wav(blob, str(path))
+
+
+def decode_wav(blob: bytes, path: str) -> tuple[Pcm, int]:
+    """Decodes the bytes of a WAV file; `path` names it in errors.  Returns and raises what `read_wav` does."""
     if blob[:4] != b"RIFF" or blob[8:12] != b"WAVE":
         raise InvalidInput("file", path, "must be a RIFF WAVE file", hint="convert it first, e.g. sox in.mp3 out.wav")
     form, body = _chunks(blob, path)
@@ -58,7 +63,7 @@ def write_wav(path: Path, samples: Pcm, sample_rate_hz: int) -> None:
     path.write_bytes(b"RIFF" + struct.pack("<I", len(riff)) + riff)
 
 
-def _chunks(blob: bytes, path: Path) -> tuple[bytes, bytes]:
+def _chunks(blob: bytes, path: str) -> tuple[bytes, bytes]:
     """Finds the `fmt ` and `data` chunks; a data chunk that was cut short is read as far as it goes.
 
     A program that writes to a pipe cannot know the sizes and leaves 0 or the largest number: then all the rest is data.
@@ -76,7 +81,7 @@ def _chunks(blob: bytes, path: Path) -> tuple[bytes, bytes]:
     raise InvalidInput("file", path, "must hold a format chunk and a data chunk")
 
 
-def _samples(body: bytes, coding: int, bits: int, path: Path) -> NDArray[np.float64]:
+def _samples(body: bytes, coding: int, bits: int, path: str) -> NDArray[np.float64]:
     """Decodes interleaved samples to full scale 1.0."""
     if coding == _FORMAT_FLOAT and bits in (32, 64):
         return np.frombuffer(body, f"<f{bits // 8}").astype(np.float64)

@@ -8,9 +8,9 @@ from collections.abc import AsyncGenerator
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
-from numpy.typing import NDArray
 
 from oviya.audio.channels import Downmix
+from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
@@ -23,15 +23,6 @@ SILENCE_AFTER_S = 0.200
 """Time without a packet after which silence is filled in: longer than jitter, shorter than a turn's last pause."""
 MAX_GAP_S = 2.0
 """Longest stretch of lost packets that is filled with silence when packets come again."""
-
-_SCALES = {
-    ("u", 1): (128, 128.0),
-    ("i", 2): (0, 2.0**15),
-    ("i", 4): (0, 2.0**31),
-    ("f", 4): (0, 1.0),
-    ("f", 8): (0, 1.0),
-}
-"""Zero and full scale of FFmpeg's sample formats by kind and bytes."""
 
 
 class Microphone:
@@ -109,12 +100,3 @@ class Microphone:
         if self._downmix is None or self._downmix.channels != len(samples):
             self._downmix = Downmix(len(samples))
         return self._downmix.push(samples)
-
-
-def planes(frame: AudioFrame) -> NDArray[np.float64]:
-    """Returns a frame's samples, shape (channels, samples), full scale 1.0."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    by_channel = values if frame.format.is_planar else values.reshape(-1, channels).T
-    offset, full_scale = _SCALES[values.dtype.kind, values.dtype.itemsize]
-    return (by_channel.astype(np.float64) - offset) / full_scale

@@ -10,8 +10,9 @@ import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from oviya.audio.frames import planes
 from services.gateway import microphone
-from services.gateway.microphone import RATE_HZ, Microphone, planes
+from services.gateway.microphone import RATE_HZ, Microphone
 
 
 class FakeTrack(MediaStreamTrack):
