@@ -28,6 +28,8 @@ MAX_DURATION_S = 7200.0
 """Longest recording in seconds, if the caller sets no other limit: speech-to-text's longest session."""
 LOWEST_RATE_HZ, HIGHEST_RATE_HZ = 1_000, 768_000
 MAX_CHANNELS = 64
+MANY_PLANES = 8
+"""PyAV gives as arrays only frames of fewer planes than this; those of more are packed first."""
 BLOCK_S = 0.5
 """Length in seconds of what `SoundFile.blocks` yields at a time, more or less."""
 SHORTFALL_S, SHORTFALL_SHARE = 0.25, 0.03
@@ -121,6 +123,10 @@ class SoundFile:
         elif not yielded:
             raise self._refused("must hold at least one sample that can be decoded")
 
+    def read(self) -> Pcm:
+        """Returns all of the sound, shape (samples,).  Instead of `blocks`, which says what it raises."""
+        return np.concatenate(list(self.blocks()))
+
     def close(self) -> None:
         """Closes the file, if it was opened here."""
         if self._container is not None:
@@ -173,6 +179,13 @@ class SoundFile:
             raise self._refused("must hold sound: it has no audio stream")
         stream = streams[0]
         self.container, context = self._container.format.name, stream.codec_context
+        if context is None and head[:4] == b"RIFF" and file.seekable():
+            # Some recorders leave a part of the format's GUID out, which FFmpeg does not know and our reader does.
+            self._container.close()
+            self._container = None
+            file.seek(0)
+            self._start_plain(file)
+            return
         if context is None:
             raise self._refused("its sound has a coding that this FFmpeg cannot decode")
         self.codec, self.channels, self.source_rate_hz = context.name, context.channels, context.sample_rate
@@ -191,7 +204,7 @@ class SoundFile:
             raise self._refused("can only be a PCM WAV file where PyAV is missing", hint="pip install 'oviya[cli]'")
         self._plain, rate_hz = decode_wav(blob, self.name)
         if not MIN_RATE_HZ <= rate_hz <= self._max_rate_hz:
-            limits = f"must be {MIN_RATE_HZ} to {self._max_rate_hz} Hz where PyAV is missing, not {rate_hz} Hz"
+            limits = f"must be {MIN_RATE_HZ} to {self._max_rate_hz} Hz where PyAV cannot read it, not {rate_hz} Hz"
             raise self._refused(limits, hint="pip install 'oviya[cli]'")
         self.container, self.codec, self.channels = "wav", "pcm", 1
         self.source_rate_hz = self.sample_rate_hz = rate_hz
@@ -203,10 +216,10 @@ class SoundFile:
         try:
             if file.seekable():
                 at = file.tell()
-                head = file.read(12)
+                head = file.read(24)
                 file.seek(at)
                 return head, file
-            head = file.read(12)
+            head = file.read(24)
             if head[4:8] != b"ftyp":
                 return head, _Pipe(head, file)
             # MP4 has its index at the end: it cannot be read from a pipe
@@ -281,6 +294,8 @@ class SoundFile:
             declared = int.from_bytes(head[4:8], "little")
             if declared not in UNKNOWN_SIZES and declared + 8 > size + 1:
                 self.problems.append(f"it was cut short: {size} of {declared + 8} bytes are there")
+        elif head[:4] == b"riff" and int.from_bytes(head[16:24], "little") > size:  # Wave64: a GUID, then the size
+            self.problems.append(f"it was cut short: {size} of {int.from_bytes(head[16:24], 'little')} bytes are there")
         elif head[:4] == b"OggS":
             file.seek(max(0, size - (1 << 17)))
             tail = file.read()
@@ -335,7 +350,10 @@ class _Decoder:
         if frame.sample_rate != self._source_hz:
             parts.append(self.flush())
             self._source_hz = frame.sample_rate
-        samples = planes(frame if frame.format.name in FORMATS else _as_float(frame))
+        plain = frame.format.name in FORMATS and not (
+            frame.format.is_planar and frame.layout.nb_channels >= MANY_PLANES
+        )
+        samples = planes(frame if plain else _as_packed(frame))
         if self._downmix is None or self._downmix.channels != len(samples):
             self._downmix = Downmix(len(samples))
         parts.append(self._resample(np.clip(self._downmix.push(samples), -1.0, 1.0)))
@@ -360,11 +378,10 @@ class _Decoder:
         return _joined(self._resampler.resample(frame))
 
 
-def _as_float(frame: AudioFrame) -> AudioFrame:
+def _as_packed(frame: AudioFrame) -> AudioFrame:
     from av import AudioResampler
 
-    resampler = AudioResampler(format="dblp", layout=frame.layout, rate=frame.sample_rate)
-    return resampler.resample(frame)[0]
+    return AudioResampler(format="dbl", layout=frame.layout, rate=frame.sample_rate).resample(frame)[0]
 
 
 def _joined(frames: list[AudioFrame]) -> Pcm:
@@ -378,4 +395,4 @@ def read_sound(source: Source, **how: Any) -> tuple[Pcm, int, list[str]]:
         Samples, shape (samples,), full scale 1.0, their rate in Hz, and what was wrong with the file.
     """
     with SoundFile(source, **how) as sound:
-        return np.concatenate(list(sound.blocks())), sound.sample_rate_hz, sound.problems
+        return sound.read(), sound.sample_rate_hz, sound.problems

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from oviya.audio.files import MAX_DURATION_S, SoundFile
@@ -33,21 +32,28 @@ def open_recording(path: Path, *, max_rate_hz: int = MAX_RATE_HZ, max_duration_s
 
 
 def read_recording(
-    path: Path, *, max_rate_hz: int = MAX_RATE_HZ, max_duration_s: float = MAX_DURATION_S
-) -> tuple[Pcm, int, list[str]]:
-    """Returns the samples of a recording, shape (samples,), their rate in Hz, and what was wrong with it.
+    path: Path,
+    *,
+    max_rate_hz: int = MAX_RATE_HZ,
+    max_duration_s: float = MAX_DURATION_S,
+    on_problem: Callable[[str], object] = lambda problem: None,
+) -> tuple[Pcm, int]:
+    """Returns the samples of a recording, shape (samples,), and their rate in Hz.
+
+    Args:
+        path: a file, or `STDIN`.
+        max_rate_hz: a higher rate is brought down to this one.
+        max_duration_s: longest recording that is taken.
+        on_problem: called with what was wrong with a recording that was read as far as it goes.
 
     Raises:
         InvalidInput: it cannot be read, or holds no sound.
     """
     with open_recording(path, max_rate_hz=max_rate_hz, max_duration_s=max_duration_s) as sound:
-        return np.concatenate(list(sound.blocks())), sound.sample_rate_hz, sound.problems
-
-
-def tell_problems(output: Output, problems: list[str]) -> None:
-    """Prints what was wrong with a recording that was used as far as it goes."""
-    for problem in problems:
-        output.warning(f"the recording was used as far as it goes: {problem}")
+        samples = sound.read()
+        for problem in sound.problems:
+            on_problem(problem)
+        return samples, sound.sample_rate_hz
 
 
 class ReadingProgress:

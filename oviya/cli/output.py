@@ -50,7 +50,7 @@ class Output:
         return Console(stderr=True, quiet=self.as_json)
 
     def warning(self, message: str) -> None:
-        """Prints what the caller should know though the command goes on; with --json the document holds it."""
+        """Prints what the caller should know though the command goes on; with --json the document says it."""
         if not self.as_json:
             console = Console(stderr=True, highlight=False, soft_wrap=True)
             console.print(Text.assemble(("warning: ", "bold yellow"), message))

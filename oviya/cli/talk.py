@@ -12,7 +12,7 @@ from rich.table import Table
 
 from oviya.audio.pcm import Pcm
 from oviya.cli.explain import explained
-from oviya.cli.files import check_writable, read_recording, tell_problems, write_recording
+from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Recording, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, describe, exit_code, reported
 from oviya.cli.recording import Played, Turn, play
@@ -59,8 +59,12 @@ def talk(
     output = Output(as_json)
     with reported(output):
         check_writable(out)
-        samples, rate_hz, problems = read_recording(recording, max_rate_hz=MAX_RATE_HZ, max_duration_s=MAX_TALK_S)
-        tell_problems(output, problems)
+        problems: list[str] = []
+        samples, rate_hz = read_recording(
+            recording, max_rate_hz=MAX_RATE_HZ, max_duration_s=MAX_TALK_S, on_problem=problems.append
+        )
+        for problem in problems:
+            output.warning(f"{recording}: {problem}")
         played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain))
         if not len(played.reply):
             errors = [turn.error for turn in played.turns.values() if turn.error is not None]

@@ -9,7 +9,7 @@ from typing import Any
 
 from oviya.audio.files import SoundFile
 from oviya.audio.pcm import Pcm
-from oviya.cli.files import ReadingProgress, open_recording, reading_progress, tell_problems
+from oviya.cli.files import ReadingProgress, open_recording, reading_progress
 from oviya.cli.options import AsJson, Recording, SttAddress
 from oviya.cli.output import Output, reported
 from oviya.client import FinalTranscript, SpeechStarted, SpeechToText, TurnEnded
@@ -25,7 +25,8 @@ def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json:
         with reading_progress(output, sound.duration_s) as progress:
             transcription = _Transcription(output, sound, progress)
             turns = asyncio.run(transcription.run(address))
-        tell_problems(output, sound.problems)
+        for problem in sound.problems:
+            output.warning(f"{recording}: {problem}")
         if not turns:
             output.text(("no speech was found", "yellow"))
         output.document(
