@@ -267,7 +267,7 @@ async def test_a_full_service_refuses_detect_before_it_reads_and_has_room_later(
             with pytest.raises(grpc.RpcError) as caught:
                 await refused
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert int(dict(caught.value.trailing_metadata())["grpc-retry-pushback-ms"]) > 0
+        assert "grpc-retry-pushback-ms" in [key for key, _ in caught.value.trailing_metadata() or ()]
         error = error_from_rpc(caught.value, "emotion")
         assert isinstance(error, Busy)
         for call in held:

@@ -342,7 +342,7 @@ async def test_a_speaker_for_whom_no_slot_becomes_free_is_told_so_and_others_go_
         for request in (config(), *sound[: len(sound) // 2]):
             await first.write(request)
         await first.read()  # it speaks, and has the slot
-        second = stub.Transcribe(timeout=TIMEOUT_S)
+        second: Any = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *sound):
             await second.write(request)
         assert (await second.read()).WhichOneof("event") == "speech_started"  # before it has waited
@@ -407,7 +407,7 @@ async def test_sound_that_comes_sample_by_sample_is_heard():
 async def test_a_decoder_that_is_killed_in_the_middle_of_a_turn_costs_no_word():
     async with serving() as (_, stub):
         [decoder] = [one for one in psutil.Process().children() if "services.stt.sphinx_worker" in one.cmdline()]
-        call = stub.Transcribe(timeout=TIMEOUT_S)
+        call: Any = stub.Transcribe(timeout=TIMEOUT_S)
         sound = pieces(sentence())
         for request in (config(), *sound[: len(sound) // 2]):
             await call.write(request)

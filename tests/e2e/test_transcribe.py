@@ -6,6 +6,7 @@ import io
 import json
 import subprocess
 import sys
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ def encoded(container: str, codec: str, samples: np.ndarray, rate_hz: int, layou
     """Samples, interleaved, as a file."""
     file = io.BytesIO()
     with av.open(file, "w", format=container) as out:
-        stream = out.add_stream(codec, rate=rate_hz)
+        stream: Any = out.add_stream(codec, rate=rate_hz)
         stream.layout = layout
         frame = av.AudioFrame.from_ndarray(samples[np.newaxis].astype(np.float32), format="flt", layout=layout)
         frame.sample_rate = rate_hz

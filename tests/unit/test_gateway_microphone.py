@@ -73,7 +73,7 @@ async def test_a_microphone_whose_channels_are_out_of_phase_is_heard():
     for frame in frames:
         values = frame.to_ndarray().copy()
         values[0, 1::2] = -values[0, ::2]
-        turned.append(frame_of(values, pts=frame.pts))
+        turned.append(frame_of(values, pts=frame.pts or 0))
     assert np.abs(await heard(turned)).max() == pytest.approx(np.abs(await heard(frames)).max(), rel=0.05)
 
 
