@@ -63,7 +63,7 @@ class _Transcription:
         """
         loop = asyncio.get_running_loop()
         try:
-            async with SpeechToText(address) as stt, asyncio.timeout(STALL_TIMEOUT_S) as patience:
+            async with SpeechToText(address, use_proxy=False) as stt, asyncio.timeout(STALL_TIMEOUT_S) as patience:
 
                 def going_on() -> None:
                     # While the recording is read the service owes nothing: standard input may be a microphone.

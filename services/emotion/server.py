@@ -16,6 +16,7 @@ from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, OviyaError, Timeout
 from oviya.mesh.checkpoint import shipped_checkpoint
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
@@ -248,7 +249,7 @@ class EmotionService(Service[EmotionSettings]):
         second = np.sin(2 * np.pi * 150 / RATE_HZ * np.arange(RATE_HZ)).astype(np.float32) / np.float32(4)
         await asyncio.get_running_loop().run_in_executor(self._worker, self._ear.detect, "I feel ready.", second)
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         self._worker.shutdown()
 
 

@@ -13,6 +13,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import Encoding, check_format, decode_pcm
 from oviya.errors import InvalidInput, Timeout
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt import events
@@ -51,7 +52,7 @@ class SttService(Service[SttSettings]):
     async def start(self) -> None:
         await self.engine.start()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self.engine.close()
 
 
