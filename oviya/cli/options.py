@@ -34,5 +34,8 @@ VoiceName = Annotated[
         "--voice", help="csm: the neural voice; fallback: espeak-ng; auto: csm where its weights are trained."
     ),
 ]
-Recording = Annotated[Path, typer.Argument(metavar="IN.WAV", help="A PCM WAV file, 8 to 48 kHz.")]
+Recording = Annotated[
+    Path,
+    typer.Argument(metavar="RECORDING", help="A sound or video file of any kind that FFmpeg reads; -: standard input."),
+]
 OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.WAV", help="The WAV file to write.")]

@@ -44,6 +44,17 @@ class Output:
         if self.as_json:
             print(json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False), flush=True)
 
+    @property
+    def progress_console(self) -> Console:
+        """Where progress is shown: standard error, so that it never mixes with results; nowhere with --json."""
+        return Console(stderr=True, quiet=self.as_json)
+
+    def warning(self, message: str) -> None:
+        """Prints what the caller should know though the command goes on; with --json the document says it."""
+        if not self.as_json:
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("warning: ", "bold yellow"), message))
+
     def error(self, error: OviyaError) -> None:
         """Prints a failure and what to do about it."""
         if self.as_json:

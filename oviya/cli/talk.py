@@ -29,6 +29,10 @@ from oviya.client import (
 from oviya.client.aio import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
+MAX_RATE_HZ = 16_000
+"""Speech-to-text hears no more than this."""
+MAX_TALK_S = 3600.0
+"""Longest recording in seconds: the gateway's longest session, in which it is sent at the pace of speech."""
 STAGES = ("turn end", "final transcript", "first sentence", "first frame", "first audio", "first audio here")
 
 
@@ -51,11 +55,16 @@ def talk(
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
-    """Send a WAV file at the pace of speech, print the conversation and write the reply to a WAV file."""
+    """Send a recording at the pace of speech, print the conversation and write the reply to a WAV file."""
     output = Output(as_json)
     with reported(output):
-        samples, rate_hz = read_recording(recording)
         check_writable(out)
+        problems: list[str] = []
+        samples, rate_hz = read_recording(
+            recording, max_rate_hz=MAX_RATE_HZ, max_duration_s=MAX_TALK_S, on_problem=problems.append
+        )
+        for problem in problems:
+            output.warning(f"{recording}: {problem}")
         played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain))
         if not len(played.reply):
             errors = [turn.error for turn in played.turns.values() if turn.error is not None]
@@ -64,7 +73,7 @@ def talk(
         if not as_json:
             output.console.print(_latency_table(played))
             output.text(f"{out}: {len(played.reply) / played.sample_rate_hz:.2f} s")
-        output.document(_report(played, recording, out, len(samples) / rate_hz))
+        output.document(_report(played, recording, out, len(samples) / rate_hz, problems))
         failed = [turn.error for turn in played.turns.values() if turn.error is not None]
         if failed:  # another turn was answered, so the file is worth having, and the report has the error
             raise typer.Exit(exit_code(failed[0]))
@@ -131,10 +140,11 @@ def _latency_table(played: Played) -> Table:
     return table
 
 
-def _report(played: Played, recording: Path, out: Path, length_s: float) -> dict[str, Any]:
+def _report(played: Played, recording: Path, out: Path, length_s: float, problems: list[str]) -> dict[str, Any]:
     return {
         "file": str(recording),
         "duration_s": length_s,
+        "problems": problems,
         "out": str(out),
         "session_id": played.session_id,
         "sample_rate_hz": played.sample_rate_hz,

@@ -9,6 +9,8 @@ import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from oviya.audio.channels import Downmix
+from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
@@ -21,15 +23,6 @@ SILENCE_AFTER_S = 0.200
 """Time without a packet after which silence is filled in: longer than jitter, shorter than a turn's last pause."""
 MAX_GAP_S = 2.0
 """Longest stretch of lost packets that is filled with silence when packets come again."""
-
-_SCALES = {
-    ("u", 1): (128, 128.0),
-    ("i", 2): (0, 2.0**15),
-    ("i", 4): (0, 2.0**31),
-    ("f", 4): (0, 1.0),
-    ("f", 8): (0, 1.0),
-}
-"""Zero and full scale of FFmpeg's sample formats by kind and bytes."""
 
 
 class Microphone:
@@ -45,6 +38,7 @@ class Microphone:
     def __init__(self, track: MediaStreamTrack) -> None:
         self._track = track
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._downmix: Downmix | None = None
         self._source_hz = 0
         self._next_pts: int | None = None
         self._filled_s = 0.0  # silence made since the last frame
@@ -99,13 +93,10 @@ class Microphone:
             self._next_pts = frame.pts + frame.samples
         self._filled_s = 0.0
         gap = np.zeros(round(min(max(missing_s, 0.0), MAX_GAP_S) * rate), np.float32)
-        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, mono(frame))))))
+        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, self._mono(frame))))))
 
-
-def mono(frame: AudioFrame) -> Pcm:
-    """Averages a frame's channels; returns shape (samples,), full scale 1.0."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    by_channel = values if frame.format.is_planar else values.reshape(-1, channels).T
-    offset, full_scale = _SCALES[values.dtype.kind, values.dtype.itemsize]
-    return ((by_channel.astype(np.float64) - offset) / full_scale).mean(axis=0).astype(np.float32)
+    def _mono(self, frame: AudioFrame) -> Pcm:
+        samples = planes(frame)
+        if self._downmix is None or self._downmix.channels != len(samples):
+            self._downmix = Downmix(len(samples))
+        return self._downmix.push(samples)

@@ -128,7 +128,7 @@ class Session:
                 f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
             ),
             asyncio.create_task(self._wait_until_idle()): Timeout(
-                f"nothing was sent for {self._settings.session_idle_s:g} s", hint="open a new session"
+                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
             ),
         }
         try:
@@ -146,7 +146,6 @@ class Session:
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
-            self._last_active = _now()
             match request.WhichOneof("request"):
                 case "audio":
                     decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
@@ -167,6 +166,7 @@ class Session:
     async def _typed(self, text: str) -> None:
         """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
         turn, ended_at = self.new_turn(), _now()
+        self._last_active = ended_at
         try:
             check_text(text, "text", self._settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
@@ -178,7 +178,7 @@ class Session:
         await self.said(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _wait_until_idle(self) -> None:
-        """Returns when nobody has sent anything and no turn has run for too long."""
+        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
         while True:
             left_s = self._last_active + self._settings.session_idle_s - _now()
             if left_s <= 0 and not self._in_turn:
@@ -223,6 +223,7 @@ class Session:
 
     async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
         """Passes on what was heard."""
+        self._last_active = _now()
         await self._put(turn, kind, event)
 
     async def said(self, utterance: Utterance) -> None:

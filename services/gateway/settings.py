@@ -90,7 +90,8 @@ class GatewaySettings(ServiceSettings):
     session_start_s: float = Field(default=10.0, gt=0, le=300)
     """Longest wait in seconds for a session's configuration."""
     session_idle_s: float = Field(default=300.0, gt=0, le=86_400)
-    """Time in seconds without a request and without a turn after which a session ends."""
+    """Time in seconds without speech, typed text or a turn after which a session ends.  A silent microphone sends sound
+    but is no activity, or it would hold a session for ever."""
     session_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     """Longest session in seconds; the running turn is finished."""
     event_stall_s: float = Field(default=30.0, gt=0, le=600)

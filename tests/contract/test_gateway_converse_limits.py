@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
@@ -13,8 +14,8 @@ from oviya.audio.pcm import F32LE, S16LE
 from oviya.errors import Busy, NotReady, OviyaError, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
-from tests.gateway_mesh import GatewayUnderTest, Heard, failure_of, gateway_with
-from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi
+from tests.gateway_mesh import END_TURN, GatewayUnderTest, Heard, failure_of, gateway_with
+from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
 
 async def read_all(call: Any) -> None:
@@ -50,6 +51,40 @@ async def test_idle_and_long_sessions_end_with_a_typed_error():
             await gateway.converse("finish this", never.wait(), until=heard.events.append)
         assert isinstance(error_from_rpc(caught.value, "gateway"), Timeout)
         assert heard.of("reply_ended")
+
+
+async def keep_sending(sound: bytes, *, for_s: float) -> AsyncIterator[Any]:
+    """Sends a piece of sound and an end of turn every 20 ms, as an open microphone does."""
+    yield conversation_pb2.ConverseRequest(config=conversation_pb2.ConverseConfig())
+    loop = asyncio.get_running_loop()
+    until = loop.time() + for_s
+    while loop.time() < until:
+        yield conversation_pb2.ConverseRequest(audio=sound)
+        yield END_TURN
+        await asyncio.sleep(0.02)
+
+
+async def test_a_silent_microphone_and_ends_of_turns_do_not_keep_a_session():
+    async with gateway_with(ScriptedStt(), ScriptedBrain(), session_idle_s=0.5) as gateway:
+        call = gateway.stub.Converse(keep_sending(bytes(640), for_s=20.0), timeout=30)
+        with pytest.raises(aio.AioRpcError) as caught:
+            await read_all(call)
+        error = error_from_rpc(caught.value, "gateway")
+        assert isinstance(error, Timeout)
+        assert "said or typed" in str(error)
+
+
+async def test_who_speaks_without_a_pause_keeps_a_session():
+    stt = ScriptedStt()
+    stt.deaf = True  # hears partials and no end of the turn
+    async with gateway_with(stt, ScriptedBrain(), session_idle_s=1.0, stt_stall_s=30.0) as gateway:
+        call = gateway.stub.Converse(keep_sending(b"\1\1" * 320, for_s=3.0), timeout=60)
+        partials = 0
+        while partials < 100:
+            event = await call.read()
+            assert event is not aio.EOF
+            partials += event.WhichOneof("event") == "partial"
+        call.cancel()
 
 
 async def test_caller_who_reads_nothing_is_ended():

@@ -10,8 +10,9 @@ import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from oviya.audio.frames import planes
 from services.gateway import microphone
-from services.gateway.microphone import RATE_HZ, Microphone, mono
+from services.gateway.microphone import RATE_HZ, Microphone
 
 
 class FakeTrack(MediaStreamTrack):
@@ -56,9 +57,24 @@ async def heard(frames):
     return np.frombuffer(b"".join(pieces), "<i2").astype(np.float32) / 32768
 
 
+def mixed(frame):
+    return Microphone(FakeTrack())._mono(frame)
+
+
 def test_stereo_is_averaged_and_never_overflows():
-    loud = np.array([[30000, 30000, -30000, 30000, 100, 300]], np.int16)
-    assert mono(frame_of(loud)) == pytest.approx(np.array([30000, 0, 200]) / 32768)
+    loud = np.tile(np.array([[30000, 30000, -30000, -20000]], np.int16), (1, 100))
+    assert mixed(frame_of(loud)) == pytest.approx(np.tile([30000, -25000], 100) / 32768)
+
+
+async def test_a_microphone_whose_channels_are_out_of_phase_is_heard():
+    frames = list(tone_frames(440, 1.0, 48_000))
+    assert np.abs(await heard(frames)).max() > 0.05
+    turned = []
+    for frame in frames:
+        values = frame.to_ndarray().copy()
+        values[0, 1::2] = -values[0, ::2]
+        turned.append(frame_of(values, pts=frame.pts or 0))
+    assert np.abs(await heard(turned)).max() == pytest.approx(np.abs(await heard(frames)).max(), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +90,14 @@ def test_stereo_is_averaged_and_never_overflows():
     ],
 )
 def test_every_sample_format_has_the_same_scale(sample_format, values):
-    assert mono(frame_of(values, layout="mono", sample_format=sample_format)) == pytest.approx([0.5, -0.5])
+    assert planes(frame_of(values, layout="mono", sample_format=sample_format)) == pytest.approx(
+        np.array([[0.5, -0.5]])
+    )
 
 
 def test_planar_stereo_is_averaged_too():
-    values = np.array([[0.5, 0.5], [0.1, -0.5]], np.float32)
-    assert mono(frame_of(values, sample_format="fltp")) == pytest.approx([0.3, 0.0])
+    values = np.tile(np.array([[0.5, -0.5], [0.1, -0.3]], np.float32), (1, 100))
+    assert mixed(frame_of(values, sample_format="fltp")) == pytest.approx(np.tile([0.3, -0.4], 100))
 
 
 @pytest.mark.parametrize("rate", [48_000, 16_000, 8_000])
