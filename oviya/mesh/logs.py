@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sys
 
@@ -44,3 +45,12 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
         logging.getLogger(noisy).setLevel(max(level, logging.WARNING))
     structlog.contextvars.clear_contextvars()
     structlog.contextvars.bind_contextvars(service=service)
+
+
+def log_id(name: str) -> str:
+    """Returns what the log shows of a name that a caller chose, such as a session's: names may say who somebody is.
+
+    It is the beginning of the name's SHA-256, so that all lines about one name are found together:
+    ``printf %s NAME | sha256sum | cut -c1-12``.
+    """
+    return hashlib.sha256(name.encode("utf-8", "surrogatepass")).hexdigest()[:12]
