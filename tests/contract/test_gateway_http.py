@@ -33,11 +33,11 @@ class FakePeers:
         self.offers = []
         self.sessions = []
 
-    async def answer(self, sdp, session_id=""):
+    async def answer(self, sdp, session_id="", resume_token=""):
         if self.failure:
             raise self.failure
         self.offers.append(sdp)
-        self.sessions.append(session_id)
+        self.sessions.append((session_id, resume_token))
         return f"answer to {sdp}"
 
 
@@ -76,12 +76,15 @@ async def served(ice_servers=None, **options):
 
 async def test_an_offer_may_name_the_session_to_go_on_with():
     async with served() as gateway:
-        assert (await gateway.offer({**OFFER, "session": "abc"}))[0] == 200
+        assert (await gateway.offer({**OFFER, "session": "abc", "resumeToken": "secret"}))[0] == 200
         assert (await gateway.offer())[0] == 200
-        assert gateway.peers.sessions == ["abc", ""]
+        assert gateway.peers.sessions == [("abc", "secret"), ("", "")]
         for bad in (5, "x" * 129, "a\nb"):
             status, body, _ = await gateway.offer({**OFFER, "session": bad})
             assert (status, body["error"]["field"]) == (400, "session")
+        status, body, _ = await gateway.offer({**OFFER, "session": "abc", "resumeToken": ["secret"]})
+        assert (status, body["error"]["field"]) == (400, "resumeToken")
+        assert "secret" not in str(body)
 
 
 async def test_an_offer_is_answered():

@@ -11,7 +11,7 @@ import stat
 import subprocess
 import time
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +105,7 @@ def counted(name: str, **labels: str) -> float:
     return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
-# --- The stores ---------------------------------------------------------------------------------------------------------
+# --- The stores -------------------------------------------------------------------------------------------------------
 
 
 @kinds
@@ -216,7 +216,7 @@ async def test_two_stores_that_write_at_once_lose_no_turn(kind, tmp_path):
             return [(await store.append("a", a, turn(f"{who}{n}"))).number for n in range(20)]
 
         numbers = await asyncio.gather(say(one, "one"), say(two, "two"))
-        assert sorted(sum(numbers, [])) == list(range(1, 41))
+        assert sorted([*numbers[0], *numbers[1]]) == list(range(1, 41))
         assert sorted(await texts(one, "a")) == sorted(f"{who}{n}" for who in ("one", "two") for n in range(20))
 
 
@@ -380,7 +380,7 @@ def test_setting_that_cannot_be_used_is_refused_and_its_password_is_not_repeated
     assert "hunter2" not in str(caught.value)
 
 
-# --- The keeper ---------------------------------------------------------------------------------------------------------
+# --- The keeper -------------------------------------------------------------------------------------------------------
 
 
 class Listening:
@@ -536,7 +536,8 @@ async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_w
             away.gone = False
             await later.flush(10)
             assert [turn.text for turn in again.merged[0].turns] == ["kept"]
-            assert again.numbers and stranger.hold.gone == "taken"
+            assert again.numbers
+            assert stranger.hold.gone == "taken"
             assert not stranger.merged
         assert await exported(keeper, "a", token) == ["kept", "meanwhile"]
         assert await exported(keeper, "taken", other.hold.token) == ["kept"]
