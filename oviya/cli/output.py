@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 
 EXIT_FAILED = 1
 """It was tried and did not work."""
@@ -112,7 +112,7 @@ def describe(error: OviyaError) -> dict[str, Any]:
 
 def exit_code(error: OviyaError) -> int:
     """Returns the code that a command exits with after `error`."""
-    if isinstance(error, InvalidInput):
+    if isinstance(error, InvalidInput | PermissionDenied):
         return EXIT_REFUSED
     return EXIT_UNAVAILABLE if isinstance(error, Busy | NotReady | Unavailable | Timeout) else EXIT_FAILED
 
@@ -121,6 +121,8 @@ def _hint(error: OviyaError) -> str:
     """Returns what to do about a failure, in terms of this command line."""
     if isinstance(error, Unavailable) and not error.hint:
         return "start the mesh with `oviya up`, or say where it is with --address"
+    if isinstance(error, PermissionDenied):
+        return "give the session's token with --token: `oviya talk --json` and the first event of a session have it"
     return error.hint
 
 

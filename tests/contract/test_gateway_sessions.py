@@ -11,19 +11,22 @@ from typing import Any
 
 import aiohttp
 import grpc
+import numpy as np
 import pytest
 import structlog
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
+from oviya.audio.pcm import S16LE, decode_pcm
+from oviya.audio.wav import write_wav
 from oviya.client import Oviya
 from oviya.errors import InvalidInput, OviyaError, PermissionDenied, Unsupported
 from oviya.mesh.logs import configure_logs, log_id
 from oviya.v1 import conversation_pb2
 from services.gateway.memory import Memory
 from services.gateway.settings import GatewaySettings
-from tests.gateway_mesh import Heard, failure_of, gateway_with
-from tests.scripted_services import ScriptedBrain
+from tests.gateway_mesh import Heard, failure_of, gateway_with, speech
+from tests.scripted_services import RATE_HZ, ScriptedBrain, ScriptedStt
 
 LONG = "This sentence is long enough to be spoken for some seconds, word after word, until somebody says stop."
 
@@ -259,7 +262,7 @@ async def test_command_line_shows_and_deletes(tmp_path):
             assert process.returncode == code, out.decode()
             return out.decode()
 
-        assert "token" in await oviya("export", "s", code=1)
+        assert "--token" in await oviya("export", "s", code=2)
         shown = await oviya("export", "s", "--token", token)
         assert "I hear you." in shown
         assert "hello \\x1b]0;owned\\x07\\u202e" in shown
@@ -271,6 +274,37 @@ async def test_command_line_shows_and_deletes(tmp_path):
             "session_id": "s", "deleted_turns": 2,
         }  # fmt: skip
         assert "nothing is kept" in await oviya("export", "s", "--token", token)
+
+
+async def test_talk_stores_the_token_and_goes_on_with_the_session(tmp_path):
+    recording, state = tmp_path / "in.wav", tmp_path / "state"
+    write_wav(recording, np.concatenate([decode_pcm(piece, S16LE) for piece in speech()]), RATE_HZ)
+    brain = ScriptedBrain()
+    async with gateway_with(ScriptedStt(), brain, **kept_in(tmp_path)) as gateway:
+
+        async def oviya(*arguments: str, code: int = 0) -> str:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable, "-m", "oviya.cli", *arguments, "--address", gateway.address,
+                stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
+                env={**os.environ, "XDG_STATE_HOME": str(state)},
+            )  # fmt: skip
+            out, _ = await process.communicate()
+            assert process.returncode == code, out.decode()
+            return out.decode()
+
+        talk = ("talk", str(recording), "--out", str(tmp_path / "out.wav"), "--lead", "0", "--session", "mine")
+        said = await oviya(*talk)
+        assert "its token is in" in said
+        file = state / "oviya" / "sessions.json"
+        (token,) = json.loads(file.read_text()).values()
+        assert file.stat().st_mode & 0o777 == 0o600
+        assert token not in said
+        assert json.loads(await oviya(*talk, "--json"))["resume_token"] == token
+        assert len(brain.requests[-1].history) == 2
+        assert "I hear you." in await oviya("session", "export", "mine")
+        file.unlink()
+        assert "--token" in await oviya(*talk, code=2)
+        await oviya("session", "delete", "mine", "--token", token)
 
 
 async def test_store_that_is_away_is_told_and_the_session_goes_on():
