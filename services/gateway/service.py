@@ -19,7 +19,7 @@ from services.gateway.server import ConversationServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Voices
 from services.gateway.store import Keeper, Limits
-from services.gateway.store.keeper import STORE
+from services.gateway.store.access import STORE
 from services.gateway.store.make import make_store
 from services.gateway.voice import FallbackSpeech
 from services.gateway.web import Web

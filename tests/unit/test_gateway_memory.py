@@ -15,8 +15,7 @@ from oviya.v1 import brain_pb2
 from services.gateway.heard import heard_sentences
 from services.gateway.memory import MAX_TURNS, Memory
 from services.gateway.speech import Spoken
-from services.gateway.store import Keeper, KeptSession
-from services.gateway.store import keeper as keeper_module
+from services.gateway.store import Keeper, KeptSession, access
 from services.gateway.store.base import StoreError
 from services.gateway.store.sqlite import SqliteStore
 
@@ -248,8 +247,8 @@ class Unreachable:
 
 
 async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_was_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper_module, "RETRY_S", 0.02)
-    monkeypatch.setattr(keeper_module, "READ_S", 0.2)
+    monkeypatch.setattr(access, "RETRY_S", 0.02)
+    monkeypatch.setattr(access, "READ_S", 0.2)
     async with keeping(tmp_path / "s.db") as keeper:
         memory = await opened(keeper)
         talk(memory, 0, 8)
@@ -269,7 +268,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
     assert "u0" not in joined(again)
     store.gone = False
     assert await keeper.flush(10) == 0
-    monkeypatch.setattr(keeper_module, "READ_S", 5.0)
+    monkeypatch.setattr(access, "READ_S", 5.0)
     kept = await keeper.export("s", token)
     assert [turn.text for turn in kept.turns] == [f"{who}{n}" for n in range(16) for who in "ur"]
     for part in [before, *(f"{who}{n}" for n in range(16) for who in "ur")]:
@@ -285,8 +284,8 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
 
 
 async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(keeper_module, "RETRY_S", 0.02)
-    monkeypatch.setattr(keeper_module, "READ_S", 0.2)
+    monkeypatch.setattr(access, "RETRY_S", 0.02)
+    monkeypatch.setattr(access, "READ_S", 0.2)
     store = Unreachable(SqliteStore(tmp_path / "s.db"))
     keeper = Keeper(store)
     await keeper.start()
@@ -296,7 +295,7 @@ async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path,
         talk(memory, number, number + 1)
         await summarized(memory)
     assert await keeper.flush(10) == 0
-    monkeypatch.setattr(keeper_module, "READ_S", 5.0)
+    monkeypatch.setattr(access, "READ_S", 5.0)
     everything = "".join(f"u{n}r{n}" for n in range(12))
     kept = await keeper.export("s", memory.resume_token)
     assert "".join(turn.text for turn in kept.turns) == everything

@@ -21,7 +21,7 @@ from redis.asyncio import Redis
 
 from oviya.errors import OviyaError, PermissionDenied, Unavailable, Unsupported
 from services.gateway.store import Keeper, KeptSession, KeptTurn, Limits
-from services.gateway.store import keeper as keeping
+from services.gateway.store import access as keeping
 from services.gateway.store.base import DAY_S, EMPTY_S, Appended, Claimed, Pruned, Store, StoreError
 from services.gateway.store.hold import Hold, hash_token
 from services.gateway.store.make import make_store
