@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -14,10 +15,17 @@ _PRIVATE_FOLDER = 0o700
 
 
 def tokens_file() -> Path:
-    """Returns where tokens are stored: below $XDG_STATE_HOME, by default ~/.local/state."""
+    """Returns where tokens are stored: below $XDG_STATE_HOME, by default ~/.local/state.
+
+    Raises:
+        OSError: the user has no home, as some users in containers.
+    """
     state = os.environ.get("XDG_STATE_HOME", "")
-    # The XDG specification says that a relative path is to be ignored.
-    folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    try:
+        # The XDG specification says that a relative path is to be ignored.
+        folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
+    except RuntimeError as error:
+        raise OSError(errno.ENOENT, "there is no home directory") from error
     return folder / "oviya" / "sessions.json"
 
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 import aiohttp
 import pytest
 
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 from services.gateway.http import PAGE, Gateway, HttpServer
 from services.gateway.http_security import HEADERS
 from services.gateway.ice_servers import IceServers
@@ -126,6 +126,7 @@ async def test_a_body_that_is_no_offer_is_refused_by_field(body, field):
     [
         (InvalidInput("sdp", "x", "must be an SDP offer", suggestions=["y"]), 400),
         (Busy("full", retry_after_s=7.2), 429),
+        (PermissionDenied("not yours", hint="send the token"), 403),
         (NotReady("stopping"), 503),
         (Unavailable("stt", "cannot be reached"), 502),
         (Timeout("too late"), 504),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import stat
+from pathlib import Path
 
 import pytest
 
@@ -48,6 +49,10 @@ def test_no_control_reaches_the_terminal(control, capsys):
     assert not {c for c in out.rstrip("\n") if c in CONTROLS}
 
 
+def no_home() -> Path:
+    raise RuntimeError("Could not determine home directory.")
+
+
 def test_tokens_are_stored_for_their_owner_alone(tmp_path, monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     assert tokens.stored_token("host:1", "s") == ""
@@ -61,6 +66,12 @@ def test_tokens_are_stored_for_their_owner_alone(tmp_path, monkeypatch):
     assert tokens.stored_token("elsewhere:1", "s") == ""  # no other gateway is sent it
     tokens.forget_token("host:1", "s")
     assert (tokens.stored_token("host:1", "s"), tokens.stored_token("host:1", "t")) == ("", "another")
+    monkeypatch.delenv("XDG_STATE_HOME")
+    monkeypatch.setattr(Path, "home", no_home)
+    assert tokens.stored_token("host:1", "t") == ""
+    with pytest.raises(OSError, match="no home"):
+        tokens.store_token("host:1", "t", "another")
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     file.write_text("{ this is no JSON")
     assert tokens.stored_token("host:1", "t") == ""
     monkeypatch.setattr(tokens, "MAX_TOKENS", 2)
