@@ -255,7 +255,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
         await summarized(memory)
         before, token = joined(memory), memory.resume_token
         await memory.close()
-    store = Unreachable(SqliteStore(tmp_path / "s.db"))
+    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
     store.gone = True
     keeper = Keeper(store)
     await keeper.start()
@@ -286,7 +286,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
 async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path, monkeypatch):
     monkeypatch.setattr(access, "RETRY_S", 0.02)
     monkeypatch.setattr(access, "READ_S", 0.2)
-    store = Unreachable(SqliteStore(tmp_path / "s.db"))
+    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
     keeper = Keeper(store)
     await keeper.start()
     memory = await opened(keeper)

@@ -408,7 +408,7 @@ class Listening:
 
 
 @asynccontextmanager
-async def keeper_of(store: Store | None, **options: Any) -> AsyncIterator[Keeper]:
+async def keeper_of(store: Any, **options: Any) -> AsyncIterator[Keeper]:
     keeper = Keeper(store, **options)
     await keeper.start()
     try:
