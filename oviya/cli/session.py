@@ -53,10 +53,10 @@ def delete(
 
 
 async def _export(address: str, session: str, token: str) -> KeptSession:
-    async with Oviya(address) as oviya:
+    async with Oviya(address, use_proxy=False) as oviya:
         return await oviya.export_session(session, token)
 
 
 async def _delete(address: str, session: str, token: str) -> int:
-    async with Oviya(address) as oviya:
+    async with Oviya(address, use_proxy=False) as oviya:
         return await oviya.delete_session(session, token)

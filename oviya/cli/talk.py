@@ -97,7 +97,7 @@ async def _talk(
         _show(output, event, explain)
 
     async with (
-        Oviya(address) as oviya,
+        Oviya(address, use_proxy=False) as oviya,
         oviya.converse(
             input_rate_hz=rate_hz,
             speaker=speaker,

@@ -16,7 +16,7 @@ from grpc import aio
 
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
-from oviya.mesh.logs import log_id
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
@@ -50,7 +50,7 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
                 yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
         end = frames.end
         assert end is not None, "the engine's stream ended without saying why"
-        log.info("spoken", request=log_id(request_id), frames=end.frames, reason=end.reason.value)
+        log.info("spoken", request_id=request_id, frames=end.frames, reason=end.reason.value)
         yield csm_pb2.GenerateResponse(
             end=csm_pb2.GenerateEnd(
                 reason=csm_pb2.FinishReason.Value(f"FINISH_REASON_{end.reason.name}"),
@@ -119,7 +119,7 @@ class CsmService(Service[CsmSettings]):
         await self._engine.warm_up()
         settle_process()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
 

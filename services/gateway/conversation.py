@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
-from oviya.mesh.logs import log_id
+from oviya.mesh.redaction import log_id
 from oviya.text.sentences import say_text
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics

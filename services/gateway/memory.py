@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import structlog
 
 from oviya.errors import OviyaError, Unavailable
-from oviya.mesh.logs import log_id
+from oviya.mesh.redaction import log_id
 from oviya.v1 import brain_pb2
 from services.gateway import metrics
 from services.gateway.store.base import KeptSession, Role

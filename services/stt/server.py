@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import check_format, decode_pcm
 from oviya.errors import InvalidInput
-from oviya.mesh.logs import log_id
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
@@ -50,7 +50,7 @@ class SttService(Service[SttSettings]):
     async def start(self) -> None:
         await self.engine.start()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self.engine.close()
 
 
@@ -70,7 +70,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         silence_s, vocabulary = _end_silence_s(config), _vocabulary(config)
         with self._engine.session(config.format.sample_rate_hz, silence_s, vocabulary) as session:
             await session.begin()
-            log.info("session opened", session=log_id(config.session_id), rate_hz=config.format.sample_rate_hz)
+            log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
             async for request in requests:
                 match request.WhichOneof("request"):
                     case "audio":

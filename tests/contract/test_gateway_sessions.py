@@ -21,7 +21,8 @@ from oviya.audio.pcm import S16LE, decode_pcm
 from oviya.audio.wav import write_wav
 from oviya.client import Oviya
 from oviya.errors import InvalidInput, OviyaError, PermissionDenied, Unsupported
-from oviya.mesh.logs import configure_logs, log_id
+from oviya.mesh.logs import configure_logs
+from oviya.mesh.redaction import log_id
 from oviya.v1 import conversation_pb2
 from services.gateway.memory import Memory
 from services.gateway.settings import GatewaySettings

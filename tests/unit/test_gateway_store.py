@@ -637,8 +637,7 @@ async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
     assert counted("oviya_gateway_store_dropped_total", what="sessions") == dropped + 1
 
 
-async def test_what_never_reaches_the_store_is_counted(monkeypatch):
-    monkeypatch.setattr(keeping, "CLOSE_S", 0.2)
+async def test_what_never_reaches_the_store_is_counted():
     before = counted("oviya_gateway_store_lost_total")
     keeper = Keeper(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
     await keeper.start()
@@ -646,5 +645,5 @@ async def test_what_never_reaches_the_store_is_counted(monkeypatch):
     for text in ("one", "two", "three"):
         listening.say(text)
     assert await keeper.flush(0.05) == 3
-    await keeper.close()
+    await keeper.close(within_s=0.2)
     assert counted("oviya_gateway_store_lost_total") == before + 3

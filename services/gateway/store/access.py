@@ -81,12 +81,12 @@ class StoreAccess:
                 await self._writes.join()
         return self._unwritten
 
-    async def close(self) -> None:
-        """Writes what waits, within `CLOSE_S`, and closes the store."""
+    async def close(self, within_s: float) -> None:
+        """Writes what waits, for `within_s` seconds at most, and closes the store."""
         if not self._started:
             return
         self._started = False
-        lost = await self.flush(CLOSE_S)
+        lost = await self.flush(within_s)
         await self._loops.close()
         if lost:
             metrics.STORE_LOST.inc(lost)

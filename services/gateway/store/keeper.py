@@ -12,9 +12,9 @@ from functools import partial
 import structlog
 
 from oviya.errors import Unavailable, Unsupported
-from oviya.mesh.logs import log_id
+from oviya.mesh.redaction import log_id
 from services.gateway import metrics
-from services.gateway.store.access import StoreAccess
+from services.gateway.store.access import CLOSE_S, StoreAccess
 from services.gateway.store.base import Claimed, KeptSession, KeptTurn, Role, Store, new_id
 from services.gateway.store.hold import Hold, Listener, denied, hash_token, is_token, new_token
 
@@ -60,10 +60,10 @@ class Keeper:
         """
         return await self._access.flush(timeout_s) if self._access is not None else 0
 
-    async def close(self) -> None:
-        """Writes what waits, within `access.CLOSE_S`, and closes the store."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """Writes what waits, for `within_s` seconds at most, and closes the store."""
         if self._access is not None:
-            await self._access.close()
+            await self._access.close(within_s)
 
     # --- Open sessions ------------------------------------------------------------------------------------------------
 
