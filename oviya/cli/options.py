@@ -17,6 +17,14 @@ class VoiceChoice(StrEnum):
     FALLBACK = "fallback"
 
 
+SessionToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="OVIYA_SESSION_TOKEN",
+        help="The session's token; without it, the one that `oviya talk` stored on this machine.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
 Address = Annotated[
     str, typer.Option("--address", "-a", envvar="OVIYA_ADDRESS", help="The gateway's gRPC address, host:port.")

@@ -36,6 +36,7 @@ TABLE: dict[type[errors.OviyaError], Mapping] = {
     errors.Unavailable: Mapping(grpc.StatusCode.UNAVAILABLE, HTTPStatus.BAD_GATEWAY),
     errors.Timeout: Mapping(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),
     errors.Unsupported: Mapping(grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.NOT_IMPLEMENTED),
+    errors.PermissionDenied: Mapping(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
     errors.CheckpointError: Mapping(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.OviyaError: Mapping(grpc.StatusCode.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }

@@ -46,7 +46,7 @@ class Answerer(Protocol):
 
     ice_servers: IceServers
 
-    async def answer(self, sdp: str, session_id: str = "") -> str:
+    async def answer(self, sdp: str, session_id: str = "", resume_token: str = "") -> str:
         """Returns the SDP answer to an offer; the conversation goes on with an earlier session where one is named."""
         ...
 
@@ -117,7 +117,10 @@ class Gateway:
             raise InvalidInput("session", session_id, "must be a string")
         if session_id:
             check_session_id(session_id, "session")
-        answer = await self._peers.answer(offer["sdp"], session_id)
+        resume_token = offer.get("resumeToken", "")
+        if not isinstance(resume_token, str):
+            raise InvalidInput("resumeToken", type(resume_token).__name__, "must be a string")
+        answer = await self._peers.answer(offer["sdp"], session_id, resume_token)
         return web.json_response({"sdp": answer, "type": "answer"}, headers={"Cache-Control": "no-store"})
 
     async def _read_json(self, request: web.Request) -> dict[str, Any]:

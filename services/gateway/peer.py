@@ -90,13 +90,20 @@ class Peer:
         connection: a fresh aiortc connection; the peer closes it.
         limits: what it may cost.
         session_id: name of the session; empty: the conversation makes one.
+        resume_token: that session's token, where it is an earlier one.
     """
 
     def __init__(
-        self, conversation: Conversation, connection: RTCPeerConnection, limits: PeerLimits, session_id: str = ""
+        self,
+        conversation: Conversation,
+        connection: RTCPeerConnection,
+        limits: PeerLimits,
+        session_id: str = "",
+        resume_token: str = "",
     ) -> None:
         self._conversation = conversation
         self._session_id = session_id
+        self._resume_token = resume_token
         self._connection = connection
         self._limits = limits
         self._playout = Playout()
@@ -219,7 +226,9 @@ class Peer:
 
     async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
         output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
-        config = conversation_pb2.ConverseConfig(input=microphone.FORMAT, output=output, session_id=self._session_id)
+        config = conversation_pb2.ConverseConfig(
+            input=microphone.FORMAT, output=output, session_id=self._session_id, resume_token=self._resume_token
+        )
         yield conversation_pb2.ConverseRequest(config=config)
         while (request := await self._requests.get()) is not None:
             yield request

@@ -72,7 +72,14 @@ class Session:
         self._draining = draining
         speaker = Speaker(voices, config.manner, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
-        self._memory = Memory(config.session_id, keeper, voices.mesh.summarize, verbatim=settings.history_turns)
+        self._memory = Memory(
+            config.session_id,
+            keeper,
+            voices.mesh.summarize,
+            verbatim=settings.history_turns,
+            token=config.resume_token,
+            fresh=config.fresh,
+        )
         self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
@@ -87,6 +94,7 @@ class Session:
             InvalidInput: a request that cannot be used.
             Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
             NotReady: the gateway stops.
+            PermissionDenied: the session's name is another caller's.
         """
         try:
             await self._begin()
@@ -107,13 +115,20 @@ class Session:
             raise ending
 
     async def _begin(self) -> None:
-        started = conversation_pb2.SessionStarted(session_id=self._config.session_id, output=self._config.output)
-        await self._put(0, "session_started", started)
+        away: Unavailable | None = None
         try:
             await self._memory.load()
         except Unavailable as error:
-            message = f"{error}; the session begins without what was said before"
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=error.service, message=message))
+            away = error
+        started = conversation_pb2.SessionStarted(
+            session_id=self._config.session_id,
+            output=self._config.output,
+            resume_token=self._memory.resume_token,
+        )
+        await self._put(0, "session_started", started)
+        if away is not None:
+            message = f"{away}; the session begins without what was said before"
+            await self._tell_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
         for service, message in self._readiness.degraded():
             await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 

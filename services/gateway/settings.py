@@ -108,10 +108,19 @@ class GatewaySettings(ServiceSettings):
     """Turns of the session that the brain gets as they were, both sides counted: 20 are 10 of the user and 10 replies.
     Older ones are summarized; 0: nothing is remembered."""
     session_store: SecretUrl = SecretUrl("")
-    """Where sessions are kept, so that a caller who names an earlier one goes on where it ended: the path of a SQLite
-    file, or redis://host:6379/0 for several gateways.  Empty: nowhere.  What people said is in it, readable."""
+    """Where sessions are kept, so that a caller who has the token of an earlier one goes on where it ended: the path of
+    a SQLite file, or redis://host:6379/0 (Redis 6.2 or newer) for several gateways.  Empty: nowhere.  What people said
+    is in it, readable."""
     session_keep_days: float = Field(default=30.0, ge=0, le=3650)
-    """Days after its last turn at which a kept session is forgotten; 0: never."""
+    """Days after its last turn at which a kept session is forgotten, within the hour; 0: never."""
+    session_keep_turns: int = Field(default=2000, ge=0, le=1_000_000)
+    """Newest turns that are kept of a session, both sides counted: about six hours of talk.  Older ones are dropped and
+    counted; 0: all are kept."""
+    max_kept_sessions: int = Field(default=10_000, ge=0, le=100_000_000)
+    """Sessions that are kept; beyond that, the ones whose last turn is oldest are dropped and counted.  0: no limit."""
+    max_kept_mib: int = Field(default=1024, ge=0, le=1 << 20)
+    """What was said in all kept sessions together, in MiB; beyond that, the ones whose last turn is oldest are dropped
+    and counted.  0: no limit."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
     http_host: str = Field(default="127.0.0.1", min_length=1)

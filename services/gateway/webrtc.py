@@ -60,12 +60,13 @@ class Peers:
     def __len__(self) -> int:
         return len(self._running) + self._negotiating
 
-    async def answer(self, sdp: str, session_id: str = "") -> str:
+    async def answer(self, sdp: str, session_id: str = "", resume_token: str = "") -> str:
         """Connects a browser; returns the SDP answer to its offer.
 
         Args:
             sdp: the offer.
             session_id: name of the session that the conversation goes on with; empty: a new one.
+            resume_token: that session's token.
 
         Raises:
             InvalidInput: an offer that is none, too large, or asks for something else than a conversation.
@@ -78,7 +79,9 @@ class Peers:
             raise Busy(f"all {self._max_peers} sessions are taken", retry_after_s=RETRY_AFTER_S)
         self._negotiating += 1
         PEERS.inc()
-        peer = Peer(self._conversation, RTCPeerConnection(self._configuration()), self._limits, session_id)
+        peer = Peer(
+            self._conversation, RTCPeerConnection(self._configuration()), self._limits, session_id, resume_token
+        )
         try:
             answer = await peer.negotiate(offer, self._policy)
             self._check_open()

@@ -87,13 +87,13 @@ async def until(condition):
 async def test_what_the_browser_says_reaches_the_conversation():
     echo = Echo()
     async with peers_of(echo) as peers, browser() as user:
-        await user.connect(await peers.answer(await user.offer(), "earlier"))
+        await user.connect(await peers.answer(await user.offer(), "earlier", "its token"))
         await user.speak(tone(700, 1.5))
         async with asyncio.timeout(PATIENCE_S):
             while len(echo.heard) < 2 * 16_000 * 1.5:
                 echo.heard_changed.clear()
                 await echo.heard_changed.wait()
-    assert echo.config.session_id == "earlier"
+    assert (echo.config.session_id, echo.config.resume_token) == ("earlier", "its token")
     assert echo.config.input == common_pb2.AudioFormat(
         encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=16_000
     )

@@ -2,7 +2,7 @@
 
 import { byId } from './dom.js';
 import { fetchConfig } from './gateway.js';
-import { storeSession } from './memory.js';
+import { forgetSession, storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
 import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
@@ -160,7 +160,7 @@ function show({ name, turn, value }) {
   farewell = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
-      storeSession(value.sessionId);
+      storeSession({ name: value.sessionId, resumeToken: value.resumeToken ?? '' });
       break;
     case 'speechStarted':
       showPhase('Hearing you…');
@@ -194,6 +194,7 @@ function show({ name, turn, value }) {
       if (!isShown(readiness, value)) transcript.note(degradedLine(value));
       break;
     case 'turnFailed':
+      if (value.type === 'PermissionDenied') forgetSession(); // its name is somebody else's by now: begin a new one
       transcript.partial('');
       transcript.thinking(false);
       transcript.note(turnFailure(value), 'failure');
