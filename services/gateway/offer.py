@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 from aiortc import RTCSessionDescription, sdp
 
 from oviya.errors import InvalidInput
@@ -23,7 +25,8 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     Raises:
         InvalidInput: names `sdp` and what is wrong with it.
     """
-    size = len(offer.encode())
+    # JSON can hold lone surrogates, which are no text: they are refused by the parser or, elsewhere, mean nothing.
+    size = len(offer.encode("utf-8", "surrogatepass"))
     if size > max_bytes:
         raise InvalidInput("sdp", f"{size} bytes", f"at most {max_bytes} bytes")
     try:
@@ -42,6 +45,20 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     if candidates > MAX_CANDIDATES:
         raise InvalidInput("sdp", f"{candidates} candidates", f"at most {MAX_CANDIDATES} candidates")
     return RTCSessionDescription(sdp="\r\n".join(kept) + "\r\n", type="offer")
+
+
+def identify_offer(offer: RTCSessionDescription) -> bytes:
+    """Returns what stays the same when an offer is sent again, whatever else is changed in it.
+
+    An ICE agent makes new credentials for each connection (RFC 8445, section 5.3), and the certificate is the browser's:
+    who changes these makes another offer.
+    """
+    parts: list[str] = []
+    for media in sdp.SessionDescription.parse(offer.sdp).media:
+        assert media.ice is not None and media.dtls is not None  # read_offer has checked it
+        parts += [str(media.ice.usernameFragment), str(media.ice.password)]
+        parts += sorted(f"{one.algorithm} {one.value}".lower() for one in media.dtls.fingerprints)
+    return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def _check_media(media: sdp.MediaDescription) -> None:
