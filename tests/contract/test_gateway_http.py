@@ -32,8 +32,10 @@ class FakePeers:
         self.failure: Exception | None = None
         self.offers = []
         self.sessions = []
+        self.clients = []
 
-    async def answer(self, sdp, session_id=""):
+    async def answer(self, sdp, session_id="", *, client=""):
+        self.clients.append(client)
         if self.failure:
             raise self.failure
         self.offers.append(sdp)
