@@ -64,15 +64,15 @@ class Place:
         client: who asked for it.
         offer: identifies the offer.
         since: when it was taken.
-        leave: gives it up; called at most once, by `Admission.admit`.
+        heard: whether the browser has shown that it is there.
+        connected: whether it is connected.
+        displaced: whether the place was given to another; it is counted no longer, and its holder must leave.
     """
 
     client: str
     offer: bytes
     since: float
-    leave: Callable[[], object]
     heard: bool = False
-    """Whether the browser has shown that it is there."""
     connected: bool = False
     displaced: bool = False
 
@@ -92,8 +92,8 @@ class Admission:
     def __len__(self) -> int:
         return len(self._places)
 
-    def admit(self, client: str, offer: bytes, leave: Callable[[], object]) -> Place:
-        """Gives a place, after displacing another where that is needed.
+    def admit(self, client: str, offer: bytes) -> Place:
+        """Gives a place, after displacing another where that is needed: then one more is marked so.
 
         Raises:
             OfferInUse: the offer holds a place already.
@@ -119,7 +119,7 @@ class Admission:
             self._displace(self._of_the_most(connecting, client), f"all {len(held)} {self._limits.scarce} are taken")
         elif len(connecting) >= self._limits.max_connecting:
             self._displace(self._of_the_most(connecting, client))
-        place = Place(client, offer, self._clock(), leave)
+        place = Place(client, offer, self._clock())
         self._places.add(place)
         return place
 
@@ -147,7 +147,6 @@ class Admission:
             raise Busy(problem, retry_after_s=retry_s)
         oldest = min(candidates, key=lambda place: (place.heard, place.since))
         oldest.displaced = True
-        oldest.leave()
 
 
 def client_limit(client: str, limit: int | None, places: int) -> int:

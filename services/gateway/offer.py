@@ -50,12 +50,13 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
 def identify_offer(offer: RTCSessionDescription) -> bytes:
     """Returns what stays the same when an offer is sent again, whatever else is changed in it.
 
-    An ICE agent makes new credentials for each connection (RFC 8445, section 5.3), and the certificate is the browser's:
-    who changes these makes another offer.
+    An ICE agent makes new credentials for each connection (RFC 8445, section 5.3), and the certificate is the
+    browser's: changing these makes another offer.
     """
     parts: list[str] = []
     for media in sdp.SessionDescription.parse(offer.sdp).media:
-        assert media.ice is not None and media.dtls is not None  # read_offer has checked it
+        assert media.ice  # read_offer has checked it
+        assert media.dtls
         parts += [str(media.ice.usernameFragment), str(media.ice.password)]
         parts += sorted(f"{one.algorithm} {one.value}".lower() for one in media.dtls.fingerprints)
     return hashlib.sha256("\n".join(parts).encode("utf-8", "surrogatepass")).digest()

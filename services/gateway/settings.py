@@ -85,7 +85,7 @@ class GatewaySettings(ServiceSettings):
 
     # --- What a session may cost --------------------------------------------------------------------------------------
     max_sessions: int = Field(default=64, ge=1, le=10_000)
-    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy.  Over WebRTC each takes a UDP port."""
+    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy.  Each browser takes a UDP port."""
     max_sessions_per_client: int | None = Field(default=None, ge=1, le=10_000)
     """Sessions, and Speak calls, of one client address at once, over gRPC and over WebRTC each.  Unset: half of
     max_sessions and of max_speaks, without a limit for this machine's own addresses, from which a reverse proxy or an
@@ -144,19 +144,19 @@ class GatewaySettings(ServiceSettings):
     http_request_s: float = Field(default=60.0, gt=0, le=3600)
     """Time in seconds from a request's headers to the last byte of its response, the reading of it included."""
     http_keepalive_s: float = Field(default=75.0, gt=0, le=3600)
-    """Time in seconds that a connection may idle between requests; longer than reverse proxies keep theirs (nginx 60)."""
+    """Time in seconds that a connection may idle between requests; longer than reverse proxies keep theirs (60)."""
     http_origins: list[str] = Field(default_factory=list)
     """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
     webrtc_first_packet_s: float = Field(default=5.0, gt=0, le=300)
-    """Time in seconds from the answer to a browser's first packet (its STUN check) after which its place is free again."""
+    """Time in seconds that a browser may take to its first packet, a STUN check, after its offer was answered."""
     webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
     """Time in seconds that a browser may take to connect after its offer was answered."""
     max_connecting: int | None = Field(default=None, ge=1, le=10_000)
     """Browsers at once that are not connected yet.  Unset: three quarters of the sessions or UDP ports, whichever are
     fewer.  One more displaces the oldest that nothing was heard of."""
     max_connecting_per_client: int = Field(default=8, ge=1, le=10_000)
-    """The same for one client address.  At 20 offers a second from one address, a browser there has 0.4 s to show that it
-    is there."""
+    """The same for one client address.  With 8, where one address sends 20 offers a second, a browser there still has
+    0.4 s to send its first packet."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
     turn_username: str = ""

@@ -93,8 +93,10 @@ class Peers:
         """
         offer = read_offer(sdp, self._max_sdp_bytes)
         self._check_open()
-        place = self._admission.admit(client, identify_offer(offer), lambda: self._running[place].cancel())
+        place = self._admission.admit(client, identify_offer(offer))
         displaced = [task for other, task in self._running.items() if other.displaced]
+        for task in displaced:
+            task.cancel()
         connection = RTCPeerConnection(self._configuration())
         peer = self._peers[place] = Peer(self._conversation, connection, self._limits, session_id, place)
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
