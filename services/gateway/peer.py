@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Literal, Protocol
@@ -157,32 +157,32 @@ class Peer:
         return self._connection.localDescription.sdp
 
     async def run(self) -> End:
-        """Holds the conversation until one side ends it; says why it ended."""
-        loop = asyncio.get_running_loop()
-        try:
-            if not await self._wait_connected():
-                return "not connected"
-            self._active_at = loop.time()
-            end = await self._converse_until_end()
-            return "beyond bounds" if self._guard.breached else end
-        finally:
-            self._playout.stop()
-            await self._connection.close()
+        """Holds the conversation until one side ends it; says why it ended.  The connection stays open until `close`."""
+        if not await self._wait_connected():
+            return "not connected"
+        self._active_at = asyncio.get_running_loop().time()
+        end = await self._converse_until_end()
+        return "beyond bounds" if self._guard.breached else end
 
     def finish(self) -> None:
         """Ends the session after the running turn."""
         self._finishing.set()
 
     async def close(self) -> None:
-        """Closes the connection at once."""
+        """Closes the connection, to the end: aiortc never finishes a close that was cancelled."""
         self._playout.stop()
-        await self._connection.close()
+        closing = asyncio.ensure_future(self._connection.close())
+        while not closing.done():
+            with suppress(asyncio.CancelledError):
+                await asyncio.shield(closing)
+        closing.result()
 
     # --- The life of the session --------------------------------------------------------------------------------------
 
     async def _wait_connected(self) -> bool:
         asked_at = asyncio.get_running_loop().time()
-        await self._wait_for_any(self._heard, until=asked_at + self._limits.first_packet_s)
+        first_s = min(self._limits.first_packet_s, self._limits.connect_s)
+        await self._wait_for_any(self._heard, until=asked_at + first_s)
         if self._heard.is_set() and not self._connected.is_set():
             await self._wait_for_any(self._connected, until=asked_at + self._limits.connect_s)
         return self._connected.is_set() and not self._lost.is_set()
