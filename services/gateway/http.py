@@ -253,8 +253,14 @@ def _page_files() -> dict[str, Path]:
 def _file_handler(file: Path) -> Any:
     content_type = _CONTENT_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
-    async def serve(_request: web.Request) -> web.FileResponse:
+    async def serve(request: web.Request) -> web.Response:
+        # Not FileResponse: it uses sendfile, which asyncio leaves pending for ever when the connection is closed.
+        status = file.stat()
+        tag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
         # no-cache: the browser asks each time whether it changed, so that an update shows at once
-        return web.FileResponse(file, headers={"Content-Type": content_type, "Cache-Control": "no-cache"})
+        headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
+        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+            return web.Response(status=304, headers=headers)
+        return web.Response(body=file.read_bytes(), headers={"Content-Type": content_type, **headers})
 
     return serve
