@@ -253,14 +253,19 @@ def _page_files() -> dict[str, Path]:
 def _file_handler(file: Path) -> Any:
     content_type = _CONTENT_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
-    async def serve(request: web.Request) -> web.Response:
-        # Not FileResponse: it uses sendfile, which asyncio leaves pending for ever when the connection is closed.
+    def read(known: set[str]) -> tuple[str, bytes | None]:
+        """Returns the file's tag, and its content unless it is `known` by that tag."""
         status = file.stat()
         tag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
+        return tag, None if known & {tag, "*"} else file.read_bytes()
+
+    async def serve(request: web.Request) -> web.Response:
+        # Not FileResponse: it uses sendfile, which asyncio leaves pending for ever when the connection is closed.
+        tag, content = read({known.value for known in request.if_none_match or ()})
         # no-cache: the browser asks each time whether it changed, so that an update shows at once
         headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
-        if any(known.value in (tag, "*") for known in request.if_none_match or ()):
+        if content is None:
             return web.Response(status=304, headers=headers)
-        return web.Response(body=file.read_bytes(), headers={"Content-Type": content_type, **headers})
+        return web.Response(body=content, headers={"Content-Type": content_type, **headers})
 
     return serve

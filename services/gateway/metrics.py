@@ -28,6 +28,13 @@ FORGOTTEN_TURNS = Counter("oviya_gateway_forgotten_turns_total", "Old turns that
 STORE_FAILURES = Counter("oviya_gateway_store_failures_total", "Failed uses of the store of sessions", ["doing"])
 STORE_LOST = Counter("oviya_gateway_store_lost_total", "Turns and summaries that never reached the store")
 LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")
+EXCESS_SOUND = Counter(
+    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped, since it came faster than real time"
+)
+PACED_SOUND = Counter(
+    "oviya_gateway_paced_sound_seconds_total", "Time that callers of Converse were held back for sending too fast"
+)
+EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be told", ["type"])
 EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
 EARLY_REPLIES = Counter(
     "oviya_gateway_early_replies_total",

@@ -157,7 +157,7 @@ class Peer:
         return self._connection.localDescription.sdp
 
     async def run(self) -> End:
-        """Holds the conversation until one side ends it; says why it ended.  The connection stays open until `close`."""
+        """Holds the conversation until one side ends it; says why it ended.  `close` must follow."""
         if not await self._wait_connected():
             return "not connected"
         self._active_at = asyncio.get_running_loop().time()

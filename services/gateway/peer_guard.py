@@ -25,6 +25,7 @@ from aiortc.rtcsctptransport import RTCSctpCapabilities
 from prometheus_client import Counter
 
 from oviya.errors import OviyaError
+from services.gateway.metrics import EXCESS_SOUND
 from services.gateway.page_message import MAX_MESSAGE_BYTES
 from services.gateway.rate import TokenBucket
 
@@ -51,9 +52,6 @@ SOUND_BURST_S = 5.0
 MAX_EXCESS_S = 30.0
 """Seconds of sound dropped over a session as too fast before the peer is ended."""
 
-EXCESS_SOUND = Counter(
-    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped, since it came faster than real time"
-)
 BREACHES = Counter("oviya_gateway_peer_breaches_total", "Browsers that were ended at a bound, by which", ["bound"])
 
 _SILK_MS, _HYBRID_MS, _CELT_MS = (10, 20, 40, 60), (10, 20), (2.5, 5, 10, 20)  # RFC 6716, table 2

@@ -105,6 +105,9 @@ class GatewaySettings(ServiceSettings):
     """Time in seconds that a caller may leave events unread before its session is ended."""
     max_audio_message_bytes: int = Field(default=1 << 20, ge=1024, le=4 << 20)
     """Largest piece of PCM in one message, in bytes."""
+    max_audio_speed: float = Field(default=4.0, ge=1, le=1000)
+    """How many seconds of sound Converse takes in a second, after 5 s worth of it at once.  A conversation is live, so
+    more helps nobody, and would take others' share of speech-to-text.  Recordings go to speech-to-text's Transcribe."""
     max_text_chars: int = Field(default=8192, ge=1, le=8192)
     """Longest typed turn or text to speak, in characters."""
     max_waiting_turns: int = Field(default=4, ge=1, le=100)
