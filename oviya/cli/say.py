@@ -63,7 +63,15 @@ async def _say(
             match event:
                 case Sentence():
                     output.text((f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim"))
-                    sentences.append({"text": event.text, "voice": event.voice, "plan": asdict(event.plan)})
+                    sentences.append(
+                        {
+                            "text": event.text,
+                            "spoken": event.spoken,
+                            "language": event.language,
+                            "voice": event.voice,
+                            "plan": asdict(event.plan),
+                        }
+                    )
                 case AudioChunk():
                     first_audio_s = first_audio_s or time.monotonic() - started
                     chunks.append(event.samples)

@@ -161,9 +161,14 @@ class Sentence:
     turn: int
     index: int
     text: str
+    """As a person reads it, for captions: "It costs $5."."""
     plan: ProsodyPlan
     voice: str
     """``csm`` or ``fallback``."""
+    spoken: str = ""
+    """As it is said: "It costs five dollars."."""
+    language: str = ""
+    """Language that it is read in (BCP 47), e.g. ``en``."""
 
 
 @dataclass(frozen=True, slots=True)

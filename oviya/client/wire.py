@@ -184,7 +184,9 @@ def _plan(plan: emotion_pb2.ProsodyPlan) -> events.ProsodyPlan:
 
 def _sentence(turn: int, sentence: conversation_pb2.ReplySentence) -> events.Sentence:
     voice = _VOICE_NAMES.get(sentence.voice, str(sentence.voice))
-    return events.Sentence(turn, sentence.index, sentence.text, _plan(sentence.plan), voice)
+    return events.Sentence(
+        turn, sentence.index, sentence.text, _plan(sentence.plan), voice, sentence.spoken, sentence.language
+    )
 
 
 def _audio(turn: int, audio: common_pb2.Audio) -> events.AudioChunk:

@@ -42,6 +42,8 @@ class ModelCard:
         trained: False where the weights are random.
         license: SPDX identifier of the weights' licence; empty when the card names none.
         styles: style tokens that the checkpoint was trained on (CSM only).
+        languages: languages that it speaks (BCP 47), the main one first; empty: the card does not say.
+        scripts: scripts that it speaks, by their names in Unicode, e.g. ``Latin``; empty: any.
         description: one line for people.
     """
 
@@ -49,6 +51,8 @@ class ModelCard:
     trained: bool = True
     license: str = ""
     styles: tuple[str, ...] = ()
+    languages: tuple[str, ...] = ()
+    scripts: tuple[str, ...] = ()
     description: str = ""
 
 
@@ -75,6 +79,8 @@ def read_card(folder: Path, *, default_name: str = "") -> ModelCard:
         trained=field("trained", bool, True),
         license=field("license", str, ""),
         styles=tuple(str(style) for style in field("styles", list, [])),
+        languages=tuple(str(language) for language in field("languages", list, [])),
+        scripts=tuple(str(script) for script in field("scripts", list, [])),
         description=field("description", str, ""),
     )
 
@@ -86,6 +92,8 @@ def write_card(folder: Path, card: ModelCard) -> None:
         "trained": card.trained,
         "license": card.license,
         "styles": list(card.styles),
+        "languages": list(card.languages),
+        "scripts": list(card.scripts),
         "description": card.description,
     }
     (folder / CARD_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")

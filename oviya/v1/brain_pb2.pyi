@@ -128,16 +128,19 @@ class ReplyResponse(_message.Message):
     EMOTION_FIELD_NUMBER: _builtins.int
     BACKEND_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
+    SPOKEN_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the sentence in the reply.  Zero: the first."""
     text: _builtins.str
-    """The sentence, ready to be spoken.  Never empty."""
+    """The sentence as a person reads it, for captions and memory, e.g. "It costs $5.".  Never empty."""
     emotion: _builtins.str
     """Emotion to speak it with, one of the 49 names.  Never empty."""
     backend: _builtins.str
     """The backend that made it, e.g. "listener".  Never empty."""
     degraded: _builtins.str
     """What went wrong since the sentence before, and what was done instead.  Empty: nothing."""
+    spoken: _builtins.str
+    """The sentence as it is said, e.g. "It costs five dollars.".  Empty: whoever speaks it works that out."""
     def __init__(
         self,
         *,
@@ -146,10 +149,11 @@ class ReplyResponse(_message.Message):
         emotion: _builtins.str = ...,
         backend: _builtins.str = ...,
         degraded: _builtins.str = ...,
+        spoken: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "emotion", b"emotion", "index", b"index", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "emotion", b"emotion", "index", b"index", "spoken", b"spoken", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

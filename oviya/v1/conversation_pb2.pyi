@@ -62,7 +62,9 @@ class ConverseRequest(_message.Message):
     audio: _builtins.bytes
     """PCM in the configured format: whole samples, at most 1 MiB a message.  Empty: no samples."""
     text: _builtins.str
-    """A typed turn, 1 to 8192 characters: answered as if it had been spoken."""
+    """A typed turn, 1 to 8192 characters: answered as if it had been spoken.  One that is too long or holds nothing that
+    can be said, such as "?", fails by itself (turn_failed); the session goes on.
+    """
     @_builtins.property
     def config(self) -> Global___ConverseConfig:
         """First message, exactly once."""
@@ -273,12 +275,20 @@ class ReplySentence(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     PLAN_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
+    SPOKEN_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the reply.  Zero: the first."""
     text: _builtins.str
-    """Its words.  Never empty."""
+    """Its words as a person reads them, for captions, e.g. "It costs $5.".  Never empty."""
     voice: Global___Voice.ValueType
     """Which voice speaks it: VOICE_CSM or VOICE_FALLBACK."""
+    spoken: _builtins.str
+    """Its words as they are said, e.g. "It costs five dollars.".  Never empty."""
+    language: _builtins.str
+    """Language that it is read in (BCP 47), e.g. "en"; the fallback voice reads other scripts than the checkpoint's in a
+    language of theirs, e.g. "cmn".  Never empty.
+    """
     @_builtins.property
     def plan(self) -> _emotion_pb2.ProsodyPlan:
         """How it is spoken; holds the emotion's name."""
@@ -290,10 +300,12 @@ class ReplySentence(_message.Message):
         text: _builtins.str = ...,
         plan: _emotion_pb2.ProsodyPlan | None = ...,
         voice: Global___Voice.ValueType = ...,
+        spoken: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "plan", b"plan", "text", b"text", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "language", b"language", "plan", b"plan", "spoken", b"spoken", "text", b"text", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -419,7 +431,7 @@ class SpeakRequest(_message.Message):
     LEAD_FIELD_NUMBER: _builtins.int
     SEED_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What to say, 1 to 8192 characters.  Empty is refused."""
+    """What to say, 1 to 8192 characters.  Refused where it holds nothing that can be said."""
     emotion: _builtins.str
     """Emotion or alias to say it with.  Empty: neutral."""
     speaker: _builtins.int

@@ -69,7 +69,9 @@ class GenerateRequest(_message.Message):
     REQUEST_ID_FIELD_NUMBER: _builtins.int
     REFERENCE_CLIP_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """What to say, 1 to 8192 characters with a letter or digit among them.  Empty is refused."""
+    """What to say, 1 to 8192 characters with a letter or digit among them.  Refused where it is empty, or mainly in a
+    script that the checkpoint does not speak, see GetModel.
+    """
     speaker: _builtins.int
     """Speaker id that leads the text, 0 to 65535.  Zero is the first speaker."""
     style: _builtins.str
@@ -304,12 +306,17 @@ class CsmServiceGetModelResponse(_message.Message):
     STYLES_FIELD_NUMBER: _builtins.int
     SPEAKERS_FIELD_NUMBER: _builtins.int
     REFERENCE_CLIPS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
+    LANGUAGES_FIELD_NUMBER: _builtins.int
+    SCRIPTS_FIELD_NUMBER: _builtins.int
     codebooks: _builtins.int
     """Codebooks in a frame, 1 to 32."""
     codebook_size: _builtins.int
     """Codes in a codebook that a decoder understands, e.g. 2048."""
     max_positions: _builtins.int
     """Positions that prompt and answer may fill together, e.g. 2048."""
+    slots: _builtins.int
+    """Requests that run at once; one more is refused with RESOURCE_EXHAUSTED."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The checkpoint."""
@@ -328,6 +335,14 @@ class CsmServiceGetModelResponse(_message.Message):
     def reference_clips(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Reference clips that ship with it, each in the voice of every speaker.  Empty: none."""
 
+    @_builtins.property
+    def languages(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Languages that the checkpoint speaks (BCP 47), e.g. "en".  Empty: it does not say."""
+
+    @_builtins.property
+    def scripts(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Scripts that it speaks, by their names in Unicode, e.g. "Latin"; text in others is refused.  Empty: any."""
+
     def __init__(
         self,
         *,
@@ -338,10 +353,13 @@ class CsmServiceGetModelResponse(_message.Message):
         styles: _abc.Iterable[_builtins.str] | None = ...,
         speakers: _abc.Iterable[Global___Speaker] | None = ...,
         reference_clips: _abc.Iterable[_builtins.str] | None = ...,
+        slots: _builtins.int = ...,
+        languages: _abc.Iterable[_builtins.str] | None = ...,
+        scripts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "max_positions", b"max_positions", "model", b"model", "reference_clips", b"reference_clips", "speakers", b"speakers", "styles", b"styles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "languages", b"languages", "max_positions", b"max_positions", "model", b"model", "reference_clips", b"reference_clips", "scripts", b"scripts", "slots", b"slots", "speakers", b"speakers", "styles", b"styles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 Role = Literal["user", "assistant"]
@@ -54,17 +54,19 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a reply, and the emotion (one of the 49) to speak it with.
+    """One sentence of a reply, as it is written, and the emotion (one of the 49) to speak it with.
 
     Attributes:
         degraded: what went wrong since the sentence before, and what was done instead; empty: nothing.
         backend: who made it, where that is not the backend that was asked; empty: it is.
+        spoken: how it is said, where the backend has worked that out; it follows from `text` otherwise.
     """
 
     text: str
     emotion: str
     degraded: str = ""
     backend: str = ""
+    spoken: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

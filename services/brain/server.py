@@ -11,6 +11,7 @@ from grpc import aio
 
 from oviya.errors import Busy, InvalidInput, OviyaError
 from oviya.mesh.service import Service
+from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
 from services.brain.backend import Backend, Exchange, Role, Tone, Turn
 from services.brain.emotions import known_emotion
@@ -58,6 +59,7 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
                             emotion=sentence.emotion,
                             backend=maker,
                             degraded=sentence.degraded,
+                            spoken=sentence.spoken or speakable(sentence.text),
                         )
                         index += 1
         finally:

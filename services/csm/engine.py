@@ -208,7 +208,7 @@ class CsmEngine:
 
     def _prepare(self, request: GenerateRequest, sink: Sink) -> FrameStream:
         options, limits = self.options, self.options.limits
-        check_text(request.text, limits)
+        check_text(request.text, limits, self.checkpoint.card.scripts)
         check_speaker(request.speaker, "speaker")
         check_style(request.style, self.checkpoint.card.styles)
         check_context(request.context, self.config, limits)

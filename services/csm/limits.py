@@ -5,9 +5,11 @@ from __future__ import annotations
 import difflib
 import math
 import unicodedata
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from oviya.errors import InvalidInput
+from oviya.text.scripts import main_script, speaks
 from services.csm.config import FRAME_S, CsmConfig
 from services.csm.prompt import Segment
 
@@ -48,12 +50,16 @@ class Limits:
     frames: int = 9000
 
 
-def check_text(text: str, limits: Limits) -> None:
-    """Raises InvalidInput where there is nothing to say, or too much."""
+def check_text(text: str, limits: Limits, scripts: Sequence[str] = ()) -> None:
+    """Raises InvalidInput where there is nothing to say, too much, or text in other `scripts` (empty: any is taken)."""
     if not 1 <= len(text) <= limits.text_chars:
         raise InvalidInput("text", text, f"must have 1 to {limits.text_chars} characters, has {len(text)}")
     if not any(map(str.isalnum, text)):
         raise InvalidInput("text", text, "must hold a letter or a digit")
+    script = main_script(text)
+    if not speaks(scripts, script):
+        limit = f"this checkpoint speaks {', '.join(scripts)} script only"
+        raise InvalidInput("text", f"{script} script", limit, hint="the gateway's fallback voice reads other scripts")
     needed = expected_frames(text)
     if needed > limits.frames:
         limit = f"must take at most {limits.frames} frames of {FRAME_S * 1e3:g} ms to say"

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from pathlib import Path
 
+from anyascii import anyascii
 from tokenizers import Tokenizer
 
 from oviya.errors import CheckpointError
@@ -12,6 +14,8 @@ from services.csm.config import CsmConfig
 
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
+MAX_LETTERS = 10_000
+"""Letters whose transliteration is remembered."""
 
 
 def style_token(style: str) -> str:
@@ -39,6 +43,10 @@ class TextTokenizer:
         size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         if size > config.text_vocabulary:
             raise CheckpointError(f"{path}: has {size} tokens, the model's text vocabulary {config.text_vocabulary}")
+        self._letters: dict[str, str] = {}
+        self._blank = self._tokenizer.encode(" ", add_special_tokens=False).ids
+        unknown = getattr(self._tokenizer.model, "unk_token", None)
+        self._unknown = self._tokenizer.token_to_id(unknown) if unknown else None
         named = _special_tokens(folder / TOKENIZER_CONFIG_FILE)
         self.bos_id = self._special_id("bos_token", named, config.bos_id, config)
         self.eos_id = self._special_id("eos_token", named, config.eos_id, config)
@@ -53,7 +61,19 @@ class TextTokenizer:
         return [self.bos_id, *ids, self.eos_id]
 
     def _encode(self, text: str) -> list[int]:
+        if not text.isascii():
+            text = "".join(c if c.isascii() else self._writable(c) for c in unicodedata.normalize("NFC", text))
         return self._tokenizer.encode(text, add_special_tokens=False).ids
+
+    def _writable(self, character: str) -> str:
+        """`character`, or its Latin transliteration where the tokenizer would drop it: "\u00f8" is "o" to one of ASCII."""
+        if character not in self._letters:
+            if len(self._letters) >= MAX_LETTERS:
+                self._letters.clear()
+            ids = self._tokenizer.encode(character, add_special_tokens=False).ids
+            dropped = character.isalpha() and (not ids or ids == self._blank or self._unknown in ids)
+            self._letters[character] = anyascii(character) if dropped else character
+        return self._letters[character]
 
     def _special_id(self, role: str, named: dict[str, str], from_config: int | None, config: CsmConfig) -> int:
         token = named.get(role)

@@ -10,12 +10,12 @@ from typing import Any
 import structlog
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.text.sentences import say_text
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
 from services.gateway.events import EventQueue, events_of
 from services.gateway.latency import duration_of, latency
-from services.gateway.requests import SpeakOrder, read_config, read_order
-from services.gateway.sentences import split_sentences
+from services.gateway.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.session import Session
 from services.gateway.speech import Event, Sentence, Speaker, Spoken, Voices
 from services.gateway.store import Keeper
@@ -126,8 +126,13 @@ class Conversation:
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            for text in split_sentences(order.text, self._settings.max_sentence_chars):
-                yield Sentence(text, order.emotion, strict=True)
+            texts, count = say_text(order.text, self._settings.max_sentence_chars), 0
+            # On a thread: a long text without a word takes a while, in which nobody else should wait.
+            while (said := await asyncio.to_thread(next, texts, None)) is not None:
+                count += 1
+                yield Sentence(said.text, said.spoken, order.emotion, strict=True)
+            if not count:
+                raise nothing_to_say("text", order.text)
 
         problem = self._voices.readiness.voice_problem() if order.manner.voice == AUTO else None
         if problem is not None:

@@ -28,12 +28,12 @@ MAX_TEXT_CHARS = 8192
 MAX_SPEAKER = 65_535
 
 # Clear voices that differ in pitch and timbre; speaker ids beyond them start over.
-_VOICES = tuple(f"en-us{variant}" for variant in ("", "+f2", "+m3", "+f4", "+m7", "+f1", "+m1", "+f5"))
+_VARIANTS = ("", "+f2", "+m3", "+f4", "+m7", "+f1", "+m1", "+f5")
 _RATE_EXPONENT = 0.9  # espeak gets faster, and slower, by more than it is told
 _HEADROOM = 0.5  # the loudest energy scale, 2, then just reaches full scale
 _PIECE_CHARS = 600  # synthesized at once: what a cancelled or slow listener can leave lying about, about 40 s
 _WORD_CHARS = 80  # longer words come from no language
-_BREAKS = (re.compile(r"[.!?…]['\")\]]*\s"), re.compile(r"[,;:—]\s"), re.compile(r"\s"))
+_BREAKS = (re.compile(r"[.!?…]['\")\]]*+\s"), re.compile(r"[,;:—]\s"), re.compile(r"\s"))
 
 
 class Prosody(Protocol):
@@ -85,13 +85,16 @@ class FallbackVoice:
         async for _ in self.speak("Ready."):
             pass
 
-    async def speak(self, text: str, prosody: Prosody = NEUTRAL, speaker: int = 0) -> AsyncGenerator[Pcm]:
+    async def speak(
+        self, text: str, prosody: Prosody = NEUTRAL, speaker: int = 0, language: str = "en"
+    ) -> AsyncGenerator[Pcm]:
         """Speaks `text` literally: nothing in it is markup.
 
         Args:
             text: 1 to 8192 characters.
             prosody: scales of pitch, rate and energy.
             speaker: 0 to 65535; there are 8 voices, which repeat.
+            language: what to read the text in, a language of espeak-ng, e.g. "cmn".
 
         Yields:
             Pieces of at most some 60 ms at 24 kHz, shape (samples,), full scale 1.0, as soon as they are made; they
@@ -100,7 +103,7 @@ class FallbackVoice:
         Raises:
             InvalidInput: a text that is empty or too long, a scale or a speaker out of range.
         """
-        delivery, amplitude = _delivery(prosody, speaker), _HEADROOM * prosody.energy_scale
+        delivery, amplitude = _delivery(prosody, speaker, language), _HEADROOM * prosody.energy_scale
         resampler = Resampler(espeak.SAMPLE_RATE_HZ, SAMPLE_RATE_HZ)
         for piece in _pieces(_literal(text)):
             async for samples in self._synthesize(piece, delivery):
@@ -136,7 +139,7 @@ class FallbackVoice:
             await asyncio.wait({synthesis})
 
 
-def _delivery(prosody: Prosody, speaker: int) -> Delivery:
+def _delivery(prosody: Prosody, speaker: int, language: str) -> Delivery:
     """Maps scales to espeak's parameters.
 
     espeak's mean F0 follows its pitch p and range r as 22 + 68 * 2^((p - 50) / 50) + 13 + 0.36 (r - 50) Hz (measured on
@@ -154,7 +157,7 @@ def _delivery(prosody: Prosody, speaker: int) -> Delivery:
         raise InvalidInput("speaker", speaker, f"must be 0 to {MAX_SPEAKER}")
     scale = prosody.pitch_scale
     return Delivery(
-        voice=_VOICES[speaker % len(_VOICES)],
+        voice=("en-us" if language == "en" else language) + _VARIANTS[speaker % len(_VARIANTS)],
         rate_wpm=round(espeak.NORMAL_RATE_WPM * prosody.rate_scale**_RATE_EXPONENT),
         pitch=_clamp(50 + 50 * math.log2(1.181 * scale - 0.181)),
         pitch_range=_clamp(50 + 63 * (scale - 1)),

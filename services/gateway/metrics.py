@@ -36,6 +36,11 @@ PACED_SOUND = Counter(
 )
 EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be told", ["type"])
 EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
+OTHER_SCRIPTS = Counter(
+    "oviya_gateway_other_script_sentences_total",
+    "Sentences that the fallback voice read because CSM's checkpoint does not speak their script, by script",
+    ["script"],
+)
 EARLY_REPLIES = Counter(
     "oviya_gateway_early_replies_total",
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",

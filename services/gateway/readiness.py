@@ -45,6 +45,15 @@ class ServiceState:
     asked_at: float = field(default=float("-inf"))
 
 
+@dataclass(frozen=True)
+class CheckpointSpeech:
+    """What a checkpoint speaks: its name, the scripts that it takes (none: any), its first language (empty: unknown)."""
+
+    name: str = "csm"
+    scripts: tuple[str, ...] = ()
+    language: str = ""
+
+
 class Readiness:
     """Follows the health of the five services and what they have loaded.
 
@@ -107,6 +116,15 @@ class Readiness:
         """Reference clips that CSM's checkpoint ships, each in the voice of every speaker."""
         model = self._services["csm"].model
         return frozenset(model.reference_clips) if model is not None else frozenset()
+
+    @property
+    def checkpoint_speech(self) -> CheckpointSpeech:
+        """What CSM's checkpoint says that it speaks."""
+        model = self._services["csm"].model
+        if model is None:
+            return CheckpointSpeech()
+        language = model.languages[0] if model.languages else ""
+        return CheckpointSpeech(model.model.name or "csm", tuple(model.scripts), language)
 
     def voice_problem(self) -> tuple[str, str] | None:
         """The service and the reason why CSM does not speak where the caller leaves the choice; None: it speaks."""

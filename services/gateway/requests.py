@@ -11,7 +11,6 @@ from oviya.audio.pcm import check_format
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.latency import seconds_of
-from services.gateway.sentences import is_speakable
 from services.gateway.settings import GatewaySettings
 from services.gateway.voice import Manner, Voice
 
@@ -90,16 +89,21 @@ def check_session_id(session_id: str, field: str) -> str:
 
 
 def check_text(text: str, field: str, max_chars: int) -> str:
-    """Returns `text` where it can be said.
+    """Returns `text`, whose length is right.
 
     Raises:
-        InvalidInput: empty, too long, or without a letter or digit.
+        InvalidInput: empty, nothing but white space, or too long.
     """
-    if len(text) > max_chars:
+    if len(text) > max_chars or not text.strip():
         raise InvalidInput(field, f"{len(text)} characters", f"must be 1 to {max_chars} characters")
-    if not is_speakable(text):
-        raise InvalidInput(field, text, f"must be 1 to {max_chars} characters with a letter or digit among them")
     return text
+
+
+def nothing_to_say(field: str, text: str) -> InvalidInput:
+    """The error of a text that nobody can say."""
+    return InvalidInput(
+        field, text, "must hold something to say", hint="send words, numbers or emoji: signs alone are not spoken"
+    )
 
 
 def _voice(voice: Voice, field: str) -> Voice:

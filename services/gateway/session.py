@@ -11,13 +11,14 @@ import structlog
 from oviya.audio.pcm import decode_pcm
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
 from oviya.mesh.status import detail_of
+from oviya.text.sentences import is_speakable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.events import EventQueue, first_failure
 from services.gateway.hearing import HeardEvent, Hearing
 from services.gateway.memory import Memory
 from services.gateway.rate import TokenBucket
-from services.gateway.requests import SessionConfig, check_text
+from services.gateway.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.speech import Speaker, Voices
 from services.gateway.store import Keeper
 from services.gateway.turn import TurnEvent, TurnTaker, Utterance
@@ -157,7 +158,7 @@ class Session:
                     self._hearing.hear(request.audio)
                     await self._pace(len(samples) / self._config.input.sample_rate_hz)
                 case "text":
-                    await self._typed(check_text(request.text, "text", self._settings.max_text_chars))
+                    await self._typed(request.text)
                 case "end_turn":
                     self._hearing.end_turn()
                 case "config":
@@ -176,7 +177,17 @@ class Session:
         return self._settings.max_audio_message_bytes
 
     async def _typed(self, text: str) -> None:
-        await self.said(Utterance(self.new_turn(), text, True, ended_at=_now()))
+        """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
+        turn, ended_at = self.new_turn(), _now()
+        try:
+            check_text(text, "text", self._settings.max_text_chars)
+            if not await asyncio.to_thread(is_speakable, text):
+                raise nothing_to_say("text", text)
+        except InvalidInput as error:
+            metrics.TURNS.labels("text", "failed").inc()
+            await self._send_turn_event(turn, detail_of(error))
+            return
+        await self.said(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _wait_until_idle(self) -> None:
         """Returns when nobody has sent anything and no turn has run for too long."""

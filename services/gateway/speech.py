@@ -12,6 +12,7 @@ import structlog
 
 from oviya.audio.pcm import Pcm
 from oviya.errors import InvalidInput, OviyaError, Unavailable
+from oviya.text.scripts import language_of, main_script, romanized, speaks
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.clients import Mesh
@@ -23,7 +24,7 @@ from services.gateway.pacing import Pacer
 from services.gateway.readiness import Readiness
 from services.gateway.settings import GatewaySettings
 from services.gateway.shaping import shaped
-from services.gateway.voice import AUTO, CSM, FALLBACK, NEUTRAL_PLAN, Line, Manner, SpeechVoice, Voice
+from services.gateway.voice import AUTO, CSM, ENGLISH, FALLBACK, NEUTRAL_PLAN, Line, Manner, SpeechVoice, Voice
 
 log = structlog.get_logger()
 
@@ -36,10 +37,11 @@ Send = Callable[[Event], Awaitable[None]]
 
 @dataclass(frozen=True)
 class Sentence:
-    """What to say and with which emotion.  `strict`: an emotion that does not exist is the caller's error; `tone`: how
-    strongly to show it, and what to mix in."""
+    """What to say, as a person reads it and as it is said, and with which emotion.  `strict`: an emotion that does not
+    exist is the caller's error; `tone`: how strongly to show it, and what to mix in."""
 
     text: str
+    spoken: str
     emotion: str
     strict: bool = False
     tone: emotion_pb2.Tone | None = None
@@ -49,7 +51,7 @@ class Sentence:
 class Spoken:
     """What became of a reply.  Times are the event loop's, in seconds; None: not reached.
 
-    `starts_s` says at which second of the reply's sound each sentence began, `finished` how many were sent whole.
+    `sentences` are as a person reads them.  `starts_s` says at which second of the reply's sound each sentence began, `finished` how many were sent whole.
     """
 
     sentences: list[str] = field(default_factory=list)
@@ -170,6 +172,7 @@ class _Making:
             self._voice = CSM if self._voices.readiness.voice_problem() is None else FALLBACK
         self._takes: asyncio.Queue[_Take | None] = asyncio.Queue()
         self._ahead = asyncio.Semaphore(1)  # takes that may wait while one is sent
+        self._told_languages: set[str] = set()
 
     async def run(self, sentences: AsyncGenerator[Sentence, None]) -> None:
         """Makes the sentences' sound, one sentence ahead of its sending."""
@@ -182,9 +185,14 @@ class _Making:
                     plan = await self._plan(sentence)
                     await self._ahead.acquire()
                     context = self._speaker.context.segments()
-                    take = _Take(Line(index, sentence.text, plan, self._speaker.manner, context))
+                    voice, spoken = await self._choose(sentence)
+                    language = language_of(spoken) or ENGLISH
+                    if language is ENGLISH:
+                        spoken = romanized(spoken)  # in a script that nobody here reads
+                    line = Line(index, sentence.text, spoken, language, plan, self._speaker.manner, context)
+                    take = _Take(line)
                     self._takes.put_nowait(take)
-                    await self._fill(take)
+                    await self._fill(take, voice)
                     index += 1
         finally:
             self._takes.put_nowait(None)
@@ -194,6 +202,32 @@ class _Making:
         take = await self._takes.get()
         self._ahead.release()
         return take
+
+    async def _choose(self, sentence: Sentence) -> tuple[Voice, str]:
+        """The voice of a sentence, and its words in letters which that voice speaks.
+
+        A sentence in a script that the checkpoint does not speak is read by the fallback voice; the next one may be
+        spoken by CSM again.
+
+        Raises:
+            InvalidInput: the caller asked for CSM, which does not speak the script.
+        """
+        checkpoint, spoken = self._voices.readiness.checkpoint_speech, sentence.spoken
+        script = main_script(spoken)
+        if self._voice != CSM:
+            return self._voice, spoken
+        if speaks(checkpoint.scripts, script):
+            return CSM, romanized(spoken, checkpoint.scripts) if checkpoint.scripts else spoken
+        own = f"{checkpoint.name} speaks {', '.join(checkpoint.scripts)} script only"
+        if self._speaker.manner.voice == CSM:
+            raise InvalidInput("text", f"{script} script", own, hint="leave the choice of the voice to the gateway")
+        metrics.OTHER_SCRIPTS.labels(script).inc()
+        language = language_of(spoken) or ENGLISH
+        if language.code not in self._told_languages:
+            self._told_languages.add(language.code)
+            message = f"{own}; the fallback voice reads {script} script in {language.name} ({language.code})"
+            await self._send(conversation_pb2.Degraded(service="csm", message=message))
+        return FALLBACK, spoken
 
     async def _plan(self, sentence: Sentence) -> emotion_pb2.ProsodyPlan:
         """Asks how to speak a sentence; neutrally where nobody can say, which is told once a reply."""
@@ -211,15 +245,15 @@ class _Making:
             await self._send(conversation_pb2.Degraded(service="emotion", message=message))
         return NEUTRAL_PLAN
 
-    async def _fill(self, take: _Take) -> None:
-        """Makes one sentence with the reply's voice, or with the fallback where that one fails and may be replaced."""
+    async def _fill(self, take: _Take, voice: Voice) -> None:
+        """Makes one sentence with `voice`, or with the fallback where that one fails and may be replaced."""
         line = take.line
         try:
-            await self._record(take, self._voice)
-            if self._voice == CSM:
-                self._speaker.context.add(line.manner.speaker, line.text, line.frames)
+            await self._record(take, voice)
+            if voice == CSM:
+                self._speaker.context.add(line.manner.speaker, line.spoken, line.frames)
         except OviyaError as error:
-            if self._voice != CSM:
+            if voice != CSM:
                 raise
             metrics.VOICE_FAILURES.labels(type(error).__name__).inc()
             if line.manner.voice == CSM:
@@ -307,8 +341,16 @@ class _Sending:
                     spoken.sentences.append(line.text)
                     spoken.starts_s.append(spoken.duration_s)
                 spoken.starts_s[line.index] = spoken.duration_s  # where it is said again, that counts
+                own = self._speaker.voices.readiness.checkpoint_speech.language or ENGLISH.code
                 await self._send(
-                    conversation_pb2.ReplySentence(index=line.index, text=line.text, plan=line.plan, voice=self._voice)
+                    conversation_pb2.ReplySentence(
+                        index=line.index,
+                        text=line.text,
+                        plan=line.plan,
+                        voice=self._voice,
+                        spoken=line.spoken,
+                        language=own if self._voice == CSM else line.language.code,
+                    )
                 )
             await self._send(audio)
             spoken.duration_s += length_s

@@ -12,6 +12,7 @@ import structlog
 
 from oviya.errors import OviyaError
 from oviya.mesh.status import detail_of
+from oviya.text.sentences import say_sentence, say_text
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.clients import Mesh
@@ -20,7 +21,6 @@ from services.gateway.heard import heard_sentences
 from services.gateway.latency import duration_of, latency
 from services.gateway.memory import Memory
 from services.gateway.readiness import CONSEQUENCES
-from services.gateway.sentences import is_speakable, split_long
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Event, Sentence, Speaker, Spoken
 
@@ -230,13 +230,13 @@ class TurnTaker:
                 async for response in reply:
                     if response.degraded:
                         await self._send(turn, conversation_pb2.Degraded(service="brain", message=response.degraded))
-                    for text in split_long(response.text, settings.max_sentence_chars):
+                    for said in say_sentence(response.text, settings.max_sentence_chars, response.spoken):
                         count += 1
                         if count > settings.max_reply_sentences:
                             message = f"the reply has more than {count - 1} sentences; the rest is left out"
                             await self._send(turn, conversation_pb2.Degraded(service="brain", message=message))
                             return
-                        sentences.put_nowait(Sentence(text, response.emotion, tone=tone))
+                        sentences.put_nowait(Sentence(said.text, said.spoken, response.emotion, tone=tone))
             self._memory.shorten()
         finally:
             sentences.put_nowait(None)
@@ -246,13 +246,10 @@ class TurnTaker:
 
         The apology is no reply: it is not remembered, and where it cannot be spoken either, the failure is told alone.
         """
-        apology = self._settings.apology
-        if not is_speakable(apology):
-            return
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            for text in split_long(apology, self._settings.max_sentence_chars):
-                yield Sentence(text, APOLOGY_EMOTION)
+            for said in say_text(self._settings.apology, self._settings.max_sentence_chars):
+                yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
 
         try:
             await self._speak(utterance, sentences(), Spoken())

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Protocol, TypeAlias
 
 from oviya.audio.pcm import Pcm
+from oviya.text.scripts import Language
 from oviya.v1 import common_pb2, conversation_pb2, csm_pb2, emotion_pb2
 from services.gateway.fallback_voice import FallbackVoice
 
@@ -17,6 +18,10 @@ NEUTRAL_PLAN = emotion_pb2.ProsodyPlan(
     emotion="neutral", style="neutral", temperature=0.9, pitch_scale=1.0, rate_scale=1.0, energy_scale=1.0
 )
 """How a sentence is spoken while the emotion service cannot say: CSM's own temperature, nothing else changed."""
+
+
+ENGLISH = Language("en", "English")
+"""What text in Latin letters, or in no letters, is read in."""
 
 
 @dataclass(frozen=True)
@@ -40,12 +45,15 @@ class Manner:
 class Line:
     """One sentence to speak, and what speaking it with CSM leaves behind.
 
+    `text` is as a person reads it, `spoken` as it is said, `language` what the fallback voice reads it in.
     `context` is what CSM hears before it, oldest first; `frames` and `first_frame_at` (loop time in seconds) are filled
     while CSM speaks.
     """
 
     index: int
     text: str
+    spoken: str
+    language: Language
     plan: emotion_pb2.ProsodyPlan
     manner: Manner
     context: list[csm_pb2.ContextSegment]
@@ -86,4 +94,4 @@ class FallbackSpeech:
         Raises:
             OviyaError: the synthesizer failed.
         """
-        return self._synthesizer.speak(line.text, line.plan, line.manner.speaker)
+        return self._synthesizer.speak(line.spoken, line.plan, line.manner.speaker, line.language.code)

@@ -56,7 +56,10 @@ def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
     assert list(read_tags(written)) == [Tagged("What then?", emotion, kind)]
 
 
-@pytest.mark.parametrize("text", ["*really* good", "(as I said) yes", "content is king", "Well [1] then",
+@pytest.mark.parametrize("text", ["*really* good", "*Sorry* about that, Anna.", "**Happy birthday** to you!",
+                                  "*sad* but true", "Surprise: it works!", "(happy) people", "Joy! It works.",
+                                  "[Happy](https://example.com) and you know it", "Tone: Keep it light.",
+                                  "I sent a [happy birthday card] to her", "(as I said) yes", "content is king", "Well [1] then",
                                   "Tender moments: I like them.", "He wrote: I am sad."])  # fmt: skip
 def test_words_of_the_sentence_are_no_emotion(text):
     assert list(read_tags(text)) == [Tagged(text, "", "missing")]
@@ -140,8 +143,17 @@ def test_code_blocks_leave_other_text_alone():
 
 
 def test_only_emoji_is_said_by_name():
-    assert [s.text for s in speak("\U0001f600\U0001f389")] == ["grinning face, party popper"]
-    assert [s.text for s in speak("[joy] \u2764\ufe0f")] == ["red heart"]
+    assert [(s.text, s.spoken) for s in speak("\U0001f600\U0001f389")] == [
+        ("\U0001f600\U0001f389", "grinning face, party popper")
+    ]
+    assert [(s.spoken, s.emotion) for s in speak("[joy] \u2764\ufe0f")] == [("red heart", "joyful_excited")]
+    assert [s.spoken for s in speak("[joy] Well done! \U0001f389")] == ["Well done!"]
+
+
+def test_a_sentence_is_kept_as_the_model_wrote_it_and_as_it_is_said():
+    assert [(s.text, s.spoken) for s in speak("[joy] It is **\u20ac9.99** at example.com.")] == [
+        ("It is \u20ac9.99 at example.com.", "It is nine euros and ninety-nine cents at example dot com.")
+    ]
 
 
 def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():

@@ -35,6 +35,12 @@ def test_the_client_imports_nothing_but_its_own_needs():
     assert done.stdout.startswith("imported oviya.client"), done.stderr
 
 
+def test_the_client_does_not_need_what_makes_text_speakable():
+    program = "import sys, oviya.client; print([name for name in sys.modules if name.startswith('oviya.text')])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout.strip() == "[]", done.stderr
+
+
 def test_the_command_line_without_its_extra_says_how_to_get_it():
     program = PROGRAM.replace("for wanted", "import oviya.cli; oviya.cli.main()\nfor wanted")
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
 
 import numpy as np
 import pytest
@@ -13,70 +12,6 @@ from oviya.audio.pcm import F32LE, decode_pcm
 from oviya.v1 import common_pb2
 from services.gateway.output import PIECE_S, Output
 from services.gateway.pacing import Pacer
-from services.gateway.sentences import is_speakable, split_long, split_sentences
-
-
-@pytest.mark.parametrize(
-    ("text", "sentences"),
-    [
-        ("Hello.", ["Hello."]),
-        ("Hello. How are you? Fine!", ["Hello.", "How are you?", "Fine!"]),
-        ("Dr. Smith met Mrs. Jones. They talked.", ["Dr. Smith met Mrs. Jones.", "They talked."]),
-        ("It costs 3.50 or 1,000.25 today. Yes.", ["It costs 3.50 or 1,000.25 today.", "Yes."]),
-        ("J. R. R. Tolkien wrote. I read.", ["J. R. R. Tolkien wrote.", "I read."]),
-        ("So do I. Then we agree.", ["So do I.", "Then we agree."]),
-        ("Bring fruit, e.g. apples. Thanks.", ["Bring fruit, e.g. apples.", "Thanks."]),
-        ("No. It is No. 5 in the list.", ["No.", "It is No. 5 in the list."]),
-        ("Wait... what? Oh… well.", ["Wait... what?", "Oh… well."]),
-        ('"Really?" he asked. "Yes!" "Good."', ['"Really?" he asked.', '"Yes!"', '"Good."']),
-        ("One line\nstill the same. Next", ["One line still the same.", "Next"]),
-        ("A title\n\nA text.", ["A title", "A text."]),
-        ("See example.com for v1.2.3 now.", ["See example.com for v1.2.3 now."]),
-        ("What?! No!!! Yes.", ["What?!", "No!!!", "Yes."]),
-        ("!!! ... ??", []),
-        ("Hm. --- ***", ["Hm."]),
-        ("今日は。元気ですか？はい", ["今日は。", "元気ですか？", "はい"]),  # noqa: RUF001
-        ("a\x00b\x1b[31m c\u200bd\ufeff.", ["ab[31m cd."]),
-        ("", []),
-    ],
-)
-def test_sentences(text, sentences):
-    assert split_sentences(text, 200) == sentences
-
-
-def test_long_sentences_are_cut_at_clauses_then_words_then_anywhere():
-    clause = "when the rain had stopped and the sun came out again, " * 4
-    pieces = split_sentences(clause.strip(), 120)
-    assert all(piece.endswith(",") for piece in pieces)
-    assert " ".join(pieces) == clause.strip()
-    assert split_long("word " * 10, 12) == ["word word"] * 5
-    assert split_long("x" * 25, 10) == ["x" * 10, "x" * 10, "x" * 5]
-    assert split_long("aaaa, bbbb cccc dddd", 12) == ["aaaa, bbbb", "cccc dddd"]
-
-
-def test_nothing_is_lost_and_nothing_is_too_long():
-    rng = np.random.default_rng(5)
-    alphabet = [*"ab .,!?\n-;'\"3", "Dr. ", "e.g. ", "… "]
-    for _ in range(300):
-        text = "".join(rng.choice(alphabet, rng.integers(0, 200)))
-        pieces = split_sentences(text, 40)
-        assert all(0 < len(piece) <= 40 for piece in pieces)
-        assert all(is_speakable(piece) for piece in pieces)
-        letters = [character for character in "".join(pieces) if character.isalnum()]
-        assert letters == [character for character in text if character.isalnum()]
-
-
-def test_time_grows_with_the_length_alone():
-    """Foreign text is split on the event loop: ten times the text must not take a hundred times as long."""
-
-    def cpu_s(sentences: int) -> float:
-        text = "A sentence with some words, and a clause. " * sentences
-        started = time.process_time()
-        assert len(split_sentences(text, 240)) == sentences
-        return time.process_time() - started
-
-    short, long = min(cpu_s(2_000) for _ in range(3)), cpu_s(20_000)
-    assert long < 40 * short
 
 
 async def test_pacer_holds_back_what_is_too_far_ahead():

@@ -32,6 +32,8 @@ CSM_CARD = ModelCard(
     name="demo-csm",
     trained=True,
     license="Apache-2.0",
+    languages=("en",),
+    scripts=("Latin",),
     styles=tuple(STYLES),
     description="A small CSM that speaks English with eight synthetic voices in eight styles.",
 )

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.ollama.tones import Tones
-from services.brain.segmenter import Segmenter
 
 Message = dict[str, Any]
 

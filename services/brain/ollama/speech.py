@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from oviya.text.segmenter import Piece, Segmenter
+from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, THINKING
 from services.brain.ollama.hidden import CodeBlocks, Thinking
 from services.brain.ollama.tags import Tagged, read_tags
 from services.brain.ollama.tones import Tones
-from services.brain.segmenter import Piece, Segmenter
-from services.brain.speakable import speakable
 
 
 class Speech:
@@ -40,6 +40,8 @@ class Speech:
         """Ends an answer; returns what is left of it.  Another may follow, as after a tool's call."""
         rest = self._code.push(self._thinking.flush()) + self._code.flush()
         sentences = self._said([*self._segmenter.push(rest), *self._segmenter.flush()])
+        if said := self._narrator.finish():
+            sentences.append(self._sentence(said, starts=True, tagged=False))
         if self._thinking.removed:
             THINKING.inc()
         self._begin()
@@ -47,25 +49,27 @@ class Speech:
 
     def _begin(self) -> None:
         self._thinking, self._code, self._segmenter = Thinking(), CodeBlocks(), Segmenter(**self._limits)
+        self._narrator = Narrator()
 
     def _said(self, pieces: list[Piece]) -> list[Sentence]:
         return [
             sentence
             for piece in pieces
             for tagged in read_tags(piece.text)
-            if (sentence := self._sentence(tagged, starts=piece.starts)) is not None
+            if (sentence := self._tagged(tagged, starts=piece.starts)) is not None
         ]
 
-    def _sentence(self, tagged: Tagged, *, starts: bool) -> Sentence | None:
+    def _tagged(self, tagged: Tagged, *, starts: bool) -> Sentence | None:
         if tagged.kind != "missing":
             EMOTION_TAGS.labels(tagged.kind).inc()
             self._given = tagged.emotion
-        text = speakable(tagged.text)
-        if not text:
-            return None
-        if tagged.kind == "missing" and not self._given and starts:
+        said = self._narrator.add(tagged.text)
+        return self._sentence(said, starts=starts, tagged=tagged.kind != "missing") if said else None
+
+    def _sentence(self, said: Said, *, starts: bool, tagged: bool) -> Sentence:
+        if not tagged and not self._given and starts:
             EMOTION_TAGS.labels("missing").inc()
         # A sentence without an emotion goes on in that of the one before; the first one answers the user's feeling.
-        emotion = self._given or self._emotion or self._tones.default(text, self._user_emotion, self._tone)
+        emotion = self._given or self._emotion or self._tones.default(said.text, self._user_emotion, self._tone)
         self._emotion, self._given = emotion, ""
-        return Sentence(text, emotion)
+        return Sentence(said.text, emotion, spoken=said.spoken)

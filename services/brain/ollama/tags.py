@@ -11,6 +11,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
@@ -31,17 +32,19 @@ _WORD = r"(?:emotion|mood|tone|feeling)\s*[:=]\s*"
 _NAMED = rf"\s*(?:{_WORD})?{_NAME}\s*"
 _AFTER = r"\s*[:\u2013-]?\s*"
 _MARKS = r"[*_`\"]{0,2}"
-_LEADING = re.compile(rf"\s*{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\]{_MARKS}{_AFTER}")
+_LEADING = re.compile(rf"\s*{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\](?!\(){_MARKS}{_AFTER}")
 """[curious], [Emotion: curious], **[curious, 0.8]**:"""
 _OTHER = re.compile(rf"\s*(?:\({_NAMED}\)|<{_NAMED}/?>|\{{{_NAMED}\}}|\*{{1,2}}{_NAMED}\*{{1,2}}){_AFTER}")
 """(curious), <curious>, {curious}, *curious*"""
-_LABELLED = re.compile(rf"\s*{_WORD}{_NAME}(?:\s*[.,;:|)\]\u2013-]\s*|\s*$|\s+(?=[A-Z\"]))", re.IGNORECASE)
+_LABELLED = re.compile(rf"\s*{_WORD}{_NAME}(?:\s*[.,;:|)\]\u2013-]\s*|\s*$|\s+(?=(?-i:[A-Z\"])))", re.IGNORECASE)
 """Emotion: curious."""
 _BARE = re.compile(r"\s*\[?\s*([a-z]+_[a-z]+|[A-Za-z]+(?=:\s))(?::)?\s+(?=\S)")
 """calm_supportive I hear you, curious: what then"""
 _OPEN = re.compile(rf"\s*\[\s*(?:{_WORD})?([A-Za-z_-]{{3,30}})[\s:,]+(?=\S)")
 """[curious What then"""
-_INNER = re.compile(r"\[\s*([A-Za-z][A-Za-z_ -]{1,30}?)\s*\]")
+_INNER = re.compile(r"\[\s*+([A-Za-z][A-Za-z_ -]{1,30}?)\s*+\](?!\()")
+_JOINING = frozenset({"a", "and", "bit", "but", "in", "little", "slightly", "softly", "tone", "very", "voice", "with"})
+"""Words that stand between the emotions of a tag such as "warm and a bit sad"."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,21 +87,44 @@ def _leading(text: str) -> tuple[tuple[Kind, str], str] | None:
             continue
         name = next(group for group in tag.groups() if group)
         kind, emotion = _named(name)
+        if pattern in (_OTHER, _BARE) and not _stands_apart(tag, text, name):
+            continue  # "*Sorry* about that", "Surprise: it works"
         if kind in ("given", "alias") or (emotion and pattern in (_LABELLED, _OPEN)):
             return (kind, emotion), text[tag.end() :]
-        if pattern is _LABELLED:
+        if pattern is _LABELLED and " " not in name.strip():
             return ("unknown", ""), text[tag.end() :]
     return None
 
 
+def _stands_apart(tag: re.Match[str], text: str, name: str) -> bool:
+    """Whether a name without brackets is a tag, and not the first, perhaps emphasized, word of its sentence.
+
+    A tag is written as it was asked for, in small letters, and is one name; after it the sentence begins.
+    """
+    key = _key(name)
+    if key not in EMOTIONS and key not in ALIASES:
+        return False
+    if text.lstrip()[:1] in "<{" or "_" in name:
+        return True
+    following = text[tag.end() :][:1]
+    return name[0].islower() and not following.islower() and following not in (",", ".")
+
+
+def _key(name: str) -> str:
+    return re.sub(r"[\s_-]+", "_", name.strip().lower())
+
+
+@lru_cache(maxsize=4096)
 def _named(name: str) -> tuple[Kind, str]:
     """Which of the 49 emotions `name` means, and how well it says so."""
-    key = re.sub(r"[\s_-]+", "_", name.strip().lower())
+    key = _key(name)
     if key in EMOTIONS:
         return "given", key
     if key in ALIASES:
         return "alias", ALIASES[key]
     if nearest := difflib.get_close_matches(key, [*EMOTIONS, *ALIASES], n=1, cutoff=MIN_LIKENESS):
         return "misspelled", ALIASES.get(nearest[0], nearest[0])
-    words = [word for word in key.split("_") if word in EMOTIONS or word in ALIASES]
-    return ("alias", ALIASES.get(words[0], words[0])) if words and "_" in key else ("unknown", "")
+    words = [word for word in key.split("_") if word not in _JOINING]
+    if words and all(word in EMOTIONS or word in ALIASES for word in words):
+        return "alias", ALIASES.get(words[0], words[0])
+    return "unknown", ""

@@ -1,0 +1,1 @@
+"""Text that is to be spoken: sentences, and written text in words."""

@@ -1,0 +1,125 @@
+"""Which script a text is written in, and which language is read for it."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import lru_cache
+
+from anyascii import anyascii
+
+LATIN = "Latin"
+_NAMES = {
+    "LATIN": LATIN, "GREEK": "Greek", "CYRILLIC": "Cyrillic", "ARMENIAN": "Armenian", "HEBREW": "Hebrew",
+    "ARABIC": "Arabic", "SYRIAC": "Syriac", "DEVANAGARI": "Devanagari", "BENGALI": "Bengali", "GURMUKHI": "Gurmukhi",
+    "GUJARATI": "Gujarati", "ORIYA": "Oriya", "TAMIL": "Tamil", "TELUGU": "Telugu", "KANNADA": "Kannada",
+    "MALAYALAM": "Malayalam", "SINHALA": "Sinhala", "THAI": "Thai", "LAO": "Lao", "TIBETAN": "Tibetan",
+    "MYANMAR": "Myanmar", "GEORGIAN": "Georgian", "HANGUL": "Hangul", "ETHIOPIC": "Ethiopic", "CHEROKEE": "Cherokee",
+    "KHMER": "Khmer", "MONGOLIAN": "Mongolian", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana",
+    "CJK": "Han", "IDEOGRAPHIC": "Han", "BOPOMOFO": "Bopomofo", "FULLWIDTH": LATIN, "HALFWIDTH": "Kana",
+    "MATHEMATICAL": LATIN, "THAANA": "Thaana", "NKO": "Nko", "TIFINAGH": "Tifinagh", "COPTIC": "Coptic",
+}  # fmt: skip
+"""The first word of a letter's Unicode name, and its script by the name that Unicode gives it; Hiragana and Katakana,
+which one text mixes, are both "Kana"."""
+SCRIPTS = frozenset(_NAMES.values())
+
+
+@dataclass(frozen=True, slots=True)
+class Language:
+    """A language to read a text in: its code (BCP 47; what espeak-ng calls its voice) and its English name."""
+
+    code: str
+    name: str
+
+
+LANGUAGES: dict[str, Language] = {
+    "Greek": Language("el", "Greek"), "Cyrillic": Language("ru", "Russian"), "Armenian": Language("hy", "Armenian"),
+    "Hebrew": Language("he", "Hebrew"), "Arabic": Language("ar", "Arabic"), "Devanagari": Language("hi", "Hindi"),
+    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"), "Gujarati": Language("gu", "Gujarati"),
+    "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"), "Telugu": Language("te", "Telugu"),
+    "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"), "Sinhala": Language("si", "Sinhala"),
+    "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"), "Georgian": Language("ka", "Georgian"),
+    "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"), "Cherokee": Language("chr", "Cherokee"),
+    "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
+}  # fmt: skip
+"""The most spoken language of each script that espeak-ng has a voice for."""
+_UKRAINIAN, _PERSIAN, _URDU = (
+    frozenset("\u0456\u0457\u0454\u0491"),
+    frozenset("\u067e\u0686\u0698\u06af"),
+    frozenset("\u0679\u0688\u0691\u06ba\u06d2"),
+)
+_GREEK = re.compile("[\u0370-\u03ff]")
+_LONE_GREEK = re.compile("(?<![\u0370-\u03ff])[\u0370-\u03ff](?![\u0370-\u03ff])")
+"""A sign of a formula, and no word."""
+_WEIGHTS = {"Han": 3, "Kana": 2, "Hangul": 2}
+"""A character of these scripts is a syllable or a word: it counts as so many letters."""
+
+
+def main_script(text: str) -> str:
+    """The script that most of `text` is written in, e.g. "Latin"; empty where it holds no letters.
+
+    Japanese, which mixes Kana and Han, is "Kana".
+    """
+    if text.isascii():
+        return LATIN if any(map(str.isalpha, text)) else ""
+    counts = script_counts(_LONE_GREEK.sub(" ", text) if _GREEK.search(text) else text)
+    if not counts:
+        return ""
+    if "Kana" in counts and "Han" in counts:
+        counts["Kana"] += counts.pop("Han")
+    return max(counts, key=lambda script: (counts[script], script == LATIN))
+
+
+def script_counts(text: str) -> Counter[str]:
+    """How much of `text` is written in each script."""
+    counts: Counter[str] = Counter()
+    for character, count in Counter(text).items():
+        if script := script_of(character):
+            counts[script] += count * _WEIGHTS.get(script, 1)
+    return counts
+
+
+@lru_cache(maxsize=8192)
+def script_of(character: str) -> str:
+    """The script of a letter; empty for what belongs to none: digits, signs, letters of unknown scripts' names."""
+    if not character.isalpha():
+        return ""
+    words = unicodedata.name(character, "").split(" ", 1)
+    return _NAMES.get(words[0], words[0].capitalize())
+
+
+def speaks(scripts: Collection[str], script: str) -> bool:
+    """Whether a voice that speaks `scripts` (empty: any) speaks a text in `script` (empty: no letters)."""
+    if not scripts or not script or script in scripts:
+        return True
+    japanese = {"Kana", "Hiragana", "Katakana", "Jpan"}
+    return (script == "Kana" and bool(japanese & set(scripts))) or (script == "Han" and "Jpan" in scripts)
+
+
+def language_of(text: str) -> Language | None:
+    """The language that `text` is read in by its script; None: it is Latin, or espeak-ng has no voice for it."""
+    script = main_script(text)
+    letters = set(text)
+    if script == "Cyrillic" and letters & _UKRAINIAN:
+        return Language("uk", "Ukrainian")
+    if script == "Arabic" and letters & _URDU:
+        return Language("ur", "Urdu")
+    if script == "Arabic" and letters & _PERSIAN:
+        return Language("fa", "Persian")
+    return LANGUAGES.get(script)
+
+
+def romanized(text: str, scripts: Collection[str] = (LATIN,)) -> str:
+    """`text` with the letters of other scripts than `scripts` in Latin ones: "\u041c\u043e\u0441\u043a\u0432\u0430" is
+    "Moskva"."""
+    if text.isascii():
+        return text
+    return "".join(c if speaks(scripts, script_of(c)) else _romanized(c) for c in text)
+
+
+@lru_cache(maxsize=8192)
+def _romanized(character: str) -> str:
+    return anyascii(character)

@@ -1,0 +1,5 @@
+"""Written text as it is said: `speakable("It costs $5.50.")` is "It costs five dollars and fifty cents."."""
+
+from oviya.text.speakable.normalizer import speakable, written
+
+__all__ = ["speakable", "written"]

@@ -1,0 +1,121 @@
+"""Tells stage directions from emphasis: "*smiles warmly*" is not said, "*Sorry* about that" is."""
+
+from __future__ import annotations
+
+import re
+
+_VERBS = (
+    "laugh|smile|sigh|chuckle|pause|nod|giggle|wink|whisper|grin|hug|clap|breathe|lean|tilt|blink|shrug|beam|gasp|sob|cry"
+    "|sniffle|sniff|cough|yawn|groan|moan|mumble|mutter|murmur|frown|smirk|snort|scoff|gulp|exhale|inhale|wave|bow|cheer"
+    "|hum|sing|gesture|glance|gaze|stare|shiver|tremble|wince|cringe|blush|swallow|hesitate|ponder|snicker|cackle|squeal"
+    "|clear|take|look|reach|place|put|shake|raise|pat|rub|scratch|fold|cross|roll|purr|growl|shout|yell"
+)
+_VERB = re.compile(
+    r"(?:" + "|".join(
+        f"{verb[:-1] if verb.endswith('e') else verb}(?:{'e' if verb.endswith('e') else ''}(?:s|es)?|(?:{verb[-1]})?ing|e?d)"
+        for verb in _VERBS.split("|")
+    ) + r"|cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums)"
+)  # fmt: skip
+_AMBIGUOUS = frozenset(
+    f"{verb}{end}"
+    for verb in [
+        "clear",
+        "take",
+        "look",
+        "reach",
+        "place",
+        "put",
+        "shake",
+        "raise",
+        "pat",
+        "rub",
+        "scratch",
+        "fold",
+        "cross",
+        "roll",
+        "wave",
+        "sing",
+        "cry",
+        "bow",
+        "hum",
+        "cheer",
+    ]
+    for end in ("", "s", "es", "ing", "ed", "d")
+)
+"""Verbs that a parenthesis of prose holds as well: they need more around them to be a direction."""
+_NOUNS = re.compile(
+    r"(?:pause|sigh|laugh|laughter|chuckle|giggle|smile|grin|silence|beat|breath|tone|voice|nod|wink|gasp|sob|sobs|tears"
+    r"|applause|music|whisper|hug|shrug|smirk|inhale|exhale|sniff|cough|sounds?|noises?)"
+)
+_PLACES = frozenset({"a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft", "warm",
+                     "small", "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward"})  # fmt: skip
+_SUBJECTS = frozenset({"i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't", "not",
+                       "never", "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will", "would",
+                       "me", "us", "them", "everyone", "nobody", "somebody", "someone"})  # fmt: skip
+_WORD = re.compile(r"[A-Za-z]++(?:['\u2019][A-Za-z]++)?+")
+_DIRECTION = re.compile(
+    r"(?<![*\w])(\*{1,3})(?![*\s])([^*\n]++)(?<!\s)\1(?![*\w])|(?<![_\w])(_{1,2})(?![_\s])([^_\n]++)(?<!\s)\3(?![_\w])"
+    r"|(\()([^()\n]{1,80})\)|(\[)([^\[\]\n]{1,80})\](?!\()"
+)
+MAX_WORDS = 12
+
+
+def without_directions(text: str) -> str:
+    """`text` without what an actor is told to do; emphasis stays as it is written."""
+    if not any(sign in text for sign in "*_(["):
+        return text
+    return _DIRECTION.sub(_replace, text)
+
+
+def _replace(at: re.Match[str]) -> str:
+    sign = at[1] or at[3] or at[5] or at[7]
+    content = at[2] or at[4] or at[6] or at[8] or ""
+    before = at.string[max(0, at.start() - 40) : at.start()].rstrip()
+    after = at.string[at.end() : at.end() + 40].lstrip()
+    if not _is_direction(content, sign, before, after):
+        return at[0]
+    return " " if before and after else ""
+
+
+def _is_direction(content: str, sign: str, before: str, after: str) -> bool:
+    words = [word.lower() for word in _WORD.findall(content)]
+    if not words or len(words) > MAX_WORDS or any(character.isdigit() for character in content):
+        return False
+    if content.rstrip()[-1:] in "!?":
+        return False
+    alone = (not before or before[-1] in ".!?\u2026,;:\u2014*)]\"'\u201d") and (
+        not after or not (after[0].islower() or after[0] in ",'\u2019")
+    )
+    action = _action(words)
+    if sign in "([":
+        return bool(action) and (sign == "[" or action == "sure" or (alone and len(words) <= 4))
+    last = _WORD.findall(before)[-1:]
+    if action and last and last[0].lower() in _SUBJECTS and before[-1:].isalpha():
+        return False  # "she *smiles* a lot", "don't *laugh* at me"
+    if action == "sure":
+        return True
+    if not alone:
+        return False
+    # Where a sentence could begin, emphasis has a capital letter.
+    starts_small = content.lstrip()[:1].islower()
+    return bool(action) or (starts_small and len(words) > 1 and sign in ("*", "_"))
+
+
+def _action(words: list[str]) -> str:
+    """How sure it is that words are an action: "sure", "perhaps", or empty."""
+    head = words[1:] if len(words) > 1 and words[0].endswith("ly") else words
+    first = head[0]
+    if _VERB.fullmatch(first):
+        if first in _AMBIGUOUS:
+            return "perhaps"
+        bare = not first.endswith(("s", "ing"))
+        if bare and len(head) > 1:
+            return ""
+        return "perhaps" if bare else "sure"
+    if words[0] in _PLACES and _NOUNS.fullmatch(words[-1]):
+        return "sure" if len(words) > 1 and words[-1] not in ("tone", "voice", "beat", "music") else "perhaps"
+    if _NOUNS.fullmatch(words[-1]) and len(words) <= 3:
+        return "perhaps"
+    if words[0] == "voice":
+        return "perhaps"
+    return ""

@@ -1,0 +1,75 @@
+"""The order in which text becomes speech: what a later step would misread is spoken out by an earlier one."""
+
+from __future__ import annotations
+
+import re
+from functools import partial
+
+from oviya.text.scripts import LATIN, main_script
+from oviya.text.speakable.characters import plain_characters, without_invisible
+from oviya.text.speakable.codes import say_codes, say_phones
+from oviya.text.speakable.dates import say_dates, say_times
+from oviya.text.speakable.markup import without_markup
+from oviya.text.speakable.money import say_money
+from oviya.text.speakable.numbers import plain_numbers, say_numbers, say_series
+from oviya.text.speakable.pictures import say_pictures
+from oviya.text.speakable.quantities import say_quantities
+from oviya.text.speakable.roman import say_roman_numerals
+from oviya.text.speakable.signs import say_short_forms, say_signs
+from oviya.text.speakable.web import say_addresses
+
+_ENGLISH = (
+    plain_characters,
+    without_markup,
+    plain_characters,  # what HTML entities stood for
+    say_addresses,
+    say_pictures,
+    say_short_forms,
+    say_roman_numerals,
+    say_codes,
+    plain_numbers,
+    say_dates,
+    say_times,
+    say_money,
+    say_phones,
+    say_series,
+    say_quantities,
+    say_numbers,
+    say_signs,
+)
+_LETTERS = partial(plain_characters, signs=False)
+_OTHER = (_LETTERS, partial(without_markup, numbered=False), _LETTERS, say_pictures)
+_SHRUG = "\u00af\\_(\u30c4)_/\u00af"  # markup to whoever does not know it
+_SPACE = re.compile(r"\s++")
+_SPACE_BEFORE_MARK = re.compile(r" ([,.;:!?\u2026])")
+_MARKS = re.compile(r"([,;:])(?:\s*+[,;:])++")
+_MARK_AND_STOP = re.compile(r"[,;:]\s*+([.!?\u2026])")
+_EMPTY_BRACKETS = re.compile(r"\(\s*+\)|\[\s*+\]|\"\s*+\"(?!\w)")
+
+
+def speakable(text: str) -> str:
+    """Says `text` in words: numbers, codes, dates, times, money, units, addresses, signs; markup goes.
+
+    The words are English, for text in Latin letters.  Text that is mainly in another script keeps its numbers, which
+    whoever reads that script says in its own language.  Emoji beside words are dropped, as nobody says them; alone they
+    are named, so that an answer is not lost.
+
+    Returns:
+        One line; empty where there is nothing to say.
+    """
+    text = text.replace(_SHRUG, "\U0001f937")
+    for step in _ENGLISH if main_script(text) in (LATIN, "") else _OTHER:
+        text = step(text)
+    text = _SPACE.sub(" ", _EMPTY_BRACKETS.sub(" ", text))
+    text = _SPACE_BEFORE_MARK.sub(r"\1", text)
+    text = _MARK_AND_STOP.sub(r"\1", _MARKS.sub(r"\1", text)).strip().lstrip(",;:. ")
+    return text if any(c.isalnum() for c in text) else ""
+
+
+def written(text: str) -> str:
+    """`text` as a person reads it: without markup, control tokens and stage directions; numbers, signs and emoji stay.
+
+    Returns:
+        One line; may be empty.
+    """
+    return _SPACE.sub(" ", without_markup(without_invisible(text), numbered=False)).strip()

@@ -1,0 +1,123 @@
+"""Says numbers with units."""
+
+from __future__ import annotations
+
+import re
+
+from oviya.text.speakable.words import NUMBER, cardinal, plural
+
+UNITS = {
+    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
+    "m/s": "meter per second", "m/s\u00b2": "meter per second squared", "ft/s": "foot per second", "kn": "knot",
+    "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "\u00b5m": "micrometer", "\u03bcm": "micrometer",
+    "nm": "nanometer", "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "kg": "kilogram", "mg": "milligram",
+    "\u00b5g": "microgram", "\u03bcg": "microgram", "mcg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound",
+    "oz": "ounce", "fl oz": "fluid ounce", "ml": "milliliter", "mL": "milliliter", "cl": "centiliter", "dl": "deciliter",
+    "l": "liter", "L": "liter", "gal": "gallon", "tbsp": "tablespoon", "tsp": "teaspoon", "kWh": "kilowatt hour",
+    "Wh": "watt hour", "mAh": "milliamp hour", "kW": "kilowatt", "MW": "megawatt", "GW": "gigawatt", "W": "watt",
+    "V": "volt", "kV": "kilovolt", "mV": "millivolt", "mA": "milliamp", "\u03a9": "ohm", "\u2126": "ohm", "N": "newton",
+    "Nm": "newton meter", "J": "joule", "kJ": "kilojoule", "Pa": "pascal", "kPa": "kilopascal", "hPa": "hectopascal",
+    "MPa": "megapascal", "psi": "pound per square inch", "bar": "bar", "mbar": "millibar", "mmHg": "millimeter of mercury",
+    "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz", "GHz": "gigahertz", "KB": "kilobyte", "kB": "kilobyte",
+    "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte", "PB": "petabyte", "KiB": "kibibyte", "MiB": "mebibyte",
+    "GiB": "gibibyte", "TiB": "tebibyte", "kbps": "kilobit per second", "Mbps": "megabit per second",
+    "Mbit/s": "megabit per second", "Gbps": "gigabit per second", "Gbit/s": "gigabit per second",
+    "kbit/s": "kilobit per second", "KB/s": "kilobyte per second", "MB/s": "megabyte per second",
+    "GB/s": "gigabyte per second", "ms": "millisecond", "\u00b5s": "microsecond", "\u03bcs": "microsecond", "ns": "nanosecond",
+    "s": "second", "sec": "second", "secs": "second", "min": "minute", "mins": "minute", "h": "hour", "hr": "hour",
+    "hrs": "hour", "yr": "year", "yrs": "year", "wk": "week", "wks": "week", "mo": "month", "cal": "calorie",
+    "kcal": "kilocalorie", "dB": "decibel", "dBFS": "decibel full scale", "lm": "lumen", "mol": "mole", "rpm": "revolution per minute",
+    "bpm": "beat per minute", "fps": "frame per second", "dpi": "dot per inch", "ppi": "pixel per inch", "ppm": "part per million",
+    "px": "pixel", "pt": "point", "pts": "point", "MP": "megapixel", "ha": "hectare", "ac": "acre", "sq ft": "square foot",
+    "sqft": "square foot", "sq m": "square meter", "sq km": "square kilometer", "sq mi": "square mile",
+    "m\u00b2": "square meter", "km\u00b2": "square kilometer", "cm\u00b2": "square centimeter", "mm\u00b2": "square millimeter",
+    "ft\u00b2": "square foot", "m\u00b3": "cubic meter", "cm\u00b3": "cubic centimeter", "cc": "cubic centimeter",
+    "kg/m\u00b3": "kilogram per cubic meter", "g/l": "gram per liter", "mg/dl": "milligram per deciliter",
+    "mg/dL": "milligram per deciliter", "mmol/l": "millimole per liter", "mmol/L": "millimole per liter",
+    "l/100km": "liter per hundred kilometers", "mg/kg": "milligram per kilogram", "kg/m\u00b2": "kilogram per square meter",
+    "req/s": "request per second", "tok/s": "token per second", "tokens/s": "token per second",
+}  # fmt: skip
+_UNIT_PLURALS = {"foot": "feet", "inch": "inches", "hertz": "hertz", "bar": "bar", "knot": "knots"} | {
+    f"{scale}hertz": f"{scale}hertz" for scale in ("kilo", "mega", "giga")
+}
+_ONE_LETTER = frozenset({"m", "g", "l", "L", "s", "h", "W", "V", "N", "J"})
+_UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
+_RANGED = rf"([-\u2212+]?)({NUMBER})"
+_WITH_UNIT = re.compile(rf"(?<![\w.,]){_RANGED}[\s-]?({_UNIT})(?![\w/\u00b2\u00b3'])\.?(?=(?:\s[a-z])|\.?)")
+_BY = re.compile(
+    rf"(?<![\w.,])({NUMBER})\s?[x\u00d7]\s?({NUMBER})(?:\s?[x\u00d7]\s?({NUMBER}))?(?=\s?(?:{_UNIT}|in|inch|inches|pixels?)\b)"
+)
+_FEET_INCHES = re.compile(
+    r"(?<![\w.,])(\d{1,2})\s?['\u2032\u2019]\s?(\d|1[01])(?:\s?(?:[\"\u2033\u201d]|'')|(?![\w']))"
+)
+_SIZE = re.compile(
+    rf"(?<![\w.,])({NUMBER})[\"\u2033](?=\s(?:screen|monitor|display|TV|tv|pipe|wheel|pizza|tablet|laptop)\b)"
+)
+_INCHES = re.compile(
+    rf"(?<![\w.,])({NUMBER})(?:\s?\u2033|\"(?=\s(?:wide|tall|long|by|x)\b)|\s?in\.?(?=\s(?:wide|tall|long|deep|high|thick)\b))"
+)
+_FEET_AND = re.compile(r"(\d{1,2}\s?(?:ft|feet|foot))\s(\d{1,2})\s?in\b\.?")
+_SPEED = re.compile(r"(?<![\d\s])(?<!\d )\bkm/h\b|^km/h\b|(?<=[a-z] )km/h\b")
+_UNITS_BY = re.compile(r"(?<=\d)(\s?(?:cm|mm|km|m|ft|in))\s?[x\u00d7]\s?(?=\d)")
+_COORDINATE = re.compile(
+    rf"(?<![\w.,])({NUMBER})\s?\u00b0\s?(?:(\d{{1,2}})\s?[\u2032'\u2019]\s?)?(?:({NUMBER})\s?[\u2033\"\u201d]\s?)?([NSEW])\b"
+)
+_DEGREES = re.compile(rf"(?<![\w.,]){_RANGED}\s?\u00b0\s?([CFK]\b)?")
+_DEGREE_SIGN = re.compile(r"\s?\u00b0\s?([CFK]\b)?")
+_PERCENT = re.compile(rf"(?<![\d.,])({NUMBER})\s?%")
+_PERMILLE = re.compile(rf"(?<![\d.,])({NUMBER})\s?\u2030")
+_SCALE_NAMES = {"C": " Celsius", "F": " Fahrenheit", "K": " Kelvin"}
+_POINTS = {"N": "north", "S": "south", "E": "east", "W": "west"}
+_SIGNS = {"-": "minus ", "\u2212": "minus ", "+": "plus ", "": ""}
+
+
+def say_quantities(text: str) -> str:
+    """`text` with degrees, per cent and units said: "5 km" is "five kilometers"."""
+    if "\u00b0" in text:
+        text = _COORDINATE.sub(_say_coordinate, text)
+        text = _DEGREES.sub(_say_degrees, text)
+        text = _DEGREE_SIGN.sub(lambda at: f" degrees{_SCALE_NAMES.get(at[1] or '', '')} ", text)
+    text = _PERCENT.sub(lambda at: f"{_plain(at[1])} percent", text)
+    text = _PERMILLE.sub(lambda at: f"{_plain(at[1])} per mille", text)
+    text = _FEET_INCHES.sub(lambda at: f"{_plain(at[1])} {'foot' if at[1] == '1' else 'feet'} {_plain(at[2])}", text)
+    text = _SIZE.sub(lambda at: f"{_plain(at[1])} inch", text)
+    text = _INCHES.sub(lambda at: f"{_plain(at[1])} {'inch' if at[1] == '1' else 'inches'}", text)
+    text = _FEET_AND.sub(lambda at: f"{at[1]} {_plain(at[2])} {'inch' if at[2] == '1' else 'inches'}", text)
+    text = _SPEED.sub("kilometers per hour", text)
+    text = _UNITS_BY.sub(r"\1 by ", text)
+    text = _BY.sub(lambda at: " by ".join(group for group in at.groups() if group), text)
+    return _WITH_UNIT.sub(_say_unit, text)
+
+
+def _say_coordinate(at: re.Match[str]) -> str:
+    said = f"{_plain(at[1])} {plural('degree', at[1])}"
+    if at[2]:
+        said += f" {_plain(at[2])} {plural('minute', at[2])}"
+    if at[3]:
+        said += f" {_plain(at[3])} {plural('second', at[3])}"
+    return f"{said} {_POINTS[at[4]]}"
+
+
+def _say_degrees(at: re.Match[str]) -> str:
+    return f"{_SIGNS[at[1]]}{_plain(at[2])} {plural('degree', at[2])}{_SCALE_NAMES.get(at[3] or '', '')} "
+
+
+def _say_unit(at: re.Match[str]) -> str:
+    written = at[0]
+    hyphen = written[len(at[1]) + len(at[2])] == "-"
+    if hyphen and at[3] in _ONE_LETTER:
+        return written
+    dot = "." if written.endswith(".") and not re.match(r"\s[a-z]", at.string[at.end() :][:2]) else ""
+    first, _, rest = UNITS[at[3]].partition(" per ")
+    many = first if at[2] == "1" or hyphen else _unit_plural(first)
+    return f"{_SIGNS[at[1]]}{_plain(at[2])} {many}{f' per {rest}' if rest else ''}{dot}"
+
+
+def _unit_plural(unit: str) -> str:
+    head, of, tail = unit.partition(" of ")
+    *before, last = head.split(" ")
+    return " ".join([*before, _UNIT_PLURALS.get(last, f"{last}s")]) + of + tail
+
+
+def _plain(number: str) -> str:
+    return cardinal(number.replace(",", ""))

@@ -1,0 +1,44 @@
+"""Numbers in words, as they are said: without the commas that num2words writes, which would be heard as pauses."""
+
+from __future__ import annotations
+
+from num2words import num2words
+
+NUMBER = r"\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?+|\d++(?:\.\d++)?+"
+"""A number as English writes it: "1,234.5"."""
+MAX_CARDINAL_DIGITS = 15
+"""A longer number is said digit by digit: nobody follows quadrillions."""
+
+
+def cardinal(number: str) -> str:
+    """The digits `number`, with a point or without, in words: "1234.50" is "one thousand two hundred ... point five
+    zero"."""
+    whole, point, fraction = number.partition(".")
+    if len(whole) > MAX_CARDINAL_DIGITS or (len(whole) > 1 and whole[0] == "0"):
+        words = digits(whole)
+    else:
+        words = num2words(int(whole or "0")).replace(",", "")
+    return f"{words} point {digits(fraction)}" if point and fraction else words
+
+
+def ordinal(number: int) -> str:
+    """`number` as first, second, third ..."""
+    return num2words(number, to="ordinal").replace(",", "")
+
+
+def year(number: int) -> str:
+    """`number` as a year: "nineteen eighty-four"."""
+    return num2words(number, to="year").replace(",", "").replace("oh-", "oh ")
+
+
+_DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+
+
+def digits(number: str) -> str:
+    """Every digit by itself."""
+    return " ".join(_DIGITS[int(digit)] for digit in number)
+
+
+def plural(unit: str, number: str) -> str:
+    """`unit` as it follows `number`: one dollar, two dollars."""
+    return unit if number == "1" else f"{unit}s"

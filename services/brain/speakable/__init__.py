@@ -1,5 +1,0 @@
-"""Written text as it is said: `speakable("It costs $5.50.")` is "It costs five dollars and fifty cents."."""
-
-from services.brain.speakable.normalizer import speakable
-
-__all__ = ["speakable"]
