@@ -15,7 +15,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from oviya.errors import InvalidInput, OviyaError
 from services.gateway.client_address import ClientAddresses
-from services.gateway.http_connections import Connections, HttpLimits
+from services.gateway.http_connections import SERVER_LOG, Connections, HttpLimits
 from services.gateway.http_errors import RequestTooSlow, errors_as_json
 from services.gateway.http_security import (
     AllowedHosts,
@@ -209,6 +209,7 @@ class HttpServer:
         self._runner = web.AppRunner(
             app,
             access_log=None,
+            logger=SERVER_LOG,
             shutdown_timeout=SHUTDOWN_S,
             keepalive_timeout=limits.keepalive_s,
             lingering_time=LINGER_S,

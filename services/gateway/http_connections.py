@@ -7,6 +7,7 @@ the client likes.  Each connection gets a small protocol in front of aiohttp's, 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter as Tally
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ from typing import Any, cast
 
 import structlog
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Gauge
 
@@ -24,11 +26,27 @@ log = structlog.get_logger()
 CONNECTIONS = Gauge("oviya_gateway_http_connections_open", "HTTP connections that are open")
 REFUSED = Counter("oviya_gateway_http_connections_refused_total", "HTTP connections refused, by the limit", ["limit"])
 TIMEOUTS = Counter("oviya_gateway_http_timeouts_total", "HTTP connections closed for being slow, by what was", ["what"])
+MALFORMED = Counter("oviya_gateway_http_malformed_total", "Requests that were not HTTP, by the type of error", ["type"])
 
 _TOO_MANY = (
     b"HTTP/1.1 503 Service Unavailable\r\nConnection: close\r\nRetry-After: 5\r\nContent-Type: text/plain\r\n"
     b"Content-Length: 21\r\n\r\ntoo many connections\n"
 )
+
+
+def _drop_malformed(record: logging.LogRecord) -> bool:
+    """Keeps out of the log what aiohttp says of a malformed request: it quotes the header, which may hold a token."""
+    error = record.exc_info[1] if record.exc_info else None
+    if not isinstance(error, HttpProcessingError):
+        return True
+    MALFORMED.labels(type(error).__name__).inc()
+    log.debug("malformed request", error=type(error).__name__)
+    return False
+
+
+SERVER_LOG = logging.getLogger("oviya.gateway.http")
+"""What aiohttp's server logs to."""
+SERVER_LOG.addFilter(_drop_malformed)
 
 
 @dataclass(frozen=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 
 import pytest
 import structlog
@@ -135,6 +136,20 @@ async def test_a_token_of_any_bytes_is_refused_and_never_logged(given):
         assert TOKEN not in repr(logs)
         assert TOKEN.encode() not in body
         assert not gateway.peers.offers
+
+
+@pytest.mark.parametrize(
+    "line",
+    [f"Authorization: Bearer {TOKEN}\0", f"Authorization : Bearer {TOKEN}",
+     f"Authorization: Bearer {TOKEN}" + "x" * 9000, f"\xff{TOKEN}: x", f"Authorization: Bearer {TOKEN}\r\n\x01: x", f"Transfer-Encoding: {TOKEN}"],
+)  # fmt: skip
+async def test_a_malformed_header_is_never_logged(line, caplog, capsys):
+    caplog.set_level(logging.INFO)
+    async with served(token=TOKEN) as gateway:
+        status, _, _ = await raw_offer(gateway, line.encode("latin-1"))
+    assert status in (400, 401)
+    assert TOKEN not in caplog.text
+    assert TOKEN not in "".join(capsys.readouterr())
 
 
 async def test_a_token_with_other_letters_works():
