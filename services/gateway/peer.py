@@ -162,7 +162,9 @@ class Peer:
             return "not connected"
         self._active_at = asyncio.get_running_loop().time()
         end = await self._converse_until_end()
-        return "beyond bounds" if self._guard.breached else end
+        if self._guard.breached:
+            return "beyond bounds"
+        return "failed" if self._deaf.is_set() else end
 
     def finish(self) -> None:
         """Ends the session after the running turn."""
@@ -248,6 +250,10 @@ class Peer:
         except OviyaError as error:
             log.info("conversation failed", error=type(error).__name__)
             self._playout.mark(partial(self._tell_failure, error))
+            end = "failed"
+        except Exception:
+            log.exception("conversation broke")
+            self._playout.mark(partial(self._tell_failure, OviyaError("internal error", hint="start a new session")))
             end = "failed"
         self._playout.end_reply()
         await self._playout.drained()

@@ -140,9 +140,15 @@ async def test_a_token_of_any_bytes_is_refused_and_never_logged(given):
 
 @pytest.mark.parametrize(
     "line",
-    [f"Authorization: Bearer {TOKEN}\0", f"Authorization : Bearer {TOKEN}",
-     f"Authorization: Bearer {TOKEN}" + "x" * 9000, f"\xff{TOKEN}: x", f"Authorization: Bearer {TOKEN}\r\n\x01: x", f"Transfer-Encoding: {TOKEN}"],
-)  # fmt: skip
+    [
+        f"Authorization: Bearer {TOKEN}\0",
+        f"Authorization : Bearer {TOKEN}",
+        f"Authorization: Bearer {TOKEN}" + "x" * 9000,
+        f"\xff{TOKEN}: x",
+        f"Authorization: Bearer {TOKEN}\r\n\x01: x",
+        f"Transfer-Encoding: {TOKEN}",
+    ],
+)
 async def test_a_malformed_header_is_never_logged(line, caplog, capsys):
     caplog.set_level(logging.INFO)
     async with served(token=TOKEN) as gateway:

@@ -59,6 +59,8 @@ class Echo:
 
         if request.text == "fail":
             raise Unavailable("brain", "cannot be reached")
+        if request.text == "break":
+            raise RuntimeError("marker")
         yield event(final=stt_pb2.Transcript(text=request.text))
         if request.text == "wait":
             await self.release.wait()
@@ -291,6 +293,17 @@ async def test_a_conversation_that_fails_is_told_and_ends_the_session():
         user.send({"text": "fail"})
         failed = (await user.event("turnFailed"))["turnFailed"]
         assert (failed["type"], failed["field"]) == ("Unavailable", "brain")
+        async with asyncio.timeout(PATIENCE_S):
+            await user.closed.wait()
+        await until(lambda: len(peers) == 0)
+
+
+async def test_a_conversation_that_breaks_is_told_without_details_and_ends_the_session():
+    async with peers_of(Echo()) as peers, browser() as user:
+        await user.connect(await peers.answer(await user.offer()))
+        user.send({"text": "break"})
+        failed = (await user.event("turnFailed"))["turnFailed"]
+        assert failed["message"] == "internal error"
         async with asyncio.timeout(PATIENCE_S):
             await user.closed.wait()
         await until(lambda: len(peers) == 0)
