@@ -38,6 +38,13 @@ STORE_STALE = Counter(
     ["reason"],
 )
 LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")
+EXCESS_SOUND = Counter(
+    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped, since it came faster than real time"
+)
+PACED_SOUND = Counter(
+    "oviya_gateway_paced_sound_seconds_total", "Time that callers of Converse were held back for sending too fast"
+)
+EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be told", ["type"])
 EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
 OTHER_SCRIPTS = Counter(
     "oviya_gateway_other_script_sentences_total",

@@ -9,32 +9,45 @@ from typing import Any
 from grpc import aio
 
 from oviya.v1 import conversation_pb2, conversation_pb2_grpc
+from services.gateway.client_address import ClientAddresses, grpc_peer_address
+from services.gateway.client_quota import ClientQuota
 from services.gateway.conversation import Conversation
 from services.gateway.export import make_page, read_page
 from services.gateway.requests import check_session_id
+from services.gateway.settings import GatewaySettings
 from services.gateway.store import Keeper
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     """The RPCs of conversation.proto."""
 
-    def __init__(self, conversation: Conversation, keeper: Keeper) -> None:
+    def __init__(self, conversation: Conversation, keeper: Keeper, settings: GatewaySettings) -> None:
         self._conversation = conversation
         self._keeper = keeper
+        self._clients = ClientAddresses(settings.trusted_proxies)
+        limit = settings.max_sessions_per_client
+        self._sessions = ClientQuota("sessions", settings.max_sessions, limit)
+        self._speaks = ClientQuota("Speak calls", settings.max_speaks, limit)
+
+    def _client(self, context: aio.ServicerContext[Any, Any]) -> str:
+        forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == "x-forwarded-for"]
+        return self._clients.name(grpc_peer_address(context.peer()), forwarded)
 
     async def Converse(
         self, request_iterator: AsyncIterable[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[conversation_pb2.ConverseResponse]:
-        async with aclosing(self._conversation.converse(request_iterator)) as events:
-            async for event in events:
-                yield event
+        with self._sessions.hold(self._client(context)):
+            async with aclosing(self._conversation.converse(request_iterator)) as events:
+                async for event in events:
+                    yield event
 
     async def Speak(
         self, request: conversation_pb2.SpeakRequest, context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[conversation_pb2.SpeakResponse]:
-        async with aclosing(self._conversation.speak(request)) as events:
-            async for event in events:
-                yield event
+        with self._speaks.hold(self._client(context)):
+            async with aclosing(self._conversation.speak(request)) as events:
+                async for event in events:
+                    yield event
 
     async def ExportSession(
         self, request: conversation_pb2.ExportSessionRequest, context: aio.ServicerContext[Any, Any]

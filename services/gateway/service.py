@@ -66,7 +66,7 @@ class GatewayService(Service[GatewaySettings]):
         store = make_store(settings.session_store.get_secret_value(), limits)
         self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
         self.conversation = Conversation(self.voices, self.keeper)
-        servicer = ConversationServicer(self.conversation, self.keeper)
+        servicer = ConversationServicer(self.conversation, self.keeper, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:

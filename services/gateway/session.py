@@ -17,6 +17,7 @@ from services.gateway import metrics
 from services.gateway.events import EventQueue, first_failure
 from services.gateway.hearing import HeardEvent, Hearing
 from services.gateway.memory import Memory
+from services.gateway.rate import TokenBucket
 from services.gateway.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.speech import Speaker, Voices
 from services.gateway.store import Keeper
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 BUSY_RETRY_S = 5.0
 """When a turn that found too many waiting may be tried again: about a reply later."""
+
+AUDIO_BURST_S = 5.0
+"""Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
 
 OWN_END_S = 0.1
 """Time in seconds for a caller's own end to arrive when the gateway stops: its session then ends without an error."""
@@ -84,6 +88,7 @@ class Session:
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()
+        self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
         self._in_turn = False
         self._last_active = 0.0
 
@@ -163,8 +168,9 @@ class Session:
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
-                    decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
+                    samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
                     self._hearing.hear(request.audio)
+                    await self._pace(len(samples) / self._config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
@@ -173,6 +179,12 @@ class Session:
                     raise InvalidInput("config", "a second one", "only the first message is the configuration")
                 case _:
                     raise InvalidInput("request", "", "must be audio, text or end_turn")
+
+    async def _pace(self, seconds: float) -> None:
+        """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
+        if (wait_s := self._sound.borrow(seconds)) > 0:
+            metrics.PACED_SOUND.inc(wait_s)
+            await asyncio.sleep(wait_s)
 
     @property
     def _max_audio_bytes(self) -> int:

@@ -33,8 +33,10 @@ class FakePeers:
         self.failure: Exception | None = None
         self.offers = []
         self.sessions = []
+        self.clients = []
 
-    async def answer(self, sdp, session_id="", resume_token=""):
+    async def answer(self, sdp, session_id="", resume_token="", *, client=""):
+        self.clients.append(client)
         if self.failure:
             raise self.failure
         self.offers.append(sdp)

@@ -177,3 +177,25 @@ async def test_leaving_cancels_the_read():
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await pieces.aclose()  # the fixture finds a task that stays behind
+
+
+async def test_timestamps_that_jump_do_not_multiply_the_sound():
+    frames = tone_frames(440, 4.0)
+    for index, frame in enumerate(frames):
+        frame.pts += index * 96_000  # 2 s are missing before each 20 ms
+    samples = await heard(frames)
+    assert len(samples) / RATE_HZ < 4.0 + microphone.MAX_AHEAD_S + 0.5
+
+
+async def test_gaps_are_filled_for_as_long_as_time_passes():
+    now = 0.0
+    track = FakeTrack()
+    pieces = Microphone(track, lambda: now).pieces()
+    samples = 0
+    for index, frame in enumerate(tone_frames(440, 0.5)):  # each second one packet comes
+        frame.pts += index * 48_000
+        now += 1.02
+        track.frames.put_nowait(frame)
+        samples += len(await anext(pieces)) // 2
+    await pieces.aclose()
+    assert samples / RATE_HZ == pytest.approx(25 * 1.02, abs=1.1)

@@ -101,6 +101,10 @@ async function begin(microphone) {
     report(PROBLEMS['no-webrtc']);
     return;
   }
+  if (microphone && !navigator.mediaDevices) { // whatever the server says, the browser will not allow it
+    report(PROBLEMS['insecure-context']);
+    return;
+  }
   withMicrophone = microphone;
   const current = new Session(places);
   session = current;
