@@ -11,6 +11,7 @@ from dataclasses import replace
 import structlog
 
 from oviya.errors import NotReady, OviyaError, Timeout, Unavailable
+from oviya.mesh.background import background_task
 from services.brain.backend import Backend, Condition, Exchange, Sentence, Summary, Turn
 from services.brain.metrics import DEGRADED, FAILURES
 
@@ -155,15 +156,17 @@ class Failover:
         """Counts and logs a failure; returns what is told of it."""
         FAILURES.labels(self.name, asked, type(error).__name__).inc()
         typed = isinstance(error, OviyaError)
-        # The message may hold what people said where nobody foresaw the error.
+        # The message may hold what people said: a server's answer may quote the prompt.
         log.warning("the backend failed", backend=self.name, asked=asked, error=type(error).__name__,
-                    reason=str(error) if typed else "", exc_info=not typed)  # fmt: skip
+                    exc_info=None if typed else error)  # fmt: skip
+        log.debug("the backend failed", backend=self.name, asked=asked, reason=str(error))
         if isinstance(error, Timeout | Unavailable | NotReady):
             pause_s = min(self._retry_s * 2**self._failures, self._max_retry_s)
             self._failures += 1
             self._ask_again_at = self._clock() + pause_s
         if isinstance(error, NotReady) and (self._warming is None or self._warming.done()):
-            self._warming = asyncio.create_task(self._warm_first())  # its model is gone: it may have to be got again
+            # Its model is gone: it may have to be got again.
+            self._warming = background_task("warming of the backend", self._warm_first())
         self._problem = self._describe(error)
         self._show()
         return self._problem

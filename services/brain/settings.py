@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, TypeAdapter, field_validator
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from oviya.errors import OviyaError
@@ -74,10 +74,14 @@ class BrainSettings(ServiceSettings):
     """Longest time in seconds for a summary; nobody waits for it."""
 
     # --- Tools --------------------------------------------------------------------------------------------------------
-    tools: list[ToolSpec] = Field(default_factory=list, max_length=32)
+    tools: list[ToolSpec] = Field(
+        default_factory=list,
+        max_length=32,
+        examples=[[{"name": "weather", "description": "Tells the weather.", "url": "http://localhost:9000/weather"}]],
+    )
     """Functions that the model may call, as a JSON list of {"name", "description", "parameters", "url", ...}: see
     `services.brain.ollama.tool_spec.ToolSpec`."""
-    tools_file: Path | None = None
+    tools_file: Path | None = Field(default=None, examples=["/etc/oviya/tools.json"])
     """A file with such a list, read beside `tools`."""
     tool_rounds: int = Field(default=3, ge=1, le=20)
     """How often the model may call tools for one reply."""
@@ -120,3 +124,7 @@ def read_tools(path: Path) -> list[ToolSpec]:
         return TypeAdapter(list[ToolSpec]).validate_json(path.read_bytes())
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:  # its text may hold the headers of a tool
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+        raise ValueError(f"holds no list of tools: {place or 'the file'} ({fault['type']})") from None
