@@ -33,6 +33,8 @@ LOG_LINES = 15
 """Lines of a dead service's log that are shown."""
 LOG_TAIL_BYTES = 64 << 10
 """End of a log that is searched for its last error."""
+ERROR_CHARS = 240
+"""Of an error, what is shown on the screen; the log has all of it."""
 ERROR_LINE = re.compile(
     r"\[(error|critical)\b|\"level\": ?\"(error|critical)\"|^[\w.]*(Error|Exception|Interrupt|Exit)\b|^Fatal "
 )
@@ -171,7 +173,8 @@ class ServiceProcess:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
             lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-            return next(filter(ERROR_LINE.search, reversed(lines)), lines[-1] if lines else "").strip()
+            found = next(filter(ERROR_LINE.search, reversed(lines)), lines[-1] if lines else "")
+            return " ".join(found.split())[:ERROR_CHARS]
         return ""
 
     def obituary(self) -> ServiceDied:

@@ -45,10 +45,10 @@ def delete(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJs
 
 
 async def _export(address: str, session: str) -> KeptSession:
-    async with Oviya(address) as oviya:
+    async with Oviya(address, use_proxy=False) as oviya:
         return await oviya.export_session(session)
 
 
 async def _delete(address: str, session: str) -> int:
-    async with Oviya(address) as oviya:
+    async with Oviya(address, use_proxy=False) as oviya:
         return await oviya.delete_session(session)

@@ -81,7 +81,7 @@ async def _talk(
     explain: bool,
 ) -> Played:
     async with (
-        Oviya(address) as oviya,
+        Oviya(address, use_proxy=False) as oviya,
         oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice, lead_s=lead_s) as conversation,
     ):
         return await play(conversation, samples, rate_hz, lambda event: _show(output, event, explain))

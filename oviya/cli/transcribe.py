@@ -36,7 +36,7 @@ def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json:
 async def _transcribe(output: Output, address: str, samples: Pcm, rate_hz: int) -> list[dict[str, Any]]:
     """Sends the samples, shape (samples,), and prints each turn as it is final; returns the turns."""
     turns: dict[int, dict[str, Any]] = {}
-    async with SpeechToText(address) as stt:
+    async with SpeechToText(address, use_proxy=False) as stt:
         async for event in stt.transcribe(samples, rate_hz):
             match event:
                 case SpeechStarted():

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from oviya.errors import NotReady, OviyaError, Timeout, Unavailable
+from oviya.mesh.background import background_task
 from services.brain.backend import Backend, Condition, Exchange, Sentence, Summary, Turn
 from services.brain.metrics import DEGRADED, FAILURES
 
@@ -233,7 +234,8 @@ class Failover:
             if len(self._timed_out) >= self._failures_in_a_row:
                 self._pause.begin(now, problem)
         if isinstance(error, NotReady) and (self._warming is None or self._warming.done()):
-            self._warming = asyncio.create_task(self._warm_first())  # its model is gone: it may have to be got again
+            # Its model is gone: it may have to be got again.
+            self._warming = background_task("warming of the backend", self._warm_first())
         self._problem = problem
         self._show()
         return problem
@@ -241,9 +243,10 @@ class Failover:
     def _report(self, asked: str, error: Exception) -> None:
         FAILURES.labels(self.name, asked, type(error).__name__).inc()
         typed = isinstance(error, OviyaError)
-        # The message may hold what people said where nobody foresaw the error.
+        # The message may hold what people said: a server's answer may quote the prompt.
         log.warning("the backend failed", backend=self.name, asked=asked, error=type(error).__name__,
-                    reason=str(error) if typed else "", exc_info=not typed)  # fmt: skip
+                    exc_info=None if typed else error)  # fmt: skip
+        log.debug("the backend failed", backend=self.name, asked=asked, reason=str(error))
 
     def _describe(self, error: Exception) -> str:
         if isinstance(error, OviyaError):

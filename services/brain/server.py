@@ -11,6 +11,7 @@ from typing import Any
 from grpc import aio
 
 from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
@@ -120,7 +121,7 @@ class BrainService(Service[BrainSettings]):
     async def start(self) -> None:
         await self._backend.warm()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self._backend.close()
 
 

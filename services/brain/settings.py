@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Literal
 
 import httpx
-from pydantic import Field, TypeAdapter, field_validator
-from pydantic_settings import NoDecode, SettingsConfigDict
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
+from pydantic_settings import SettingsConfigDict
 
 from oviya.errors import OviyaError
 from oviya.mesh.settings import ServiceSettings
@@ -17,7 +16,7 @@ from services.brain.ollama.tool_spec import ToolSpec
 DEFAULT_OPTIONS: dict[str, float | int] = {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
 """The model's parameters where BRAIN_OLLAMA_OPTIONS does not give others."""
 
-Option = bool | int | float | str | list[str] | None
+Option = bool | int | float | str | list[str]
 
 
 class BrainSettings(ServiceSettings):
@@ -53,10 +52,10 @@ class BrainSettings(ServiceSettings):
     ollama_think: Literal["false", "true", "low", "medium", "high", "default"] = "false"
     """Whether models that can think do so before they answer; thinking is never spoken, but it takes time.  "default"
     leaves it to the model."""
-    ollama_options: Annotated[dict[str, Option], NoDecode] = Field(default_factory=dict)
+    ollama_options: dict[str, Option] = Field(default_factory=dict)
     """The model's parameters as JSON, with Ollama's names, e.g. {"temperature": 0.2}.  They are merged into the
     defaults: num_ctx 8192, which bounds what the model can remember, num_predict 400, which bounds a reply with its
-    thinking, both in tokens, and temperature 0.7.  null takes a default away."""
+    thinking, both in tokens, and temperature 0.7."""
     persona: str = Field(default="", max_length=8192)
     """Who the model is, in place of Oviya.  The rules of speaking stay."""
     first_token_s: float = Field(default=10.0, gt=0, le=300)
@@ -88,10 +87,14 @@ class BrainSettings(ServiceSettings):
     model with replies, for which people wait."""
 
     # --- Tools --------------------------------------------------------------------------------------------------------
-    tools: Annotated[list[ToolSpec], NoDecode] = Field(default_factory=list, max_length=32)
+    tools: list[ToolSpec] = Field(
+        default_factory=list,
+        max_length=32,
+        examples=[[{"name": "weather", "description": "Tells the weather.", "url": "http://localhost:9000/weather"}]],
+    )
     """Functions that the model may call, as a JSON list of {"name", "description", "parameters", "url", ...}: see
     `services.brain.ollama.tool_spec.ToolSpec`.  Empty: none."""
-    tools_file: Path | None = None
+    tools_file: Path | None = Field(default=None, examples=["/etc/oviya/tools.json"])
     """A file with such a list, read beside `tools`.  Empty: none."""
     tool_rounds: int = Field(default=3, ge=1, le=20)
     """How often the model may call tools for one reply."""
@@ -99,25 +102,15 @@ class BrainSettings(ServiceSettings):
     """Tools that are called at once; further calls are refused."""
     tool_filler_after_s: float = Field(default=0.7, ge=0, le=60)
     """Time in seconds after which a slow tool is covered by a sentence."""
-    tool_fillers: Annotated[list[str], NoDecode] = Field(
+    tool_fillers: list[str] = Field(
         default_factory=lambda: ["Let me look that up.", "One moment, I am checking.", "Give me a second to find out."]
     )
     """What is said while a tool is slow, in turns, as a JSON list; empty: nothing."""
 
-    @field_validator("tools", "tool_fillers", mode="before")
-    @classmethod
-    def _read_list(cls, given: Any) -> Any:
-        return _decoded(given, list, '[{"name": "weather", ...}]' if given and "{" in str(given) else '["One moment."]')
-
-    @field_validator("ollama_options", mode="before")
-    @classmethod
-    def _read_options(cls, given: Any) -> Any:
-        return _decoded(given, dict, '{"temperature": 0.2}')
-
     @field_validator("ollama_options")
     @classmethod
     def _merge_options(cls, given: dict[str, Option]) -> dict[str, Option]:
-        return {name: value for name, value in {**DEFAULT_OPTIONS, **given}.items() if value is not None}
+        return {**DEFAULT_OPTIONS, **given}
 
     @field_validator("ollama_url")
     @classmethod
@@ -130,11 +123,6 @@ class BrainSettings(ServiceSettings):
         if not host:
             raise ValueError(form)
         return url
-
-    @field_validator("tools_file", mode="before")
-    @classmethod
-    def _no_tools_file(cls, path: Any) -> Any:
-        return None if path == "" else path
 
     @field_validator("tools_file")
     @classmethod
@@ -156,26 +144,6 @@ class BrainSettings(ServiceSettings):
         return tools
 
 
-def _decoded(given: Any, kind: type, example: str) -> Any:
-    """A setting that is JSON; one that is not text, or empty text, is taken as it is.
-
-    Raises:
-        ValueError: it is no JSON of the kind.  What was given is not repeated: it may hold secrets.
-    """
-    if not isinstance(given, str):
-        return given
-    if not given.strip():
-        return kind()
-    form = f"must be a JSON {'list' if kind is list else 'object'}, e.g. {example}"
-    try:
-        value = json.loads(given)
-    except ValueError:
-        raise ValueError(form) from None
-    if not isinstance(value, kind):
-        raise ValueError(form)
-    return value
-
-
 def read_tools(path: Path) -> list[ToolSpec]:
     """Reads a JSON list of tools.
 
@@ -186,3 +154,7 @@ def read_tools(path: Path) -> list[ToolSpec]:
         return TypeAdapter(list[ToolSpec]).validate_json(path.read_bytes())
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:  # its text may hold the headers of a tool
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+        raise ValueError(f"holds no list of tools: {place or 'the file'} ({fault['type']})") from None

@@ -16,6 +16,7 @@ from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, OviyaError
 from oviya.mesh.checkpoint import shipped_checkpoint
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import emotion_pb2, emotion_pb2_grpc
 from services.emotion.affect import Affect, load_affects
@@ -199,7 +200,7 @@ class EmotionService(Service[EmotionSettings]):
         second = np.sin(2 * np.pi * 150 / RATE_HZ * np.arange(RATE_HZ)).astype(np.float32) / np.float32(4)
         await asyncio.get_running_loop().run_in_executor(self._worker, self._ear.detect, "I feel ready.", second)
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         self._worker.shutdown()
 
 

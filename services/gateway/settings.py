@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from oviya.mesh.settings import ServiceSettings
+from oviya.mesh.settings import SecretUrl, ServiceSettings, is_loopback
 from services.gateway.ice import IcePolicy
 from services.gateway.ice_servers import IceServers
 
@@ -106,40 +106,44 @@ class GatewaySettings(ServiceSettings):
     history_turns: int = Field(default=20, ge=0, le=200)
     """Turns of the session that the brain gets as they were, both sides counted: 20 are 10 of the user and 10 replies.
     Older ones are summarized; 0: nothing is remembered."""
-    session_store: str = ""
+    session_store: SecretUrl = SecretUrl("")
     """Where sessions are kept, so that a caller who names an earlier one goes on where it ended: the path of a SQLite
     file, or redis://host:6379/0 for several gateways.  Empty: nowhere.  What people said is in it, readable."""
     session_keep_days: float = Field(default=30.0, ge=0, le=3650)
     """Days after its last turn at which a kept session is forgotten; 0: never."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
-    http_host: str = "127.0.0.1"
-    """Address for HTTP; containers set 0.0.0.0."""
+    http_host: str = Field(default="127.0.0.1", min_length=1)
+    """Address for HTTP; containers set 0.0.0.0.  One that other machines reach needs `http_token`, or
+    `allow_unauthenticated`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """HTTP port: page, /offer, /healthz, /readyz, /metrics, OpenAI-shaped API; 0 takes a free one and logs it."""
-    http_token: str = ""
+    http_token: SecretStr = SecretStr("")
     """Bearer token that /offer and /v1 ask for.  Empty: none is asked for."""
-    http_origins: list[str] = Field(default_factory=list)
-    """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
+    http_origins: list[str] = Field(default_factory=list, examples=[["https://talk.example"]])
+    """Further origins whose pages may use the gateway, e.g. https://talk.example; its own page always may."""
     webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
     """Time in seconds that a browser may take to connect after its offer was answered."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
     turn_username: str = ""
     """User name for the TURN server."""
-    turn_credential: str = ""
+    turn_credential: SecretStr = SecretStr("")
     """Password for the TURN server; the page gets it, after the token where one is set."""
-    ice_servers: list[str] = Field(default_factory=list)
-    """At most one STUN and one TURN URL, e.g. ["stun:stun.example:3478"].  Empty: none, for private installs."""
-    udp_port_min: int = Field(default=0, ge=0, le=65535)
+    ice_servers: list[str] = Field(default_factory=list, examples=[["stun:stun.example:3478"]])
+    """At most one STUN and one TURN URL, e.g. stun:stun.example:3478.  Empty: none, for private installs."""
+    udp_port_min: int = Field(default=0, ge=0, le=65535, examples=[50100])
     """First UDP port for media; 0 lets the system choose.  A session takes one port on each address."""
-    udp_port_max: int = Field(default=0, ge=0, le=65535)
+    udp_port_max: int = Field(default=0, ge=0, le=65535, examples=[50119])
     """Last UDP port for media; 0 lets the system choose."""
-    ice_bind_addresses: list[str] = Field(default_factory=list)
-    """IP addresses that media is bound to, e.g. ["10.0.0.5"].  Empty: all of this machine's, loopback included."""
-    announced_address: str = ""
+    ice_bind_addresses: list[str] = Field(default_factory=list, examples=[["10.0.0.5"]])
+    """IP addresses that media is bound to, e.g. 10.0.0.5.  Empty: all of this machine's, loopback included."""
+    announced_address: str = Field(default="", examples=["203.0.113.7"])
     """IP address that browsers reach media at, or several with commas, where it is not this machine's own; UDP ports
     must be published one to one.  Empty: this machine's addresses."""
+
+    def open_hosts(self) -> list[str]:
+        return [*super().open_hosts(), *([] if is_loopback(self.http_host) or self.http_token else ["http_host"])]
 
     @property
     def announced_addresses(self) -> list[str]:
@@ -151,13 +155,15 @@ class GatewaySettings(ServiceSettings):
     @field_validator("ice_servers")
     @classmethod
     def _check_ice_servers(cls, urls: list[str], info: ValidationInfo) -> list[str]:
-        IceServers(urls, info.data.get("turn_username", ""), info.data.get("turn_credential", ""))
+        credential: SecretStr = info.data.get("turn_credential", SecretStr(""))
+        IceServers(urls, info.data.get("turn_username", ""), credential.get_secret_value())
         return urls
 
     @field_validator("udp_port_max")
     @classmethod
     def _check_ports(cls, last: int, info: ValidationInfo) -> int:
-        IcePolicy(port_min=info.data.get("udp_port_min", 0), port_max=last)
+        if "udp_port_min" in info.data:  # else it was refused itself
+            IcePolicy(port_min=info.data["udp_port_min"], port_max=last)
         return last
 
     @field_validator("ice_bind_addresses")

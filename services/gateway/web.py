@@ -34,7 +34,9 @@ class Web:
                 bind_addresses=settings.ice_bind_addresses,
                 announced_addresses=settings.announced_addresses,
             ),
-            ice_servers=IceServers(settings.ice_servers, settings.turn_username, settings.turn_credential),
+            ice_servers=IceServers(
+                settings.ice_servers, settings.turn_username, settings.turn_credential.get_secret_value()
+            ),
             limits=PeerLimits(
                 connect_s=settings.webrtc_connect_s,
                 idle_s=settings.session_idle_s,
@@ -48,7 +50,7 @@ class Web:
         gateway = Gateway(
             self.peers,
             readiness,
-            token=settings.http_token,
+            token=settings.http_token.get_secret_value(),
             origins=settings.http_origins,
             max_sdp_bytes=settings.max_sdp_bytes,
         )
@@ -67,9 +69,13 @@ class Web:
         """
         await self._server.start()
 
-    async def drain(self) -> None:
-        """Takes no new browsers and lets each finish its running turn within the grace; the page stays served."""
-        await self.peers.drain(self._settings.drain_grace_s)
+    async def drain(self, grace_s: float | None = None) -> None:
+        """Takes no new browsers and lets each finish its running turn; the page stays served.
+
+        Args:
+            grace_s: longest time for that in seconds; None: `drain_grace_s`.
+        """
+        await self.peers.drain(self._settings.drain_grace_s if grace_s is None else grace_s)
 
     async def close(self) -> None:
         """Ends everything."""

@@ -11,6 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import check_format, decode_pcm
 from oviya.errors import InvalidInput
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
@@ -49,7 +50,7 @@ class SttService(Service[SttSettings]):
     async def start(self) -> None:
         await self.engine.start()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self.engine.close()
 
 

@@ -71,7 +71,8 @@ class SttSettings(ServiceSettings):
         if not self.phrase_silence_s <= self.end_silence_min_s <= self.end_silence_max_s <= self.end_silence_cap_s:
             raise ValueError(
                 "STT_PHRASE_SILENCE_S, STT_END_SILENCE_MIN_S, STT_END_SILENCE_MAX_S and STT_END_SILENCE_CAP_S "
-                "must not fall in this order"
+                "must be in ascending order, e.g. STT_PHRASE_SILENCE_S=0.2 STT_END_SILENCE_MIN_S=0.3 "
+                "STT_END_SILENCE_MAX_S=0.9 STT_END_SILENCE_CAP_S=1.5"
             )
         return self
 

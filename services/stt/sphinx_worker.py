@@ -1,7 +1,7 @@
 """The decoder's process: python -m services.stt.sphinx_worker DESCRIPTOR.
 
-Reads (command, bytes) from the pipe and answers those commands that ask for something.  It imports nothing else of the
-project, so that it stays small.
+Reads (command, bytes) from the pipe and answers those commands that ask for something.  Of the project it imports only
+what needs nothing but the standard library, so that it stays small.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import warnings
 from multiprocessing.connection import Connection, Pipe
 
 from pocketsphinx import Decoder, set_loglevel
+
+from oviya.mesh.tracebacks import print_plainly
 
 FRAME_S = 0.010
 """PocketSphinx counts time in frames of 10 ms (its setting `frate`)."""
@@ -95,5 +97,6 @@ def _words(decoder: Decoder) -> list[WordFields]:
 if __name__ == "__main__":
     # Ctrl-C reaches the whole process group; the service ends its decoders itself, after its last turn.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = print_plainly  # an exception's message may hold what somebody said
     with Connection(int(sys.argv[1])) as our_end:
         serve(our_end)

@@ -291,7 +291,7 @@ def test_empty_setting_means_no_tools(given, monkeypatch):
 @pytest.mark.parametrize("given", ['[{"headers": {"Authorization": "secret"', '{"headers": "secret"}', "secret"])
 def test_setting_that_is_no_json_list_is_refused_and_not_repeated(given, monkeypatch):
     monkeypatch.setenv("BRAIN_TOOLS", given)
-    with pytest.raises(ValueError, match="must be a JSON list") as refused:
+    with pytest.raises(ValueError, match="tools") as refused:
         BrainSettings()
     assert "secret" not in str(refused.value)
 

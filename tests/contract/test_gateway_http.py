@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
 from services.gateway.http import PAGE, Gateway, HttpServer
@@ -277,7 +278,7 @@ async def test_a_port_that_is_taken_is_one_clear_line():
 
 
 async def test_a_browser_talks_through_http_alone():
-    settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token="t", max_sessions=1)
+    settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token=SecretStr("t"), max_sessions=1)
     web = Web(Echo(), FakeReadiness(), settings)
     await web.start()
     headers = {"Authorization": "Bearer t"}

@@ -71,12 +71,12 @@ class Keeper:
                 self._failed("open", error)
             self._writing = asyncio.create_task(self._write_all(self._store))
 
-    async def close(self) -> None:
-        """Writes what waits, within limits, and closes the store."""
+    async def close(self, within_s: float = CLOSE_S) -> None:
+        """Writes what waits, for `within_s` seconds at the most, and closes the store."""
         if self._store is None or self._writing is None:
             return
         with suppress(TimeoutError):
-            async with asyncio.timeout(CLOSE_S):
+            async with asyncio.timeout(within_s):
                 await self._writes.join()
         self._writing.cancel()
         with suppress(asyncio.CancelledError):
