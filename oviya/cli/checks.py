@@ -127,7 +127,7 @@ def running_service(name: str, plan: Plan) -> Check:
     health = _health(address)
     if health is not None:
         if name == GATEWAY and health == "SERVING":
-            ready, missing = gateway_readiness(plan.http_port)
+            ready, missing = gateway_readiness(plan.http_port, plan.env.get("GATEWAY_HTTP_TOKEN", ""))
             health += "" if ready else f", waiting for {', '.join(missing)}"
         return Check("services", name, Verdict.OK, f"{health} at {address}")
     return _port_check(name, port, f"{name.upper()}_PORT", "not running")

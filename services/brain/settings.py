@@ -16,7 +16,7 @@ from services.brain.ollama.tool_spec import ToolSpec
 DEFAULT_OPTIONS: dict[str, float | int] = {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
 """The model's parameters where BRAIN_OLLAMA_OPTIONS does not give others."""
 
-Option = bool | int | float | str | list[str]
+Option = bool | int | float | str | list[str] | None
 
 
 class BrainSettings(ServiceSettings):
@@ -52,10 +52,10 @@ class BrainSettings(ServiceSettings):
     ollama_think: Literal["false", "true", "low", "medium", "high", "default"] = "false"
     """Whether models that can think do so before they answer; thinking is never spoken, but it takes time.  "default"
     leaves it to the model."""
-    ollama_options: dict[str, Option] = Field(default_factory=dict)
+    ollama_options: dict[str, Option] = Field(default_factory=dict, examples=[{"temperature": 0.2}])
     """The model's parameters as JSON, with Ollama's names, e.g. {"temperature": 0.2}.  They are merged into the
     defaults: num_ctx 8192, which bounds what the model can remember, num_predict 400, which bounds a reply with its
-    thinking, both in tokens, and temperature 0.7."""
+    thinking, both in tokens, and temperature 0.7.  null takes a default away."""
     persona: str = Field(default="", max_length=8192)
     """Who the model is, in place of Oviya.  The rules of speaking stay."""
     first_token_s: float = Field(default=10.0, gt=0, le=300)
@@ -110,7 +110,7 @@ class BrainSettings(ServiceSettings):
     @field_validator("ollama_options")
     @classmethod
     def _merge_options(cls, given: dict[str, Option]) -> dict[str, Option]:
-        return {**DEFAULT_OPTIONS, **given}
+        return {name: value for name, value in {**DEFAULT_OPTIONS, **given}.items() if value is not None}
 
     @field_validator("ollama_url")
     @classmethod

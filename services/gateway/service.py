@@ -19,8 +19,9 @@ from services.gateway.readiness import Readiness
 from services.gateway.server import ConversationServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Voices
-from services.gateway.store import Keeper
-from services.gateway.store.keeper import CLOSE_S, STORE, make_store
+from services.gateway.store import Keeper, Limits
+from services.gateway.store.access import CLOSE_S, STORE
+from services.gateway.store.make import make_store
 from services.gateway.voice import FallbackSpeech
 from services.gateway.web import Web
 
@@ -56,10 +57,16 @@ class GatewayService(Service[GatewaySettings]):
         csm = CsmVoice(self.mesh, self.readiness, settings)
         fallback = FallbackSpeech(self._synthesizer)
         self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
-        store = make_store(settings.session_store.get_secret_value(), keep_days=settings.session_keep_days)
+        limits = Limits(
+            keep_days=settings.session_keep_days,
+            max_turns=settings.session_keep_turns,
+            max_sessions=settings.max_kept_sessions,
+            max_bytes=settings.max_kept_mib << 20,
+        )
+        store = make_store(settings.session_store.get_secret_value(), limits)
         self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
         self.conversation = Conversation(self.voices, self.keeper)
-        servicer = ConversationServicer(self.conversation, self.keeper)
+        servicer = ConversationServicer(self.conversation, self.keeper, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:

@@ -155,12 +155,20 @@ async def test_model_is_loaded_with_the_options_of_the_chats():
         ({"temperature": 0.2}, {"num_ctx": 8192, "num_predict": 400, "temperature": 0.2}),
         ('{"temperature":0.2}', {"num_ctx": 8192, "num_predict": 400, "temperature": 0.2}),
         ({"num_ctx": 2048, "stop": ["x"]}, {"num_ctx": 2048, "num_predict": 400, "temperature": 0.7, "stop": ["x"]}),
+        ({"num_predict": None}, {"num_ctx": 8192, "temperature": 0.7}),
         ("", {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}),
     ],
 )
 def test_given_options_are_merged_into_the_defaults(given, options, monkeypatch):
     monkeypatch.setenv("BRAIN_OLLAMA_OPTIONS", given if isinstance(given, str) else json.dumps(given))
     assert BrainSettings().ollama_options == options
+
+
+@pytest.mark.parametrize("wrong", ["temperature=0.2", "[1]", "{"])
+def test_options_that_are_no_json_object_are_refused(wrong, monkeypatch):
+    monkeypatch.setenv("BRAIN_OLLAMA_OPTIONS", wrong)
+    with pytest.raises(ValueError, match="ollama_options"):
+        BrainSettings()
 
 
 INJECTED = (
