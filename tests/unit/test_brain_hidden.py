@@ -62,6 +62,8 @@ THINKING = {
     "without a beginning": "Okay, the user greets me.\n</think>\n\nHello!",
     "without a beginning, long": "It is a greeting. " * 20 + "\n</think>\n\nHello!",
     "without a beginning, one line": "It is a greeting.</think>Hello!",
+    "Sky without a beginning": "It is a greeting.<|end_of_thought|>Hello!",
+    "Magistral without a beginning": "It is a greeting.[/THINK]Hello!",
     "ended twice": "It is a greeting.\n</think>\n</think>\nHello!",
 }
 
@@ -91,6 +93,8 @@ TOKENS = {
     "Granite": "<|start_of_role|>assistant<|end_of_role|>Hello there.<|end_of_text|>",
     "Kimi": "<|im_assistant|>assistant<|im_middle|>Hello there.<|im_end|>",
     "upper case": "Hello there.<|IM_END|></S>",
+    "broken off": "Hello there.<|im_en",
+    "harmony without its first mark": "assistant<|message|>Hello there.<|return|>",
     "unknown": "<|whatever_it_is|>Hello there.<|fim_pad|>",
     "padding": "<pad><unk>Hello there.<eos><unused12>",
     "goes on as the user": "Hello there.<|im_end|>\n<|im_start|>user\nI will say more.<|im_end|>",

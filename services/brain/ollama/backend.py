@@ -155,7 +155,7 @@ class OllamaBackend:
         if failure is None:
             return
         if said:  # what the model had begun to say; a mere beginning is left to whoever answers instead
-            for sentence in speech.flush():
+            for sentence in speech.flush(cut=True):
                 yield sentence
         raise failure
 

@@ -327,8 +327,9 @@ class Thinking:
     def _bare_message(self) -> None:
         """ "analysis<|message|>" at the start of an answer, whose first marks the server has taken off."""
         opening = self._opening
-        if opening.holding and opening.text.strip().lower() in _THINKING_CHANNELS | {"final", "commentary"}:
-            self._header, self._channel_at = opening.text, 0
+        header = opening.text.strip().lower()
+        if opening.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
+            self._header, self._channel_at = header, 0
             opening.drop()
             self._end_header()
 

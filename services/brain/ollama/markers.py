@@ -91,6 +91,7 @@ _TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
 _TAG_PREFIX = re.compile(r"<\s{0,3}/?\s{0,3}(?:([A-Za-z_][\w.:-]*)([\s=/|][^<>\n]*)?)?")
 _TOKEN = re.compile(r"<[|\uff5c]([^<>|\uff5c\n]{1,64})[|\uff5c]?>")
+_BROKEN_TOKEN = re.compile(r"<[|\uff5c]\w")
 _TOKEN_PREFIX = re.compile(r"<[|\uff5c][^<>|\uff5c\n]{0,64}[|\uff5c]?")
 _SYS = re.compile(r"<<\s?(/?)\s?SYS\s?>>", re.IGNORECASE)
 _SYS_PREFIX = re.compile(r"<(?:<(?:\s?/?\s?(?:S(?:Y(?:S(?:\s?>)?)?)?)?)?)?", re.IGNORECASE)
@@ -140,9 +141,9 @@ class MarkScanner:
         return found
 
     def flush(self) -> str:
-        """Ends the stream; returns what looked like the start of a mark."""
+        """Ends the stream; returns what looked like the start of a mark and may be text."""
         held, self._held = self._held, ""
-        return held
+        return "" if _BROKEN_TOKEN.match(held) else held
 
 
 def _read(text: str, at: int) -> tuple[Mark | None, int]:
