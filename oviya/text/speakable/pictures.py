@@ -27,7 +27,7 @@ _MARKS = str.maketrans({
     "\u2194": " to and from ", "\u21d4": " if and only if ", "\u2139": " ", "\u00b6": " paragraph ",
 })  # fmt: skip
 """Signs that Unicode counts among the emoji, and that are words all the same."""
-_SPACE_BEFORE_STOP = re.compile(r"[ \t]++([.!?,])")
+_SPACE_BEFORE_STOP = re.compile(r" ([.!?,])")
 
 
 def say_pictures(text: str) -> str:
