@@ -38,7 +38,7 @@ _MARK = re.compile(
     rf"\n|[{STOPS}{WIDE_STOPS}]++[{re.escape(CLOSERS)}]*+"
     r"|(?<=[^\W\d])[,;]$|[,;:\u2014\u2013](?=\s)|\s-(?=\s)|[\uff0c\u3001\uff1b\uff1a\u060c\u061b]"
 )
-_TAG = re.compile(r"\s*+\[[^\]\n]{0,40}\]")
+_TAG = re.compile(r"(?<!\s)\s*+\[[^\]\n]{0,40}\]")
 _LEFT_OVER = re.compile(r"[.!?\u2026)\]*_`~\u2019\u201d\u300d\u300f\uff09]++")
 """What follows a stop whose sentence has left already: more stops and closing marks, none of which is heard."""
 _WEB = re.compile(r"[@/\\_]|www|://", re.IGNORECASE)

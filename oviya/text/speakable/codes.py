@@ -116,7 +116,7 @@ def _say_numbered(at: re.Match[str]) -> str:
 
 def _each(tokens: str) -> str:
     """Spells every word with a digit in it, and single capital letters before digits."""
-    return re.sub(r"[\dA-Za-z]*\d[\dA-Za-z]*|[A-Z]{1,4}(?=[ -]?\d)", lambda at: f"{_spelled(at[0])}", tokens).replace(
+    return re.sub(r"(?<![\dA-Za-z])[A-Za-z]{0,26}+\d[\dA-Za-z]*+|(?<![A-Z])[A-Z]{1,4}(?=[ -]?\d)", lambda at: f"{_spelled(at[0])}", tokens).replace(
         "-", ", "
     )
 
