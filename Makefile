@@ -1,12 +1,14 @@
 # Two commands do everything: `make demo` starts a conversation, `make test` runs the tests.
 VENV    ?= .venv
-PYTHON  ?= python3.11
+# The Python to make it with; empty: the first of python3.11, 3.12 and 3.13 that is here.
+PYTHON  ?=
 BIN     := $(VENV)/bin
 BUF     := build/buf/node_modules/.bin/buf
-# Where pip finds a CPU build of torch, if the configured index offers only CUDA ones (see deploy/setup.sh).
-export TORCH_INDEX_URL ?=
+# The build of torch to install; empty: what suits this machine (see deploy/install.py).
+export OVIYA_TORCH_BACKEND ?=
 
-.PHONY: help setup setup-dev demo test test-compose test-whisperx check format protos demo-voice emotion-model clean
+.PHONY: help setup setup-dev demo test test-compose test-gpu test-whisperx check format lock env-files protos demo-voice \
+        emotion-model clean
 
 help:  ## what can be made
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,6 +29,9 @@ test-compose: setup-dev  ## the same mesh in containers, on a real Docker engine
 	@deploy/docker/wheels.sh $(BIN)/python
 	@$(BIN)/python -m pytest -m compose tests/compose
 
+test-gpu: setup-dev  ## CSM and Mimi as processes on a GPU, at the published sizes
+	@$(BIN)/python -m pytest -m gpu tests/gpu
+
 test-whisperx:  ## speech-to-text with WhisperX, in an environment of its own (2 GB)
 	@PYTHON=$(PYTHON) VENV=.venv-whisperx deploy/setup.sh whisperx
 	@.venv-whisperx/bin/python -m pytest -m whisperx tests/whisperx
@@ -45,6 +50,12 @@ demo-voice: setup-dev  ## train the demo voice on a GPU, into models/ (some 25 m
 format:  ## format the code
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+lock:  ## write requirements/*.lock again; `make lock UPGRADE=1` takes the newest versions
+	@PYTHON=$(PYTHON) VENV=$(VENV) deploy/setup.sh lock $(if $(UPGRADE),--upgrade)
+
+env-files: setup-dev  ## write the names of the settings that each container gets
+	@$(BIN)/python -m deploy.env_files
 
 protos:  ## generate the stubs in oviya/v1 from protos/
 	@$(BIN)/python protos/generate.py

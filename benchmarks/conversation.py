@@ -34,7 +34,7 @@ from oviya.client import Oviya
 
 QUESTION = "what should i do when i feel sad and lonely"
 READY_TIMEOUT_S = 180.0
-GOALS = {"ready_s": 20.0, "rss_mib": 1536.0, "first_audio_here_s": 1.5}
+GOALS = {"ready_s": 20.0, "pss_mib": 1126.0, "first_audio_here_s": 1.5}
 MIB = 1 << 20
 
 
@@ -58,7 +58,7 @@ async def ask(address: str, recording: Path) -> Turn:
 
 
 def memory_mib(mesh: LocalMesh) -> dict[str, float]:
-    """Resident memory of each service with its children, in MiB."""
+    """Proportional set size of each service with its children, in MiB: shared pages count by their share."""
     return {name: service.measure_memory() / MIB for name, service in mesh.services.items()}
 
 
@@ -81,8 +81,8 @@ def measure(runs: int) -> dict[str, Any]:
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "ready_s": ready_s,
         "service_ready_s": ready_after,
-        "rss_mib": sum(afterwards.values()),
-        "service_rss_mib": {name: {"ready": at_start[name], "after": afterwards[name]} for name in at_start},
+        "pss_mib": sum(afterwards.values()),
+        "service_pss_mib": {name: {"ready": at_start[name], "after": afterwards[name]} for name in at_start},
         "runs": [{"transcript": turn.transcript.text if turn.transcript else "", **latencies(turn)} for turn in turns],
         "first_audio_here_s": statistics.median(turn.first_audio_here_s or 0.0 for turn in turns),
         "goals": GOALS,
@@ -92,8 +92,8 @@ def measure(runs: int) -> dict[str, Any]:
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures."""
     console = Console()
-    services = Table("service", "ready after", "RSS ready", "RSS after", title="services")
-    for name, size in figures["service_rss_mib"].items():
+    services = Table("service", "ready after", "PSS ready", "PSS after", title="services")
+    for name, size in figures["service_pss_mib"].items():
         ready = f"{figures['service_ready_s'][name]:.1f} s"
         services.add_row(name, ready, f"{size['ready']:.0f} MiB", f"{size['after']:.0f} MiB")
     console.print(services)

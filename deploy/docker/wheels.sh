@@ -1,12 +1,11 @@
 #!/usr/bin/env bash
-# Puts the CPU wheel of torch where the images look for it, when this machine's pip finds one: `wheels.sh PYTHON`.
-# Images built without it take what the index offers, CUDA packages included.
+# Puts a CPU wheel of torch where the images look for it, when this machine's pip finds one: `wheels.sh PYTHON`.
+# Images built without it get the CPU build from PyTorch's index, through uv.
 set -euo pipefail
 PYTHON=$1
 cd "$(dirname "$0")/../.."
 torch=$(sed -n 's/.*"\(torch==[0-9.]*\)".*/\1/p' pyproject.toml | head -n 1)
 compgen -G "deploy/docker/wheels/${torch/==/-}*.whl" >/dev/null && exit
-"$PYTHON" -m pip download -q --no-deps -d deploy/docker/wheels ${TORCH_INDEX_URL:+--index-url "$TORCH_INDEX_URL"} "$torch"
-if compgen -G "deploy/docker/wheels/*cpu*.whl" >/dev/null; then exit; fi
-rm -f deploy/docker/wheels/*.whl
-echo "no CPU wheel of torch was found; set TORCH_INDEX_URL to make the images smaller" >&2
+# Asked first, so that no CUDA build is downloaded in vain.
+"$PYTHON" -c 'import sys; from deploy.install import ask_pip; offer, _ = ask_pip(sys.argv[1]); sys.exit(not offer or offer.kind != "CPU")' "$torch" || exit 0
+"$PYTHON" -m pip download -q --no-deps -d deploy/docker/wheels "$torch"

@@ -182,7 +182,7 @@ def _port_check(name: str, port: int, setting: str, state: str) -> Check:
 
 def _health(address: str) -> str | None:
     """Returns what grpc.health.v1 says at `address`; None where nothing answers it."""
-    with grpc.insecure_channel(address) as channel:
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
             answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_TIMEOUT_S)

@@ -23,6 +23,8 @@ STYLES = {
     State.DIED: "bold red",
 }
 MIB = 1 << 20
+FIRST_LINES, LAST_LINES = 2, 10
+"""Lines under the table that stay, the page's address among them, and those that newer ones push out."""
 
 
 class View(ABC):
@@ -59,6 +61,7 @@ class TableView(View):
 
     def say(self, *parts: str | tuple[str, str], **facts: Any) -> None:
         self._lines.append(Text.assemble(*parts))
+        del self._lines[FIRST_LINES:-LAST_LINES]
         self.update()
 
     def close(self) -> None:
@@ -129,7 +132,7 @@ def _state_text(service: ServiceProcess) -> str:
     if service.state is State.READY and service.ready_after_s is not None:
         return f"ready after {service.ready_after_s:.1f} s" + (f", {service.detail}" if service.detail else "")
     if service.state is State.DIED:
-        return f"died (code {service.exit_code})"
+        return service.ending + (f"; {service.detail}" if service.detail else "")
     return f"{service.state}: {service.detail}" if service.detail else str(service.state)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,10 +26,19 @@ from oviya.errors import OviyaError
 
 STARTING_CHECK_S, READY_CHECK_S = 0.2, 2.0
 """Pause between looks at a service's health while it starts, and afterwards."""
-MEMORY_CHECK_S = 1.0
+MEMORY_CHECK_S = 2.0
+"""Pause between looks at its memory: the kernel walks all of its pages for each."""
 CHECK_TIMEOUT_S = 2.0
 LOG_LINES = 15
 """Lines of a dead service's log that are shown."""
+LOG_TAIL_BYTES = 64 << 10
+"""End of a log that is searched for its last error."""
+ERROR_LINE = re.compile(
+    r"\[(error|critical)\b|\"level\": ?\"(error|critical)\"|^[\w.]*(Error|Exception|Interrupt|Exit)\b|^Fatal "
+)
+"""A line of structlog, of a traceback's end, or of the interpreter's own last message."""
+_DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+"""The mesh is on this machine: what http_proxy says is for the world outside."""
 
 
 class State(StrEnum):
@@ -63,13 +73,14 @@ class ServiceProcess:
         self.detail = ""
         """Why it is not ready, where that is known."""
         self.memory_bytes = 0
-        """Resident memory of the process and its children."""
+        """Proportional set size of the process and its children."""
         self.ready_after_s: float | None = None
         self._plan = plan
         self._popen: subprocess.Popen[bytes] | None = None
         self._channel: grpc.Channel | None = None
         self._check: Any = None
         self._started_at = self._next_check = self._next_memory = 0.0
+        self._log_start = 0
 
     @property
     def pid(self) -> int | None:
@@ -81,9 +92,16 @@ class ServiceProcess:
         """What it ended with; negative: the signal that ended it."""
         return self._popen.returncode if self._popen is not None else None
 
+    @property
+    def ending(self) -> str:
+        """How it ended, in words."""
+        code = self.exit_code or 0
+        return f"was ended by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
+
     def start(self) -> None:
         """Starts the process.  The first start begins its log anew, later ones go on with it."""
         with self.log.open("wb" if self._popen is None else "ab") as log:
+            self._log_start = log.seek(0, os.SEEK_END)
             # A group of its own: the terminal's Ctrl-C goes to whoever owns the mesh, which then stops it in order.
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", f"services.{self.name}"],
@@ -98,7 +116,11 @@ class ServiceProcess:
         self._next_check = self._next_memory = 0.0
         self._channel = grpc.insecure_channel(
             self.address,
-            options=[("grpc.initial_reconnect_backoff_ms", 100), ("grpc.max_reconnect_backoff_ms", 200)],
+            options=[
+                ("grpc.initial_reconnect_backoff_ms", 100),
+                ("grpc.max_reconnect_backoff_ms", 200),
+                ("grpc.enable_http_proxy", 0),
+            ],
         )
 
     def poll(self) -> None:
@@ -107,6 +129,7 @@ class ServiceProcess:
             return
         if self._popen.poll() is not None:
             self.state = State.STOPPED if self.state is State.STOPPING else State.DIED
+            self.detail = ""
             self._release()
             return
         now = time.monotonic()
@@ -118,7 +141,7 @@ class ServiceProcess:
 
     def measure_memory(self) -> int:
         """Returns its memory as it is now, in bytes."""
-        self.memory_bytes = resident_bytes(self._popen.pid) if self._popen is not None else 0
+        self.memory_bytes = proportional_bytes(self._popen.pid) if self._popen is not None else 0
         return self.memory_bytes
 
     def terminate(self) -> None:
@@ -142,11 +165,20 @@ class ServiceProcess:
             return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:])
         return ""
 
+    def last_error(self) -> str:
+        """Returns the last error in its log since it started; without one, the last line."""
+        with contextlib.suppress(OSError), self.log.open("rb") as log:
+            end = log.seek(0, os.SEEK_END)
+            log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
+            lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
+            return next(filter(ERROR_LINE.search, reversed(lines)), lines[-1] if lines else "").strip()
+        return ""
+
     def obituary(self) -> ServiceDied:
         """Describes its death."""
-        code = self.exit_code or 0
-        how = f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with code {code}"
-        return ServiceDied(f"{self.name} {how}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}")
+        return ServiceDied(
+            f"{self.name} {self.ending}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}"
+        )
 
     def _poll_health(self, now: float) -> None:
         if self._check is not None and self._check.done():
@@ -186,8 +218,20 @@ class ServiceProcess:
         self._channel = self._check = None
 
 
-def resident_bytes(pid: int) -> int:
-    """Returns the resident memory of a process and its children; 0 where it has ended."""
+def signal_name(number: int) -> str:
+    """Returns a signal's name, e.g. SIGKILL; real-time signals have none but their number."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
+
+
+def proportional_bytes(pid: int) -> int:
+    """Returns the proportional set size of a process and its children in bytes; 0 where it has ended.
+
+    A page that several processes share counts for each by its share, so the sizes of the services add up.  The resident
+    set size would count the libraries that six Pythons share six times.
+    """
     try:
         process = psutil.Process(pid)
         family = [process, *process.children(recursive=True)]
@@ -196,7 +240,8 @@ def resident_bytes(pid: int) -> int:
     total = 0
     for member in family:
         with contextlib.suppress(psutil.Error):
-            total += member.memory_info().rss
+            memory: Any = member.memory_full_info()
+            total += getattr(memory, "pss", memory.uss)  # only Linux knows shares; uss leaves shared pages out
     return total
 
 
@@ -204,7 +249,7 @@ def gateway_readiness(http_port: int) -> tuple[bool, list[str]]:
     """Asks the gateway's /readyz; returns whether it is ready, and the services that it misses."""
     try:
         try:
-            with urllib.request.urlopen(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
+            with _DIRECT.open(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
                 return True, _missing(answer.read())
         except urllib.error.HTTPError as refusal:  # it tells the same with 503
             return False, _missing(refusal.read())

@@ -18,6 +18,7 @@ from oviya.cli.options import AsJson
 from oviya.cli.output import Output, reported
 from oviya.cli.plan import GATEWAY, plan_mesh
 from oviya.cli.process import State
+from oviya.cli.restarts import Death, Reviver
 from oviya.cli.supervisor import POLL_S, LocalMesh
 from oviya.errors import Timeout
 
@@ -65,6 +66,8 @@ def up(
     """Start the mesh on this machine and keep it running until Ctrl-C.
 
     Every setting of a service is an environment variable, e.g. STT_PORT=6001 or GATEWAY_HTTP_HOST=0.0.0.0.
+
+    A service that dies is started again, up to five times within five minutes.
     """
     output = Output(as_json)
     with reported(output):
@@ -110,22 +113,37 @@ def _tell_ready(view: View, elapsed_s: float) -> None:
 
 
 def _watch(view: View, stopping: StopFlag) -> None:
-    """Shows the mesh until it is told to stop.  A service that dies is reported; the rest goes on without it.
+    """Shows the mesh until it is told to stop.  What dies is started again; what dies too often stays down.
 
     Raises:
-        ServiceDied: the gateway died, without which nothing can be reached.
+        ServiceDied: the gateway died too often: without it nothing can be reached.
     """
     mesh = view.mesh
-    mourned: set[str] = set()
+    reviver = Reviver(mesh)
     while not stopping.wait(POLL_S):
         mesh.poll()
+        for death in reviver.check():
+            tell_death(view, death)
+            if death.restart is None and death.service.name == GATEWAY:
+                raise death.service.obituary()
         view.update()
-        for service in mesh.dead:
-            if service.name == GATEWAY:
-                raise service.obituary()
-            if service.name not in mourned:
-                mourned.add(service.name)
-                view.say((str(service.obituary()), "red"), event="died", service=service.name, log=service.last_words())
+
+
+def tell_death(view: View, death: Death) -> None:
+    """Says which service died, of what, and whether it comes back."""
+    service = death.service
+    view.update()  # its state before it starts again
+    view.say(
+        (str(death), "yellow" if death.restart else "bold red"),
+        event="died",
+        service=service.name,
+        exit_code=service.exit_code,
+        how=death.how,
+        last_error=death.last_error,
+        restart=death.restart,
+        restart_in_s=death.delay_s if death.restart else None,
+        log=str(service.log),
+    )
 
 
 @contextmanager

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+AutoCount = Annotated[int | None, BeforeValidator(lambda value: None if value == "auto" else value)]
+"""Type of a setting that takes a number or "auto", which becomes None: the service chooses what suits its device."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 

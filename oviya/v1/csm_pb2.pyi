@@ -306,6 +306,7 @@ class CsmServiceGetModelResponse(_message.Message):
     STYLES_FIELD_NUMBER: _builtins.int
     SPEAKERS_FIELD_NUMBER: _builtins.int
     REFERENCE_CLIPS_FIELD_NUMBER: _builtins.int
+    SLOTS_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
     SCRIPTS_FIELD_NUMBER: _builtins.int
     codebooks: _builtins.int
@@ -314,6 +315,8 @@ class CsmServiceGetModelResponse(_message.Message):
     """Codes in a codebook that a decoder understands, e.g. 2048."""
     max_positions: _builtins.int
     """Positions that prompt and answer may fill together, e.g. 2048."""
+    slots: _builtins.int
+    """Requests that run at once; one more is refused with RESOURCE_EXHAUSTED."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The checkpoint."""
@@ -350,12 +353,13 @@ class CsmServiceGetModelResponse(_message.Message):
         styles: _abc.Iterable[_builtins.str] | None = ...,
         speakers: _abc.Iterable[Global___Speaker] | None = ...,
         reference_clips: _abc.Iterable[_builtins.str] | None = ...,
+        slots: _builtins.int = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
         scripts: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "languages", b"languages", "max_positions", b"max_positions", "model", b"model", "reference_clips", b"reference_clips", "scripts", b"scripts", "speakers", b"speakers", "styles", b"styles"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "languages", b"languages", "max_positions", b"max_positions", "model", b"model", "reference_clips", b"reference_clips", "scripts", b"scripts", "slots", b"slots", "speakers", b"speakers", "styles", b"styles"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

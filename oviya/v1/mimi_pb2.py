@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from oviya.v1 import common_pb2 as oviya_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13oviya/v1/mimi.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\"4\n\rDecodeRequest\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\"0\n\x0e\x44\x65\x63odeResponse\x12\x1e\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x0f.oviya.v1.Audio\"U\n\rEncodeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.oviya.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"H\n\x0c\x45ncodeConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x11\n\tcodebooks\x18\x02 \x01(\r\"5\n\x0e\x45ncodeResponse\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\"\x1c\n\x1aMimiServiceGetModelRequest\"\xad\x01\n\x1bMimiServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tcodebooks\x18\x02 \x01(\r\x12\x15\n\rcodebook_size\x18\x03 \x01(\r\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\r\x12\x15\n\rframe_samples\x18\x05 \x01(\r\x12\x11\n\twatermark\x18\x06 \x01(\t2\xe8\x01\n\x0bMimiService\x12?\n\x06\x44\x65\x63ode\x12\x17.oviya.v1.DecodeRequest\x1a\x18.oviya.v1.DecodeResponse(\x01\x30\x01\x12?\n\x06\x45ncode\x12\x17.oviya.v1.EncodeRequest\x1a\x18.oviya.v1.EncodeResponse(\x01\x30\x01\x12W\n\x08GetModel\x12$.oviya.v1.MimiServiceGetModelRequest\x1a%.oviya.v1.MimiServiceGetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x13oviya/v1/mimi.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\"4\n\rDecodeRequest\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\"0\n\x0e\x44\x65\x63odeResponse\x12\x1e\n\x05\x61udio\x18\x01 \x01(\x0b\x32\x0f.oviya.v1.Audio\"U\n\rEncodeRequest\x12(\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x16.oviya.v1.EncodeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x42\t\n\x07request\"H\n\x0c\x45ncodeConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x11\n\tcodebooks\x18\x02 \x01(\r\"5\n\x0e\x45ncodeResponse\x12#\n\x06\x66rames\x18\x01 \x01(\x0b\x32\x13.oviya.v1.RvqFrames\"\x1c\n\x1aMimiServiceGetModelRequest\"\xdd\x01\n\x1bMimiServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tcodebooks\x18\x02 \x01(\r\x12\x15\n\rcodebook_size\x18\x03 \x01(\r\x12\x16\n\x0esample_rate_hz\x18\x04 \x01(\r\x12\x15\n\rframe_samples\x18\x05 \x01(\r\x12\x11\n\twatermark\x18\x06 \x01(\t\x12\x16\n\x0e\x64\x65\x63ode_streams\x18\x07 \x01(\r\x12\x16\n\x0e\x65ncode_streams\x18\x08 \x01(\r2\xe8\x01\n\x0bMimiService\x12?\n\x06\x44\x65\x63ode\x12\x17.oviya.v1.DecodeRequest\x1a\x18.oviya.v1.DecodeResponse(\x01\x30\x01\x12?\n\x06\x45ncode\x12\x17.oviya.v1.EncodeRequest\x1a\x18.oviya.v1.EncodeResponse(\x01\x30\x01\x12W\n\x08GetModel\x12$.oviya.v1.MimiServiceGetModelRequest\x1a%.oviya.v1.MimiServiceGetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -45,7 +45,7 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MIMISERVICEGETMODELREQUEST']._serialized_start=376
   _globals['_MIMISERVICEGETMODELREQUEST']._serialized_end=404
   _globals['_MIMISERVICEGETMODELRESPONSE']._serialized_start=407
-  _globals['_MIMISERVICEGETMODELRESPONSE']._serialized_end=580
-  _globals['_MIMISERVICE']._serialized_start=583
-  _globals['_MIMISERVICE']._serialized_end=815
+  _globals['_MIMISERVICEGETMODELRESPONSE']._serialized_end=628
+  _globals['_MIMISERVICE']._serialized_start=631
+  _globals['_MIMISERVICE']._serialized_end=863
 # @@protoc_insertion_point(module_scope)

@@ -176,6 +176,8 @@ class MimiServiceGetModelResponse(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     FRAME_SAMPLES_FIELD_NUMBER: _builtins.int
     WATERMARK_FIELD_NUMBER: _builtins.int
+    DECODE_STREAMS_FIELD_NUMBER: _builtins.int
+    ENCODE_STREAMS_FIELD_NUMBER: _builtins.int
     codebooks: _builtins.int
     """Most codebooks in a frame, 1 to 32."""
     codebook_size: _builtins.int
@@ -186,6 +188,10 @@ class MimiServiceGetModelResponse(_message.Message):
     """Samples in a frame, e.g. 1920."""
     watermark: _builtins.str
     """Name of the watermark in all decoded sound, e.g. "spread-spectrum".  Empty: sound is not marked."""
+    decode_streams: _builtins.int
+    """Utterances that are decoded at once; one more is refused with RESOURCE_EXHAUSTED."""
+    encode_streams: _builtins.int
+    """Utterances that are encoded at once; one more is refused with RESOURCE_EXHAUSTED."""
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The checkpoint."""
@@ -199,10 +205,12 @@ class MimiServiceGetModelResponse(_message.Message):
         sample_rate_hz: _builtins.int = ...,
         frame_samples: _builtins.int = ...,
         watermark: _builtins.str = ...,
+        decode_streams: _builtins.int = ...,
+        encode_streams: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "frame_samples", b"frame_samples", "model", b"model", "sample_rate_hz", b"sample_rate_hz", "watermark", b"watermark"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codebook_size", b"codebook_size", "codebooks", b"codebooks", "decode_streams", b"decode_streams", "encode_streams", b"encode_streams", "frame_samples", b"frame_samples", "model", b"model", "sample_rate_hz", b"sample_rate_hz", "watermark", b"watermark"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -34,6 +34,10 @@ _SHARE_OF_GPU = 0.6
 """And of what is free on a GPU once the weights are there: a program has buffers and copies of its own."""
 _ROWS_KEPT = 2
 """Full rows for each slot: one that it runs, and one of earlier prompts to find prefixes in."""
+_CPU_SLOTS = 4
+"""A small checkpoint speaks about three requests in real time on two cores; more share what there is."""
+_MOST_GPU_SLOTS = 512
+"""One process sends some 680 paced streams over gRPC before its Python front is the limit (benchmarks/README.md)."""
 
 
 @dataclass(frozen=True)
@@ -184,6 +188,18 @@ def pages_a_row(checkpoint: Checkpoint) -> int:
     return -(-checkpoint.config.max_positions // PAGE)
 
 
+def choose_slots(checkpoint: Checkpoint, kv_mib: int) -> int:
+    """Chooses how many requests may run at once on the checkpoint's device.
+
+    A CPU gets a few.  A GPU gets as many as have room for two full contexts each in `kv_mib` MiB, or, where that is 0,
+    in the share of its free memory that `choose_pages` takes.
+    """
+    if checkpoint.device.type != "cuda":
+        return _CPU_SLOTS
+    row = _ROWS_KEPT * pages_a_row(checkpoint) * page_bytes(checkpoint)
+    return max(1, min(_MOST_GPU_SLOTS, (kv_mib * _MIB or _bearable_bytes(checkpoint)) // row))
+
+
 def choose_pages(checkpoint: Checkpoint, rows: int, kv_mib: int) -> int:
     """How many pages fit `kv_mib` MiB; where that is 0, as many as are of use and the memory bears.
 
@@ -197,11 +213,14 @@ def choose_pages(checkpoint: Checkpoint, rows: int, kv_mib: int) -> int:
                 f"{kv_mib} MiB hold no full context", hint=f"it takes {math.ceil(whole * each / _MIB)} MiB"
             )
         return kv_mib * _MIB // each
-    if checkpoint.device.type == "cuda":
-        import torch
+    return max(whole, min(rows * whole * _ROWS_KEPT, _bearable_bytes(checkpoint) // each))
 
-        free, _ = torch.cuda.mem_get_info(checkpoint.device)
-        bearable = int(free * _SHARE_OF_GPU)
-    else:
-        bearable = _MOST_CPU_MIB * _MIB
-    return max(whole, min(rows * whole * _ROWS_KEPT, bearable // each))
+
+def _bearable_bytes(checkpoint: Checkpoint) -> int:
+    """Memory that keys and values may take where no setting says."""
+    if checkpoint.device.type != "cuda":
+        return _MOST_CPU_MIB * _MIB
+    import torch
+
+    free, _ = torch.cuda.mem_get_info(checkpoint.device)
+    return int(free * _SHARE_OF_GPU)

@@ -40,6 +40,7 @@ PREFIX_POSITIONS = Counter("oviya_csm_prefix_positions", "Positions of prompts t
 FINISHED = Counter("oviya_csm_finished", "Requests that ended, by reason", ["reason"])
 REJECTED = Counter("oviya_csm_rejected", "Requests that were refused because slots or pages were taken")
 RUNAWAYS = Counter("oviya_csm_runaways", "Answers that outran their text, or fell silent, and were stopped")
+PAGE_WAITS = Counter("oviya_csm_page_waits", "Long texts whose next piece had to wait for pages")
 DROPPED_SEGMENTS = Counter("oviya_csm_dropped_segments", "Turns of contexts that were left out")
 DEVICE_FAILURES = Counter(
     "oviya_csm_device_failures",

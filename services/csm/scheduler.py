@@ -11,6 +11,7 @@ import time
 from collections import deque
 
 import numpy as np
+import structlog
 from numpy.typing import NDArray
 
 from oviya.errors import Busy
@@ -23,6 +24,8 @@ from services.csm.prompt import NO_TEXT, Prompt, join_prompts
 from services.csm.request import WORST_FIRST, Finish, GenerationEnd
 from services.csm.rows import Rows
 from services.csm.stream import FrameStream, Item
+
+log = structlog.get_logger()
 
 SHORTEST_RETRY_S, LONGEST_RETRY_S = 0.1, 5.0
 """Bounds of the advice when to try again."""
@@ -62,6 +65,7 @@ class Scheduler:
         self._free = list(range(rows))  # a heap: the lowest rows go first, so that the used ones stand close
         self._jobs: dict[int, Job] = {}  # by row, oldest first
         self._queue: deque[FrameStream] = deque()
+        self._starved: deque[FrameStream] = deque()  # have a row, and wait for pages for their next piece
         metrics.SLOTS.set(rows)
         metrics.KV_PAGES.set(pages)
         self._measure()
@@ -92,7 +96,7 @@ class Scheduler:
         Raises:
             Busy: there is neither.
         """
-        if not self._queue and self._place(stream):
+        if not self._queue and not self._starved and self._place(stream):
             self._measure()
             return
         if not self._queue_s or len(self._queue) >= self._queue_length:
@@ -242,9 +246,12 @@ class Scheduler:
             stream.piece, stream.names = piece, page_names(piece.prompt)
             self._rows.halt(row)
             self.pool.give_back(self._pages[row])
-            taken = self.pool.take(self._pages_a_row, stream.names[: (len(piece.prompt) - 1) // PAGE])
-            assert taken is not None, "a long text took all the pages that it may need"
-            self._start(stream, row, *taken, now)
+            self._pages[row] = []
+            self._starved.append(stream)
+            self._continue(now)
+            if stream in self._starved:
+                metrics.PAGE_WAITS.inc()
+                log.info("a long text waits for pages", pages=self._pages_a_row, used=self.pool.used)
             return
         self._release(stream)
         self._refill()
@@ -262,6 +269,22 @@ class Scheduler:
             pieces=stream.speech.pieces,
         )
         booked.ends.append((stream, end))
+
+    def _continue(self, now: float) -> None:
+        """Gives pages to the next pieces of long texts, in the order in which they asked.
+
+        A text gives its pages back between two pieces and takes a full row of them again.  Pages that it shared with
+        other requests are not freed by that, so the pool may be too full for a moment.  Whoever waits holds no pages:
+        some running request always ends and lets it go on.
+        """
+        while self._starved:
+            stream = self._starved[0]
+            names = stream.names[: (len(stream.piece.prompt) - 1) // PAGE]
+            taken = self.pool.take(self._pages_a_row, names)
+            if taken is None:
+                return
+            self._starved.popleft()
+            self._start(stream, self._row_of[stream], *taken, now)
 
     def _keep_answer(self, stream: FrameStream, *, ended: bool) -> None:
         """Names the pages that hold the answer: the next prompt will likely begin with this one and its answer.
@@ -283,6 +306,8 @@ class Scheduler:
 
     def _release(self, stream: FrameStream) -> None:
         row = self._row_of.pop(stream)
+        if stream in self._starved:
+            self._starved.remove(stream)
         self._streams[row] = None
         self._jobs.pop(row, None)
         self._rows.halt(row)
@@ -291,8 +316,9 @@ class Scheduler:
         heapq.heappush(self._free, row)
 
     def _refill(self) -> None:
-        """Gives what became free to those who wait, in the order of their arrival."""
-        while self._queue and self._place(self._queue[0]):
+        """Gives what became free to those who wait: running texts first, then the queue in the order of arrival."""
+        self._continue(time.monotonic())
+        while self._queue and not self._starved and self._place(self._queue[0]):
             self._queue.popleft()
         self._measure()
 

@@ -83,6 +83,7 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
             styles=checkpoint.card.styles,
             speakers=[csm_pb2.Speaker(id=id, name=name) for id, name in checkpoint.voices.speakers.items()],
             reference_clips=checkpoint.voices.clips,
+            slots=self._service.engine.options.slots,
             languages=checkpoint.card.languages,
             scripts=checkpoint.card.scripts,
         )
@@ -135,6 +136,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
     import torch
 
     from services.csm.checkpoint import load_checkpoint
+    from services.csm.device import choose_slots
     from services.csm.engine import CsmEngine, EngineOptions
     from services.csm.limits import Limits
     from services.csm.random_checkpoint import write_random_checkpoint
@@ -162,7 +164,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
         frames=settings.max_frames,
     )
     options = EngineOptions(
-        slots=settings.slots,
+        slots=settings.slots or choose_slots(checkpoint, settings.kv_mib),
         lead_s=settings.lead_s,
         temperature=settings.temperature,
         top_k=settings.top_k,
@@ -175,7 +177,9 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
         depth_weights=settings.depth_weights,
         limits=limits,
     )
-    return CsmEngine(checkpoint, options, on_lost=on_lost)
+    engine = CsmEngine(checkpoint, options, on_lost=on_lost)
+    log.info("capacity", slots=options.slots, chosen="auto" if settings.slots is None else "set", kv_pages=engine.pages)
+    return engine
 
 
 def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> GenerateRequest:

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
-from oviya.mesh.settings import ServiceSettings
+from oviya.mesh.settings import AutoCount, ServiceSettings
 
 
 class CsmSettings(ServiceSettings):
@@ -27,8 +27,9 @@ class CsmSettings(ServiceSettings):
     """Number format of the weights; "auto" is float32 on the CPU and bfloat16 elsewhere."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one."""
-    slots: int = Field(default=4, ge=1, le=4096)
-    """Requests that run at once; further ones are refused with RESOURCE_EXHAUSTED."""
+    slots: AutoCount = Field(default="auto", ge=1, le=4096, validate_default=True)
+    """Requests that run at once; further ones are refused with RESOURCE_EXHAUSTED.  "auto" is 4 on a CPU; on a GPU, as
+    many as its memory holds two full contexts for, at most 512.  GetModel says what was chosen."""
     queue_s: float = Field(default=0, ge=0, le=60)
     """How long a request waits for a slot, in seconds, before it is refused; 0 refuses it at once, which lets a caller
     try another replica."""

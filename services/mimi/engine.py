@@ -21,6 +21,7 @@ from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.device import still_works
 from services.mimi import metrics
+from services.mimi.capacity import STEP_FRAMES, Capacity
 from services.mimi.directions import DecodeLane, EncodeLane
 from services.mimi.lanes import Job, Lane
 
@@ -31,9 +32,6 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 Codes = NDArray[np.int64]
-
-STEP_FRAMES = 8
-"""Longest step of a stream in frames, 0.64 s: long clips read the weights once for eight frames."""
 
 
 class MimiEngine:
@@ -65,6 +63,7 @@ class MimiEngine:
         if watermark is not None:
             metrics.WATERMARK.labels(watermark.name).set(1)
         self.config = checkpoint.model.config
+        self.capacity = Capacity(decode_streams, encode_streams)
         self._decode = DecodeLane(checkpoint.model, decode_streams, STEP_FRAMES, watermark)
         self._encode = EncodeLane(checkpoint.model, encode_streams, STEP_FRAMES)
         self._lanes: tuple[Lane, ...] = (self._decode, self._encode)

@@ -95,6 +95,8 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             sample_rate_hz=config.sample_rate_hz,
             frame_samples=config.frame_samples,
             watermark=watermark.name if watermark else "",
+            decode_streams=self._service.engine.capacity.decode_streams,
+            encode_streams=self._service.engine.capacity.encode_streams,
         )
 
     def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
@@ -171,6 +173,7 @@ def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: 
     import torch
 
     from oviya.mesh.device import choose_device
+    from services.mimi.capacity import choose_capacity
     from services.mimi.checkpoint import load_checkpoint, random_checkpoint
     from services.mimi.engine import MimiEngine
     from services.mimi.watermark import load_watermark
@@ -190,10 +193,12 @@ def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: 
     )
     if watermark:
         log.info("decoded sound is marked", watermark=watermark.name)
+    capacity = choose_capacity(checkpoint.model, settings.decode_streams, settings.encode_streams)
+    log.info("capacity", decode_streams=capacity.decode_streams, encode_streams=capacity.encode_streams)
     engine = MimiEngine(
         checkpoint,
-        decode_streams=settings.decode_streams,
-        encode_streams=settings.encode_streams,
+        decode_streams=capacity.decode_streams,
+        encode_streams=capacity.encode_streams,
         threads=settings.threads,
         watermark=watermark,
         program=settings.program,

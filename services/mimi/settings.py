@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import Field, SecretStr
 from pydantic_settings import SettingsConfigDict
 
-from oviya.mesh.settings import ServiceSettings
+from oviya.mesh.settings import AutoCount, ServiceSettings
 
 
 class MimiSettings(ServiceSettings):
@@ -27,11 +27,13 @@ class MimiSettings(ServiceSettings):
     """How a GPU works: "auto" records the steps as CUDA graphs of our own kernels, "torch" is plain."""
     threads: int = Field(default=1, ge=1, le=256)
     """CPU threads of a step.  A small checkpoint is fastest on one; kyutai/mimi gains from two."""
-    decode_streams: int = Field(default=8, ge=1, le=4096)
+    decode_streams: AutoCount = Field(default="auto", ge=1, le=4096, validate_default=True)
     """Utterances that are decoded at once; further ones are refused with RESOURCE_EXHAUSTED.  Each takes 9 MB with
-    kyutai/mimi."""
-    encode_streams: int = Field(default=4, ge=1, le=4096)
-    """Utterances that are encoded at once; further ones are refused with RESOURCE_EXHAUSTED."""
+    kyutai/mimi.  "auto" is 8 on a CPU; on a GPU, as many as fit a quarter of its free memory, at most 512.  GetModel
+    says what was chosen."""
+    encode_streams: AutoCount = Field(default="auto", ge=1, le=4096, validate_default=True)
+    """Utterances that are encoded at once; further ones are refused with RESOURCE_EXHAUSTED.  "auto" is 4 on a CPU and
+    a quarter of the decoded ones on a GPU."""
     watermark: str = ""
     """What marks decoded sound, as "module:factory": "services.mimi.spread_spectrum:SpreadSpectrum", or an operator's
     own (services/mimi/watermark.py says what it must be).  Empty: sound is not marked."""

@@ -11,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+import time
 import urllib.request
 from pathlib import Path
 from typing import Any
@@ -26,7 +27,9 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 ROOT = Path(__file__).parents[2]
 PROJECT = "oviya-test"
 PORTS = {"OVIYA_HTTP_PORT": "18000", "OVIYA_GRPC_PORT": "18050"}
-MEDIA_PORTS = range(50100, 50120)
+MEDIA_PORTS = range(50100, 50164)
+SETTINGS = {"GATEWAY_HISTORY_TURNS": "7", "BRAIN_PERSONA": "I am a secret of the brain.", "STT_MAX_TURN_S": "33"}
+"""Settings as `.env` gives them; the last one shows that each service still gets its own."""
 SERVICES = {"stt", "brain", "emotion", "csm", "mimi", "gateway"}
 FILES = ("compose.yaml", "tests/compose/compose.test.yaml")
 
@@ -36,7 +39,7 @@ def compose(*arguments: str, timeout_s: float = 120) -> str:
     done = subprocess.run(
         ["docker", "compose", "-p", PROJECT, *files, *arguments],
         cwd=ROOT,
-        env={**os.environ, **PORTS},
+        env={**os.environ, **PORTS, **SETTINGS},
         capture_output=True,
         text=True,
         timeout=timeout_s,
@@ -80,6 +83,64 @@ def test_all_six_are_healthy_and_not_root(mesh):
     for service in SERVICES:
         assert compose("exec", "-T", service, "id", "-u").strip() != "0"
     assert get("/readyz")["ready"]
+
+
+def test_a_container_gets_the_settings_of_its_own_service_alone(mesh):
+    for service in SERVICES:
+        env = compose("exec", "-T", service, "env")
+        for name, value in SETTINGS.items():
+            assert (f"{name}={value}" in env) == name.startswith(service.upper()), (service, name)
+
+
+def test_every_container_is_confined(mesh):
+    for service in sorted(SERVICES):
+        (name,) = compose("ps", "--quiet", service).split()
+        inspected = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=True).stdout
+        host = json.loads(inspected)[0]["HostConfig"]
+        assert host["Memory"] >= 1 << 30, service
+        assert 0 < host["PidsLimit"] <= 2048, service
+        assert host["ReadonlyRootfs"], service
+        assert host["CapDrop"] == ["ALL"], service
+        assert "no-new-privileges:true" in host["SecurityOpt"], service
+        probe = "import os, sys; print(os.access('.', os.W_OK), '' in sys.path or os.getcwd() in sys.path)"
+        assert compose("exec", "-T", service, "python", "-c", probe).strip() == "False False", service
+
+
+def test_only_the_gateway_and_the_brain_have_a_way_out_of_the_mesh(mesh):
+    networks = {}
+    for service in SERVICES:
+        (name,) = compose("ps", "--quiet", service).split()
+        inspected = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=True).stdout
+        joined = json.loads(inspected)[0]["NetworkSettings"]["Networks"]
+        networks[service] = {network.removeprefix(f"{PROJECT}_") for network in joined}
+    assert networks.pop("gateway") == {"front", "back"}
+    assert networks.pop("brain") == {"back", "model"}
+    assert set(map(frozenset, networks.values())) == {frozenset({"back"})}
+
+
+KILL_ITSELF = """
+import os, signal
+for pid in filter(str.isdigit, os.listdir("/proc")):
+    with open(f"/proc/{pid}/cmdline") as file:
+        words = file.read().split(chr(0))
+    if words[:2] == ["python", "-m"] and words[2].startswith("services."):
+        os.kill(int(pid), signal.SIGKILL)
+"""
+
+
+def test_a_service_that_crashes_comes_back_and_the_mesh_talks_again(mesh):
+    """The process is killed, not the container: `docker kill` is a stop by hand, after which nothing restarts."""
+    (name,) = compose("ps", "--quiet", "csm").split()
+    compose("exec", "-T", "csm", "python", "-c", KILL_ITSELF)
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline:
+        rows = [json.loads(line) for line in compose("ps", "--format", "json", "csm").splitlines()]
+        if rows and rows[0]["Health"] == "healthy" and get("/readyz")["services"]["csm"]["state"] == "serving":
+            break
+        time.sleep(1)
+    state = subprocess.run(["docker", "inspect", name], capture_output=True, text=True, check=True).stdout
+    assert json.loads(state)[0]["RestartCount"] == 1
+    assert oviya("say", "Hello.", "--voice", "csm", "-o", os.devnull)["duration_s"] > 0.3
 
 
 def test_a_conversation(mesh, tmp_path):

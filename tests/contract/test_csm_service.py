@@ -134,6 +134,7 @@ async def test_get_model_tells_the_card(stub, served):
     assert model.model.parameters == served.service.engine.checkpoint.model.parameter_count() > 0
     assert (model.codebooks, model.codebook_size, model.max_positions) == (8, 512, 2048)
     assert list(model.styles) == ["calm", "playful"]
+    assert model.slots == 2
 
 
 async def test_a_full_service_refuses_before_any_metadata_and_names_a_pause(stub, served):

@@ -86,6 +86,7 @@ async def test_get_model_says_what_is_loaded(stub: Any):
     assert (reply.model.name, reply.model.trained) == ("demo-mimi", True)
     assert (reply.model.backend, reply.model.device, reply.model.dtype) == ("oviya-mimi", "cpu", "float32")
     assert reply.watermark == ""
+    assert (reply.decode_streams, reply.encode_streams) == (2, 1)
     assert reply.model.parameters > 10_000
 
 
@@ -94,6 +95,7 @@ async def test_random_weights_say_that_they_are_not_trained():
         stub = mimi_pb2_grpc.MimiServiceStub(served.channel)
         reply = await stub.GetModel(mimi_pb2.MimiServiceGetModelRequest(), timeout=WAIT_S)
     assert (reply.model.name, reply.model.trained) == ("random-mimi", False)
+    assert (reply.decode_streams, reply.encode_streams) == (8, 4), "what a CPU gets where nothing is set"
 
 
 async def test_each_frame_is_answered_before_the_next_is_sent(stub: Any):

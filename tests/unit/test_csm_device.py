@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from oviya.errors import OviyaError
 from services.csm.checkpoint import load_checkpoint
@@ -14,6 +17,7 @@ from services.csm.device import (
     RowStart,
     Sampling,
     choose_pages,
+    choose_slots,
     make_device,
     page_bytes,
     pages_a_row,
@@ -180,3 +184,13 @@ def test_the_memory_setting_decides_the_pages(checkpoint):
     assert choose_pages(checkpoint, rows=4000, kv_mib=0) * page_bytes(checkpoint) == 1024 << 20
     with pytest.raises(OviyaError, match="MiB"):
         choose_pages(checkpoint, rows=4, kv_mib=1)
+
+
+def test_a_cpu_gets_a_few_slots_and_a_gpu_what_its_memory_holds(checkpoint, monkeypatch):
+    assert choose_slots(checkpoint, 0) == 4
+    on_gpu = replace(checkpoint, device=torch.device("cuda"))
+    row = 2 * pages_a_row(checkpoint) * page_bytes(checkpoint)
+    for free, slots in ((0, 1), (10 * row, 6), (10_000 * row, 512)):
+        monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device, free=free: (free, 10 * free))
+        assert choose_slots(on_gpu, 0) == slots
+    assert choose_slots(on_gpu, kv_mib=3 * row >> 20) == 3, "the setting of the memory comes first"

@@ -11,12 +11,6 @@ import torch
 
 if not torch.cuda.is_available():
     os.environ["TRITON_INTERPRET"] = "1"  # before a kernel is defined
-pytest.importorskip(
-    "triton",
-    reason="the kernels need Triton: `pip install triton==3.6.0 && pytest tests/unit/test_csm_gpu_program.py` runs them"
-    " in its interpreter, without a GPU, in a minute or two",
-)
-
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart, Sampling
 from services.csm.gpu import linear, sample
 from services.csm.gpu.program import FrameProgram, make_state

@@ -10,10 +10,11 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prometheus_client import REGISTRY
 
 from oviya.errors import Busy, NotReady
 from services.csm.checkpoint import load_checkpoint
-from services.csm.device import Sampling
+from services.csm.device import DeviceOptions, Sampling, make_device
 from services.csm.engine import CsmEngine, EngineOptions
 from services.csm.prompt import Segment, build_prompt
 from services.csm.request import Finish, GenerateRequest, GenerationEnd
@@ -284,6 +285,51 @@ async def test_a_long_text_is_spoken_in_pieces_within_one_call(tiny):
     assert end.pieces >= 3
     assert end.frames == len(frames) > 6 * 25
     np.testing.assert_array_equal(frames, again)
+
+
+async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
+    """Its next piece drops the turn that another request shares with it, so what it gives back is not all free."""
+    turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
+    request = replace(HELLO, text="This is one sentence of it. " * 6, context=(turn,))
+    engine = make(tiny, slots=3)
+    expected, end = await speak(engine, request)
+    close(engine)
+    assert end.pieces >= 3
+    assert end.dropped_segments == 1
+
+    options = EngineOptions(slots=3)
+    engine = CsmEngine(tiny, options, device=make_device(tiny, DeviceOptions(3, 6)))
+    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
+    await take(holder, 1)
+    made = asyncio.create_task(speak(engine, request))
+    async with asyncio.timeout(30):
+        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+            await asyncio.sleep(0.005)
+    with pytest.raises(Busy):  # whoever waits in the middle of a text goes first
+        engine.generate(HELLO)
+    assert engine.slots_used == 2
+    holder.close()
+    frames, end = await made
+    close(engine)
+    np.testing.assert_array_equal(frames, expected)
+
+
+async def test_a_text_that_waits_for_pages_can_be_cancelled(tiny):
+    turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
+    engine = CsmEngine(tiny, EngineOptions(slots=3), device=make_device(tiny, DeviceOptions(3, 6)))
+    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
+    await take(holder, 1)
+    waiting = engine.generate(replace(HELLO, text="This is one sentence of it. " * 6, context=(turn,)))
+    async with asyncio.timeout(30):
+        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+            await asyncio.sleep(0.005)
+    waiting.close()
+    assert engine.slots_used == 1
+    await take(holder, 1)
+    holder.close()
+    close(engine)
 
 
 async def test_dropped_turns_are_reported(checkpoint):

@@ -13,9 +13,10 @@ import torch
 
 from oviya.errors import Busy, InvalidInput, NotReady
 from services.mimi import metrics
+from services.mimi.capacity import STEP_FRAMES
 from services.mimi.checkpoint import random_checkpoint
 from services.mimi.config import MimiConfig
-from services.mimi.engine import STEP_FRAMES, MimiEngine
+from services.mimi.engine import MimiEngine
 from services.mimi.lanes import Job
 
 CPU = torch.device("cpu")

@@ -1,0 +1,110 @@
+"""Starts services of a local mesh again when they die: `oviya up` uses it once the mesh has been ready."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from oviya.cli.process import ServiceProcess
+from oviya.cli.supervisor import LocalMesh
+
+MAX_RESTARTS = 5
+"""Restarts of one service within `WINDOW_S`; when it dies once more, it stays down."""
+WINDOW_S = 300.0
+FIRST_DELAY_S, MAX_DELAY_S = 0.5, 10.0
+"""Pause before the first restart; each further one within the window waits twice as long, up to the maximum."""
+
+
+@dataclass(frozen=True)
+class Death:
+    """A service ended by itself.
+
+    Args:
+        service: which one.
+        how: its exit code or the signal that ended it, in words.
+        last_error: the last error in its log since it started; empty: its log is empty.
+        restart: the number of the restart that follows, from 1; None: it stays down.
+        delay_s: seconds until then.
+    """
+
+    service: ServiceProcess
+    how: str
+    last_error: str
+    restart: int | None
+    delay_s: float
+
+    def __str__(self) -> str:
+        error = f": {self.last_error}" if self.last_error else ""
+        if self.restart is None:
+            return (
+                f"{self.service.name} {self.how}{error}; it stays down after {MAX_RESTARTS} restarts within "
+                f"{WINDOW_S / 60:g} minutes (see {self.service.log})"
+            )
+        count = f"restart {self.restart} of {MAX_RESTARTS}"
+        return f"{self.service.name} {self.how}{error}; it starts again in {self.delay_s:g} s ({count})"
+
+
+class Restarts:
+    """Decides when a service is started again: with growing pauses, and not for ever.
+
+    Args:
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._at: deque[float] = deque()
+
+    def next(self) -> tuple[int, float] | None:
+        """Counts a death; returns the number of the restart and its delay in seconds, or None: no more."""
+        now = self._clock()
+        while self._at and now - self._at[0] > WINDOW_S:
+            self._at.popleft()
+        if len(self._at) >= MAX_RESTARTS:
+            return None
+        delay_s = min(FIRST_DELAY_S * 2 ** len(self._at), MAX_DELAY_S)
+        self._at.append(now)
+        return len(self._at), delay_s
+
+
+class Reviver:
+    """Watches a mesh and starts again what died.
+
+    Args:
+        mesh: polled by its owner.
+        clock: seconds that only grow.
+    """
+
+    def __init__(self, mesh: LocalMesh, clock: Callable[[], float] = time.monotonic) -> None:
+        self._mesh = mesh
+        self._clock = clock
+        self._restarts = {name: Restarts(clock) for name in mesh.services}
+        self._due: dict[str, float | None] = {}
+        """When each dead service is started again; None: it stays down."""
+
+    def check(self) -> Iterator[Death]:
+        """Starts what is due, and yields each death once.
+
+        Raises:
+            OviyaError: the log of a service cannot be written.
+        """
+        for service in self._mesh.dead:
+            if service.name not in self._due:
+                yield self._mourn(service)
+        for name, due in list(self._due.items()):
+            if due is not None and self._clock() >= due:
+                del self._due[name]
+                self._mesh.start([name])
+
+    def _mourn(self, service: ServiceProcess) -> Death:
+        following = self._restarts[service.name].next()
+        if following is None:
+            self._due[service.name] = None
+            service.detail = "stays down"
+            return Death(service, service.ending, service.last_error(), None, 0.0)
+        number, delay_s = following
+        self._due[service.name] = self._clock() + delay_s
+        service.detail = f"restart {number} of {MAX_RESTARTS} in {delay_s:g} s"
+        return Death(service, service.ending, service.last_error(), number, delay_s)

@@ -1,0 +1,48 @@
+"""How many streams an engine takes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+
+from services.mimi.model import Mimi
+
+STEP_FRAMES = 8
+"""Longest step of a stream in RVQ frames, 0.64 s: long clips read the weights once for eight frames."""
+
+_CPU_DECODE, _CPU_ENCODE = 8, 4
+_MOST_GPU_DECODE = 512
+"""As many as the CSM service speaks at once on a large GPU."""
+_ENCODED_SHARE = 4
+"""One stream is encoded for this many that are decoded: only clips and a user's own recordings are encoded."""
+_SHARE_OF_GPU = 0.25
+"""Of the free memory, because CSM usually runs on the same GPU and takes most of it."""
+_STATE_TIMES = 3
+"""Memory of a stream in states: its own, and what the activations of its row of a step take."""
+
+
+@dataclass(frozen=True)
+class Capacity:
+    """Streams at once, each way."""
+
+    decode_streams: int
+    encode_streams: int
+
+
+def choose_capacity(model: Mimi, decode_streams: int | None, encode_streams: int | None) -> Capacity:
+    """Chooses what is None by the device: a few streams on a CPU, what a quarter of the free memory holds on a GPU."""
+    if model.device.type != "cuda":
+        return Capacity(decode_streams or _CPU_DECODE, encode_streams or _CPU_ENCODE)
+    if decode_streams is None:
+        free, _ = torch.cuda.mem_get_info(model.device)
+        room = int(free * _SHARE_OF_GPU) // (_STATE_TIMES * stream_bytes(model))
+        decode_streams = max(1, min(_MOST_GPU_DECODE, room))
+    return Capacity(decode_streams, encode_streams or max(1, decode_streams // _ENCODED_SHARE))
+
+
+def stream_bytes(model: Mimi) -> int:
+    """Memory of one decoded stream's state in bytes."""
+    state = model.decoder.new_state(1, STEP_FRAMES, model.device)
+    tensors = [state.positions, state.resampling, *state.seanet, *state.attention.rings]
+    return sum(tensor.nbytes for tensor in tensors)

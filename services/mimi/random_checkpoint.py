@@ -1,0 +1,35 @@
+"""Writes a Mimi checkpoint of the published sizes with random weights, for tests and benchmarks of the service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from oviya.mesh.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
+from services.mimi.checkpoint import RANDOM_SEED
+from services.mimi.config import MimiConfig
+from services.mimi.model import Mimi
+from services.mimi.weights import RandomWeights
+
+
+def write_random_checkpoint(folder: Path, seed: int = RANDOM_SEED) -> Path:
+    """Writes config, weights and card into `folder`, which exists, in transformers' layout; returns it.
+
+    The sizes are those of kyutai/mimi, which a config.json that says nothing else stands for.
+    """
+    cpu = torch.device("cpu")
+    random, written = RandomWeights(seed, cpu), dict[str, torch.Tensor]()
+
+    def weights(name: str, shape: Sequence[int]) -> torch.Tensor:
+        written[name] = random(name, shape).contiguous()
+        return written[name]
+
+    Mimi(weights, MimiConfig(), cpu)
+    save_file(written, folder / WEIGHTS_FILE, metadata={"format": "pt"})
+    (folder / CONFIG_FILE).write_text(json.dumps({"model_type": "mimi"}) + "\n", encoding="utf-8")
+    write_card(folder, ModelCard(name="random-mimi", trained=False, description="Random weights; speaks noise."))
+    return folder
