@@ -192,7 +192,9 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> csm_pb2.CsmServiceGetModelResponse:
         model = common_pb2.ModelInfo(name="scripted-csm", backend="scripted", trained=self.trained)
-        return csm_pb2.CsmServiceGetModelResponse(model=model, codebooks=8, codebook_size=2048, styles=["calm"], scripts=self.scripts)
+        return csm_pb2.CsmServiceGetModelResponse(
+            model=model, codebooks=8, codebook_size=2048, styles=["calm"], scripts=self.scripts
+        )
 
     async def Generate(self, request: csm_pb2.GenerateRequest, context: Any) -> AsyncIterator[csm_pb2.GenerateResponse]:
         self.requests.append(request)

@@ -66,7 +66,7 @@ class TextTokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def _writable(self, character: str) -> str:
-        """`character`, or its Latin transliteration where the tokenizer would drop it: "\u00f8" is "o" to one of ASCII."""
+        """`character`, or its Latin transliteration where the tokenizer would drop it."""
         written = self._letters.get(character)
         if written is None:
             if len(self._letters) >= MAX_LETTERS:

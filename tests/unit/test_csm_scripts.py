@@ -40,11 +40,15 @@ def test_letters_that_the_tokenizer_would_drop_are_transliterated(tokenizer, tex
 @pytest.mark.parametrize(
     ("text", "script", "language"),
     [
-        ("Hello", "Latin", None), ("\u4f60\u597d", "Han", "cmn"), ("\u3053\u3093\u306b\u3061\u306f\u4e16\u754c", "Kana", "ja"),
+        ("Hello", "Latin", None), ("\u4f60\u597d", "Han", "cmn"), ("\u3053\u3093\u306b\u3061\u306f\u4e16\u754c",
+        "Kana", "ja"),
         ("\u041f\u0440\u0438\u0432\u0435\u0442", "Cyrillic", "ru"), ("\u041a\u0438\u0457\u0432", "Cyrillic", "uk"),
-        ("\u0645\u0631\u062d\u0628\u0627", "Arabic", "ar"), ("\u0928\u092e\u0938\u094d\u0924\u0947", "Devanagari", "hi"),
-        ("\uc548\ub155", "Hangul", "ko"), ("\u0393\u03b5\u03b9\u03ac", "Greek", "el"), ("\u05e9\u05dc\u05d5\u05dd", "Hebrew", "he"),
-        ("\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "Thai", "th"), ("123 ?!", "", None), ("5 \u03bcm of \u03c0", "Latin", None),
+        ("\u0645\u0631\u062d\u0628\u0627", "Arabic", "ar"), ("\u0928\u092e\u0938\u094d\u0924\u0947", "Devanagari",
+        "hi"),
+        ("\uc548\ub155", "Hangul", "ko"), ("\u0393\u03b5\u03b9\u03ac", "Greek", "el"), ("\u05e9\u05dc\u05d5\u05dd",
+        "Hebrew", "he"),
+        ("\u0e2a\u0e27\u0e31\u0e2a\u0e14\u0e35", "Thai", "th"), ("123 ?!", "", None), ("5 \u03bcm of \u03c0",
+        "Latin", None),
         ("Say \u4f60\u597d to her", "Latin", None),
     ],
 )  # fmt: skip

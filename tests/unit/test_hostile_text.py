@@ -1,4 +1,4 @@
-"""8 KB of one sign takes no event loop for long: through Speak, the listener, a model's stream, and CSM's preparation."""
+"""8 KB of one sign keep no event loop for long: in Speak, the listener, a model's stream, and CSM's preparation."""
 
 from __future__ import annotations
 
@@ -27,8 +27,11 @@ CHARS = 8192
 LIMIT_S = 0.05
 """CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
 DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
-SIGNS = [*map(chr, range(32, 127)), "\n", *"\u3001\u3002\uff01\uff1f\u300c\u300d\u300e\u300f\uff08\uff09\u3010\u3011\u300a\u300b"
-         "\uff0c\uff1b\uff1a\u30fb\uff5e\u2026\u2014\u20ac\u00bd\u00b0\U0001f44d"]  # fmt: skip
+WIDE = (
+    "\u3001\u3002\uff01\uff1f\u300c\u300d\u300e\u300f\uff08\uff09\u3010\u3011\u300a\u300b\uff0c\uff1b\uff1a\u30fb\uff5e\u2026\u2014"
+    "\u20ac\u00bd\u00b0\U0001f44d"
+)
+SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
 
 
 def hostile(sign: str) -> list[str]:

@@ -18,15 +18,14 @@ _ON_SLASHED = re.compile(r"\b(on|by|until|since|due|before|after)\s(\d{1,2})/(\d
 _SHORT_YEAR = re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{2})\b(?!/)")
 _MONTH_DAY = re.compile(rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?\b(?![:.]\d)(?:,? (\d{{4}})\b)?")
 _DAY_RANGE = re.compile(rf"\b({_MONTH}) (\d{{1,2}})\s?[-\u2013]\s?(\d{{1,2}})\b(?:,? (\d{{4}})\b)?")
-_DAY_MONTH = re.compile(
-    rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\.?(?: of)? ({_MONTH})(?![a-z])(?:,? (\d{{4}})\b)?"
-)
+_DAY_MONTH = re.compile(rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\.?(?: of)? ({_MONTH})(?![a-z])(?:,? (\d{{4}})\b)?")
 _MONTH_YEAR = re.compile(rf"\b({_MONTH}),? (\d{{4}})\b")
 _DECADE = re.compile(r"\b(1[1-9]|20)(\d0)'?s\b")
 _SHORT_DECADE = re.compile(r"(?<![\w.,$])['\u2019]?([2-9]0)['\u2019]?s\b")
 _CLASS_OF = re.compile(r"(?<!\w)['\u2018\u2019](\d{2})\b(?!['\u2019]?s)")
 _QUANTITY = (
-    r"(?! ?(?:%|percent|people|dollars|euros|pounds|times|words|steps|miles|meters|metres|kilometers|calories|tokens|years|days"
+    r"(?! ?(?:%|percent|people|dollars|euros|pounds|times|words|steps|miles|meters|metres|kilometers|calories|tokens"
+    r"|years|days"
     r"|hours|minutes|seconds|pages|items|points|units|users|students|kg|km|m|g|k|ml|mg|kcal|MB|GB|\u20ac|\$)(?!\w))"
 )
 _YEAR = re.compile(

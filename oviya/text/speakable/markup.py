@@ -17,7 +17,8 @@ _IMAGE_OR_LINK = re.compile(
 )
 _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]++)\]\[[^\[\]\n]{0,60}\]")
 _FOOTNOTE = re.compile(
-    r"\[\^[^\[\]\s]{1,40}\]:?|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3}){0,8}\]|\[citation needed\]|\u3010[^\u3010\u3011]{1,40}\u3011"
+    r"\[\^[^\[\]\s]{1,40}\]:?|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3}){0,8}\]|\[citation needed\]"
+    r"|\u3010[^\u3010\u3011]{1,40}\u3011"
 )
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:|www\.)[^<>\s]++|[\w.+-]{1,64}@[\w.-]{1,253})>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--(?:[^-]|-(?!->))*+-->")

@@ -19,7 +19,8 @@ _COMMA_AFTER_SIGN = re.compile(
 )
 _COMMA_ALONE = re.compile(r"(?<![\w.,])(\d{1,3}(?:[.'\u2019]\d{3})++),(\d{1,2})(?![\d,])")
 _GROUPED = re.compile(
-    r"(?<![\w.,'-])(\d{1,3}(?:'\d{3}){1,5}|\d{1,3}(?:\.\d{3}){2,5}|\d{1,3}(?: \d{3}){2,5}|\d{1,3} \d{3}(?=\s?[\u20ac%$\u00a3]|\s(?:EUR|kr|people|euros|dollars|km|kg|m)\b))"
+    r"(?<![\w.,'-])(\d{1,3}(?:'\d{3}){1,5}|\d{1,3}(?:\.\d{3}){2,5}|\d{1,3}(?: \d{3}){2,5}"
+    r"|\d{1,3} \d{3}(?=\s?[\u20ac%$\u00a3]|\s(?:EUR|kr|people|euros|dollars|km|kg|m)\b))"
     r"(\.\d{1,2})?(?![\d'.,]*\d| \d)"
 )
 _GROUPED_MONEY = re.compile(
@@ -27,7 +28,8 @@ _GROUPED_MONEY = re.compile(
 )
 _INDIAN = re.compile(r"(?<![\w.,])(\d{1,2}(?:,\d{2}){1,5},\d{3})(?![\d,])")
 _VERSION = re.compile(
-    r"(?<![\w.,])([vV]|[Vv]ersion\s|[Rr]elease\s|v\.\s?)?(\d++(?:\.\d++){2,4}|(?<=[vV])\d++(?:\.\d++)?|(?<=ersion )\d++\.\d++)(?![\w]|\.\d)([ab]\d|-?(?:alpha|beta|rc)[.\d]*)?"
+    r"(?<![\w.,])([vV]|[Vv]ersion\s|[Rr]elease\s|v\.\s?)?(\d++(?:\.\d++){2,4}|(?<=[vV])\d++(?:\.\d++)?"
+    r"|(?<=ersion )\d++\.\d++)(?![\w]|\.\d)([ab]\d|-?(?:alpha|beta|rc)[.\d]*)?"
 )
 _ORDINAL = re.compile(r"\b(\d{1,9}|\d{1,3}(?:,\d{3}){1,3})(?:st|nd|rd|th|ST|ND|RD|TH)\b")
 _SPLIT = re.compile(r"(?<![\w/.-])(\d{2})[/\u2013-](\d{2})(?![\w/-]|\.\d)")

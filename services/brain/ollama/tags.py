@@ -36,7 +36,9 @@ _LEADING = re.compile(rf"{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\](?!\(){_M
 """[curious], [Emotion: curious], **[curious, 0.8]**:"""
 _OTHER = re.compile(rf"(?:\({_NAMED}\)|<{_NAMED}/?>|\{{{_NAMED}\}}|\*{{1,2}}{_NAMED}\*{{1,2}}){_AFTER}")
 """(curious), <curious>, {curious}, *curious*"""
-_LABELLED = re.compile(rf"{_WORD}{_NAME}(?:\s{{0,3}}[.,;:|)\]\u2013-]\s*+|\s{{0,3}}$|\s{{1,3}}(?=(?-i:[A-Z\"])))", re.IGNORECASE)
+_LABELLED = re.compile(
+    rf"{_WORD}{_NAME}(?:\s{{0,3}}[.,;:|)\]\u2013-]\s*+|\s{{0,3}}$|\s{{1,3}}(?=(?-i:[A-Z\"])))", re.IGNORECASE
+)
 """Emotion: curious."""
 _BARE = re.compile(r"\[?\s{0,3}([a-z]{1,20}_[a-z]{1,20}|[A-Za-z]{1,30}(?=:\s))(?::)?\s{1,3}(?=\S)")
 """calm_supportive I hear you, curious: what then"""
