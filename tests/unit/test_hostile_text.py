@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -81,25 +80,23 @@ async def test_speak(sign):
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_a_models_stream(sign):
     for text in hostile(sign):
-        for step in (1, CHARS):
+        for step in (1, 256):  # a server sends tokens, and at most a few hundred characters at once
 
             async def job(text: str = text, step: int = step) -> None:
                 speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
                 for at in range(0, len(text), step):
                     speech.push(text[at : at + step])
-                    if at % 64 == 0:
+                    if at % 16 == 0:
                         await asyncio.sleep(0)
                 speech.flush()
 
-            if step == 1 and sign.isalnum():
-                continue  # as the signs, and slower
             await check(job, text)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_the_listener(sign):
     listener = Listener()
-    for text in hostile(sign):
+    for text in filter(str.strip, hostile(sign)):
 
         async def job(text: str = text) -> None:
             async for sentence in listener.reply(Exchange(text)):
@@ -134,4 +131,3 @@ def test_the_watch_sees_a_step_that_is_too_long():
             pass
 
     assert asyncio.run(longest_step_s(stuck)) > LIMIT_S
-    assert threading.active_count() >= 1

