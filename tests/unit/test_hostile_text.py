@@ -106,7 +106,7 @@ async def test_the_listener(sign):
 
 
 @pytest.mark.parametrize("sign", SIGNS)
-def test_the_preparation_of_a_generation(sign):
+def test_the_preparation_of_a_generation(sign):  # on a thread of its own, see CsmEngine.start
     config = CsmConfig.load(DEMO)
     tokenizer, limits = TextTokenizer(DEMO, config), Limits(frames=1_000_000)
     for text in hostile(sign):
@@ -121,7 +121,7 @@ def test_the_preparation_of_a_generation(sign):
             return time.thread_time() - started
 
         spent = min(prepare() for _ in range(2))
-        assert spent < 4 * LIMIT_S, f"{spent:.3f} s for {text[:4]!r}"
+        assert spent < 0.5, f"{spent:.3f} s for {text[:4]!r}"
 
 
 def test_the_watch_sees_a_step_that_is_too_long():
