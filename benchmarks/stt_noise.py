@@ -72,8 +72,8 @@ def measure(
             errors, began, heard_s = 0, time.process_time(), 0.0
             for seed, text in enumerate(sentences):
                 front = FrontEnd(NoiseSuppressor if suppress else None)
-                session = Session(recognizer, vad.stream(), front, 16_000, limits)
-                session.begin()
+                session = Session(vad.stream(), front, 16_000, limits)
+                session.attach(recognizer, keep=True)
                 sound = noisy(text, voice, snr_db, seed)
                 heard_s += len(sound) / 16_000
                 events = session.push(sound) + session.finish()

@@ -9,9 +9,10 @@ cd "$(dirname "$0")/.."
 
 MODE=${1:-run}
 VENV=${VENV:-.venv}
+if [ "${VENV#/}" = "$VENV" ]; then VENV=$PWD/$VENV; fi
 OS_RELEASE=${OS_RELEASE:-/etc/os-release}
 
-say() { printf '\033[1m%s\033[0m\n' "$*" >&2; }
+say() { if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
@@ -79,7 +80,7 @@ install_browser() {
   "$VENV/bin/python" -m oviya.cli.browsers >/dev/null && return
   if ! is_ubuntu && command -v apt-get >/dev/null; then apt_install chromium; return; fi
   say "installing Chromium with Playwright"
-  if as_root true 2>/dev/null; then as_root "$PWD/$VENV/bin/python" -m playwright install-deps chromium || true; fi
+  if as_root true 2>/dev/null; then as_root "$VENV/bin/python" -m playwright install-deps chromium || true; fi
   "$VENV/bin/python" -m playwright install chromium ||
     die "please install Google Chrome, or Chromium where it is no snap, then run this again"
 }

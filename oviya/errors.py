@@ -70,6 +70,10 @@ class Unsupported(OviyaError):
     """The request is well-formed, but this backend cannot do it."""
 
 
+class PermissionDenied(OviyaError):
+    """The caller has not shown that it may do this, for example because it sent another session's token."""
+
+
 class CheckpointError(OviyaError):
     """A checkpoint is missing, truncated, or of other sizes than its config says.  Stops a service at start."""
 

@@ -71,6 +71,7 @@ class OllamaServer:
         self.pulls = 0
         self.pull_fault: Fault = "none"
         self.status: tuple[int, str] | None = None  # every chat is refused with it
+        self.template = "{{ .Prompt }}"
         self.hung_up = asyncio.Event()  # a caller left in the middle of an answer
         self.url = ""
 
@@ -113,7 +114,12 @@ class OllamaServer:
             return web.json_response({"error": f"model '{name}' not found"}, status=404)
         details = {"format": "gguf", "family": "llama", "parameter_size": "3.2B", "quantization_level": "Q4_K_M"}
         return web.json_response(
-            {"details": details, "model_info": {"general.architecture": "llama"}, "capabilities": self.models[name]}
+            {
+                "details": details,
+                "template": self.template,
+                "model_info": {"general.architecture": "llama"},
+                "capabilities": self.models[name],
+            }
         )
 
     async def _pull(self, request: web.Request) -> web.StreamResponse:
@@ -250,6 +256,7 @@ class ToolServer:
     def __init__(self, body: Any, status: int, delay_s: float) -> None:
         self.body, self.status, self.delay_s = body, status, delay_s
         self.asked: list[dict[str, Any]] = []
+        self.headers: dict[str, str] = {}
         self.url = ""
 
     async def answer(self, request: web.Request) -> web.Response:
@@ -257,5 +264,6 @@ class ToolServer:
         with suppress(ValueError):
             arguments |= await request.json()
         self.asked.append(arguments)
+        self.headers = dict(request.headers)
         await asyncio.sleep(self.delay_s)
         return web.json_response(self.body, status=self.status)

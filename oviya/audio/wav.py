@@ -8,16 +8,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from oviya.audio.channels import mix_down
 from oviya.audio.pcm import Pcm, encode_pcm
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2
 
 _FORMAT_PCM, _FORMAT_FLOAT, _FORMAT_EXTENSIBLE = 1, 3, 0xFFFE
+_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 _MAX_FILE_BYTES = 1 << 30
 
 
 def read_wav(path: Path) -> tuple[Pcm, int]:
-    """Reads integer PCM of 8, 16, 24 or 32 bits or float PCM of 32 or 64; channels are averaged.
+    """Reads integer PCM of 8, 16, 24 or 32 bits or float PCM of 32 or 64; channels are mixed (`oviya.audio.channels`).
 
     Python's own `wave` reads neither float nor extensible files, which is what many recorders write.
 
@@ -33,6 +35,11 @@ def read_wav(path: Path) -> tuple[Pcm, int]:
         blob = path.read_bytes()
     except OSError as error:
         raise InvalidInput("file", path, f"must be readable: {error.strerror}") from error
+    return decode_wav(blob, str(path))
+
+
+def decode_wav(blob: bytes, path: str) -> tuple[Pcm, int]:
+    """Decodes the bytes of a WAV file; `path` names it in errors.  Returns and raises what `read_wav` does."""
     if blob[:4] != b"RIFF" or blob[8:12] != b"WAVE":
         raise InvalidInput("file", path, "must be a RIFF WAVE file", hint="convert it first, e.g. sox in.mp3 out.wav")
     form, body = _chunks(blob, path)
@@ -42,10 +49,10 @@ def read_wav(path: Path) -> tuple[Pcm, int]:
     if channels == 0 or rate == 0:
         raise InvalidInput("file", path, f"must have channels and a rate, not {channels} and {rate} Hz")
     body = body[: len(body) - len(body) % (channels * max(bits // 8, 1))]
-    samples = _samples(body, coding, bits, path).reshape(-1, channels).mean(axis=1)
-    if not np.isfinite(samples).all():
-        raise InvalidInput("file", path, "samples must be finite numbers")
-    return samples.astype(np.float32), rate
+    try:
+        return mix_down(_samples(body, coding, bits, path).reshape(-1, channels).T), rate
+    except ValueError as error:
+        raise InvalidInput("file", path, str(error)) from error
 
 
 def write_wav(path: Path, samples: Pcm, sample_rate_hz: int) -> None:
@@ -56,21 +63,25 @@ def write_wav(path: Path, samples: Pcm, sample_rate_hz: int) -> None:
     path.write_bytes(b"RIFF" + struct.pack("<I", len(riff)) + riff)
 
 
-def _chunks(blob: bytes, path: Path) -> tuple[bytes, bytes]:
-    """Finds the `fmt ` and `data` chunks; a data chunk that was cut short is read as far as it goes."""
+def _chunks(blob: bytes, path: str) -> tuple[bytes, bytes]:
+    """Finds the `fmt ` and `data` chunks; a data chunk that was cut short is read as far as it goes.
+
+    A program that writes to a pipe cannot know the sizes and leaves 0 or the largest number: then all the rest is data.
+    """
     form, at = b"", 12
+    unknown = struct.unpack_from("<I", blob, 4)[0] in _UNKNOWN_SIZES if len(blob) >= 12 else False
     while at + 8 <= len(blob):
         name, size = blob[at : at + 4], struct.unpack_from("<I", blob, at + 4)[0]
         content = blob[at + 8 : at + 8 + size]
         if name == b"fmt " and len(content) >= 16:
             form = content
         if name == b"data" and form:
-            return form, content
+            return form, blob[at + 8 :] if size in _UNKNOWN_SIZES and (size or unknown) else content
         at += 8 + size + size % 2
     raise InvalidInput("file", path, "must hold a format chunk and a data chunk")
 
 
-def _samples(body: bytes, coding: int, bits: int, path: Path) -> NDArray[np.float64]:
+def _samples(body: bytes, coding: int, bits: int, path: str) -> NDArray[np.float64]:
     """Decodes interleaved samples to full scale 1.0."""
     if coding == _FORMAT_FLOAT and bits in (32, 64):
         return np.frombuffer(body, f"<f{bits // 8}").astype(np.float64)

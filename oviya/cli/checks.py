@@ -18,6 +18,7 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from oviya.cli.browsers import find_browser
 from oviya.cli.plan import GATEWAY, Plan
 from oviya.cli.ports import is_free, owner_of
 from oviya.cli.process import gateway_readiness
@@ -27,7 +28,6 @@ EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
 OLDEST_PYTHON = (3, 11)
 TOOL_TIMEOUT_S = 10.0
 HEALTH_TIMEOUT_S = 1.0
-CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 
 
 class Verdict(StrEnum):
@@ -127,7 +127,7 @@ def running_service(name: str, plan: Plan) -> Check:
     health = _health(address)
     if health is not None:
         if name == GATEWAY and health == "SERVING":
-            ready, missing = gateway_readiness(plan.http_port)
+            ready, missing = gateway_readiness(plan.http_port, plan.env.get("GATEWAY_HTTP_TOKEN", ""))
             health += "" if ready else f", waiting for {', '.join(missing)}"
         return Check("services", name, Verdict.OK, f"{health} at {address}")
     return _port_check(name, port, f"{name.upper()}_PORT", "not running")
@@ -162,13 +162,12 @@ def tool(name: str, commands: tuple[str, ...], needed_by: str, fix: str, questio
 
 
 def chromium(env: Mapping[str, str]) -> Check:
-    """Is there a Chromium for the browser tests, of the system or of Playwright?"""
-    folders = [Path(env["PLAYWRIGHT_BROWSERS_PATH"])] if env.get("PLAYWRIGHT_BROWSERS_PATH") else []
-    folders += [Path.home() / ".cache/ms-playwright", Path.home() / "Library/Caches/ms-playwright"]
-    for folder in folders:
-        for found in folder.glob("chromium*"):
-            return Check("tools", "chromium", Verdict.OK, str(found))
-    return tool("chromium", CHROMIUM_NAMES, "make test", "apt install chromium, or: playwright install chromium")
+    """Is there a Chrome or Chromium for the browser tests, of the system or of Playwright?"""
+    found = find_browser(env)
+    if found:
+        return Check("tools", "chromium", Verdict.OK, str(found))
+    fix = "apt install chromium (Debian), or: playwright install chromium"
+    return Check("tools", "chromium", Verdict.ABSENT, "not found, or a snap; only make test needs it", fix)
 
 
 def _port_check(name: str, port: int, setting: str, state: str) -> Check:

@@ -2,30 +2,83 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from pathlib import Path
 
-from oviya.audio.pcm import MAX_RATE_HZ, MIN_RATE_HZ, Pcm
-from oviya.audio.wav import read_wav, write_wav
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+from oviya.audio.files import MAX_DURATION_S, SoundFile
+from oviya.audio.pcm import MAX_RATE_HZ, Pcm
+from oviya.audio.wav import write_wav
+from oviya.cli.output import Output
 from oviya.errors import InvalidInput
 
+STDIN = Path("-")
+"""The name that stands for standard input."""
+PROGRESS_FROM_S = 30.0
+"""Recordings that are shorter show no progress."""
 
-def read_recording(path: Path) -> tuple[Pcm, int]:
-    """Returns the samples of a WAV file, shape (samples,), and their rate in Hz.
+
+def open_recording(path: Path, *, max_rate_hz: int = MAX_RATE_HZ, max_duration_s: float = MAX_DURATION_S) -> SoundFile:
+    """Opens a sound or video file, or standard input.
 
     Raises:
-        InvalidInput: the file cannot be read, holds nothing, or its rate is not one that Oviya hears.
+        InvalidInput: it cannot be read, or holds no sound.
     """
-    samples, rate_hz = read_wav(path)
-    if not len(samples):
-        raise InvalidInput("file", path, "must hold at least one sample")
-    if not MIN_RATE_HZ <= rate_hz <= MAX_RATE_HZ:
-        raise InvalidInput(
-            "file",
-            path,
-            f"must be {MIN_RATE_HZ} to {MAX_RATE_HZ} Hz, not {rate_hz} Hz",
-            hint=f"convert it first: sox {path.name} -r 16000 out.wav",
-        )
-    return samples, rate_hz
+    source, name = (sys.stdin.buffer, "standard input") if path == STDIN else (path, "")
+    return SoundFile(source, name=name, max_rate_hz=max_rate_hz, max_duration_s=max_duration_s)
+
+
+def read_recording(
+    path: Path,
+    *,
+    max_rate_hz: int = MAX_RATE_HZ,
+    max_duration_s: float = MAX_DURATION_S,
+    on_problem: Callable[[str], object] = lambda problem: None,
+) -> tuple[Pcm, int]:
+    """Returns the samples of a recording, shape (samples,), and their rate in Hz.
+
+    Args:
+        path: a file, or `STDIN`.
+        max_rate_hz: a higher rate is brought down to this one.
+        max_duration_s: longest recording that is taken.
+        on_problem: called with what was wrong with a recording that was read as far as it goes.
+
+    Raises:
+        InvalidInput: it cannot be read, or holds no sound.
+    """
+    with open_recording(path, max_rate_hz=max_rate_hz, max_duration_s=max_duration_s) as sound:
+        samples = sound.read()
+        for problem in sound.problems:
+            on_problem(problem)
+        return samples, sound.sample_rate_hz
+
+
+class ReadingProgress:
+    """Shows how far a long recording has been worked off."""
+
+    def __init__(self, progress: Progress | None, length_s: float | None) -> None:
+        self._progress = progress
+        self._task = progress.add_task("", total=length_s) if progress is not None else None
+
+    def at(self, seconds: float) -> None:
+        """Moves to a position in seconds."""
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, completed=seconds, description=f"{seconds / 60:.1f} min")
+
+
+@contextmanager
+def reading_progress(output: Output, length_s: float | None) -> Generator[ReadingProgress]:
+    """Shows progress while a recording is worked off: on a terminal, and where it is long or nobody knows how long."""
+    console = output.progress_console
+    if not console.is_terminal or (length_s is not None and length_s < PROGRESS_FROM_S):
+        yield ReadingProgress(None, length_s)
+        return
+    columns = (TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        yield ReadingProgress(progress, length_s)
 
 
 def check_writable(path: Path) -> None:

@@ -10,7 +10,7 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from oviya.cli.output import Output
+from oviya.cli.output import Output, line, printable
 from oviya.cli.process import ServiceProcess, State
 from oviya.cli.supervisor import LocalMesh
 
@@ -60,7 +60,7 @@ class TableView(View):
         self._live.update(self._render())
 
     def say(self, *parts: str | tuple[str, str], **facts: Any) -> None:
-        self._lines.append(Text.assemble(*parts))
+        self._lines.append(line(*parts))
         del self._lines[FIRST_LINES:-LAST_LINES]
         self.update()
 
@@ -71,7 +71,7 @@ class TableView(View):
     def _render(self) -> Group:
         table = Table("service", "state", "gRPC address", "pid", "memory", box=None, pad_edge=False)
         for service in self.mesh.services.values():
-            state = Text(_state_text(service), style=STYLES[service.state])
+            state = Text(printable(_state_text(service)), style=STYLES[service.state])
             table.add_row(service.name, state, service.address, _pid(service), _memory(service.memory_bytes))
         total = sum(service.memory_bytes for service in self.mesh.services.values())
         table.add_row(Text("together", style="dim"), "", "", "", _memory(total))

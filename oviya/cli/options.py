@@ -17,6 +17,14 @@ class VoiceChoice(StrEnum):
     FALLBACK = "fallback"
 
 
+SessionToken = Annotated[
+    str,
+    typer.Option(
+        "--token",
+        envvar="OVIYA_SESSION_TOKEN",
+        help="The session's token; without it, the one that `oviya talk` stored on this machine.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON on standard output, and nothing else.")]
 Address = Annotated[
     str, typer.Option("--address", "-a", envvar="OVIYA_ADDRESS", help="The gateway's gRPC address, host:port.")
@@ -34,5 +42,8 @@ VoiceName = Annotated[
         "--voice", help="csm: the neural voice; fallback: espeak-ng; auto: csm where its weights are trained."
     ),
 ]
-Recording = Annotated[Path, typer.Argument(metavar="IN.WAV", help="A PCM WAV file, 8 to 48 kHz.")]
+Recording = Annotated[
+    Path,
+    typer.Argument(metavar="RECORDING", help="A sound or video file of any kind that FFmpeg reads; -: standard input."),
+]
 OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.WAV", help="The WAV file to write.")]

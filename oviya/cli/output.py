@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Generator
 from contextlib import contextmanager
@@ -12,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 
 EXIT_FAILED = 1
 """It was tried and did not work."""
@@ -22,6 +23,35 @@ EXIT_UNAVAILABLE = 3
 """The mesh is not there, not ready or full: the same command may work later."""
 EXIT_INTERRUPTED = 130
 """Ctrl-C; 128 and the signal's number, as shells have it."""
+
+
+_CONTROLS = re.compile(
+    r"[\x00-\x08\x0a-\x1f\x7f-\x9f"  # C0 but the tab, DEL and C1: cursor movements, colours, titles, the clipboard
+    r"\u202a-\u202e\u2066-\u2069"  # bidirectional embeddings, overrides and isolates
+    r"\u2028\u2029\ufff9-\ufffb\U000e0000-\U000e007f"  # line separators, annotations and invisible tags
+    r"\ud800-\udfff]"  # halves of a pair, which no terminal can be sent
+)
+
+
+def printable(text: str) -> str:
+    """Returns `text` without what a terminal would act on: others typed it, and it must only be seen.
+
+    Control characters, escape sequences and what turns the direction of writing around are shown as their code, such as
+    ``\\x1b``; line ends become spaces.
+    """
+    return _CONTROLS.sub(_shown, text)
+
+
+def _json_escaped(match: re.Match[str]) -> str:
+    """Escapes what JSON allows in a string and a terminal acts on: C1, DEL and bidirectional overrides."""
+    return "\\u007f" if match[0] == "\x7f" else json.dumps(match[0])[1:-1]
+
+
+def _shown(match: re.Match[str]) -> str:
+    character = match[0]
+    if character in "\r\n":
+        return " "
+    return character.encode("unicode_escape").decode("ascii")
 
 
 class Output:
@@ -36,13 +66,28 @@ class Output:
         self.console = Console(highlight=False, soft_wrap=True, quiet=as_json)
 
     def text(self, *parts: str | tuple[str, str]) -> None:
-        """Prints a line of plain or (text, style) parts.  What people said may hold brackets: no markup is read."""
-        self.console.print(Text.assemble(*parts))
+        """Prints a line of plain or (text, style) parts, with nothing in it that a terminal acts on.
+
+        What people said may hold brackets: no markup is read.
+        """
+        self.console.print(line(*parts))
 
     def document(self, value: dict[str, Any]) -> None:
         """Prints `value` as one line of JSON, with --json only; fractions keep three digits: times are in seconds."""
         if self.as_json:
-            print(json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False), flush=True)
+            text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False)
+            print(_CONTROLS.sub(_json_escaped, text), flush=True)
+
+    @property
+    def progress_console(self) -> Console:
+        """Where progress is shown: standard error, so that it never mixes with results; nowhere with --json."""
+        return Console(stderr=True, quiet=self.as_json)
+
+    def warning(self, message: str) -> None:
+        """Prints what the caller should know though the command goes on; with --json the document says it."""
+        if not self.as_json:
+            console = Console(stderr=True, highlight=False, soft_wrap=True)
+            console.print(Text.assemble(("warning: ", "bold yellow"), message))
 
     def error(self, error: OviyaError) -> None:
         """Prints a failure and what to do about it."""
@@ -51,9 +96,16 @@ class Output:
             return
         plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
         console = Console(stderr=True, highlight=False, soft_wrap=True)
-        console.print(Text.assemble(("error: ", "bold red"), plain))
+        console.print(line(("error: ", "bold red"), plain))
         if hint := _hint(error):
-            console.print(Text.assemble(("hint:  ", "bold"), hint))
+            console.print(line(("hint:  ", "bold"), hint))
+
+
+def line(*parts: str | tuple[str, str]) -> Text:
+    """Joins plain or (text, style) parts into a line that a terminal only shows."""
+    return Text.assemble(
+        *((printable(part[0]), part[1]) if isinstance(part, tuple) else printable(part) for part in parts)
+    )
 
 
 def describe(error: OviyaError) -> dict[str, Any]:
@@ -71,7 +123,7 @@ def describe(error: OviyaError) -> dict[str, Any]:
 
 def exit_code(error: OviyaError) -> int:
     """Returns the code that a command exits with after `error`."""
-    if isinstance(error, InvalidInput):
+    if isinstance(error, InvalidInput | PermissionDenied):
         return EXIT_REFUSED
     return EXIT_UNAVAILABLE if isinstance(error, Busy | NotReady | Unavailable | Timeout) else EXIT_FAILED
 
@@ -80,6 +132,8 @@ def _hint(error: OviyaError) -> str:
     """Returns what to do about a failure, in terms of this command line."""
     if isinstance(error, Unavailable) and not error.hint:
         return "start the mesh with `oviya up`, or say where it is with --address"
+    if isinstance(error, PermissionDenied):
+        return "give the session's token with --token: `oviya talk --json` and the first event of a session have it"
     return error.hint
 
 

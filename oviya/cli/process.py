@@ -33,6 +33,8 @@ LOG_LINES = 15
 """Lines of a dead service's log that are shown."""
 LOG_TAIL_BYTES = 64 << 10
 """End of a log that is searched for its last error."""
+ERROR_CHARS = 240
+"""Of an error, what is shown on the screen; the log has all of it."""
 ERROR_LINE = re.compile(
     r"\[(error|critical)\b|\"level\": ?\"(error|critical)\"|^[\w.]*(Error|Exception|Interrupt|Exit)\b|^Fatal "
 )
@@ -171,7 +173,8 @@ class ServiceProcess:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
             lines = [line for line in log.read().decode("utf-8", "replace").splitlines() if line.strip()]
-            return next(filter(ERROR_LINE.search, reversed(lines)), lines[-1] if lines else "").strip()
+            found = next(filter(ERROR_LINE.search, reversed(lines)), lines[-1] if lines else "")
+            return " ".join(found.split())[:ERROR_CHARS]
         return ""
 
     def obituary(self) -> ServiceDied:
@@ -193,7 +196,7 @@ class ServiceProcess:
     def _judge(self, check: Any) -> None:
         serving = check.code() is grpc.StatusCode.OK and check.result().status == health_pb2.HealthCheckResponse.SERVING
         if serving and self.name == GATEWAY:
-            ready, missing = gateway_readiness(self._plan.http_port)
+            ready, missing = gateway_readiness(self._plan.http_port, self._plan.env.get("GATEWAY_HTTP_TOKEN", ""))
             here = [name for name in missing if name in self._plan.ports]  # what was left out may come later
             complete = not here and (ready or bool(missing))
             # It starts complete; later it is as ready as it says, since it can do without some.
@@ -245,11 +248,13 @@ def proportional_bytes(pid: int) -> int:
     return total
 
 
-def gateway_readiness(http_port: int) -> tuple[bool, list[str]]:
+def gateway_readiness(http_port: int, token: str = "") -> tuple[bool, list[str]]:
     """Asks the gateway's /readyz; returns whether it is ready, and the services that it misses."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}  # without it the gateway names no services
+    request = urllib.request.Request(f"http://{LOOPBACK}:{http_port}/readyz", headers=headers)
     try:
         try:
-            with _DIRECT.open(f"http://{LOOPBACK}:{http_port}/readyz", timeout=CHECK_TIMEOUT_S) as answer:
+            with _DIRECT.open(request, timeout=CHECK_TIMEOUT_S) as answer:
                 return True, _missing(answer.read())
         except urllib.error.HTTPError as refusal:  # it tells the same with 503
             return False, _missing(refusal.read())

@@ -74,6 +74,8 @@ class Played:
     """A recording that was answered."""
 
     session_id: str = ""
+    resume_token: str = field(default="", repr=False)
+    """The session's secret; empty: the gateway keeps no sessions."""
     sample_rate_hz: int = 0
     """Rate of the reply."""
     turns: dict[int, Turn] = field(default_factory=dict[int, Turn])
@@ -174,6 +176,7 @@ def _keep(event: ConverseEvent, played: Played, started_at: float) -> None:
     match event:
         case SessionStarted():
             played.session_id, played.sample_rate_hz = event.session_id, event.sample_rate_hz
+            played.resume_token = event.resume_token
         case FinalTranscript():
             played.turn(event.turn).transcript = event
         case TurnEnded():

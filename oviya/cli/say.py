@@ -57,7 +57,7 @@ async def _say(
     sentences: list[dict[str, Any]] = []
     degraded: list[dict[str, str]] = []
     started, first_audio_s, ended = time.monotonic(), None, False
-    async with Oviya(address) as oviya:
+    async with Oviya(address, use_proxy=False) as oviya:
         events = oviya.speak(text, emotion=emotion, speaker=speaker, voice=voice, seed=seed, sample_rate_hz=rate_hz)
         async for event in events:
             match event:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from typing import Annotated
 
 import typer
 
-from oviya.cli.options import Address, AsJson
+from oviya.cli.options import Address, AsJson, SessionToken
 from oviya.cli.output import Output, reported
+from oviya.cli.tokens import forget_token, stored_token
 from oviya.client import KeptSession, Oviya
 from oviya.client.aio import GATEWAY_ADDRESS
 
@@ -18,11 +20,13 @@ SessionId = Annotated[str, typer.Argument(metavar="SESSION", help="Name of the s
 
 
 @app.command()
-def export(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJson = False) -> None:
+def export(
+    session: SessionId, token: SessionToken = "", address: Address = GATEWAY_ADDRESS, as_json: AsJson = False
+) -> None:
     """Print all turns that are kept of a session, and the summary of the older ones."""
     output = Output(as_json)
     with reported(output):
-        kept = asyncio.run(_export(address, session))
+        kept = asyncio.run(_export(address, session, token or stored_token(address, session)))
         for turn in kept.turns:
             speaker = "you    " if turn.role == "user" else "oviya  "
             output.text((f"{turn.at:%Y-%m-%d %H:%M:%S}  ", "dim"), (speaker, "bold"), turn.text)
@@ -35,20 +39,24 @@ def export(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJs
 
 
 @app.command()
-def delete(session: SessionId, address: Address = GATEWAY_ADDRESS, as_json: AsJson = False) -> None:
+def delete(
+    session: SessionId, token: SessionToken = "", address: Address = GATEWAY_ADDRESS, as_json: AsJson = False
+) -> None:
     """Forget a session: its turns and its summary."""
     output = Output(as_json)
     with reported(output):
-        turns = asyncio.run(_delete(address, session))
+        turns = asyncio.run(_delete(address, session, token or stored_token(address, session)))
+        with suppress(OSError):  # a token of no session harms nobody
+            forget_token(address, session)
         output.text(f"{turns} turns are forgotten" if turns else f"nothing was kept of a session named {session}")
         output.document({"session_id": session, "deleted_turns": turns})
 
 
-async def _export(address: str, session: str) -> KeptSession:
-    async with Oviya(address) as oviya:
-        return await oviya.export_session(session)
+async def _export(address: str, session: str, token: str) -> KeptSession:
+    async with Oviya(address, use_proxy=False) as oviya:
+        return await oviya.export_session(session, token)
 
 
-async def _delete(address: str, session: str) -> int:
-    async with Oviya(address) as oviya:
-        return await oviya.delete_session(session)
+async def _delete(address: str, session: str, token: str) -> int:
+    async with Oviya(address, use_proxy=False) as oviya:
+        return await oviya.delete_session(session, token)

@@ -13,15 +13,17 @@ from rich.table import Table
 from oviya.audio.pcm import Pcm
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
-from oviya.cli.options import Address, AsJson, OutFile, Recording, Speaker, VoiceChoice, VoiceName
+from oviya.cli.options import Address, AsJson, OutFile, Recording, SessionToken, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, describe, exit_code, reported
 from oviya.cli.recording import Played, Turn, play
+from oviya.cli.tokens import store_token, stored_token, tokens_file
 from oviya.client import (
     ConverseEvent,
     Degraded,
     FinalTranscript,
     Oviya,
     Sentence,
+    SessionStarted,
     TurnFailed,
     UserEmotion,
     UserFeeling,
@@ -29,6 +31,10 @@ from oviya.client import (
 from oviya.client.aio import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
+MAX_RATE_HZ = 16_000
+"""Speech-to-text hears no more than this."""
+MAX_TALK_S = 3600.0
+"""Longest recording in seconds: the gateway's longest session, in which it is sent at the pace of speech."""
 STAGES = ("turn end", "final transcript", "first sentence", "first frame", "first audio", "first audio here")
 
 
@@ -48,15 +54,27 @@ def talk(
     explain: Annotated[
         bool, typer.Option("--explain", help="Say why: what voice and words show, and which tone answers it.")
     ] = False,
+    session: Annotated[
+        str, typer.Option("--session", help="Name of the session; an earlier one goes on where it ended.")
+    ] = "",
+    token: SessionToken = "",
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,
 ) -> None:
-    """Send a WAV file at the pace of speech, print the conversation and write the reply to a WAV file."""
+    """Send a recording at the pace of speech, print the conversation and write the reply to a WAV file."""
     output = Output(as_json)
     with reported(output):
-        samples, rate_hz = read_recording(recording)
         check_writable(out)
-        played = asyncio.run(_talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain))
+        problems: list[str] = []
+        samples, rate_hz = read_recording(
+            recording, max_rate_hz=MAX_RATE_HZ, max_duration_s=MAX_TALK_S, on_problem=problems.append
+        )
+        for problem in problems:
+            output.warning(f"{recording}: {problem}")
+        token = (token or stored_token(address, session)) if session else ""
+        played = asyncio.run(
+            _talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain, session, token)
+        )
         if not len(played.reply):
             errors = [turn.error for turn in played.turns.values() if turn.error is not None]
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
@@ -64,7 +82,7 @@ def talk(
         if not as_json:
             output.console.print(_latency_table(played))
             output.text(f"{out}: {len(played.reply) / played.sample_rate_hz:.2f} s")
-        output.document(_report(played, recording, out, len(samples) / rate_hz))
+        output.document(_report(played, recording, out, len(samples) / rate_hz, problems))
         failed = [turn.error for turn in played.turns.values() if turn.error is not None]
         if failed:  # another turn was answered, so the file is worth having, and the report has the error
             raise typer.Exit(exit_code(failed[0]))
@@ -79,12 +97,41 @@ async def _talk(
     voice: str,
     lead_s: float | None,
     explain: bool,
+    session: str,
+    token: str,
 ) -> Played:
+    def on_event(event: ConverseEvent) -> None:
+        if isinstance(event, SessionStarted):
+            _keep_token(output, address, event, named=bool(session))
+        _show(output, event, explain)
+
     async with (
-        Oviya(address) as oviya,
-        oviya.converse(input_rate_hz=rate_hz, speaker=speaker, voice=voice, lead_s=lead_s) as conversation,
+        Oviya(address, use_proxy=False) as oviya,
+        oviya.converse(
+            input_rate_hz=rate_hz,
+            speaker=speaker,
+            voice=voice,
+            lead_s=lead_s,
+            session_id=session,
+            resume_token=token,
+        ) as conversation,
     ):
-        return await play(conversation, samples, rate_hz, lambda event: _show(output, event, explain))
+        return await play(conversation, samples, rate_hz, on_event)
+
+
+def _keep_token(output: Output, address: str, started: SessionStarted, *, named: bool) -> None:
+    """Stores the token of a session that the gateway keeps, and says how to get at the session."""
+    if not started.resume_token:
+        return
+    try:
+        store_token(address, started.session_id, started.resume_token)
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        output.text(("session  ", "bold"), f"{started.session_id}; its token, which could not be stored ({reason}): ",
+                    started.resume_token)  # fmt: skip
+    else:
+        if named:
+            output.text(("session  ", "bold"), f"{started.session_id}; its token is in {tokens_file()}")
 
 
 def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
@@ -131,12 +178,14 @@ def _latency_table(played: Played) -> Table:
     return table
 
 
-def _report(played: Played, recording: Path, out: Path, length_s: float) -> dict[str, Any]:
+def _report(played: Played, recording: Path, out: Path, length_s: float, problems: list[str]) -> dict[str, Any]:
     return {
         "file": str(recording),
         "duration_s": length_s,
+        "problems": problems,
         "out": str(out),
         "session_id": played.session_id,
+        "resume_token": played.resume_token,
         "sample_rate_hz": played.sample_rate_hz,
         "reply_duration_s": len(played.reply) / played.sample_rate_hz,
         "transcript": " ".join(turn.transcript.text for turn in played.turns.values() if turn.transcript),

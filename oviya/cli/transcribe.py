@@ -1,54 +1,112 @@
-"""`oviya transcribe`: a WAV file to words."""
+"""`oviya transcribe`: a recording to words."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncGenerator
 from dataclasses import asdict
 from typing import Any
 
+from oviya.audio.files import SoundFile
 from oviya.audio.pcm import Pcm
-from oviya.cli.files import read_recording
+from oviya.cli.files import ReadingProgress, open_recording, reading_progress
 from oviya.cli.options import AsJson, Recording, SttAddress
 from oviya.cli.output import Output, reported
 from oviya.client import FinalTranscript, SpeechStarted, SpeechToText, TurnEnded
+from oviya.client.channel import STALL_TIMEOUT_S
 from oviya.client.transcription import STT_ADDRESS
+from oviya.errors import OviyaError, Timeout
 
 
 def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json: AsJson = False) -> None:
-    """Print what is said in a WAV file, turn by turn (asks the speech-to-text service directly)."""
+    """Print what is said in a recording, turn by turn (asks the speech-to-text service directly)."""
     output = Output(as_json)
-    with reported(output):
-        samples, rate_hz = read_recording(recording)
-        turns = asyncio.run(_transcribe(output, address, samples, rate_hz))
+    with reported(output), open_recording(recording) as sound:
+        with reading_progress(output, sound.duration_s) as progress:
+            transcription = _Transcription(output, sound, progress)
+            turns = asyncio.run(transcription.run(address))
+        for problem in sound.problems:
+            output.warning(f"{recording}: {problem}")
         if not turns:
             output.text(("no speech was found", "yellow"))
         output.document(
             {
                 "file": str(recording),
-                "duration_s": len(samples) / rate_hz,
-                "sample_rate_hz": rate_hz,
+                "duration_s": sound.read_s,
+                "sample_rate_hz": sound.source_rate_hz,
+                "channels": sound.channels,
+                "codec": sound.codec,
+                "problems": sound.problems,
                 "text": " ".join(turn["text"] for turn in turns if turn["text"]),
                 "turns": turns,
             }
         )
 
 
-async def _transcribe(output: Output, address: str, samples: Pcm, rate_hz: int) -> list[dict[str, Any]]:
-    """Sends the samples, shape (samples,), and prints each turn as it is final; returns the turns."""
-    turns: dict[int, dict[str, Any]] = {}
-    async with SpeechToText(address) as stt:
-        async for event in stt.transcribe(samples, rate_hz):
-            match event:
-                case SpeechStarted():
-                    turns[event.turn] = {"start_s": event.start_s, "end_s": None, "text": "", "words": []}
-                case FinalTranscript():
-                    turn = turns[event.turn]
-                    turn["text"], turn["words"] = event.text, [asdict(word) for word in event.words]
-                case TurnEnded():
-                    turn = turns[event.turn]
-                    turn["end_s"] = event.speech_end_s
-                    span = f"{turn['start_s']:7.2f} -{turn['end_s']:7.2f} s  "
-                    output.text((span, "dim"), turn["text"] or ("(no words)", "yellow"))
-                case _:
-                    pass  # partials are replaced by the final
-    return list(turns.values())
+class _Transcription:
+    """Sends a recording as it is read, however long it is, and prints each turn as it is final."""
+
+    def __init__(self, output: Output, sound: SoundFile, progress: ReadingProgress) -> None:
+        self._output = output
+        self._sound = sound
+        self._progress = progress
+        self._turns: dict[int, dict[str, Any]] = {}
+        self._failure: OviyaError | None = None  # of the file, while it was read
+        self._reading = False
+
+    async def run(self, address: str) -> list[dict[str, Any]]:
+        """Returns the turns.
+
+        Raises:
+            InvalidInput: the recording cannot be used; the turns before that were printed.
+            OviyaError: the service refused or failed, or does not go on.
+        """
+        loop = asyncio.get_running_loop()
+        try:
+            async with SpeechToText(address, use_proxy=False) as stt, asyncio.timeout(STALL_TIMEOUT_S) as patience:
+
+                def going_on() -> None:
+                    # While the recording is read the service owes nothing: standard input may be a microphone.
+                    patience.reschedule(None if self._reading else loop.time() + STALL_TIMEOUT_S)
+
+                async for event in stt.transcribe(self._blocks(going_on), self._sound.sample_rate_hz):
+                    going_on()
+                    self._take(event)
+        except TimeoutError as error:
+            raise Timeout(f"stt: no answer for {STALL_TIMEOUT_S:g} s", hint="see the log of stt") from error
+        if self._failure is not None:
+            raise self._failure
+        return list(self._turns.values())
+
+    async def _blocks(self, going_on: Any) -> AsyncGenerator[Pcm, None]:
+        """Yields the recording; what is wrong with it is kept for `run`, since gRPC would hide it."""
+        blocks = self._sound.blocks()
+        while True:
+            self._reading = True
+            going_on()
+            try:
+                block = await asyncio.to_thread(next, blocks, None)
+            except OviyaError as error:
+                self._failure = error
+                block = None
+            self._reading = False
+            going_on()
+            if block is None:
+                return
+            self._progress.at(self._sound.read_s)
+            yield block
+
+    def _take(self, event: Any) -> None:
+        match event:
+            case SpeechStarted():
+                self._turns[event.turn] = {"start_s": event.start_s, "end_s": None, "text": "", "words": []}
+            case FinalTranscript():
+                turn = self._turns[event.turn]
+                turn["text"], turn["words"] = event.text, [asdict(word) for word in event.words]
+            case TurnEnded():
+                turn = self._turns[event.turn]
+                turn["end_s"] = event.speech_end_s
+                span = f"{turn['start_s']:7.2f} -{turn['end_s']:7.2f} s  "
+                self._output.text((span, "dim"), turn["text"] or ("(no words)", "yellow"))
+            case _:
+                pass  # partials are replaced by the final

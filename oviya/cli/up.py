@@ -65,7 +65,7 @@ def up(
 ) -> None:
     """Start the mesh on this machine and keep it running until Ctrl-C.
 
-    Every setting of a service is an environment variable, e.g. STT_PORT=6001 or GATEWAY_HTTP_HOST=0.0.0.0.
+    Every setting of a service is an environment variable, e.g. STT_PORT=6001 or CSM_LOG_LEVEL=debug.
 
     A service that dies is started again, up to five times within five minutes.
     """

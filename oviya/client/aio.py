@@ -13,7 +13,7 @@ import numpy as np
 
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.client import wire
-from oviya.client.channel import OPTIONS, STALL_TIMEOUT_S, read_events
+from oviya.client.channel import STALL_TIMEOUT_S, channel_options, read_events
 from oviya.client.events import AudioChunk, ConverseEvent, Sentence, SpeakEvent
 from oviya.client.sessions import KeptSession, from_export
 from oviya.errors import NotReady
@@ -45,12 +45,16 @@ class Oviya:
     Args:
         address: host:port of the gateway.
         stall_timeout_s: longest wait for the next message while the gateway owes one.
+        use_proxy: whether to go through the proxy of the environment (http_proxy, https_proxy, grpc_proxy); None: only
+            where the host is not on this machine or in a private network.
     """
 
-    def __init__(self, address: str = GATEWAY_ADDRESS, *, stall_timeout_s: float = STALL_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str = GATEWAY_ADDRESS, *, stall_timeout_s: float = STALL_TIMEOUT_S, use_proxy: bool | None = None
+    ) -> None:
         self.address = address
         self._stall_timeout_s = stall_timeout_s
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._channel = grpc.aio.insecure_channel(address, options=channel_options(address, use_proxy))
         self._stub = conversation_pb2_grpc.ConversationServiceStub(self._channel)
 
     async def speak(
@@ -112,6 +116,7 @@ class Oviya:
         input_rate_hz: int = 16_000,
         output_rate_hz: int = OUTPUT_RATE_HZ,
         session_id: str = "",
+        resume_token: str = "",
         speaker: int = 0,
         voice: str = "auto",
         lead_s: float | None = None,
@@ -122,7 +127,8 @@ class Oviya:
             input_rate_hz: rate of the audio that will be sent, 8000 to 48000.
             output_rate_hz: rate of the reply's audio, 8000 to 48000.
             session_id: name of the session; empty: the gateway makes one.  Where the gateway keeps sessions, the name
-                of an earlier one goes on where that ended.
+                of an earlier one, with its token, goes on where that ended.
+            resume_token: the token that `SessionStarted` had when the session was opened for the first time.
             speaker: speaker id of the reply's voice.
             voice: ``auto``, ``csm`` or ``fallback``.
             lead_s: how far ahead of real time audio may come; 0: as fast as possible, None: the gateway's setting.
@@ -134,28 +140,38 @@ class Oviya:
             input=common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=input_rate_hz),
             output=common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=output_rate_hz),
             session_id=session_id,
+            resume_token=resume_token,
             speaker=speaker,
             voice=wire.voice_number(voice),
             lead=wire.duration(lead_s),
         )
         return Conversation(self._stub.Converse(), config)
 
-    async def export_session(self, session_id: str) -> KeptSession:
+    async def export_session(self, session_id: str, resume_token: str = "") -> KeptSession:
         """Returns all that the gateway keeps of a session.
 
+        Args:
+            session_id: its name.
+            resume_token: the token that `SessionStarted` had.
+
         Raises:
+            PermissionDenied: there is no such session, or it has another token.
             Unsupported: the gateway keeps no sessions.
             OviyaError: what else it refused or failed at.
         """
-        request = conversation_pb2.ExportSessionRequest(session_id=session_id)
+        request = conversation_pb2.ExportSessionRequest(session_id=session_id, resume_token=resume_token)
+        pages: list[conversation_pb2.ExportSessionResponse] = []
         try:
-            return from_export(session_id, await self._stub.ExportSession(request, timeout=self._stall_timeout_s))
+            while not pages or request.page_token:
+                pages.append(await self._stub.ExportSession(request, timeout=self._stall_timeout_s))
+                request.page_token = pages[-1].next_page_token
         except grpc.RpcError as error:
             raise error_from_rpc(error, GATEWAY) from error
+        return from_export(session_id, pages)
 
-    async def delete_session(self, session_id: str) -> int:
-        """Has the gateway forget a session; returns how many turns were kept.  Errors as in `export_session`."""
-        request = conversation_pb2.DeleteSessionRequest(session_id=session_id)
+    async def delete_session(self, session_id: str, resume_token: str = "") -> int:
+        """Has the gateway forget a session; returns how many turns were kept.  As `export_session`."""
+        request = conversation_pb2.DeleteSessionRequest(session_id=session_id, resume_token=resume_token)
         try:
             return (await self._stub.DeleteSession(request, timeout=self._stall_timeout_s)).turns
         except grpc.RpcError as error:

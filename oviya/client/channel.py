@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ipaddress
 from collections.abc import AsyncGenerator, Callable
 from typing import Any, TypeVar
 
@@ -24,9 +25,41 @@ OPTIONS: tuple[tuple[str, Any], ...] = (
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
+LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan")
+"""Ends of names that are not of the internet (RFC 6761, RFC 6762, ICANN's reserved .internal)."""
+
 Request = TypeVar("Request")
 Message = TypeVar("Message")
 Event = TypeVar("Event")
+
+
+def channel_options(address: str, use_proxy: bool | None) -> tuple[tuple[str, Any], ...]:
+    """Returns the options of a channel to `address`.
+
+    Args:
+        address: host:port, or a gRPC target.
+        use_proxy: whether to go through the proxy that http_proxy, https_proxy or grpc_proxy names; None: only where
+            the host is not on this machine or in a private network.
+    """
+    through_proxy = not is_local(address) if use_proxy is None else use_proxy
+    return (*OPTIONS, ("grpc.enable_http_proxy", int(through_proxy)))
+
+
+def is_local(address: str) -> bool:
+    """Whether `address` is on this machine or in a private network: by its IP address, or a name without a domain."""
+    if address.startswith("unix"):
+        return True
+    target = address.rpartition("/")[2]
+    host = target.removeprefix("dns:").removeprefix("ipv4:").removeprefix("ipv6:")
+    if host.startswith("["):
+        host = host[1:].partition("]")[0]
+    elif host.count(":") == 1:
+        host = host.partition(":")[0]
+    try:
+        found = ipaddress.ip_address(host)
+    except ValueError:
+        return "." not in host or host.lower().rstrip(".").endswith(LOCAL_SUFFIXES)
+    return found.is_loopback or found.is_private or found.is_link_local
 
 
 async def read_events(

@@ -21,6 +21,8 @@ class SessionStarted:
     session_id: str
     sample_rate_hz: int
     """Rate of the reply's audio."""
+    resume_token: str = field(default="", repr=False)
+    """The secret by which the session is resumed, exported and deleted; empty: the gateway keeps no sessions."""
 
 
 @dataclass(frozen=True, slots=True)

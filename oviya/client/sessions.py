@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -26,14 +27,18 @@ class KeptSession:
     summary: str
 
 
-def from_export(session_id: str, exported: conversation_pb2.ExportSessionResponse) -> KeptSession:
-    """Unpacks an export."""
-    turns = tuple(
-        KeptTurn(
-            kept.at.ToDatetime(tzinfo=UTC),
-            "user" if kept.turn.role == brain_pb2.ROLE_USER else "assistant",
-            kept.turn.text,
+def from_export(session_id: str, pages: Iterable[conversation_pb2.ExportSessionResponse]) -> KeptSession:
+    """Joins the pages of an export."""
+    turns: list[KeptTurn] = []
+    summary = ""
+    for page in pages:
+        summary = page.summary
+        turns += (
+            KeptTurn(
+                kept.at.ToDatetime(tzinfo=UTC),
+                "user" if kept.turn.role == brain_pb2.ROLE_USER else "assistant",
+                kept.turn.text,
+            )
+            for kept in page.turns
         )
-        for kept in exported.turns
-    )
-    return KeptSession(session_id, turns, exported.summary)
+    return KeptSession(session_id, tuple(turns), summary)

@@ -10,7 +10,7 @@ import grpc
 
 from oviya.client import wire
 from oviya.client.aio import GATEWAY, GATEWAY_ADDRESS, OUTPUT_RATE_HZ, Speech, collect_speech, speak_request
-from oviya.client.channel import OPTIONS
+from oviya.client.channel import channel_options
 from oviya.client.events import SpeakEvent
 from oviya.status import error_from_rpc
 from oviya.v1 import conversation_pb2_grpc
@@ -22,12 +22,16 @@ class OviyaSync:
     Args:
         address: host:port of the gateway.
         timeout_s: longest time that one call may take as a whole.
+        use_proxy: whether to go through the proxy of the environment (http_proxy, https_proxy, grpc_proxy); None: only
+            where the host is not on this machine or in a private network.
     """
 
-    def __init__(self, address: str = GATEWAY_ADDRESS, *, timeout_s: float = 300.0) -> None:
+    def __init__(
+        self, address: str = GATEWAY_ADDRESS, *, timeout_s: float = 300.0, use_proxy: bool | None = None
+    ) -> None:
         self.address = address
         self._timeout_s = timeout_s
-        self._channel = grpc.insecure_channel(address, options=OPTIONS)
+        self._channel = grpc.insecure_channel(address, options=channel_options(address, use_proxy))
         self._stub = conversation_pb2_grpc.ConversationServiceStub(self._channel)
 
     def speak(

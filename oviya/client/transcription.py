@@ -13,7 +13,7 @@ import numpy as np
 
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.client import wire
-from oviya.client.channel import OPTIONS, STALL_TIMEOUT_S, read_events
+from oviya.client.channel import STALL_TIMEOUT_S, channel_options, read_events
 from oviya.client.events import TranscribeEvent
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 
@@ -29,12 +29,16 @@ class SpeechToText:
     Args:
         address: host:port of the service.
         stall_timeout_s: longest wait for the next event once all audio has been sent.
+        use_proxy: whether to go through the proxy of the environment (http_proxy, https_proxy, grpc_proxy); None: only
+            where the host is not on this machine or in a private network.
     """
 
-    def __init__(self, address: str = STT_ADDRESS, *, stall_timeout_s: float = STALL_TIMEOUT_S) -> None:
+    def __init__(
+        self, address: str = STT_ADDRESS, *, stall_timeout_s: float = STALL_TIMEOUT_S, use_proxy: bool | None = None
+    ) -> None:
         self.address = address
         self._stall_timeout_s = stall_timeout_s
-        self._channel = grpc.aio.insecure_channel(address, options=OPTIONS)
+        self._channel = grpc.aio.insecure_channel(address, options=channel_options(address, use_proxy))
         self._stub = stt_pb2_grpc.SttServiceStub(self._channel)
 
     async def transcribe(

@@ -60,7 +60,7 @@ def from_converse(  # noqa: PLR0911, PLR0912  (one event a return)
     match message.WhichOneof("event"):
         case "session_started":
             started = message.session_started
-            return events.SessionStarted(turn, started.session_id, started.output.sample_rate_hz)
+            return events.SessionStarted(turn, started.session_id, started.output.sample_rate_hz, started.resume_token)
         case "speech_started":
             return events.SpeechStarted(turn, seconds(message.speech_started.start))
         case "partial":

@@ -23,6 +23,9 @@ STABLE_S = 60.0
 """A loop that ran this long before it ended starts over with the first pause."""
 
 
+Loop = Callable[[], Coroutine[Any, Any, None]]
+
+
 class BackgroundLoops:
     """Keeps loops running that should run as long as their service does.
 
@@ -43,20 +46,29 @@ class BackgroundLoops:
         self._on_change = on_change
         self._first_pause_s = first_pause_s
         self._tasks: set[asyncio.Task[None]] = set()
+        self._essential: set[str] = set()
         self.down: dict[str, str] = {}
         """Loops that wait to be started again, and why they ended."""
 
-    def start(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[None]:
+    def start(self, name: str, loop: Loop, *, essential: bool = False) -> asyncio.Task[None]:
         """Runs `loop` until `close`, or until the returned task is cancelled.
 
         Args:
             name: short name for logs, metrics and health; one of a few, because it becomes a label.
             loop: makes the coroutine; called again after every failure.
+            essential: whether the service cannot work while the loop is down.
         """
+        if essential:
+            self._essential.add(name)
         task = asyncio.create_task(self._keep_running(name, loop), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return task
+
+    @property
+    def essential_down(self) -> bool:
+        """Whether a loop is down that the service cannot work without."""
+        return not self._essential.isdisjoint(self.down)
 
     async def close(self) -> None:
         """Cancels all loops and waits for them."""
@@ -66,7 +78,7 @@ class BackgroundLoops:
         if tasks:
             await asyncio.wait(tasks)
 
-    async def _keep_running(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    async def _keep_running(self, name: str, loop: Loop) -> None:
         pause_s = self._first_pause_s
         while True:
             started = time.monotonic()
@@ -82,15 +94,39 @@ class BackgroundLoops:
             if time.monotonic() - started >= STABLE_S:
                 pause_s = self._first_pause_s
             self.down[name] = problem
-            self._on_change(name, f"the loop {name} ended ({problem}) and is started again in {pause_s:g} s")
+            self._report(name, f"the loop {name} ended ({problem}) and is started again in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             del self.down[name]
-            self._on_change(name, "")
+            self._report(name, "")
+
+    def _report(self, name: str, problem: str) -> None:
+        try:
+            self._on_change(name, problem)
+        except Exception:  # the loop must be started again whatever its listener does
+            log.exception("the state of a background loop could not be reported", loop=name)
+
+
+def background_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Starts a task that nobody waits for; its failure is logged and counted in `oviya_loop_failures_total`.
+
+    Args:
+        name: short name for logs and metrics; one of a few.
+        work: what to do.
+    """
+
+    def ended(task: asyncio.Task[None]) -> None:
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a background task failed", task=name, exc_info=error)
+            metrics.LOOP_FAILURES.labels(name).inc()
+
+    task = asyncio.create_task(work, name=name)
+    task.add_done_callback(ended)
+    return task
 
 
 def guarded_thread(
-    name: str, work: Callable[[], None], on_failure: Callable[[Exception], object]
+    name: str, work: Callable[[], None], on_failure: Callable[[BaseException], object]
 ) -> Callable[[], None]:
     """Wraps the target of a thread that should run as long as its engine does.
 
@@ -101,7 +137,7 @@ def guarded_thread(
     def run() -> None:
         try:
             work()
-        except Exception as error:
+        except BaseException as error:  # whatever ended it, others wait for what it does
             log.exception("a background thread ended", loop=name)
             metrics.LOOP_FAILURES.labels(name).inc()
             on_failure(error)

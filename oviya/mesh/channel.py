@@ -9,6 +9,9 @@ from grpc import aio
 
 from oviya.mesh.server import FIXED_WINDOW, KEEPALIVE_S
 
+WITHOUT_PROXY = (("grpc.enable_http_proxy", 0),)
+"""Channel option: http_proxy, https_proxy and grpc_proxy are for the world outside, and gRPC would send even calls to
+localhost there."""
 RETRY_ATTEMPTS = 3
 RETRY_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
@@ -40,7 +43,7 @@ def service_config(service_name: str) -> dict[str, Any]:
 
 
 def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 << 20) -> aio.Channel:
-    """Opens a channel to a service.
+    """Opens a channel to a service.  It ignores the environment's proxies.
 
     Args:
         address: "host:port"; a name that DNS gives many addresses reaches all replicas.
@@ -64,6 +67,7 @@ def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.dns_min_time_between_resolutions_ms", 2_000),
             ("grpc.max_receive_message_length", max_message_bytes),
+            *WITHOUT_PROXY,
             *FIXED_WINDOW,
         ],
     )

@@ -222,7 +222,12 @@ def _weight_files(folder: Path) -> dict[str, list[str] | None]:
     if not isinstance(weight_map, dict):
         raise CheckpointError(f"{folder / chosen}: has no weight_map")
     files: dict[str, list[str] | None] = {}
-    for name, file in cast("dict[str, str]", weight_map).items():
+    for name, file in cast("dict[str, object]", weight_map).items():
+        # The name is checked, not where it leads: in the hub's cache the files of a checkpoint are links.
+        if not isinstance(file, str) or not file or file in (".", "..") or re.search(r"[/\\\0]", file):
+            raise CheckpointError(
+                f"{folder / chosen}: weight_map names {str(file)[:100]!r} for {name}, not a file of this folder"
+            )
         promised = files.setdefault(file, [])
         assert promised is not None
         promised.append(name)

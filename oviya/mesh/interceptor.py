@@ -11,7 +11,7 @@ import grpc
 import structlog
 from grpc import aio
 
-from oviya.errors import NotReady, OviyaError
+from oviya.errors import Busy, NotReady, OviyaError
 from oviya.mesh import metrics
 from oviya.mesh.status import mapping_of, trailing_metadata
 
@@ -19,6 +19,9 @@ log = structlog.get_logger()
 
 # These answer while the service starts and drains: they are how callers learn about it.
 ALWAYS_OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
+
+RETRY_AFTER_S = 1.0
+"""When a caller that was refused for the number of calls may try again."""
 
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
@@ -32,14 +35,18 @@ class _Observation:
 
 
 class CallInterceptor(aio.ServerInterceptor):
-    """Maps errors to statuses, measures calls, and refuses them until the service is ready.
+    """Maps errors to statuses, measures calls, and refuses them until the service is ready or where too many run.
 
     Args:
         is_ready: says whether calls are taken.
+        max_calls: calls that may run at once, those of `ALWAYS_OPEN` not counted.
     """
 
-    def __init__(self, is_ready: Callable[[], bool]) -> None:
+    def __init__(self, is_ready: Callable[[], bool], *, max_calls: int) -> None:
         self._is_ready = is_ready
+        self._max_calls = max_calls
+        self.calls = 0
+        """Calls that run, those of `ALWAYS_OPEN` not counted."""
 
     async def intercept_service(
         self,
@@ -69,7 +76,7 @@ class CallInterceptor(aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> Any:
             response = None
             with self._observed(method) as observation:
-                self._require_ready()
+                self._admit()
                 response = await behaviour(request, context)
             await _abort_on(observation, context)
             return response
@@ -79,7 +86,7 @@ class CallInterceptor(aio.ServerInterceptor):
     def _wrap_stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._observed(method) as observation:
-                self._require_ready()
+                self._admit()
                 # aclosing: a cancelled caller must reach the servicer's `finally` now, not at garbage collection.
                 async with aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
@@ -88,15 +95,24 @@ class CallInterceptor(aio.ServerInterceptor):
 
         return call
 
-    def _require_ready(self) -> None:
+    def _admit(self) -> None:
+        """Lets a call in that is counted already.
+
+        Raises:
+            NotReady: the service is starting or stopping.
+            Busy: too many calls run.
+        """
         if not self._is_ready():
             raise NotReady("the service is not taking calls", hint="it is starting or stopping; try again")
+        if self.calls > self._max_calls:
+            raise Busy(f"{self._max_calls} calls are running, the most", retry_after_s=RETRY_AFTER_S)
 
     @contextmanager
     def _observed(self, method: str) -> Generator[_Observation]:
         """Measures a call and keeps a failure of it for `_abort_on`; cancellation passes through."""
         observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
         metrics.RPCS_IN_FLIGHT.labels(method).inc()
+        self.calls += 1
         try:
             with structlog.contextvars.bound_contextvars(method=method):
                 try:
@@ -115,6 +131,7 @@ class CallInterceptor(aio.ServerInterceptor):
             raise
         finally:
             metrics.RPCS_IN_FLIGHT.labels(method).dec()
+            self.calls -= 1
             metrics.RPC_SECONDS.labels(method, code).observe(time.monotonic() - started)
             if observation.error is not None:
                 metrics.ERRORS.labels(method, type(observation.error).__name__).inc()

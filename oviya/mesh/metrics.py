@@ -13,6 +13,7 @@ RPC_SECONDS = Histogram(
 RPCS_IN_FLIGHT = Gauge("oviya_rpcs_in_flight", "Calls that are running", ["method"])
 ERRORS = Counter("oviya_errors_total", "Calls that failed, by the type of error", ["method", "type"])
 LOOP_FAILURES = Counter("oviya_loop_failures_total", "Background loops and threads that ended by themselves", ["loop"])
+UNHANDLED = Counter("oviya_unhandled_errors_total", "Exceptions that no code caught, by where they arose", ["where"])
 SERVING = Gauge("oviya_serving", "1 while the service is warm and takes calls, else 0")
 
 

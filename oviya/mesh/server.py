@@ -19,8 +19,8 @@ log = structlog.get_logger()
 
 KEEPALIVE_S = 60
 """Pause between keepalive pings; servers drop clients that ping more often than they allow (gRFC A8)."""
-MIN_CLIENT_PING_S = 30
-"""Clients may ping this often, with or without calls."""
+MIN_CLIENT_PING_S = 9
+"""Clients may ping this often, with or without calls.  Many are set to 10 s; a timer that fires early is tolerated."""
 FIXED_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
 """gRPC widens a stream's window as it sees fit, to more than 6 MB on one machine.  Without probing a sender gets little
 more than 1 MB ahead of its reader: half a minute of 16-bit sound at 16 kHz, which no live microphone ever fills."""
@@ -39,12 +39,13 @@ class MeshServer:
         self._names = list(service_names)
         self._ready = False
         self._health = health.aio.HealthServicer()
+        self._interceptor = CallInterceptor(lambda: self._ready, max_calls=settings.max_concurrent_rpcs)
         self.grpc = aio.server(
-            interceptors=[CallInterceptor(lambda: self._ready)],
+            interceptors=[self._interceptor],
             options=[
                 ("grpc.so_reuseport", 0),  # with it a second server binds the same port silently
                 ("grpc.keepalive_time_ms", KEEPALIVE_S * 1000),
-                ("grpc.http2.min_recv_ping_interval_without_data_ms", MIN_CLIENT_PING_S * 1000),
+                ("grpc.http2.min_ping_interval_without_data_ms", round(MIN_CLIENT_PING_S * 1000)),
                 ("grpc.keepalive_permit_without_calls", 1),
                 ("grpc.max_connection_age_ms", int(settings.max_connection_age_s * 1000)),
                 ("grpc.max_connection_age_grace_ms", int(settings.max_connection_age_grace_s * 1000)),
@@ -61,10 +62,9 @@ class MeshServer:
             OviyaError: the port cannot be had.
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
-        reflection.enable_server_reflection(
-            [*self._names, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME],
-            self.grpc,
-        )
+        if self._settings.reflects:
+            health_name = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
+            reflection.enable_server_reflection([*self._names, health_name, reflection.SERVICE_NAME], self.grpc)
         await self.set_serving(False)
         address = f"{self._settings.host}:{self._settings.port}"
         try:
@@ -74,6 +74,16 @@ class MeshServer:
                 f"cannot listen on {address}", hint="another program has the port, or the host is not this machine's"
             ) from error
         await self.grpc.start()
+
+    @property
+    def calls(self) -> int:
+        """Calls that run; health checks and reflection do not count."""
+        return self._interceptor.calls
+
+    @property
+    def serving(self) -> bool:
+        """Whether calls are taken."""
+        return self._ready
 
     async def set_serving(self, serving: bool) -> None:
         """Opens or closes the service to calls and tells everyone who watches its health."""
@@ -89,6 +99,6 @@ class MeshServer:
         metrics.SERVING.set(0)
         await asyncio.sleep(self._settings.drain_wait_s)
 
-    async def stop(self) -> None:
-        """Refuses new calls, lets running ones finish within the grace, then ends them."""
-        await self.grpc.stop(self._settings.drain_grace_s)
+    async def stop(self, grace_s: float) -> None:
+        """Refuses new calls, lets running ones finish within `grace_s` seconds, then ends them."""
+        await self.grpc.stop(grace_s)

@@ -3,21 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
-from typing import ClassVar, Generic, TypeVar
+from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
 from grpc import aio
 from pydantic import ValidationError
+from pydantic_settings import SettingsError
 
 from oviya.errors import OviyaError
-from oviya.mesh.logs import configure_logs
+from oviya.mesh.background import BackgroundLoops
+from oviya.mesh.deadline import Deadline
+from oviya.mesh.logs import configure_logs, log_loop_failure
 from oviya.mesh.memory import release_freed_memory
 from oviya.mesh.metrics import serve_metrics
+from oviya.mesh.redaction import hide_url_passwords
+from oviya.mesh.refusals import describe_refusals, variable_name
 from oviya.mesh.server import MeshServer
 from oviya.mesh.settings import ServiceSettings
 
@@ -25,12 +32,20 @@ log = structlog.get_logger()
 
 S = TypeVar("S", bound=ServiceSettings)
 
+CLOSE_SHARE, MAX_CLOSE_S = 0.25, 6.0
+"""Part of the drain grace that is kept for `Service.close`, where what must not be lost is written, and its longest."""
+MIN_CLOSE_S = 0.5
+"""Time in seconds that `Service.close` gets even where the grace is over or zero."""
+EXIT_SLACK_S = 1.0
+"""Time in seconds after the deadline of a stop after which the process is ended, whatever still blocks it."""
+
 
 class Service(ABC, Generic[S]):
     """What a service tells the runtime.
 
     The order of a life: `register`, listening with NOT_SERVING, `start`, SERVING; then SIGTERM or `break_down`,
-    NOT_SERVING, `drain`, running calls finish, `close`.
+    NOT_SERVING, `drain`, running calls finish, `close`.  A stop has one deadline, `drain_wait_s` and `drain_grace_s`
+    after its beginning, which all of its steps share.
     """
 
     name: ClassVar[str]
@@ -42,6 +57,16 @@ class Service(ABC, Generic[S]):
         self.settings = settings
         self.broken = asyncio.Event()
         """Set once the service can never work again."""
+        self.loops = BackgroundLoops(self._loop_changed)
+        """The service's background loops: started in `start`, ended before `close`.  Health says NOT_SERVING while an
+        essential one is down."""
+        self.health_changed = asyncio.Event()
+        """Set where `healthy` may have changed; the runtime clears it."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether the service can work: it is not broken, and all of its essential loops run."""
+        return not self.broken.is_set() and not self.loops.essential_down
 
     def break_down(self) -> None:
         """Ends the service for good, because something that it needs is lost and only a new process gets it back.
@@ -49,6 +74,14 @@ class Service(ABC, Generic[S]):
         Health says NOT_SERVING at once, the process ends with 1.  The caller logs why.  Call it on the event loop.
         """
         self.broken.set()
+        self.health_changed.set()
+
+    def report_loop(self, name: str, problem: str) -> None:
+        """Called when one of `loops` ended, with what happened, and with "" once it runs again."""
+
+    def _loop_changed(self, name: str, problem: str) -> None:
+        self.health_changed.set()
+        self.report_loop(name, problem)
 
     @abstractmethod
     def register(self, server: aio.Server) -> None:
@@ -62,11 +95,19 @@ class Service(ABC, Generic[S]):
             OviyaError: the service cannot work; the process says why in one line and ends.
         """
 
-    async def drain(self) -> None:
-        """Called once callers know that the service stops, before running calls are waited for."""
+    async def drain(self, deadline: Deadline) -> None:
+        """Called once callers know that the service stops, before running calls are waited for.
 
-    async def close(self) -> None:
-        """Releases what `start` took; every call has ended."""
+        Args:
+            deadline: when it must be done; time for `close` is already taken off.
+        """
+
+    async def close(self, deadline: Deadline) -> None:
+        """Releases what `start` took; every call has ended.  What must not be lost is written first.
+
+        Args:
+            deadline: when it is cancelled.
+        """
 
 
 class RunningService(Generic[S]):
@@ -75,67 +116,120 @@ class RunningService(Generic[S]):
     def __init__(self, service: Service[S]) -> None:
         self.service = service
         self.server = MeshServer(service.settings, service.grpc_services)
-        self._watch: asyncio.Task[None] | None = None
+        self._follow: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listens, warms the service up and opens it.
 
         Raises:
-            OviyaError: the port is taken or the service cannot work.
+            OviyaError: the address is open to others, the port is taken or the service cannot work.
         """
+        check_hosts(self.service.settings)
         self.service.register(self.server.grpc)
         await self.server.listen()
         try:
             await self.service.start()
             await asyncio.to_thread(release_freed_memory)
         except BaseException:
+            await self.service.loops.close()
             await self.server.grpc.stop(None)
             raise
         await self.server.set_serving(True)
-        self._watch = asyncio.create_task(self._leave_once_broken())
+        self._follow = self.service.loops.start("health", self._follow_health)
 
-    async def stop(self) -> None:
-        """Drains and closes."""
-        if self._watch is not None:
-            self._watch.cancel()
-            await asyncio.wait((self._watch,))
+    async def stop(self, deadline: Deadline | None = None) -> None:
+        """Drains and closes, by the deadline at the latest.
+
+        Args:
+            deadline: None takes that of the settings, from now.
+        """
+        settings = self.service.settings
+        deadline = deadline or stop_deadline(settings)
+        before_close = deadline.earlier(min(CLOSE_SHARE * settings.drain_grace_s, MAX_CLOSE_S))
+        if self._follow is not None:
+            self._follow.cancel()
+            await asyncio.wait((self._follow,))
         await self.server.announce_drain()
-        await self.service.drain()
-        await self.server.stop()
-        await self.service.close()
+        await _within(before_close.left_s, self.service.drain(before_close), "drain")
+        await self.server.stop(before_close.left_s)
+        await self.service.loops.close()
+        await _within(max(deadline.left_s, MIN_CLOSE_S), self.service.close(deadline), "close")
 
-    async def _leave_once_broken(self) -> None:
-        await self.service.broken.wait()
-        await self.server.set_serving(False)
+    async def _follow_health(self) -> None:
+        while True:
+            self.service.health_changed.clear()
+            healthy = self.service.healthy
+            if healthy != self.server.serving:
+                await self.server.set_serving(healthy)
+            await self.service.health_changed.wait()
+
+
+def stop_deadline(settings: ServiceSettings) -> Deadline:
+    """Returns the deadline of a stop that begins now."""
+    return Deadline(settings.drain_wait_s + settings.drain_grace_s)
+
+
+def check_hosts(settings: ServiceSettings) -> None:
+    """Refuses to listen where other machines can call and nothing asks for a token.
+
+    Raises:
+        OviyaError: an address is open, and `allow_unauthenticated` is not set.
+    """
+    hosts = settings.open_hosts()
+    if hosts and not settings.allow_unauthenticated:
+        prefix = str(settings.model_config.get("env_prefix", ""))
+        shown = ", ".join(f"{variable_name(host, prefix)}={getattr(settings, host)}" for host in hosts)
+        raise OviyaError(
+            f"{shown}: other machines could call, and nothing there asks for a token",
+            hint=f"use 127.0.0.1, or set {variable_name('allow_unauthenticated', prefix)}=true on a private network",
+        )
+
+
+async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:
+    """Runs a step of a stop; one that takes too long or fails is logged, and the stop goes on."""
+    try:
+        async with asyncio.timeout(seconds):
+            await step
+    except TimeoutError:
+        log.warning("a step of the stop was cut off", step=name, after_s=round(seconds, 1))
+    except Exception:
+        log.exception("a step of the stop failed", step=name)
 
 
 def run(service_type: Callable[[S], Service[S]], settings_type: type[S]) -> None:
     """Runs a service until SIGTERM or SIGINT; exits with 1 and one clear line when it cannot start, or breaks down."""
+    settings = read_settings(settings_type)
+    configure_logs(str(settings.model_config.get("env_prefix", "")).rstrip("_").lower(), settings)
     try:
-        settings = settings_type()
-    except ValidationError as error:
-        prefix = settings_type.model_config.get("env_prefix", "")
-        for fault in error.errors():
-            variable = f"{prefix}{'_'.join(map(str, fault['loc']))}".upper()
-            print(f"setting {variable}={fault['input']!r} is refused: {fault['msg']}", file=sys.stderr)
-        sys.exit(1)
-    service = service_type(settings)
-    configure_logs(service.name, settings)
-    try:
-        asyncio.run(_serve(service))
+        broken = asyncio.run(_serve(service_type, settings))
     except OviyaError as error:
         log.error("cannot start", reason=str(error))  # the reason is enough, its stack is noise
         sys.exit(1)
-    if service.broken.is_set():
+    if broken:
         sys.exit(1)  # a new process may work
 
 
-async def _serve(service: Service[S]) -> None:
+def read_settings(settings_type: type[S]) -> S:
+    """Reads settings from the environment; exits with 1 and one line a refused setting where there is one."""
+    try:
+        return settings_type()
+    except ValidationError as error:
+        lines = describe_refusals(error, settings_type)
+    except (OviyaError, SettingsError) as error:  # no validator of ours raises these, but a stack trace helps nobody
+        lines = [f"settings refused: {hide_url_passwords(' '.join(str(error).split()))}"]
+    print("\n".join(lines), file=sys.stderr)
+    sys.exit(1)
+
+
+async def _serve(service_type: Callable[[S], Service[S]], settings: S) -> bool:
+    """Runs the service; returns whether it broke down."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
+    loop.set_exception_handler(log_loop_failure)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    settings = service.settings
+    service = service_type(settings)
+    check_hosts(settings)
     if settings.metrics_port is not None:
         try:
             port = serve_metrics(settings.host, settings.metrics_port)
@@ -147,10 +241,11 @@ async def _serve(service: Service[S]) -> None:
     waiting = asyncio.ensure_future(_first_of(stopping, service.broken))
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
     if not starting.done():  # told to stop while still warming up
+        _exit_after(stop_deadline(settings), 1)
         starting.cancel()
         with suppress(asyncio.CancelledError):
             await starting
-        return
+        return service.broken.is_set()
     try:
         starting.result()
         log.info("serving", address=f"{settings.host}:{running.server.port}")
@@ -158,8 +253,23 @@ async def _serve(service: Service[S]) -> None:
     finally:
         waiting.cancel()
     log.info("draining", broken=service.broken.is_set(), wait_s=settings.drain_wait_s, grace_s=settings.drain_grace_s)
-    await running.stop()
+    deadline = stop_deadline(settings)
+    _exit_after(deadline, 1)
+    await running.stop(deadline)
     log.info("stopped")
+    return service.broken.is_set()
+
+
+def _exit_after(deadline: Deadline, code: int) -> None:
+    """Ends the process some time after `deadline`, from a thread: a blocked event loop must not keep it alive."""
+
+    def end() -> None:
+        log.critical("the process did not end in time and is ended")
+        os._exit(code)
+
+    timer = threading.Timer(max(deadline.left_s, MIN_CLOSE_S) + EXIT_SLACK_S, end)
+    timer.daemon = True
+    timer.start()
 
 
 async def _first_of(*events: asyncio.Event) -> None:

@@ -36,6 +36,7 @@ TABLE: dict[type[errors.OviyaError], Mapping] = {
     errors.Unavailable: Mapping(grpc.StatusCode.UNAVAILABLE, HTTPStatus.BAD_GATEWAY),
     errors.Timeout: Mapping(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),
     errors.Unsupported: Mapping(grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.NOT_IMPLEMENTED),
+    errors.PermissionDenied: Mapping(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
     errors.CheckpointError: Mapping(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.INTERNAL_SERVER_ERROR),
     errors.OviyaError: Mapping(grpc.StatusCode.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
 }
@@ -54,18 +55,23 @@ def http_status(error: errors.OviyaError) -> int:
 def detail_of(error: errors.OviyaError) -> common_pb2.ErrorDetail:
     """Describes `error` for a program to act on."""
     plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
-    detail = common_pb2.ErrorDetail(type=type(error).__name__, hint=error.hint, message=plain)
+    detail = common_pb2.ErrorDetail(type=type(error).__name__, hint=_as_text(error.hint), message=_as_text(plain))
     if isinstance(error, errors.InvalidInput):
-        detail.field, detail.value, detail.limit = error.field, error.value, error.limit
+        detail.field, detail.value, detail.limit = error.field, _as_text(error.value), error.limit
         detail.suggestions.extend(error.suggestions)
     if isinstance(error, errors.Unavailable):
         detail.field = error.service
     return detail
 
 
+def _as_text(text: str) -> str:
+    """Escapes lone surrogates, which JSON and HTTP headers can bring and protobuf refuses."""
+    return text.encode("utf-8", "backslashreplace").decode()
+
+
 def to_status(error: errors.OviyaError) -> status_pb2.Status:
     """Packs `error` as the rich status that a call is aborted with."""
-    status = status_pb2.Status(code=mapping_of(error).code.value[0], message=str(error))
+    status = status_pb2.Status(code=mapping_of(error).code.value[0], message=_as_text(str(error)))
     status.details.add().Pack(detail_of(error))
     return status
 

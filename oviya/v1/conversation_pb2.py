@@ -30,45 +30,45 @@ from oviya.v1 import emotion_pb2 as oviya_dot_v1_dot_emotion__pb2
 from oviya.v1 import stt_pb2 as oviya_dot_v1_dot_stt__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1boviya/v1/conversation.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oviya/v1/brain.proto\x1a\x15oviya/v1/common.proto\x1a\x16oviya/v1/emotion.proto\x1a\x12oviya/v1/stt.proto\"\x90\x01\n\x0f\x43onverseRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x18.oviya.v1.ConverseConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12%\n\x08\x65nd_turn\x18\x04 \x01(\x0b\x32\x11.oviya.v1.EndTurnH\x00\x42\t\n\x07request\"\xcb\x01\n\x0e\x43onverseConfig\x12$\n\x05input\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0f\n\x07speaker\x18\x04 \x01(\r\x12\x1e\n\x05voice\x18\x05 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12\'\n\x04lead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\"\xc6\x04\n\x10\x43onverseResponse\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x33\n\x0fsession_started\x18\x02 \x01(\x0b\x32\x18.oviya.v1.SessionStartedH\x00\x12\x31\n\x0espeech_started\x18\x03 \x01(\x0b\x32\x17.oviya.v1.SpeechStartedH\x00\x12\'\n\x07partial\x18\x04 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12%\n\x05\x66inal\x18\x05 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12)\n\nturn_ended\x18\x06 \x01(\x0b\x32\x13.oviya.v1.TurnEndedH\x00\x12.\n\x0cuser_emotion\x18\x07 \x01(\x0b\x32\x16.oviya.v1.EmotionScoreH\x00\x12\x31\n\x0ereply_sentence\x18\x08 \x01(\x0b\x32\x17.oviya.v1.ReplySentenceH\x00\x12 \n\x05\x61udio\x18\t \x01(\x0b\x32\x0f.oviya.v1.AudioH\x00\x12+\n\x0breply_ended\x18\n \x01(\x0b\x32\x14.oviya.v1.ReplyEndedH\x00\x12&\n\x08\x64\x65graded\x18\x0b \x01(\x0b\x32\x12.oviya.v1.DegradedH\x00\x12,\n\x0bturn_failed\x18\x0c \x01(\x0b\x32\x15.oviya.v1.ErrorDetailH\x00\x12\x30\n\x0cuser_feeling\x18\r \x01(\x0b\x32\x18.oviya.v1.DetectResponseH\x00\x42\x07\n\x05\x65vent\"K\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\"\x93\x01\n\rReplySentence\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12#\n\x04plan\x18\x03 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x1e\n\x05voice\x18\x04 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12\x0e\n\x06spoken\x18\x05 \x01(\t\x12\x10\n\x08language\x18\x06 \x01(\t\"a\n\nReplyEnded\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x07latency\x18\x02 \x01(\x0b\x32\x15.oviya.v1.TurnLatency\"\x82\x02\n\x0bTurnLatency\x12+\n\x08turn_end\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x66inal_transcript\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x66irst_sentence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_frame\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_audio\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\",\n\x08\x44\x65graded\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xca\x01\n\x0cSpeakRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07\x65motion\x18\x02 \x01(\t\x12\x0f\n\x07speaker\x18\x03 \x01(\r\x12\x1e\n\x05voice\x18\x04 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12%\n\x06output\x18\x05 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\'\n\x04lead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xb6\x01\n\rSpeakResponse\x12+\n\x08sentence\x18\x01 \x01(\x0b\x32\x17.oviya.v1.ReplySentenceH\x00\x12 \n\x05\x61udio\x18\x02 \x01(\x0b\x32\x0f.oviya.v1.AudioH\x00\x12&\n\x08\x64\x65graded\x18\x03 \x01(\x0b\x32\x12.oviya.v1.DegradedH\x00\x12%\n\x05\x65nded\x18\x04 \x01(\x0b\x32\x14.oviya.v1.ReplyEndedH\x00\x42\x07\n\x05\x65vent\"*\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"P\n\x08KeptTurn\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x04turn\x18\x02 \x01(\x0b\x32\x0e.oviya.v1.Turn\"K\n\x15\x45xportSessionResponse\x12!\n\x05turns\x18\x01 \x03(\x0b\x32\x12.oviya.v1.KeptTurn\x12\x0f\n\x07summary\x18\x02 \x01(\t\"*\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\"&\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\r*A\n\x05Voice\x12\x15\n\x11VOICE_UNSPECIFIED\x10\x00\x12\r\n\tVOICE_CSM\x10\x01\x12\x12\n\x0eVOICE_FALLBACK\x10\x02\x32\xbc\x02\n\x13\x43onversationService\x12\x45\n\x08\x43onverse\x12\x19.oviya.v1.ConverseRequest\x1a\x1a.oviya.v1.ConverseResponse(\x01\x30\x01\x12:\n\x05Speak\x12\x16.oviya.v1.SpeakRequest\x1a\x17.oviya.v1.SpeakResponse0\x01\x12P\n\rExportSession\x12\x1e.oviya.v1.ExportSessionRequest\x1a\x1f.oviya.v1.ExportSessionResponse\x12P\n\rDeleteSession\x12\x1e.oviya.v1.DeleteSessionRequest\x1a\x1f.oviya.v1.DeleteSessionResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1boviya/v1/conversation.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x14oviya/v1/brain.proto\x1a\x15oviya/v1/common.proto\x1a\x16oviya/v1/emotion.proto\x1a\x12oviya/v1/stt.proto\"\x90\x01\n\x0f\x43onverseRequest\x12*\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x18.oviya.v1.ConverseConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12\x0e\n\x04text\x18\x03 \x01(\tH\x00\x12%\n\x08\x65nd_turn\x18\x04 \x01(\x0b\x32\x11.oviya.v1.EndTurnH\x00\x42\t\n\x07request\"\xe1\x01\n\x0e\x43onverseConfig\x12$\n\x05input\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x12\n\nsession_id\x18\x03 \x01(\t\x12\x0f\n\x07speaker\x18\x04 \x01(\r\x12\x1e\n\x05voice\x18\x05 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12\'\n\x04lead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x14\n\x0cresume_token\x18\x07 \x01(\t\"\xc6\x04\n\x10\x43onverseResponse\x12\x0c\n\x04turn\x18\x01 \x01(\r\x12\x33\n\x0fsession_started\x18\x02 \x01(\x0b\x32\x18.oviya.v1.SessionStartedH\x00\x12\x31\n\x0espeech_started\x18\x03 \x01(\x0b\x32\x17.oviya.v1.SpeechStartedH\x00\x12\'\n\x07partial\x18\x04 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12%\n\x05\x66inal\x18\x05 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12)\n\nturn_ended\x18\x06 \x01(\x0b\x32\x13.oviya.v1.TurnEndedH\x00\x12.\n\x0cuser_emotion\x18\x07 \x01(\x0b\x32\x16.oviya.v1.EmotionScoreH\x00\x12\x31\n\x0ereply_sentence\x18\x08 \x01(\x0b\x32\x17.oviya.v1.ReplySentenceH\x00\x12 \n\x05\x61udio\x18\t \x01(\x0b\x32\x0f.oviya.v1.AudioH\x00\x12+\n\x0breply_ended\x18\n \x01(\x0b\x32\x14.oviya.v1.ReplyEndedH\x00\x12&\n\x08\x64\x65graded\x18\x0b \x01(\x0b\x32\x12.oviya.v1.DegradedH\x00\x12,\n\x0bturn_failed\x18\x0c \x01(\x0b\x32\x15.oviya.v1.ErrorDetailH\x00\x12\x30\n\x0cuser_feeling\x18\r \x01(\x0b\x32\x18.oviya.v1.DetectResponseH\x00\x42\x07\n\x05\x65vent\"a\n\x0eSessionStarted\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12%\n\x06output\x18\x02 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x14\n\x0cresume_token\x18\x03 \x01(\t\"\x93\x01\n\rReplySentence\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12#\n\x04plan\x18\x03 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x1e\n\x05voice\x18\x04 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12\x0e\n\x06spoken\x18\x05 \x01(\t\x12\x10\n\x08language\x18\x06 \x01(\t\"a\n\nReplyEnded\x12+\n\x08\x64uration\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x07latency\x18\x02 \x01(\x0b\x32\x15.oviya.v1.TurnLatency\"\x82\x02\n\x0bTurnLatency\x12+\n\x08turn_end\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x33\n\x10\x66inal_transcript\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x31\n\x0e\x66irst_sentence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_frame\x18\x04 \x01(\x0b\x32\x19.google.protobuf.Duration\x12.\n\x0b\x66irst_audio\x18\x05 \x01(\x0b\x32\x19.google.protobuf.Duration\",\n\x08\x44\x65graded\x12\x0f\n\x07service\x18\x01 \x01(\t\x12\x0f\n\x07message\x18\x02 \x01(\t\"\xca\x01\n\x0cSpeakRequest\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x0f\n\x07\x65motion\x18\x02 \x01(\t\x12\x0f\n\x07speaker\x18\x03 \x01(\r\x12\x1e\n\x05voice\x18\x04 \x01(\x0e\x32\x0f.oviya.v1.Voice\x12%\n\x06output\x18\x05 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\'\n\x04lead\x18\x06 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x11\n\x04seed\x18\x07 \x01(\x04H\x00\x88\x01\x01\x42\x07\n\x05_seed\"\xb6\x01\n\rSpeakResponse\x12+\n\x08sentence\x18\x01 \x01(\x0b\x32\x17.oviya.v1.ReplySentenceH\x00\x12 \n\x05\x61udio\x18\x02 \x01(\x0b\x32\x0f.oviya.v1.AudioH\x00\x12&\n\x08\x64\x65graded\x18\x03 \x01(\x0b\x32\x12.oviya.v1.DegradedH\x00\x12%\n\x05\x65nded\x18\x04 \x01(\x0b\x32\x14.oviya.v1.ReplyEndedH\x00\x42\x07\n\x05\x65vent\"g\n\x14\x45xportSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\x12\x11\n\tpage_size\x18\x03 \x01(\r\x12\x12\n\npage_token\x18\x04 \x01(\t\"P\n\x08KeptTurn\x12&\n\x02\x61t\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1c\n\x04turn\x18\x02 \x01(\x0b\x32\x0e.oviya.v1.Turn\"d\n\x15\x45xportSessionResponse\x12!\n\x05turns\x18\x01 \x03(\x0b\x32\x12.oviya.v1.KeptTurn\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x17\n\x0fnext_page_token\x18\x03 \x01(\t\"@\n\x14\x44\x65leteSessionRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x14\n\x0cresume_token\x18\x02 \x01(\t\"&\n\x15\x44\x65leteSessionResponse\x12\r\n\x05turns\x18\x01 \x01(\r*A\n\x05Voice\x12\x15\n\x11VOICE_UNSPECIFIED\x10\x00\x12\r\n\tVOICE_CSM\x10\x01\x12\x12\n\x0eVOICE_FALLBACK\x10\x02\x32\xbc\x02\n\x13\x43onversationService\x12\x45\n\x08\x43onverse\x12\x19.oviya.v1.ConverseRequest\x1a\x1a.oviya.v1.ConverseResponse(\x01\x30\x01\x12:\n\x05Speak\x12\x16.oviya.v1.SpeakRequest\x1a\x17.oviya.v1.SpeakResponse0\x01\x12P\n\rExportSession\x12\x1e.oviya.v1.ExportSessionRequest\x1a\x1f.oviya.v1.ExportSessionResponse\x12P\n\rDeleteSession\x12\x1e.oviya.v1.DeleteSessionRequest\x1a\x1f.oviya.v1.DeleteSessionResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oviya.v1.conversation_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_VOICE']._serialized_start=2443
-  _globals['_VOICE']._serialized_end=2508
+  _globals['_VOICE']._serialized_start=2595
+  _globals['_VOICE']._serialized_end=2660
   _globals['_CONVERSEREQUEST']._serialized_start=196
   _globals['_CONVERSEREQUEST']._serialized_end=340
   _globals['_CONVERSECONFIG']._serialized_start=343
-  _globals['_CONVERSECONFIG']._serialized_end=546
-  _globals['_CONVERSERESPONSE']._serialized_start=549
-  _globals['_CONVERSERESPONSE']._serialized_end=1131
-  _globals['_SESSIONSTARTED']._serialized_start=1133
-  _globals['_SESSIONSTARTED']._serialized_end=1208
-  _globals['_REPLYSENTENCE']._serialized_start=1211
-  _globals['_REPLYSENTENCE']._serialized_end=1358
-  _globals['_REPLYENDED']._serialized_start=1360
-  _globals['_REPLYENDED']._serialized_end=1457
-  _globals['_TURNLATENCY']._serialized_start=1460
-  _globals['_TURNLATENCY']._serialized_end=1718
-  _globals['_DEGRADED']._serialized_start=1720
-  _globals['_DEGRADED']._serialized_end=1764
-  _globals['_SPEAKREQUEST']._serialized_start=1767
-  _globals['_SPEAKREQUEST']._serialized_end=1969
-  _globals['_SPEAKRESPONSE']._serialized_start=1972
-  _globals['_SPEAKRESPONSE']._serialized_end=2154
-  _globals['_EXPORTSESSIONREQUEST']._serialized_start=2156
-  _globals['_EXPORTSESSIONREQUEST']._serialized_end=2198
-  _globals['_KEPTTURN']._serialized_start=2200
-  _globals['_KEPTTURN']._serialized_end=2280
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=2282
-  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=2357
-  _globals['_DELETESESSIONREQUEST']._serialized_start=2359
-  _globals['_DELETESESSIONREQUEST']._serialized_end=2401
-  _globals['_DELETESESSIONRESPONSE']._serialized_start=2403
-  _globals['_DELETESESSIONRESPONSE']._serialized_end=2441
-  _globals['_CONVERSATIONSERVICE']._serialized_start=2511
-  _globals['_CONVERSATIONSERVICE']._serialized_end=2827
+  _globals['_CONVERSECONFIG']._serialized_end=568
+  _globals['_CONVERSERESPONSE']._serialized_start=571
+  _globals['_CONVERSERESPONSE']._serialized_end=1153
+  _globals['_SESSIONSTARTED']._serialized_start=1155
+  _globals['_SESSIONSTARTED']._serialized_end=1252
+  _globals['_REPLYSENTENCE']._serialized_start=1255
+  _globals['_REPLYSENTENCE']._serialized_end=1402
+  _globals['_REPLYENDED']._serialized_start=1404
+  _globals['_REPLYENDED']._serialized_end=1501
+  _globals['_TURNLATENCY']._serialized_start=1504
+  _globals['_TURNLATENCY']._serialized_end=1762
+  _globals['_DEGRADED']._serialized_start=1764
+  _globals['_DEGRADED']._serialized_end=1808
+  _globals['_SPEAKREQUEST']._serialized_start=1811
+  _globals['_SPEAKREQUEST']._serialized_end=2013
+  _globals['_SPEAKRESPONSE']._serialized_start=2016
+  _globals['_SPEAKRESPONSE']._serialized_end=2198
+  _globals['_EXPORTSESSIONREQUEST']._serialized_start=2200
+  _globals['_EXPORTSESSIONREQUEST']._serialized_end=2303
+  _globals['_KEPTTURN']._serialized_start=2305
+  _globals['_KEPTTURN']._serialized_end=2385
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_start=2387
+  _globals['_EXPORTSESSIONRESPONSE']._serialized_end=2487
+  _globals['_DELETESESSIONREQUEST']._serialized_start=2489
+  _globals['_DELETESESSIONREQUEST']._serialized_end=2553
+  _globals['_DELETESESSIONRESPONSE']._serialized_start=2555
+  _globals['_DELETESESSIONRESPONSE']._serialized_end=2593
+  _globals['_CONVERSATIONSERVICE']._serialized_start=2663
+  _globals['_CONVERSATIONSERVICE']._serialized_end=2979
 # @@protoc_insertion_point(module_scope)

@@ -103,14 +103,19 @@ class ConverseConfig(_message.Message):
     SPEAKER_FIELD_NUMBER: _builtins.int
     VOICE_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
-    """Name of the session, at most 128 characters.  Empty: the gateway makes one.  Where the gateway keeps sessions, a name
-    that it knows goes on where that session ended: let nobody else guess it.
+    """Name of the session, at most 128 characters.  Empty: the gateway makes one.  Where the gateway keeps sessions, the name
+    of an earlier one, with its `resume_token`, goes on where that session ended.
     """
     speaker: _builtins.int
     """Speaker id of the reply's voice, 0 to 65535.  Zero is the first speaker."""
     voice: Global___Voice.ValueType
     """Which voice speaks."""
+    resume_token: _builtins.str
+    """The token that SessionStarted had when the session named in `session_id` was opened for the first time.  Needed where
+    the gateway keeps a session of that name, or one is open: else the call ends with PERMISSION_DENIED.  Empty: none.
+    """
     @_builtins.property
     def input(self) -> _common_pb2.AudioFormat:
         """Format of the audio that follows.  Unset: 16-bit PCM at 16000 Hz."""
@@ -132,10 +137,11 @@ class ConverseConfig(_message.Message):
         speaker: _builtins.int = ...,
         voice: Global___Voice.ValueType = ...,
         lead: _duration_pb2.Duration | None = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "lead", b"lead", "output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "lead", b"lead", "output", b"output", "session_id", b"session_id", "speaker", b"speaker", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "lead", b"lead", "output", b"output", "resume_token", b"resume_token", "session_id", b"session_id", "speaker", b"speaker", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -245,8 +251,13 @@ class SessionStarted(_message.Message):
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
     OUTPUT_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its name.  Never empty."""
+    resume_token: _builtins.str
+    """A secret that belongs to the name: whoever sends both may resume, export and delete the session.  Empty: the gateway
+    keeps no sessions.
+    """
     @_builtins.property
     def output(self) -> _common_pb2.AudioFormat:
         """Format of the reply's audio."""
@@ -256,10 +267,11 @@ class SessionStarted(_message.Message):
         *,
         session_id: _builtins.str = ...,
         output: _common_pb2.AudioFormat | None = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["output", b"output", "session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["output", b"output", "resume_token", b"resume_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -520,16 +532,28 @@ class ExportSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its name, 1 to 128 characters.  Empty is refused."""
+    resume_token: _builtins.str
+    """Its token, from SessionStarted.  A wrong one, and any for an unknown name, end the call with PERMISSION_DENIED."""
+    page_size: _builtins.int
+    """Most turns in the answer, at most 1000.  Zero: as many as fit into one answer."""
+    page_token: _builtins.str
+    """`next_page_token` of the answer before.  Empty: the first page."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["page_size", b"page_size", "page_token", b"page_token", "resume_token", b"resume_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -567,27 +591,31 @@ Global___KeptTurn: _TypeAlias = KeptTurn  # noqa: Y015
 
 @_typing.final
 class ExportSessionResponse(_message.Message):
-    """A session as it is kept."""
+    """A session as it is kept, or a page of it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TURNS_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _builtins.int
     summary: _builtins.str
-    """The summary of the older ones that the brain gets.  Empty: none was made."""
+    """The summary of the older ones that the brain gets, the same on every page.  Empty: none was made."""
+    next_page_token: _builtins.str
+    """Send it as `page_token` to get what follows.  Empty: nothing follows."""
     @_builtins.property
     def turns(self) -> _containers.RepeatedCompositeFieldContainer[Global___KeptTurn]:
-        """Its turns, oldest first.  Empty: nothing is kept of such a session."""
+        """Its turns, oldest first; at most about 1 MiB in one answer.  Empty: nothing is kept of such a session."""
 
     def __init__(
         self,
         *,
         turns: _abc.Iterable[Global___KeptTurn] | None = ...,
         summary: _builtins.str = ...,
+        next_page_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["summary", b"summary", "turns", b"turns"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_page_token", b"next_page_token", "summary", b"summary", "turns", b"turns"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -600,16 +628,20 @@ class DeleteSessionRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Its name, 1 to 128 characters.  Empty is refused."""
+    resume_token: _builtins.str
+    """Its token, from SessionStarted.  A wrong one, and any for an unknown name, end the call with PERMISSION_DENIED."""
     def __init__(
         self,
         *,
         session_id: _builtins.str = ...,
+        resume_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["session_id", b"session_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["resume_token", b"resume_token", "session_id", b"session_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

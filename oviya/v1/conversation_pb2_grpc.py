@@ -77,7 +77,7 @@ class ConversationServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExportSession(self, request, context):
-        """Returns all that is kept of a session.
+        """Returns what is kept of a session, a page at a time.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -40,7 +40,7 @@ class ConversationServiceStub:
     Speak: _grpc.UnaryStreamMultiCallable[_conversation_pb2.SpeakRequest, _conversation_pb2.SpeakResponse]
     """Speaks a text."""
     ExportSession: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.ExportSessionRequest, _conversation_pb2.ExportSessionResponse]
-    """Returns all that is kept of a session."""
+    """Returns what is kept of a session, a page at a time."""
     DeleteSession: _grpc.UnaryUnaryMultiCallable[_conversation_pb2.DeleteSessionRequest, _conversation_pb2.DeleteSessionResponse]
     """Forgets a session: its turns and its summary."""
 
@@ -56,7 +56,7 @@ class ConversationServiceAsyncStub(ConversationServiceStub):
     Speak: _aio.UnaryStreamMultiCallable[_conversation_pb2.SpeakRequest, _conversation_pb2.SpeakResponse]  # type: ignore[assignment]
     """Speaks a text."""
     ExportSession: _aio.UnaryUnaryMultiCallable[_conversation_pb2.ExportSessionRequest, _conversation_pb2.ExportSessionResponse]  # type: ignore[assignment]
-    """Returns all that is kept of a session."""
+    """Returns what is kept of a session, a page at a time."""
     DeleteSession: _aio.UnaryUnaryMultiCallable[_conversation_pb2.DeleteSessionRequest, _conversation_pb2.DeleteSessionResponse]  # type: ignore[assignment]
     """Forgets a session: its turns and its summary."""
 
@@ -87,7 +87,7 @@ class ConversationServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _conversation_pb2.ExportSessionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_conversation_pb2.ExportSessionResponse, _abc.Awaitable[_conversation_pb2.ExportSessionResponse]]:
-        """Returns all that is kept of a session."""
+        """Returns what is kept of a session, a page at a time."""
 
     @_abc_1.abstractmethod
     def DeleteSession(

@@ -24,6 +24,17 @@ EMOTION_TAGS = Counter(
     ["kind"],
 )
 THINKING = Counter("oviya_brain_thinking_total", "Replies whose thinking was kept from being spoken")
+HIDDEN_TEXT = Counter(
+    "oviya_brain_hidden_text_total",
+    "Answers that held text that was not spoken, by its kind (unclosed thinking, unmarked thinking, another speaker, "
+    "unread tool call)",
+    ["kind"],
+)
+WRITTEN_CALLS = Counter(
+    "oviya_brain_written_calls_total",
+    "Tool calls that the model wrote as text, by what became of them (called, dropped)",
+    ["outcome"],
+)
 CUT_REPLIES = Counter("oviya_brain_cut_replies_total", "Replies that ended at the model's longest length")
 TOOL_CALLS = Counter(
     "oviya_brain_tool_calls_total", "Calls of tools, by outcome (answered, failed)", ["tool", "outcome"]

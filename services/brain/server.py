@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -9,7 +10,8 @@ from typing import Any
 
 from grpc import aio
 
-from oviya.errors import Busy, InvalidInput, OviyaError
+from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
@@ -26,6 +28,10 @@ NEUTRAL = "neutral"
 
 RETRY_AFTER_S = 0.1
 """A reply takes some 10 ms, so a slot is free again soon."""
+SUMMARY_RETRY_AFTER_S = 2.0
+"""A summary by a language model takes some seconds, and nobody waits for it."""
+SUMMARY_GRACE_S = 5.0
+"""Time beyond the model's in which the listener makes a summary instead."""
 
 
 class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
@@ -35,6 +41,7 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
         self._backend = backend
         self._settings = settings
         self._running = 0
+        self._summaries = 0
 
     async def Reply(
         self, request: brain_pb2.ReplyRequest, context: aio.ServicerContext[Any, Any]
@@ -73,7 +80,19 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
         turns = unpack_turns(request.turns, "turns", self._settings)
         if not turns:
             raise InvalidInput("turns", "none with words", f"1 to {self._settings.max_history_turns} turns")
-        summary = await self._backend.summarize(request.summary, turns)
+        if self._summaries >= self._settings.max_summaries:
+            raise Busy(
+                f"{self._settings.max_summaries} summaries are being made already", retry_after_s=SUMMARY_RETRY_AFTER_S
+            )
+        limit_s = self._settings.summary_s + SUMMARY_GRACE_S
+        self._summaries += 1
+        try:
+            async with asyncio.timeout(limit_s):
+                summary = await self._backend.summarize(request.summary, turns)
+        except TimeoutError as error:
+            raise Timeout(f"no summary was made within {limit_s:g} s") from error
+        finally:
+            self._summaries -= 1
         return brain_pb2.SummarizeResponse(
             summary=summary.text, backend=summary.backend or self._backend.name, degraded=summary.degraded
         )
@@ -102,7 +121,7 @@ class BrainService(Service[BrainSettings]):
     async def start(self) -> None:
         await self._backend.warm()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self._backend.close()
 
 
@@ -118,7 +137,7 @@ def make_backend(settings: BrainSettings) -> Backend:
         raise OviyaError(f"the listener's data is faulty: {error}") from error
     if settings.backend == "listener":
         return listener
-    from services.brain.ollama.client import ModelMissing  # the listener needs none of what this brings
+    from services.brain.ollama.client import ModelMissing, WrongServer  # the listener needs none of what this brings
     from services.brain.ollama.make import make_ollama
 
     return Failover(
@@ -126,7 +145,8 @@ def make_backend(settings: BrainSettings) -> Backend:
         listener,
         retry_s=settings.retry_s,
         max_retry_s=settings.max_retry_s,
-        fatal=() if settings.ollama_pull else (ModelMissing,),
+        failures_in_a_row=settings.failures_in_a_row,
+        fatal=(WrongServer,) if settings.ollama_pull else (ModelMissing, WrongServer),
     )
 
 

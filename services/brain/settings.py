@@ -5,18 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field, TypeAdapter, field_validator
+import httpx
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 from pydantic_settings import SettingsConfigDict
 
 from oviya.errors import OviyaError
 from oviya.mesh.settings import ServiceSettings
 from services.brain.ollama.tool_spec import ToolSpec
 
+DEFAULT_OPTIONS: dict[str, float | int] = {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
+"""The model's parameters where BRAIN_OLLAMA_OPTIONS does not give others."""
+
+Option = bool | int | float | str | list[str] | None
+
 
 class BrainSettings(ServiceSettings):
     """Environment variables `BRAIN_...`."""
 
-    model_config = SettingsConfigDict(env_prefix="BRAIN_")
+    model_config = SettingsConfigDict(env_prefix="BRAIN_", hide_input_in_errors=True)
 
     port: int = Field(default=50052, ge=0, le=65535)
     """gRPC port; 0 takes a free one and logs it."""
@@ -34,7 +40,8 @@ class BrainSettings(ServiceSettings):
 
     # --- Ollama -------------------------------------------------------------------------------------------------------
     ollama_url: str = Field(default="http://localhost:11434", pattern=r"^https?://")
-    """Address of the Ollama server."""
+    """Address of the Ollama server, without a path.  A private address is called directly, whatever proxies the
+    environment names."""
     ollama_model: str = Field(default="llama3.2", min_length=1, max_length=256)
     """Name of the model, as `ollama list` shows it."""
     ollama_pull: bool = False
@@ -45,11 +52,10 @@ class BrainSettings(ServiceSettings):
     ollama_think: Literal["false", "true", "low", "medium", "high", "default"] = "false"
     """Whether models that can think do so before they answer; thinking is never spoken, but it takes time.  "default"
     leaves it to the model."""
-    ollama_options: dict[str, float | int | str | list[str]] = Field(
-        default_factory=lambda: {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
-    )
-    """The model's parameters as JSON, with Ollama's names: num_ctx bounds what it can remember, num_predict the length
-    of a reply with its thinking, both in tokens."""
+    ollama_options: dict[str, Option] = Field(default_factory=dict, examples=[{"temperature": 0.2}])
+    """The model's parameters as JSON, with Ollama's names, e.g. {"temperature": 0.2}.  They are merged into the
+    defaults: num_ctx 8192, which bounds what the model can remember, num_predict 400, which bounds a reply with its
+    thinking, both in tokens, and temperature 0.7.  null takes a default away."""
     persona: str = Field(default="", max_length=8192)
     """Who the model is, in place of Oviya.  The rules of speaking stay."""
     first_token_s: float = Field(default=10.0, gt=0, le=300)
@@ -63,22 +69,33 @@ class BrainSettings(ServiceSettings):
     load_s: float = Field(default=300.0, gt=0, le=3600)
     """Longest time in seconds for loading the model at the start."""
     retry_s: float = Field(default=5.0, gt=0, le=600)
-    """Time in seconds after which a backend that failed is asked again; doubles with each further failure, up to:"""
+    """Time in seconds after which a backend that timed out or was away is asked again; doubles with each further
+    failure, up to:"""
     max_retry_s: float = Field(default=120.0, gt=0, le=3600)
     """Longest time in seconds until a backend that failed is asked again."""
+    failures_in_a_row: int = Field(default=3, ge=1, le=1000)
+    """Conversations in a row whose replies time out before the model is not asked for anybody.  Until then, the
+    listener answers for a while only those who had a time-out.  One refused connection or a missing model is enough."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest sentence in characters; a longer one is cut at a clause, else between words."""
     first_clause_chars: int = Field(default=40, ge=0, le=2000)
     """Length in characters from which a reply's first clause leaves before its sentence is complete; 0: never."""
     summary_s: float = Field(default=60.0, gt=0, le=600)
     """Longest time in seconds for a summary; nobody waits for it."""
+    max_summaries: int = Field(default=4, ge=1, le=10_000)
+    """Summaries that may be made at once; one more is refused as busy, and the caller tries again.  They share the
+    model with replies, for which people wait."""
 
     # --- Tools --------------------------------------------------------------------------------------------------------
-    tools: list[ToolSpec] = Field(default_factory=list, max_length=32)
+    tools: list[ToolSpec] = Field(
+        default_factory=list,
+        max_length=32,
+        examples=[[{"name": "weather", "description": "Tells the weather.", "url": "http://localhost:9000/weather"}]],
+    )
     """Functions that the model may call, as a JSON list of {"name", "description", "parameters", "url", ...}: see
-    `services.brain.ollama.tool_spec.ToolSpec`."""
-    tools_file: Path | None = None
-    """A file with such a list, read beside `tools`."""
+    `services.brain.ollama.tool_spec.ToolSpec`.  Empty: none."""
+    tools_file: Path | None = Field(default=None, examples=["/etc/oviya/tools.json"])
+    """A file with such a list, read beside `tools`.  Empty: none."""
     tool_rounds: int = Field(default=3, ge=1, le=20)
     """How often the model may call tools for one reply."""
     tool_calls: int = Field(default=4, ge=1, le=32)
@@ -88,7 +105,24 @@ class BrainSettings(ServiceSettings):
     tool_fillers: list[str] = Field(
         default_factory=lambda: ["Let me look that up.", "One moment, I am checking.", "Give me a second to find out."]
     )
-    """What is said while a tool is slow, in turns; empty: nothing."""
+    """What is said while a tool is slow, in turns, as a JSON list; empty: nothing."""
+
+    @field_validator("ollama_options")
+    @classmethod
+    def _merge_options(cls, given: dict[str, Option]) -> dict[str, Option]:
+        return {name: value for name, value in {**DEFAULT_OPTIONS, **given}.items() if value is not None}
+
+    @field_validator("ollama_url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        form = "must be an address such as http://localhost:11434"
+        try:
+            host = httpx.URL(url).host
+        except httpx.InvalidURL as error:
+            raise ValueError(form) from error
+        if not host:
+            raise ValueError(form)
+        return url
 
     @field_validator("tools_file")
     @classmethod
@@ -120,3 +154,7 @@ def read_tools(path: Path) -> list[ToolSpec]:
         return TypeAdapter(list[ToolSpec]).validate_json(path.read_bytes())
     except OSError as error:
         raise ValueError(f"cannot be read: {error.strerror}") from error
+    except ValidationError as error:  # its text may hold the headers of a tool
+        fault = error.errors(include_input=False, include_url=False)[0]
+        place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in fault["loc"])
+        raise ValueError(f"holds no list of tools: {place or 'the file'} ({fault['type']})") from None

@@ -27,6 +27,8 @@ from typing import Literal
 import structlog
 
 from oviya.errors import InvalidInput, NotReady, OviyaError
+from oviya.mesh.background import guarded_thread
+from oviya.mesh.tracebacks import describe_type
 from services.csm import metrics
 from services.csm.checkpoint import Checkpoint
 from services.csm.config import FRAME_S
@@ -34,7 +36,7 @@ from services.csm.device import DepthWeights, DeviceOptions, FrameDevice, Sampli
 from services.csm.limits import Limits, check_context, check_sampling, check_speaker, check_style, check_text
 from services.csm.pages import page_names
 from services.csm.prefill_budget import PrefillBudget
-from services.csm.request import GenerateRequest
+from services.csm.request import GenerateRequest, GenerationEnd
 from services.csm.scheduler import Flight, Scheduler
 from services.csm.speech import Speech
 from services.csm.stream import FrameStream, Item, LoopSink, Sink
@@ -106,8 +108,8 @@ class CsmEngine:
         checkpoint: what to run.
         options: how.
         device: what makes the frames, of as many rows as `options` has slots; None makes one for the checkpoint.
-        on_lost: called, on the engine's thread, where the device is lost for good: the engine is closed then, and only
-            a new process can make another.
+        on_lost: called, on the engine's thread, where the device is lost for good or the engine has failed: the engine
+            is closed then, and only a new process can make another.
     """
 
     def __init__(
@@ -147,7 +149,9 @@ class CsmEngine:
         self._on_lost = on_lost
         self._closed: NotReady | None = None  # why, once it is
         self._wake = threading.Condition()  # guards the two above it
-        self._thread = threading.Thread(target=self._run, name="csm-engine", daemon=True)
+        self._unfinished: set[FrameStream] = set()  # streams that have not been given their end
+        run = guarded_thread("csm engine", self._run, self._give_up)
+        self._thread = threading.Thread(target=run, name="csm-engine", daemon=True)
         self._thread.start()
 
     @property
@@ -201,6 +205,7 @@ class CsmEngine:
             if self._closed is not None:
                 raise self._closed
             self._scheduler.offer(stream)
+            self._unfinished.add(stream)
             self._wake.notify()
         return stream
 
@@ -245,6 +250,7 @@ class CsmEngine:
 
     def _release(self, stream: FrameStream) -> None:
         with self._wake:
+            self._unfinished.discard(stream)
             self._scheduler.withdraw(stream)
             self._wake.notify()
 
@@ -269,15 +275,23 @@ class CsmEngine:
                 with self._wake:
                     failed = self._scheduler.fail(OviyaError("the CSM engine could not make the next frame"))
                 items = [*items, *failed]
-            _deliver(items)  # while the device works
+            self._deliver(items)  # while the device works
         with self._wake:
             assert self._closed is not None, "the engine's thread ends because the engine was closed"
             ended = self._scheduler.drain(self._closed)
-        _deliver(ended)
+        self._deliver(ended)
         if works:
             self._device.close()
         else:
             self._on_lost()
+
+    def _give_up(self, error: BaseException) -> None:
+        """Ends all requests with NotReady after a failure that nobody foresaw: what the scheduler holds is unknown."""
+        with self._wake:
+            self._closed = self._closed or NotReady("the CSM engine has failed and is started again")
+            unfinished = list(self._unfinished)
+        self._deliver((stream, self._closed) for stream in unfinished)
+        self._on_lost()
 
     def _survives(self, error: Exception) -> bool:
         """Logs and counts a failure; False, and the engine is closed, where the device is lost."""
@@ -286,8 +300,7 @@ class CsmEngine:
             log.exception("the device of the CSM engine failed")
             return True
         metrics.DEVICE_FAILURES.labels("lost").inc()
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        log.error("the device of the CSM engine is lost, only a new process gets it back", reason=reason)
+        log.error("the device of the CSM engine is lost, only a new process gets it back", reason=describe_type(error))
         with self._wake:
             self._closed = NotReady("the CSM engine has lost its device")
         return False
@@ -298,7 +311,7 @@ class CsmEngine:
             while self._closed is None:
                 now = time.monotonic()
                 expired = self._scheduler.expire(now)
-                _deliver(expired)
+                self._deliver(expired)
                 wait_s = self._scheduler.wake_at() - now
                 if not self._scheduler.is_fed or wait_s <= 0:
                     self._busy_since = now
@@ -341,11 +354,16 @@ class CsmEngine:
             self._device.launch(flight.rows)
         return flight
 
-
-def _deliver(items: Iterable[tuple[FrameStream, Item]]) -> None:
-    """Gives each sink what is for its streams, in one call."""
-    by_sink: dict[Sink, list[tuple[FrameStream, Item]]] = {}
-    for item in items:
-        by_sink.setdefault(item[0].sink, []).append(item)
-    for sink, of_sink in by_sink.items():
-        sink.put(of_sink)
+    def _deliver(self, items: Iterable[tuple[FrameStream, Item]]) -> None:
+        """Gives each sink what is for its streams, in one call.  A sink that fails disturbs no other."""
+        by_sink: dict[Sink, list[tuple[FrameStream, Item]]] = {}
+        for stream, item in items:
+            by_sink.setdefault(stream.sink, []).append((stream, item))
+            if isinstance(item, GenerationEnd | Exception):
+                self._unfinished.discard(stream)
+        for sink, of_sink in by_sink.items():
+            try:
+                sink.put(of_sink)
+            except Exception:
+                metrics.SINK_FAILURES.inc()
+                log.exception("a sink of the CSM engine failed")

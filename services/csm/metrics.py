@@ -47,3 +47,4 @@ DEVICE_FAILURES = Counter(
     "Failures of the device: passing, or lost for good, after which the process ends",
     ["kind"],
 )
+SINK_FAILURES = Counter("oviya_csm_sink_failures", "Failures of what takes the frames; its streams lost some")

@@ -16,6 +16,7 @@ from grpc import aio
 
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
@@ -118,7 +119,7 @@ class CsmService(Service[CsmSettings]):
         await self._engine.warm_up()
         settle_process()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
 

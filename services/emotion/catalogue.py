@@ -110,7 +110,7 @@ class Catalogue:
         Raises:
             InvalidInput: no such name; carries the nearest known names.
         """
-        key = canonical(name)
+        key = canonical(name) if len(name) <= MAX_NAME_CHARS else name[: MAX_NAME_CHARS + 1]  # longer than any
         if not key:
             return Resolved(self.neutral, "")
         label = self._aliases.get(key, "")

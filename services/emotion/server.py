@@ -14,10 +14,13 @@ from grpc import aio
 
 from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
-from oviya.errors import InvalidInput, OviyaError
+from oviya.errors import InvalidInput, OviyaError, Timeout
 from oviya.mesh.checkpoint import shipped_checkpoint
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.v1 import emotion_pb2, emotion_pb2_grpc
+from oviya.mesh.streams import with_stall_timeout
+from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
+from services.emotion.admission import Admission
 from services.emotion.affect import Affect, load_affects
 from services.emotion.baseline import Baseline
 from services.emotion.catalogue import Catalogue
@@ -61,6 +64,16 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
         self._ear = ear
         self._worker = worker
         self._settings = settings
+        self._admission = Admission(settings.detect_slots)
+        self._emotions = {emotion.name for emotion in catalogue}
+        self._listed = emotion_pb2.ListEmotionsResponse(
+            emotions=[
+                emotion_pb2.EmotionInfo(
+                    plan=pack_plan(planner.plan(emotion)), tier=emotion.tier, aliases=emotion.aliases
+                )
+                for emotion in catalogue
+            ]
+        )
 
     async def Map(
         self, request: emotion_pb2.MapRequest, context: aio.ServicerContext[Any, Any]
@@ -75,10 +88,16 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
     async def Detect(
         self, request_iterator: AsyncIterable[emotion_pb2.DetectRequest], context: aio.ServicerContext[Any, Any]
     ) -> emotion_pb2.DetectResponse:
-        heard = await _Reader(self._settings, {emotion.name for emotion in self._catalogue}).read(request_iterator)
-        detection = await asyncio.get_running_loop().run_in_executor(
-            self._worker, self._ear.detect, heard.text, heard.samples, heard.speaker
-        )
+        limit_s = self._settings.detect_s
+        with self._admission.admitted():
+            try:
+                async with asyncio.timeout(limit_s):
+                    heard = await _Reader(self._settings, self._emotions).read(request_iterator)
+                    detection = await asyncio.get_running_loop().run_in_executor(
+                        self._worker, self._ear.detect, heard.text, heard.samples, heard.speaker
+                    )
+            except TimeoutError as error:
+                raise Timeout(f"the utterance was not judged within {limit_s:g} s", hint="send it faster") from error
         DETECTED.labels(detection.feeling.emotions[0][0]).inc()
         if heard.samples is not None:
             VOICES.labels("judged" if detection.voice else "no voice").inc()
@@ -87,14 +106,7 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
     async def ListEmotions(
         self, request: emotion_pb2.ListEmotionsRequest, context: aio.ServicerContext[Any, Any]
     ) -> emotion_pb2.ListEmotionsResponse:
-        return emotion_pb2.ListEmotionsResponse(
-            emotions=[
-                emotion_pb2.EmotionInfo(
-                    plan=pack_plan(self._planner.plan(emotion)), tier=emotion.tier, aliases=emotion.aliases
-                )
-                for emotion in self._catalogue
-            ]
-        )
+        return self._listed
 
 
 class _Reader:
@@ -109,15 +121,17 @@ class _Reader:
 
         Raises:
             InvalidInput: a message is out of place, or too much or unusable.
+            Timeout: the next message takes too long.
         """
         pieces: list[str] = []
-        sound: list[Pcm] = []
+        chars, first, sound, has_text = 0, True, None, False
         config = emotion_pb2.DetectConfig()
-        chars, seconds, first, resampler, encoding = 0, 0.0, True, None, None
-        async for request in requests:
+        async for request in with_stall_timeout(requests, self._settings.stall_s, "the caller's next message"):
             match request.WhichOneof("request"):
                 case "text":
-                    pieces.append(request.text)
+                    has_text = True
+                    if request.text:
+                        pieces.append(request.text)
                     chars += len(request.text)
                     limit = self._settings.max_text_chars
                     if chars > limit:
@@ -125,30 +139,21 @@ class _Reader:
                 case "config" if first:
                     config = request.config
                     if config.HasField("format"):
-                        checked = check_format(config.format, "config.format")
-                        encoding = checked.encoding
-                        resampler = Resampler(checked.sample_rate_hz, RATE_HZ)
+                        sound = _Sound(check_format(config.format, "config.format"), self._settings.max_audio_s)
                 case "audio":
-                    if resampler is None or encoding is None:
+                    if sound is None:
                         raise InvalidInput("audio", f"{len(request.audio)} bytes", "only after a config with a format")
-                    sound.append(resampler.push(decode_pcm(request.audio, encoding)))
-                    seconds += len(sound[-1]) / RATE_HZ
-                    if seconds > self._settings.max_audio_s:
-                        limit_s = self._settings.max_audio_s
-                        raise InvalidInput("audio", f"{seconds:.1f} s", f"at most {limit_s:g} s together")
+                    sound.add(request.audio)
                 case "config":
                     raise InvalidInput("config", "not the first message", "only the first message is the configuration")
                 case _:
                     raise InvalidInput("request", "", "each message carries text, audio or the configuration")
             first = False
-        if not pieces and not sound:
+        samples = sound.whole() if sound is not None else None
+        if not has_text and samples is None:
             raise InvalidInput("request", "", "at least one message with text or audio before the stream ends")
-        if sound and resampler is not None:
-            sound.append(resampler.flush())
         return Utterance(
-            text="".join(pieces) if pieces else None,
-            samples=np.concatenate(sound) if sound else None,
-            speaker=self._speaker(config.state),
+            text="".join(pieces) if has_text else None, samples=samples, speaker=self._speaker(config.state)
         )
 
     def _speaker(self, state: emotion_pb2.SpeakerState) -> Speaker:
@@ -172,6 +177,51 @@ class _Reader:
         return Speaker(baseline, Mood(shares, Affect(state.valence, state.arousal)))
 
 
+class _Sound:
+    """The sound of one Detect call at 16 kHz, whatever the sizes of its messages."""
+
+    def __init__(self, audio_format: common_pb2.AudioFormat, max_s: float) -> None:
+        self._encoding = audio_format.encoding
+        self._resampler = Resampler(audio_format.sample_rate_hz, RATE_HZ)
+        self._max_s = max_s
+        self._pieces: list[Pcm] = []
+        self._small: list[Pcm] = []  # messages that are put together before they are resampled
+        self._small_samples = 0
+        self._grain = audio_format.sample_rate_hz // 10
+        self._seconds = 0.0
+        self._rate_hz = audio_format.sample_rate_hz
+        self._any = False
+
+    def add(self, pcm: bytes) -> None:
+        """Takes a message.
+
+        Raises:
+            InvalidInput: it cannot be used, or all together is too long.
+        """
+        samples = decode_pcm(pcm, self._encoding)
+        self._any = True
+        self._seconds += len(samples) / self._rate_hz
+        if self._seconds > self._max_s:
+            raise InvalidInput("audio", f"{self._seconds:.1f} s", f"at most {self._max_s:g} s together")
+        if len(samples):
+            self._small.append(samples)
+            self._small_samples += len(samples)
+        if self._small_samples >= self._grain:
+            self._resample()
+
+    def whole(self) -> Pcm | None:
+        """Returns all of it, shape (samples,); None: no message held sound."""
+        if not self._any:
+            return None
+        self._resample()
+        return np.concatenate([*self._pieces, self._resampler.flush()])
+
+    def _resample(self) -> None:
+        if self._small:
+            self._pieces.append(self._resampler.push(np.concatenate(self._small)))
+            self._small, self._small_samples = [], 0
+
+
 class EmotionService(Service[EmotionSettings]):
     """The emotion service as a process."""
 
@@ -192,14 +242,14 @@ class EmotionService(Service[EmotionSettings]):
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="emotion")
 
     def register(self, server: aio.Server) -> None:
-        servicer = EmotionServicer(self._catalogue, self._planner, self._ear, self._worker, self.settings)
-        emotion_pb2_grpc.add_EmotionServiceServicer_to_server(servicer, server)
+        self.servicer = EmotionServicer(self._catalogue, self._planner, self._ear, self._worker, self.settings)
+        emotion_pb2_grpc.add_EmotionServiceServicer_to_server(self.servicer, server)
 
     async def start(self) -> None:
         second = np.sin(2 * np.pi * 150 / RATE_HZ * np.arange(RATE_HZ)).astype(np.float32) / np.float32(4)
         await asyncio.get_running_loop().run_in_executor(self._worker, self._ear.detect, "I feel ready.", second)
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         self._worker.shutdown()
 
 

@@ -24,6 +24,13 @@ class EmotionSettings(ServiceSettings):
     """Longest utterance that Detect takes, in characters."""
     max_audio_s: float = Field(default=60.0, gt=0, le=600)
     """Longest utterance that Detect takes, in seconds of sound; the end of a longer one than 20 s is judged."""
+    detect_slots: int = Field(default=64, ge=1, le=4096)
+    """Detect calls at once, as many as the gateway's sessions; one more is refused as busy before it is read.  Judging
+    an utterance takes some milliseconds, one after the other."""
+    stall_s: float = Field(default=10.0, gt=0, le=3600)
+    """Longest wait in seconds for a Detect call's next message."""
+    detect_s: float = Field(default=120.0, gt=0, le=3600)
+    """Longest Detect call in seconds: the longest utterance, sent as it is spoken, and as long again."""
     text_model: str = ""
     """Folder of the text classifier.  Empty: the one that ships with Oviya."""
     voice_backend: Literal["acoustic", "hub"] = "acoustic"

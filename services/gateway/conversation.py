@@ -10,6 +10,7 @@ from typing import Any
 import structlog
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.mesh.redaction import log_id
 from oviya.text.sentences import say_text
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
@@ -82,13 +83,14 @@ class Conversation:
             InvalidInput: a request cannot be used.
             Timeout: a limit of the session was reached, or the caller reads nothing.
             NotReady: the gateway stops.
+            PermissionDenied: the session's name is another caller's.
         """
 
         async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
             with self._session():
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
-                log.info("session opened", session=config.session_id)
+                log.info("session opened", session=log_id(config.session_id))
                 await Session(self._voices, self._keeper, config, events, self._draining).run(iterator)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:

@@ -180,7 +180,7 @@ class Hearing:
         try:
             going_on = await write(call, stt_pb2.TranscribeRequest(config=self._config))
             while going_on:
-                piece = self._tape.next_unsent()
+                piece = self._tape.next_unsent(flush=self._finished_at is not None)
                 if piece is not None:
                     going_on = await self._write_piece(call, piece)
                 elif self._finished_at is not None:
@@ -197,7 +197,7 @@ class Hearing:
         request = (
             stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())
             if piece.data is None
-            else stt_pb2.TranscribeRequest(audio=bytes(piece.data))
+            else stt_pb2.TranscribeRequest(audio=piece.data)
         )
         try:
             async with asyncio.timeout(self._settings.stt_stall_s):

@@ -11,6 +11,7 @@ from aiohttp.typedefs import Handler
 
 from oviya.errors import Busy, OviyaError
 from oviya.mesh.status import detail_of, http_status
+from services.gateway.admission import OfferInUse
 
 log = structlog.get_logger()
 
@@ -23,9 +24,20 @@ class OriginRefused(OviyaError):
     """A page of another site sent the request."""
 
 
+class HostRefused(OviyaError):
+    """The request names a host that the gateway does not answer for."""
+
+
+class RequestTooSlow(OviyaError):
+    """The body of the request did not come in time."""
+
+
 _STATUSES: dict[type[OviyaError], HTTPStatus] = {
     Unauthenticated: HTTPStatus.UNAUTHORIZED,
     OriginRefused: HTTPStatus.FORBIDDEN,
+    HostRefused: HTTPStatus.MISDIRECTED_REQUEST,
+    RequestTooSlow: HTTPStatus.REQUEST_TIMEOUT,
+    OfferInUse: HTTPStatus.CONFLICT,
 }
 """Failures that only HTTP has."""
 

@@ -65,6 +65,11 @@ class IcePolicy:
         for address in (*self.bind_addresses, *self.announced_addresses):
             ipaddress.ip_address(address)
 
+    @property
+    def port_count(self) -> int:
+        """UDP ports on each address, each of which serves one session at a time; 0: as many as the system has."""
+        return self.port_max - self.port_min + 1 if self.port_min else 0
+
     def apply(self, connection: RTCPeerConnection) -> None:
         """Makes the ICE agents that `connection` has by now gather by this policy.
 

@@ -27,7 +27,24 @@ SUMMARIES = Counter("oviya_gateway_summaries_total", "Summaries of older turns, 
 FORGOTTEN_TURNS = Counter("oviya_gateway_forgotten_turns_total", "Old turns that were dropped without a summary")
 STORE_FAILURES = Counter("oviya_gateway_store_failures_total", "Failed uses of the store of sessions", ["doing"])
 STORE_LOST = Counter("oviya_gateway_store_lost_total", "Turns and summaries that never reached the store")
+STORE_DROPPED = Counter(
+    "oviya_gateway_store_dropped_total",
+    "What the store forgot by itself: turns and sessions beyond the limits, and sessions whose time was over (expired)",
+    ["what"],
+)
+STORE_STALE = Counter(
+    "oviya_gateway_store_stale_total",
+    "Turns that were not kept because their session was deleted, or because its name belongs to somebody else",
+    ["reason"],
+)
 LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")
+EXCESS_SOUND = Counter(
+    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped, since it came faster than real time"
+)
+PACED_SOUND = Counter(
+    "oviya_gateway_paced_sound_seconds_total", "Time that callers of Converse were held back for sending too fast"
+)
+EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be told", ["type"])
 EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
 OTHER_SCRIPTS = Counter(
     "oviya_gateway_other_script_sentences_total",

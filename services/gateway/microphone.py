@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
+import time
+from collections.abc import AsyncGenerator, Callable
 
 import numpy as np
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from oviya.audio.channels import Downmix
+from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
@@ -21,30 +24,29 @@ SILENCE_AFTER_S = 0.200
 """Time without a packet after which silence is filled in: longer than jitter, shorter than a turn's last pause."""
 MAX_GAP_S = 2.0
 """Longest stretch of lost packets that is filled with silence when packets come again."""
-
-_SCALES = {
-    ("u", 1): (128, 128.0),
-    ("i", 2): (0, 2.0**15),
-    ("i", 4): (0, 2.0**31),
-    ("f", 4): (0, 1.0),
-    ("f", 8): (0, 1.0),
-}
-"""Zero and full scale of FFmpeg's sample formats by kind and bytes."""
+MAX_AHEAD_S = 2.0
+"""How far filled gaps may bring the sound ahead of the clock: packets come late, and then many at once."""
 
 
 class Microphone:
     """Reads a remote track.
 
     Lost packets and pauses in sending (a muted track, Opus DTX) become silence of the same length: what follows must
-    know how much time went by, or a turn would never end.
+    know how much time went by, or a turn would never end.  How long a gap was is in the packets' timestamps, which the
+    sender chooses; so gaps are filled up to the time that has passed, and not far beyond.
 
     Args:
         track: a remote audio track of aiortc.
+        clock: monotonic time in seconds.
     """
 
-    def __init__(self, track: MediaStreamTrack) -> None:
+    def __init__(self, track: MediaStreamTrack, clock: Callable[[], float] = time.monotonic) -> None:
         self._track = track
+        self._clock = clock
+        self._since: float | None = None  # when the first frame came
+        self._made_s = 0.0  # sound and silence made since then
         self._resampler = Resampler(RATE_HZ, RATE_HZ)
+        self._downmix: Downmix | None = None
         self._source_hz = 0
         self._next_pts: int | None = None
         self._filled_s = 0.0  # silence made since the last frame
@@ -82,6 +84,7 @@ class Microphone:
         if not self._source_hz:
             return np.zeros(0, np.float32)
         self._filled_s += SILENCE_AFTER_S
+        self._made_s += SILENCE_AFTER_S
         return self._resampler.push(np.zeros(round(SILENCE_AFTER_S * self._source_hz), np.float32))
 
     def _take(self, frame: AudioFrame) -> Pcm:
@@ -98,14 +101,21 @@ class Microphone:
                 missing_s = (frame.pts - self._next_pts) / rate - self._filled_s
             self._next_pts = frame.pts + frame.samples
         self._filled_s = 0.0
-        gap = np.zeros(round(min(max(missing_s, 0.0), MAX_GAP_S) * rate), np.float32)
-        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, mono(frame))))))
+        sound = self._mono(frame)
+        room_s = self._behind_s(len(sound) / rate) + MAX_AHEAD_S
+        gap = np.zeros(round(max(0.0, min(missing_s, room_s, MAX_GAP_S)) * rate), np.float32)
+        self._made_s += (len(gap) + len(sound)) / rate
+        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, sound)))))
 
+    def _behind_s(self, coming_s: float) -> float:
+        """Returns how far what was made, with `coming_s` of sound, is behind the clock; negative: ahead of it."""
+        now = self._clock()
+        if self._since is None:
+            self._since = now - coming_s
+        return now - self._since - self._made_s - coming_s
 
-def mono(frame: AudioFrame) -> Pcm:
-    """Averages a frame's channels; returns shape (samples,), full scale 1.0."""
-    values = frame.to_ndarray()
-    channels = frame.layout.nb_channels
-    by_channel = values if frame.format.is_planar else values.reshape(-1, channels).T
-    offset, full_scale = _SCALES[values.dtype.kind, values.dtype.itemsize]
-    return ((by_channel.astype(np.float64) - offset) / full_scale).mean(axis=0).astype(np.float32)
+    def _mono(self, frame: AudioFrame) -> Pcm:
+        samples = planes(frame)
+        if self._downmix is None or self._downmix.channels != len(samples):
+            self._downmix = Downmix(len(samples))
+        return self._downmix.push(samples)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
+
 from aiortc import RTCSessionDescription, sdp
 
 from oviya.errors import InvalidInput
 
 MAX_CANDIDATES = 64
 """Addresses that an offer may ask the gateway to probe."""
+_UFRAG, _PASSWORD = re.compile(r"[A-Za-z0-9+/]{4,256}"), re.compile(r"[A-Za-z0-9+/]{22,256}")  # RFC 8839, 5.4
 _HINT = "create the offer with RTCPeerConnection: one audio track and one data channel"
 
 
@@ -23,7 +27,10 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     Raises:
         InvalidInput: names `sdp` and what is wrong with it.
     """
-    size = len(offer.encode())
+    try:
+        size = len(offer.encode())
+    except UnicodeEncodeError as error:  # JSON can hold lone surrogates
+        raise InvalidInput("sdp", offer, "must be an SDP offer", hint=_HINT) from error
     if size > max_bytes:
         raise InvalidInput("sdp", f"{size} bytes", f"at most {max_bytes} bytes")
     try:
@@ -44,9 +51,29 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     return RTCSessionDescription(sdp="\r\n".join(kept) + "\r\n", type="offer")
 
 
+def identify_offer(offer: RTCSessionDescription) -> bytes:
+    """Returns what stays the same when an offer is sent again, whatever else is changed in it.
+
+    An ICE agent makes new credentials for each connection (RFC 8445, section 5.3), and the certificate is the
+    browser's: changing these makes another offer.
+    """
+    parts: list[str] = []
+    for media in sdp.SessionDescription.parse(offer.sdp).media:
+        assert media.ice  # read_offer has checked it
+        assert media.dtls
+        parts += [str(media.ice.usernameFragment), str(media.ice.password)]
+        parts += sorted(f"{one.algorithm} {one.value}".lower() for one in media.dtls.fingerprints)
+    return hashlib.sha256("\n".join(parts).encode()).digest()
+
+
 def _check_media(media: sdp.MediaDescription) -> None:
     if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
         raise InvalidInput("sdp", media.kind, "every section must have ICE credentials", hint=_HINT)
+    # They go into every STUN check that the gateway sends to the addresses of the offer.
+    if not (_UFRAG.fullmatch(media.ice.usernameFragment) and _PASSWORD.fullmatch(media.ice.password)):
+        raise InvalidInput(
+            "sdp", media.kind, "ICE credentials must be 4 or 22 to 256 letters, digits, + or /", hint=_HINT
+        )
     if media.dtls is None or not media.dtls.fingerprints:
         raise InvalidInput("sdp", media.kind, "every section must have a DTLS fingerprint", hint=_HINT)
     if media.kind != "audio":

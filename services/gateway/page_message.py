@@ -7,7 +7,7 @@ from google.protobuf import json_format
 from oviya.errors import InvalidInput
 from oviya.v1 import conversation_pb2
 
-MAX_MESSAGE_CHARS = 64 << 10
+MAX_MESSAGE_BYTES = 64 << 10
 """Longest JSON message from the page: 8192 characters, each escaped."""
 
 
@@ -17,8 +17,9 @@ def read_message(message: str | bytes, max_text_chars: int) -> conversation_pb2.
     Raises:
         InvalidInput: too long, no such JSON, another request, or a text of another length than 1 to `max_text_chars`.
     """
-    if len(message) > MAX_MESSAGE_CHARS:
-        raise InvalidInput("message", f"{len(message)} characters", f"at most {MAX_MESSAGE_CHARS} characters")
+    size = len(message.encode() if isinstance(message, str) else message)
+    if size > MAX_MESSAGE_BYTES:
+        raise InvalidInput("message", f"{size} bytes", f"at most {MAX_MESSAGE_BYTES} bytes")
     limit = 'must be {"text": "..."} or {"endTurn": {}}'
     if isinstance(message, bytes):
         raise InvalidInput("message", "bytes", limit)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Literal
 
 import grpc
@@ -13,6 +14,8 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.errors import OviyaError
+from oviya.mesh.background import BackgroundLoops
+from oviya.mesh.channel import WITHOUT_PROXY
 from oviya.v1 import brain_pb2, csm_pb2, mimi_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.clients import GRPC_NAMES, Mesh, typed_errors
@@ -71,23 +74,26 @@ class Readiness:
         self._settings = settings
         self._services = {name: ServiceState() for name in GRPC_NAMES}
         self._probes: dict[str, aio.Channel] = {}
-        self._tasks: list[asyncio.Task[None]] = []
         self._changed = asyncio.Event()
         self.draining = False
         """Set while the gateway stops: it is not ready for new sessions."""
         self._own: dict[str, str] = {}
 
-    async def start(self) -> None:
-        """Looks at every service once and goes on looking in the background; missing services are no failure."""
+    def start(self, loops: BackgroundLoops) -> None:
+        """Looks at every service from now on; a missing service is not a failure.
+
+        Args:
+            loops: run the looking; they end before `close`.
+        """
         for name, address in self._mesh.addresses.items():
-            self._probes[name] = aio.insecure_channel(address, options=[("grpc.max_reconnect_backoff_ms", 1_000)])
-        self._tasks = [asyncio.create_task(self._follow(name)) for name in GRPC_NAMES]
+            self._probes[name] = aio.insecure_channel(
+                address, options=[("grpc.max_reconnect_backoff_ms", 1_000), *WITHOUT_PROXY]
+            )
+        for name in GRPC_NAMES:
+            loops.start(f"readiness of {name}", partial(self._follow, name))
 
     async def close(self) -> None:
-        """Stops looking."""
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        """Closes the channels that it looks through."""
         for probe in self._probes.values():
             await probe.close()
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from google.protobuf.duration_pb2 import Duration
 
@@ -22,9 +22,14 @@ DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """A session's configuration, complete and checked."""
+    """A session's configuration, complete and checked.
+
+    `fresh` says that the gateway made the name; `resume_token` is what the caller sent, empty: nothing.
+    """
 
     session_id: str
+    fresh: bool
+    resume_token: str = field(repr=False)
     input: common_pb2.AudioFormat
     output: common_pb2.AudioFormat
     manner: Manner
@@ -46,8 +51,12 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
     Raises:
         InvalidInput: names the field, what was sent and the limit.
     """
+    if config.resume_token and not config.session_id:
+        raise InvalidInput("config.session_id", "", "must name the session that the resume_token belongs to")
     return SessionConfig(
         session_id=check_session_id(config.session_id or uuid.uuid4().hex, "config.session_id"),
+        fresh=not config.session_id,
+        resume_token=config.resume_token,
         input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
         manner=Manner(

@@ -8,6 +8,7 @@ from contextlib import suppress
 import structlog
 from grpc import aio
 
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import conversation_pb2_grpc
 from services.gateway.clients import Mesh
@@ -18,12 +19,16 @@ from services.gateway.readiness import Readiness
 from services.gateway.server import ConversationServicer
 from services.gateway.settings import GatewaySettings
 from services.gateway.speech import Voices
-from services.gateway.store import Keeper
-from services.gateway.store.keeper import STORE, make_store
+from services.gateway.store import Keeper, Limits
+from services.gateway.store.access import CLOSE_S, STORE
+from services.gateway.store.make import make_store
 from services.gateway.voice import FallbackSpeech
 from services.gateway.web import Web
 
 log = structlog.get_logger()
+
+KEEPER_SHARE = 0.8
+"""Part of the time for closing in which turns that wait for the store are written."""
 
 
 class GatewayService(Service[GatewaySettings]):
@@ -52,10 +57,16 @@ class GatewayService(Service[GatewaySettings]):
         csm = CsmVoice(self.mesh, self.readiness, settings)
         fallback = FallbackSpeech(self._synthesizer)
         self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
-        store = make_store(settings.session_store, keep_days=settings.session_keep_days)
+        limits = Limits(
+            keep_days=settings.session_keep_days,
+            max_turns=settings.session_keep_turns,
+            max_sessions=settings.max_kept_sessions,
+            max_bytes=settings.max_kept_mib << 20,
+        )
+        store = make_store(settings.session_store.get_secret_value(), limits)
         self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
         self.conversation = Conversation(self.voices, self.keeper)
-        servicer = ConversationServicer(self.conversation, self.keeper)
+        servicer = ConversationServicer(self.conversation, self.keeper, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
@@ -63,22 +74,37 @@ class GatewayService(Service[GatewaySettings]):
         try:
             await self._synthesizer.warm_up()
             await self.keeper.start()
-            await self.readiness.start()
+            self.readiness.start(self.loops)
             await self.web.start()
         except BaseException:  # what has begun must not keep the process alive
-            await self.close()
+            await self.loops.close()
+            await self.keeper.close()
+            await self._release()
             raise
 
-    async def drain(self) -> None:
-        """Refuses new sessions, and lets the open ones finish the turns that they have."""
-        self.conversation.drain()
-        with suppress(TimeoutError):  # who is not done by then is cut off by the server's stop
-            async with asyncio.timeout(self.settings.drain_grace_s):
-                await asyncio.gather(self.web.drain(), self.conversation.wait_until_idle())
+    def report_loop(self, name: str, problem: str) -> None:
+        self.readiness.tell_own(name, problem)
 
-    async def close(self) -> None:
+    async def drain(self, deadline: Deadline) -> None:
+        """Refuses new sessions, and lets the open ones finish the turns that they have.
+
+        Browsers that are not done by the deadline are cut off here, gRPC calls by the server's stop.
+        """
+        self.conversation.drain()
+        await asyncio.gather(self.web.drain(deadline.left_s), self._wait_until_idle(deadline))
+
+    async def close(self, deadline: Deadline) -> None:
+        # First: what it still has to write is lost otherwise.
+        await self.keeper.close(min(CLOSE_S, KEEPER_SHARE * deadline.left_s))
+        await self._release()
+
+    async def _wait_until_idle(self, deadline: Deadline) -> None:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(deadline.left_s):
+                await self.conversation.wait_until_idle()
+
+    async def _release(self) -> None:
         await self.web.close()
         await self.readiness.close()
-        await self.keeper.close()
         await self.mesh.close()
         await self._synthesizer.close()

@@ -17,6 +17,7 @@ from services.gateway import metrics
 from services.gateway.events import EventQueue, first_failure
 from services.gateway.hearing import HeardEvent, Hearing
 from services.gateway.memory import Memory
+from services.gateway.rate import TokenBucket
 from services.gateway.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.speech import Speaker, Voices
 from services.gateway.store import Keeper
@@ -26,6 +27,9 @@ log = structlog.get_logger()
 
 BUSY_RETRY_S = 5.0
 """When a turn that found too many waiting may be tried again: about a reply later."""
+
+AUDIO_BURST_S = 5.0
+"""Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
 
 OWN_END_S = 0.1
 """Time in seconds for a caller's own end to arrive when the gateway stops: its session then ends without an error."""
@@ -72,11 +76,19 @@ class Session:
         self._draining = draining
         speaker = Speaker(voices, config.manner, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
-        self._memory = Memory(config.session_id, keeper, voices.mesh.summarize, verbatim=settings.history_turns)
+        self._memory = Memory(
+            config.session_id,
+            keeper,
+            voices.mesh.summarize,
+            verbatim=settings.history_turns,
+            token=config.resume_token,
+            fresh=config.fresh,
+        )
         self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()
+        self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
         self._in_turn = False
         self._last_active = 0.0
 
@@ -87,6 +99,7 @@ class Session:
             InvalidInput: a request that cannot be used.
             Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
             NotReady: the gateway stops.
+            PermissionDenied: the session's name is another caller's.
         """
         try:
             await self._begin()
@@ -107,13 +120,20 @@ class Session:
             raise ending
 
     async def _begin(self) -> None:
-        started = conversation_pb2.SessionStarted(session_id=self._config.session_id, output=self._config.output)
-        await self._put(0, "session_started", started)
+        away: Unavailable | None = None
         try:
             await self._memory.load()
         except Unavailable as error:
-            message = f"{error}; the session begins without what was said before"
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=error.service, message=message))
+            away = error
+        started = conversation_pb2.SessionStarted(
+            session_id=self._config.session_id,
+            output=self._config.output,
+            resume_token=self._memory.resume_token,
+        )
+        await self._put(0, "session_started", started)
+        if away is not None:
+            message = f"{away}; the session begins without what was said before"
+            await self._tell_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
         for service, message in self._readiness.degraded():
             await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
@@ -128,7 +148,7 @@ class Session:
                 f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
             ),
             asyncio.create_task(self._wait_until_idle()): Timeout(
-                f"nothing was sent for {self._settings.session_idle_s:g} s", hint="open a new session"
+                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
             ),
         }
         try:
@@ -146,11 +166,11 @@ class Session:
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
-            self._last_active = _now()
             match request.WhichOneof("request"):
                 case "audio":
-                    decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
+                    samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
                     self._hearing.hear(request.audio)
+                    await self._pace(len(samples) / self._config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
@@ -160,6 +180,12 @@ class Session:
                 case _:
                     raise InvalidInput("request", "", "must be audio, text or end_turn")
 
+    async def _pace(self, seconds: float) -> None:
+        """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
+        if (wait_s := self._sound.borrow(seconds)) > 0:
+            metrics.PACED_SOUND.inc(wait_s)
+            await asyncio.sleep(wait_s)
+
     @property
     def _max_audio_bytes(self) -> int:
         return self._settings.max_audio_message_bytes
@@ -167,6 +193,7 @@ class Session:
     async def _typed(self, text: str) -> None:
         """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
         turn, ended_at = self.new_turn(), _now()
+        self._last_active = ended_at
         try:
             check_text(text, "text", self._settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
@@ -178,7 +205,7 @@ class Session:
         await self.said(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _wait_until_idle(self) -> None:
-        """Returns when nobody has sent anything and no turn has run for too long."""
+        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
         while True:
             left_s = self._last_active + self._settings.session_idle_s - _now()
             if left_s <= 0 and not self._in_turn:
@@ -223,6 +250,7 @@ class Session:
 
     async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
         """Passes on what was heard."""
+        self._last_active = _now()
         await self._put(turn, kind, event)
 
     async def said(self, utterance: Utterance) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator
 from pydantic_settings import SettingsConfigDict
 
-from oviya.mesh.settings import ServiceSettings
+from oviya.mesh.settings import SecretUrl, ServiceSettings, is_loopback
+from services.gateway.client_address import ClientAddresses
 from services.gateway.ice import IcePolicy
 from services.gateway.ice_servers import IceServers
 
@@ -84,19 +85,30 @@ class GatewaySettings(ServiceSettings):
 
     # --- What a session may cost --------------------------------------------------------------------------------------
     max_sessions: int = Field(default=64, ge=1, le=10_000)
-    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy."""
+    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy.  Each browser takes a UDP port."""
+    max_sessions_per_client: int | None = Field(default=None, ge=1, le=10_000)
+    """Sessions, and Speak calls, of one client address at once, over gRPC and over WebRTC each.  Unset: half of
+    max_sessions and of max_speaks, without a limit for this machine's own addresses, from which a reverse proxy or an
+    application brings many users."""
+    trusted_proxies: list[str] = Field(default_factory=list, examples=[["10.0.0.0/8"]])
+    """Addresses or networks of reverse proxies, e.g. ["172.16.0.0/12"], whose X-Forwarded-For says who the client is.
+    Empty: that header is ignored, and behind a proxy all users count as one client."""
     max_speaks: int = Field(default=32, ge=1, le=10_000)
     """Speak calls at once; one more is refused as busy."""
     session_start_s: float = Field(default=10.0, gt=0, le=300)
     """Longest wait in seconds for a session's configuration."""
     session_idle_s: float = Field(default=300.0, gt=0, le=86_400)
-    """Time in seconds without a request and without a turn after which a session ends."""
+    """Time in seconds without speech, typed text or a turn after which a session ends.  A silent microphone sends sound
+    but is no activity, or it would hold a session for ever."""
     session_max_s: float = Field(default=3600.0, gt=0, le=86_400)
     """Longest session in seconds; the running turn is finished."""
     event_stall_s: float = Field(default=30.0, gt=0, le=600)
     """Time in seconds that a caller may leave events unread before its session is ended."""
     max_audio_message_bytes: int = Field(default=1 << 20, ge=1024, le=4 << 20)
     """Largest piece of PCM in one message, in bytes."""
+    max_audio_speed: float = Field(default=4.0, ge=1, le=1000)
+    """How many seconds of sound Converse takes in a second, after 5 s worth of it at once.  A conversation is live, so
+    more helps nobody, and would take others' share of speech-to-text.  Recordings go to speech-to-text's Transcribe."""
     max_text_chars: int = Field(default=8192, ge=1, le=8192)
     """Longest typed turn or text to speak, in characters."""
     max_waiting_turns: int = Field(default=4, ge=1, le=100)
@@ -106,40 +118,79 @@ class GatewaySettings(ServiceSettings):
     history_turns: int = Field(default=20, ge=0, le=200)
     """Turns of the session that the brain gets as they were, both sides counted: 20 are 10 of the user and 10 replies.
     Older ones are summarized; 0: nothing is remembered."""
-    session_store: str = ""
-    """Where sessions are kept, so that a caller who names an earlier one goes on where it ended: the path of a SQLite
-    file, or redis://host:6379/0 for several gateways.  Empty: nowhere.  What people said is in it, readable."""
+    session_store: SecretUrl = SecretUrl("")
+    """Where sessions are kept, so that a caller who has the token of an earlier one goes on where it ended: the path of
+    a SQLite file, or redis://host:6379/0 (Redis 6.2 or newer) for several gateways.  Empty: nowhere.  What people said
+    is in it, readable."""
     session_keep_days: float = Field(default=30.0, ge=0, le=3650)
-    """Days after its last turn at which a kept session is forgotten; 0: never."""
+    """Days after its last turn at which a kept session is forgotten, within the hour; 0: never."""
+    session_keep_turns: int = Field(default=2000, ge=0, le=1_000_000)
+    """Newest turns that are kept of a session, both sides counted: about six hours of talk.  Older ones are dropped and
+    counted; 0: all are kept."""
+    max_kept_sessions: int = Field(default=10_000, ge=0, le=100_000_000)
+    """Sessions that are kept; beyond that, the ones whose last turn is oldest are dropped and counted.  0: no limit."""
+    max_kept_mib: int = Field(default=1024, ge=0, le=1 << 20)
+    """What was said in all kept sessions together, in MiB; beyond that, the ones whose last turn is oldest are dropped
+    and counted.  0: no limit."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
-    http_host: str = "127.0.0.1"
-    """Address for HTTP; containers set 0.0.0.0."""
+    http_host: str = Field(default="127.0.0.1", min_length=1)
+    """Address for HTTP; containers set 0.0.0.0.  One that other machines reach needs `http_token`, or
+    `allow_unauthenticated`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
     """HTTP port: page, /offer, /healthz, /readyz, /metrics, OpenAI-shaped API; 0 takes a free one and logs it."""
-    http_token: str = ""
-    """Bearer token that /offer and /v1 ask for.  Empty: none is asked for."""
-    http_origins: list[str] = Field(default_factory=list)
-    """Further origins whose pages may use the gateway, e.g. ["https://talk.example"]; its own page always may."""
+    http_token: SecretStr = SecretStr("")
+    """Bearer token that /offer, /metrics and /v1 ask for, and the details of /readyz.  Empty: none is asked for."""
+    http_hosts: list[str] = Field(default_factory=list, examples=[["talk.example"]])
+    """Names by which browsers reach the gateway, e.g. ["talk.example"], as their Host header has them.  IP addresses,
+    localhost and this machine's own name need no entry.  A reverse proxy that passes the public name on needs one.
+    ["*"] turns the check off, and with it the protection against DNS rebinding."""
+    http_metrics: bool = True
+    """Whether /metrics is served on the HTTP port; GATEWAY_METRICS_PORT serves it on a port of its own."""
+    http_max_connections: int = Field(default=512, ge=1, le=100_000)
+    """HTTP connections at once; one more is answered 503."""
+    http_max_connections_per_client: int = Field(default=128, ge=1, le=100_000)
+    """HTTP connections at once from one address that is no trusted proxy; a browser opens about 6."""
+    http_header_s: float = Field(default=10.0, gt=0, le=300)
+    """Time in seconds that a request's headers may take, from its first byte or the connection's start."""
+    http_body_s: float = Field(default=15.0, gt=0, le=300)
+    """Time in seconds that a request's body may take."""
+    http_request_s: float = Field(default=60.0, gt=0, le=3600)
+    """Time in seconds from a request's headers to the last byte of its response, the reading of it included."""
+    http_keepalive_s: float = Field(default=75.0, gt=0, le=3600)
+    """Time in seconds that a connection may idle between requests; longer than reverse proxies keep theirs (60)."""
+    http_origins: list[str] = Field(default_factory=list, examples=[["https://talk.example"]])
+    """Further origins whose pages may use the gateway, e.g. https://talk.example; its own page always may."""
+    webrtc_first_packet_s: float = Field(default=5.0, gt=0, le=300)
+    """Time in seconds that a browser may take to its first packet, a STUN check, after its offer was answered."""
     webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
     """Time in seconds that a browser may take to connect after its offer was answered."""
+    max_connecting: int | None = Field(default=None, ge=1, le=10_000)
+    """Browsers at once that are not connected yet.  Unset: three quarters of the sessions or UDP ports, whichever are
+    fewer.  One more displaces the oldest that nothing was heard of."""
+    max_connecting_per_client: int = Field(default=8, ge=1, le=10_000)
+    """The same for one client address.  With 8, where one address sends 20 offers a second, a browser there still has
+    0.4 s to send its first packet."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
     turn_username: str = ""
     """User name for the TURN server."""
-    turn_credential: str = ""
+    turn_credential: SecretStr = SecretStr("")
     """Password for the TURN server; the page gets it, after the token where one is set."""
-    ice_servers: list[str] = Field(default_factory=list)
-    """At most one STUN and one TURN URL, e.g. ["stun:stun.example:3478"].  Empty: none, for private installs."""
-    udp_port_min: int = Field(default=0, ge=0, le=65535)
+    ice_servers: list[str] = Field(default_factory=list, examples=[["stun:stun.example:3478"]])
+    """At most one STUN and one TURN URL, e.g. stun:stun.example:3478.  Empty: none, for private installs."""
+    udp_port_min: int = Field(default=0, ge=0, le=65535, examples=[50100])
     """First UDP port for media; 0 lets the system choose.  A session takes one port on each address."""
-    udp_port_max: int = Field(default=0, ge=0, le=65535)
+    udp_port_max: int = Field(default=0, ge=0, le=65535, examples=[50119])
     """Last UDP port for media; 0 lets the system choose."""
-    ice_bind_addresses: list[str] = Field(default_factory=list)
-    """IP addresses that media is bound to, e.g. ["10.0.0.5"].  Empty: all of this machine's, loopback included."""
-    announced_address: str = ""
+    ice_bind_addresses: list[str] = Field(default_factory=list, examples=[["10.0.0.5"]])
+    """IP addresses that media is bound to, e.g. 10.0.0.5.  Empty: all of this machine's, loopback included."""
+    announced_address: str = Field(default="", examples=["203.0.113.7"])
     """IP address that browsers reach media at, or several with commas, where it is not this machine's own; UDP ports
     must be published one to one.  Empty: this machine's addresses."""
+
+    def open_hosts(self) -> list[str]:
+        return [*super().open_hosts(), *([] if is_loopback(self.http_host) or self.http_token else ["http_host"])]
 
     @property
     def announced_addresses(self) -> list[str]:
@@ -148,16 +199,24 @@ class GatewaySettings(ServiceSettings):
 
     # Media settings are refused when the gateway starts, not when the first browser comes.
 
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _check_trusted_proxies(cls, proxies: list[str]) -> list[str]:
+        ClientAddresses(proxies)
+        return proxies
+
     @field_validator("ice_servers")
     @classmethod
     def _check_ice_servers(cls, urls: list[str], info: ValidationInfo) -> list[str]:
-        IceServers(urls, info.data.get("turn_username", ""), info.data.get("turn_credential", ""))
+        credential: SecretStr = info.data.get("turn_credential", SecretStr(""))
+        IceServers(urls, info.data.get("turn_username", ""), credential.get_secret_value())
         return urls
 
     @field_validator("udp_port_max")
     @classmethod
     def _check_ports(cls, last: int, info: ValidationInfo) -> int:
-        IcePolicy(port_min=info.data.get("udp_port_min", 0), port_max=last)
+        if "udp_port_min" in info.data:  # else it was refused itself
+            IcePolicy(port_min=info.data["udp_port_min"], port_max=last)
         return last
 
     @field_validator("ice_bind_addresses")

@@ -2,18 +2,26 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
+PIECE_S = 1.0
+"""Longest sound in seconds that is sent as one message: what is sent again should cost few of them."""
 MERGE_S = 0.1
-"""Small pieces that wait are sent as one of about this length in seconds."""
+"""Small messages that wait are sent as one of about this length in seconds."""
+MIN_PIECE_S = 0.01
+"""Less sound than this waits for more before it is sent: a caller that sends sample by sample must not cost a message
+a sample.  Shorter than a window of speech-to-text, so it delays no event."""
+MARK_GRAIN_S = 0.1
+"""Marks closer to each other than this, in seconds of sound, are one: no turn is that short."""
 ARRIVAL_GRAIN_S = 0.01
 """Arrival times are kept for every 10 ms of sound."""
 ARRIVALS = 12_000
-"""Arrival times that are kept: two minutes of sound, longer than any turn."""
+"""Arrival times that are kept at least: two minutes of sound, longer than any turn."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Piece:
     """Sound, or a mark that asks for the end of the turn.
 
@@ -23,13 +31,14 @@ class Piece:
     """
 
     start: int
-    data: bytearray | None
+    data: bytes | None
 
 
 class Tape:
     """Remembers sound from when it comes until the turn that it belongs to has ended.
 
-    Positions are samples since the session's first, times are the event loop's, in seconds.
+    The sound is one buffer, whatever the sizes of the messages that it came in, so every operation costs no more than
+    the sound that it returns.  Positions are samples since the session's first, times are the event loop's, in seconds.
 
     Args:
         sample_bytes: bytes in a sample.
@@ -41,62 +50,92 @@ class Tape:
         self._sample_bytes = sample_bytes
         self._rate_hz = sample_rate_hz
         self._limit = round(limit_s * sample_rate_hz)
-        self._pieces: deque[Piece] = deque()
-        self._sent = 0  # pieces at the front that have been sent
+        self._piece = max(1, round(PIECE_S * sample_rate_hz))
+        self._sound = bytearray()  # CPython drops the front of a bytearray without moving the rest
+        self._start = 0  # position of the first sample that is kept
         self._end = 0
-        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS)  # end position, time
+        self._sent = 0  # position up to which sound has been sent
+        self._cuts: deque[int] = deque()  # where the messages begin that wait behind the next one
+        self._marks: list[int] = []  # positions, rising
+        self._marks_sent = 0
+        self._arrival_ends: list[int] = []
+        self._arrival_times: list[float] = []
 
     @property
     def has_unsent(self) -> bool:
         """Whether anything waits to be sent."""
-        return self._sent < len(self._pieces)
+        return self._sent < self._end or self._marks_sent < len(self._marks)
+
+    @property
+    def marks(self) -> int:
+        """Marks that are kept: at most one for every `MARK_GRAIN_S` of sound that is kept."""
+        return len(self._marks)
 
     def add_sound(self, data: bytes, arrived: float) -> float:
         """Adds whole samples; returns the length in seconds of older sound that was dropped unsent to make room."""
         if not data:
             return 0.0
-        last = self._pieces[-1] if self.has_unsent else None
-        if last is not None and last.data is not None and len(last.data) < self._bytes(MERGE_S):
-            last.data += data
-        else:
-            self._pieces.append(Piece(self._end, bytearray(data)))
+        if self._end - (self._cuts[-1] if self._cuts else self._sent) >= MERGE_S * self._rate_hz:
+            self._cuts.append(self._end)
+        self._sound += data
         self._end += len(data) // self._sample_bytes
-        if not self._arrivals or self._end - self._arrivals[-1][0] >= ARRIVAL_GRAIN_S * self._rate_hz:
-            self._arrivals.append((self._end, arrived))
-        return self._make_room()
+        if not self._arrival_ends or self._end - self._arrival_ends[-1] >= ARRIVAL_GRAIN_S * self._rate_hz:
+            self._arrival_ends.append(self._end)
+            self._arrival_times.append(arrived)
+            if len(self._arrival_ends) > 2 * ARRIVALS:  # half at a time, so that it costs nothing on average
+                del self._arrival_ends[:ARRIVALS], self._arrival_times[:ARRIVALS]
+        lost = max(0, self._end - self._limit - max(self._sent, self._start))
+        self._drop_before(self._end - self._limit)
+        return lost / self._rate_hz
 
     def add_mark(self) -> None:
-        """Adds a request for the end of the turn."""
-        self._pieces.append(Piece(self._end, None))
+        """Adds a request for the end of the turn.
 
-    def next_unsent(self) -> Piece | None:
-        """Returns what is to be sent next, or None; it counts as sent from now on."""
-        if not self.has_unsent:
+        A second one for the same sound would change nothing and is dropped.  One that follows another by less than
+        `MARK_GRAIN_S` takes its place.
+        """
+        if self._marks:
+            since = self._end - self._marks[-1]
+            if since == 0:
+                return
+            if since < MARK_GRAIN_S * self._rate_hz:
+                self._marks.pop()
+                self._marks_sent = min(self._marks_sent, len(self._marks))
+        self._marks.append(self._end)
+
+    def next_unsent(self, *, flush: bool = False) -> Piece | None:
+        """Returns what is to be sent next, or None; it counts as sent from now on.
+
+        Args:
+            flush: send even what is shorter than `MIN_PIECE_S`, because no more comes.
+        """
+        mark = self._marks[self._marks_sent] if self._marks_sent < len(self._marks) else None
+        if mark is not None and mark <= self._sent:
+            self._marks_sent += 1
+            return Piece(mark, None)
+        while self._cuts and self._cuts[0] <= self._sent:
+            self._cuts.popleft()
+        cut = self._cuts[0] if self._cuts else self._end
+        end = min(self._end if mark is None else mark, cut, self._sent + self._piece)
+        if end == self._sent or (end - self._sent < MIN_PIECE_S * self._rate_hz and mark is None and not flush):
             return None
-        self._sent += 1
-        return self._pieces[self._sent - 1]
+        piece = Piece(self._sent, self._slice(self._sent, end))
+        self._sent = end
+        return piece
 
     def rewind(self) -> float:
         """Starts again with everything that is kept; returns the position in seconds at which that starts."""
-        self._sent = 0
-        return (self._pieces[0].start if self._pieces else self._end) / self._rate_hz
+        self._sent, self._marks_sent = self._start, 0
+        return self._start / self._rate_hz
 
     def between(self, start_s: float, end_s: float) -> bytes:
         """Returns the sound between two positions in seconds, as far as it is kept."""
         start, end = round(start_s * self._rate_hz), round(end_s * self._rate_hz)
-        parts: list[bytearray] = []
-        for index, piece in enumerate(self._pieces):
-            first, last = max(start, piece.start), min(end, self._piece_end(index))
-            if piece.data is not None and first < last:
-                bounds = slice((first - piece.start) * self._sample_bytes, (last - piece.start) * self._sample_bytes)
-                parts.append(piece.data[bounds])
-        return b"".join(parts)
+        return self._slice(max(start, self._start), min(end, self._end))
 
     def forget_sent(self, before_s: float) -> None:
-        """Drops what was sent and lies wholly before a position in seconds."""
-        before = round(before_s * self._rate_hz)
-        while self._sent and self._piece_end(0) <= before:
-            self._drop_first()
+        """Drops what was sent and lies before a position in seconds."""
+        self._drop_before(min(round(before_s * self._rate_hz), self._sent))
 
     def forget_older_than(self, age_s: float) -> None:
         """Drops what was sent, except the newest `age_s` seconds of sound."""
@@ -104,8 +143,11 @@ class Tape:
 
     def clear(self) -> None:
         """Drops everything."""
-        self._pieces.clear()
-        self._sent = 0
+        self._sound.clear()
+        self._start = self._sent = self._end
+        self._cuts.clear()
+        self._marks.clear()
+        self._marks_sent = 0
 
     def time_of(self, position_s: float) -> float:
         """Returns when the sound at a position in seconds came; of sound that never came, when the last did.
@@ -113,30 +155,26 @@ class Tape:
         Raises:
             LookupError: there has been no sound.
         """
-        if not self._arrivals:
+        if not self._arrival_ends:
             raise LookupError("there has been no sound")
-        position, found = position_s * self._rate_hz, self._arrivals[-1][1]
-        for end, arrived in reversed(self._arrivals):
-            if end < position:
-                break
-            found = arrived
-        return found
+        index = bisect_left(self._arrival_ends, position_s * self._rate_hz)
+        return self._arrival_times[min(index, len(self._arrival_times) - 1)]
 
-    def _make_room(self) -> float:
-        lost = 0
-        while self._end - self._pieces[0].start > self._limit and len(self._pieces) > 1:
-            if not self._sent:
-                lost += self._piece_end(0) - self._pieces[0].start
-            self._drop_first()
-        return lost / self._rate_hz
+    def _slice(self, start: int, end: int) -> bytes:
+        if start >= end:
+            return b""
+        first, last = (start - self._start) * self._sample_bytes, (end - self._start) * self._sample_bytes
+        return bytes(memoryview(self._sound)[first:last])
 
-    def _drop_first(self) -> None:
-        self._pieces.popleft()
-        self._sent = max(self._sent - 1, 0)
-
-    def _piece_end(self, index: int) -> int:
-        piece = self._pieces[index]
-        return piece.start + len(piece.data or b"") // self._sample_bytes
-
-    def _bytes(self, seconds: float) -> int:
-        return round(seconds * self._rate_hz) * self._sample_bytes
+    def _drop_before(self, position: int) -> None:
+        """Drops the sound before a position, and the marks that have nothing to end any more."""
+        if position > self._start:
+            del self._sound[: (position - self._start) * self._sample_bytes]
+            self._start = position
+            self._sent = max(self._sent, position)
+        gone = bisect_left(self._marks, self._start)
+        while gone < self._marks_sent and self._marks[gone] == self._start:  # it ended what was before it
+            gone += 1
+        if gone:
+            del self._marks[:gone]
+            self._marks_sent = max(0, self._marks_sent - gone)

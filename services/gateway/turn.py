@@ -143,12 +143,16 @@ class TurnTaker:
         """Tells what the user seems to feel; returns the judgement, None where nobody knows."""
         try:
             feeling = await self._mesh.detect_emotion(utterance.text, utterance.sound, self._user)
-        except OviyaError as error:
-            message = f"{error}; {CONSEQUENCES['emotion']}"
+            strongest = feeling.emotions[0]
+        except Exception as failure:  # whatever it is: the turn goes on without the emotion
+            metrics.EMOTION_FAILED.labels(type(failure).__name__).inc()
+            if not isinstance(failure, OviyaError):
+                log.exception("the emotion could not be told", turn=utterance.turn)
+            message = f"{_typed(failure)}; {CONSEQUENCES['emotion']}"
             await self._send(utterance.turn, conversation_pb2.Degraded(service="emotion", message=message))
             return None
         self._user = feeling.state
-        await self._send(utterance.turn, feeling.emotions[0])
+        await self._send(utterance.turn, strongest)
         if feeling.HasField("tone"):
             told = emotion_pb2.DetectResponse()
             told.CopyFrom(feeling)
@@ -196,7 +200,9 @@ class TurnTaker:
         try:
             async with asyncio.timeout(self._settings.emotion_budget_s):
                 feeling = await self._mesh.detect_emotion(text, None, self._user)
-        except (OviyaError, TimeoutError):  # told when the turn is taken
+            if not feeling.emotions:
+                feeling = None
+        except Exception:  # told when the turn is taken, which asks again
             feeling = None
         return self._request(text, feeling)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -19,7 +20,9 @@ from numpy.typing import NDArray
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
+from oviya.mesh.background import guarded_thread
 from oviya.mesh.device import still_works
+from oviya.mesh.tracebacks import describe_type
 from services.mimi import metrics
 from services.mimi.capacity import STEP_FRAMES, Capacity
 from services.mimi.directions import DecodeLane, EncodeLane
@@ -43,8 +46,8 @@ class MimiEngine:
         threads: CPU threads of a step.
         watermark: what marks the decoded sound; None leaves it as it is.
         program: "auto" records CUDA graphs on a GPU, which takes some seconds; "torch" is plain anywhere.
-        on_lost: called, on the engine's thread, where the device is lost for good: the engine is closed then, and only
-            a new process can make another.
+        on_lost: called, on the engine's thread, where the device is lost for good or the engine has failed: the engine
+            is closed then, and only a new process can make another.
     """
 
     def __init__(
@@ -74,7 +77,9 @@ class MimiEngine:
         self._on_lost = on_lost
         self._closed: NotReady | None = None  # why, once it is
         self._wake = threading.Condition()  # guards what is above it
-        self._worker = threading.Thread(target=self._work, args=(threads,), name="mimi-worker", daemon=True)
+        self._over: list[Job] = []  # jobs that left their queues and are not delivered yet; the worker's
+        work = guarded_thread("mimi engine", partial(self._work, threads), self._give_up)
+        self._worker = threading.Thread(target=work, name="mimi-worker", daemon=True)
         self._worker.start()
 
     def __enter__(self) -> MimiEngine:
@@ -170,12 +175,24 @@ class MimiEngine:
                 if batch:
                     lane.step(batch, most)
             with self._wake:
-                over = [job for lane in self._lanes for job in lane.put_back()]
-            for job in over:
-                job.deliver()
+                for lane in self._lanes:
+                    self._over += lane.put_back()
+            while self._over:
+                self._over[0].deliver()
+                self._over.pop(0)
             if not all(self._survives(lane) for lane in self._lanes):
                 self._on_lost()
                 return
+
+    def _give_up(self, error: BaseException) -> None:
+        """Ends all that waits with NotReady after a failure that nobody foresaw."""
+        with self._wake:
+            self._closed = self._closed or NotReady("the Mimi engine has failed and is started again")
+            for job in self._over:
+                job.fail(self._closed)
+            for lane in self._lanes:
+                lane.abandon(self._closed)
+        self._on_lost()
 
     def _survives(self, lane: Lane) -> bool:
         """Counts what failed in a step; False, and the engine is closed, where the device is lost."""
@@ -187,8 +204,9 @@ class MimiEngine:
             log.error("a step of the Mimi engine failed", direction=lane.direction, exc_info=failure)
             return True
         metrics.DEVICE_FAILURES.labels("lost").inc()
-        reason = (str(failure).strip().splitlines() or [type(failure).__name__])[0]
-        log.error("the device of the Mimi engine is lost, only a new process gets it back", reason=reason)
+        log.error(
+            "the device of the Mimi engine is lost, only a new process gets it back", reason=describe_type(failure)
+        )
         with self._wake:
             self._closed = NotReady("the Mimi engine has lost its device")
             for each in self._lanes:

@@ -10,7 +10,8 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, InvalidStateError
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -69,6 +70,11 @@ class Job:
             self.future.set_exception(self.outcome)
         elif self.outcome is not None:
             self.future.set_result(self.outcome)
+
+    def fail(self, failure: Exception) -> None:
+        """Gives the caller `failure`, unless the job was delivered or cancelled."""
+        with suppress(InvalidStateError):
+            self.future.set_exception(failure)
 
 
 class Lane(ABC):
@@ -243,5 +249,4 @@ def _drop(jobs: Iterable[Job]) -> None:
 
 def _fail(jobs: Iterable[Job], failure: Exception) -> None:
     for job in jobs:
-        if job.future.running() or job.future.set_running_or_notify_cancel():
-            job.future.set_exception(failure)
+        job.fail(failure)

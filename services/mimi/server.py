@@ -13,6 +13,7 @@ from grpc import aio
 from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
 from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
@@ -153,7 +154,7 @@ class MimiService(Service[MimiSettings]):
         on_lost = partial(loop.call_soon_threadsafe, self.break_down)
         self._engine = await asyncio.to_thread(load_engine, self.settings, on_lost)
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
 

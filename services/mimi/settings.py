@@ -17,6 +17,8 @@ class MimiSettings(ServiceSettings):
 
     port: int = Field(default=50055, ge=0, le=65535)
     """gRPC port; 0 takes a free one and logs it."""
+    max_concurrent_rpcs: int = Field(default=8192, ge=1, le=100_000)
+    """Calls that may run at once; one more is refused with RESOURCE_EXHAUSTED.  The slots refuse first."""
     checkpoint: str = ""
     """A folder in transformers' layout, or an id of the hub such as "kyutai/mimi"; of a CSM checkpoint, its Mimi is
     used.  It counts as trained unless a model_card.json in it says otherwise.  Empty: the demo voice's, which ships in

@@ -18,10 +18,23 @@ def make_engine(settings: SttSettings) -> SttEngine:
     """
     turns = TurnLimits(
         settings.phrase_silence_s,
-        EndSilence(settings.end_silence_min_s, settings.end_silence_max_s, settings.end_silence_cap_s),
+        EndSilence(
+            settings.end_silence_min_s,
+            settings.end_silence_max_s,
+            settings.end_silence_cap_s,
+            settings.end_silence_dictation_s,
+        ),
         settings.max_turn_s,
     )
-    limits = EngineLimits(settings.sessions, settings.warm_decoders, settings.max_session_s)
+    limits = EngineLimits(
+        sessions=settings.sessions,
+        slots=settings.slots,
+        warm=settings.warm_decoders,
+        max_session_s=settings.max_session_s,
+        slot_wait_s=settings.slot_wait_s,
+        idle_s=settings.idle_s,
+        turn_stall_s=settings.turn_stall_s,
+    )
     suppress = {"on": True, "off": False, "auto": settings.backend == "pocketsphinx"}[settings.noise_suppression]
     make_suppressor = NoiseSuppressor if suppress else None
     if settings.backend == "pocketsphinx":

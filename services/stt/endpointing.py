@@ -21,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
+from services.stt.dictation import Dictation, dictation
 from services.stt.recognizer import Word
 
 MODEL_FILE = Path(__file__).parent / "data" / "endpointing.npz"
@@ -34,8 +35,8 @@ CERTAINLY_UNFINISHED = -10.0
 QUESTION_BONUS = 0.5
 """Added to the score of what is more likely than not a whole question: its speaker waits for the answer."""
 MIN_QUESTION_WORDS = 4
-DICTATED_NUMBERS = 2
-"""Numbers in a row from which on somebody reads out a number, of which nobody can know the length."""
+LIST_SIGNS = (",", ";", ":", "-", "\N{EM DASH}", "\N{HORIZONTAL ELLIPSIS}", "...")
+"""Signs, where the recognizer writes them, after which a sentence goes on."""
 LENGTHENING_WEIGHT, MAX_LENGTHENING = 5.0, 1.0
 """Weight of the logarithm of how much longer than the others the last word is, and the most of it that counts: speakers
 stretch what precedes a boundary (Wightman et al., "Segmental durations in the vicinity of prosodic phrase boundaries",
@@ -61,17 +62,24 @@ RESTART_S = 1.0
 
 _WORDS = tomllib.loads((Path(__file__).parent / "data" / "endpointing.toml").read_text(encoding="utf-8"))
 FILLERS, CONJUNCTIONS = frozenset(_WORDS["fillers"]), frozenset(_WORDS["conjunctions"])
-NUMBERS, QUESTION_OPENERS = frozenset(_WORDS["numbers"]), frozenset(_WORDS["question_openers"])
+QUESTION_OPENERS = frozenset(_WORDS["question_openers"])
 
 
 @dataclass(frozen=True)
 class EndSilence:
     """Silence in seconds that ends a turn: `min_s` after a whole sentence, `max_s` in the middle of one, and never more
-    than `cap_s`, however long the speaker's own pauses are."""
+    than `cap_s`, however long the speaker's own pauses are; except in the middle of a number or a spelling that is read
+    out, where it is at least `dictation_s` (0: as elsewhere)."""
 
     min_s: float
     max_s: float
     cap_s: float
+    dictation_s: float = 0.0
+
+    @property
+    def longest_s(self) -> float:
+        """The longest silence within a turn."""
+        return max(self.cap_s, self.dictation_s)
 
 
 class SentenceEnd:
@@ -147,7 +155,10 @@ class Endpointing:
         silence = self._silence
         part = (completeness(words, fall) - UNFINISHED_SCORE) / (FINISHED_SCORE - UNFINISHED_SCORE)
         base_s = silence.max_s - (silence.max_s - silence.min_s) * min(max(part, 0.0), 1.0)
-        return min(max(base_s * self._stretch(), silence.min_s), silence.cap_s)
+        normal_s = min(max(base_s * self._stretch(), silence.min_s), silence.cap_s)
+        if dictation([word.text for word in words]) is Dictation.OPEN:
+            return max(normal_s, silence.dictation_s)
+        return normal_s
 
     def _stretch(self) -> float:
         """How much longer than everybody's this speaker's pauses are; 1.0 while little is known."""
@@ -168,7 +179,7 @@ def completeness(words: Sequence[Word], fall: float | None = None) -> float:
     texts = [text for word in words if (text := word.text.lower().strip(".,!?\"'"))]
     if not texts:
         return (UNFINISHED_SCORE + FINISHED_SCORE) / 2
-    if texts[-1] in FILLERS or _dictates(texts):
+    if texts[-1] in FILLERS or words[-1].text.rstrip().endswith(LIST_SIGNS) or dictation(texts) is not Dictation.NONE:
         return CERTAINLY_UNFINISHED
     score = sentence_end().score(texts) + LENGTHENING_WEIGHT * _lengthening(words)
     if texts[0] in QUESTION_OPENERS and len(texts) >= MIN_QUESTION_WORDS:
@@ -185,9 +196,3 @@ def _lengthening(words: Sequence[Word]) -> float:
     if paces_s[-1] <= 0 or others_s <= 0:
         return 0.0
     return min(max(math.log(paces_s[-1] / others_s), -MAX_LENGTHENING), MAX_LENGTHENING)
-
-
-def _dictates(words: Sequence[str]) -> bool:
-    """Whether the last words are numbers being read out."""
-    tail = words[-DICTATED_NUMBERS:]
-    return len(tail) == DICTATED_NUMBERS and all(word in NUMBERS or word.isdigit() for word in tail)

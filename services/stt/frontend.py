@@ -35,6 +35,9 @@ LEVEL_WINDOWS = 30
 """Windows of speech over which the level is averaged: about a second."""
 NOISE_WINDOWS, NOISE_QUANTILE = 30, 0.25
 """Windows without speech from which the noise is known, and which of them: the end of a word may be among them."""
+PRIMING_WINDOWS = 31
+"""Windows before a phrase from which the suppressor learns the noise: about a second, which costs 0.15 s of work.  They
+are only kept until then, so that a stream in which nobody speaks costs nothing."""
 CLEAN_SNR_DB = 35.0
 """From here on there is no noise worth taking out: suppression costs words of clean speech, and time."""
 
@@ -69,7 +72,7 @@ class FrontEnd:
         self._history = np.zeros(RESPONSE_SAMPLES - 1)
         self._noise: deque[float] = deque(maxlen=NOISE_WINDOWS)  # power of windows without speech
         self._suppressing = False  # in this phrase
-        self._primed = False  # the suppressor has heard what lies right before the next window
+        self._before: deque[Pcm] = deque(maxlen=PRIMING_WINDOWS)  # what lies right before the next window
         self._unheard = 0  # samples from before the phrase that are still to come out of the suppressor
         self._power, self._windows, self._gain = 0.0, 0, 1.0
 
@@ -78,15 +81,8 @@ class FrontEnd:
         self._noise.append(float(np.mean(np.square(window))))
 
     def prime(self, window: Pcm) -> None:
-        """Takes a window that lies before the phrases, so that the suppressor knows the noise when one begins."""
-        suppressor = None if self._is_clean() else self._need_suppressor()
-        if suppressor is None:
-            self._primed = False
-            return
-        if not self._primed:
-            self._start()
-            self._primed = True
-        self._unheard += len(window) - len(suppressor.push(self._limit_band(window)))
+        """Keeps a window that lies before the phrases, so that the suppressor knows the noise when one begins."""
+        self._before.append(window)
 
     def begin(self, onset: Sequence[Pcm] = ()) -> None:
         """Begins a phrase.
@@ -94,12 +90,14 @@ class FrontEnd:
         Args:
             onset: its first windows of speech, which tell its level where no earlier phrase has.
         """
-        noisy = self._primed or not self._is_clean()
-        self._suppressing = noisy and self._need_suppressor() is not None
-        if self._suppressing:
+        suppressor = None if self._is_clean() else self._need_suppressor()
+        self._suppressing = suppressor is not None
+        self._start()
+        if suppressor is not None:
             metrics.SUPPRESSED_PHRASES.inc()
-        if not self._primed:
-            self._start()
+            for window in self._before:
+                self._unheard += len(window) - len(suppressor.push(self._limit_band(window)))
+        self._before.clear()
         power = self._power or float(np.mean(np.square(onset)) if len(onset) else 0.0) / ONSET_POWER
         self._gain = 1.0
         if power > 0 and abs(10 * np.log10(power / SPEECH_RMS**2)) > EASY_DB:
@@ -116,7 +114,6 @@ class FrontEnd:
 
     def end(self) -> Pcm:
         """Ends the phrase; returns its rest."""
-        self._primed = False
         if self._suppressor is None or not self._suppressing:
             return np.zeros(0, np.float32)
         return self._even_level(self._without_priming(self._suppressor.end()), speech=False)

@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-SESSIONS = Gauge("oviya_stt_sessions", "Sessions that hold a recognizer")
+SESSIONS = Gauge("oviya_stt_sessions", "Streams that are open")
+SLOTS_TAKEN = Gauge("oviya_stt_slots_taken", "Turns that are being decoded")
+SLOT_WAIT_SECONDS = Histogram(
+    "oviya_stt_slot_wait_seconds",
+    "Time in seconds that turns waited for a slot because all were taken",
+    buckets=(0.01, 0.1, 0.5, 1, 2, 5, 10, 30),
+)
+SLOTS_REFUSED = Counter("oviya_stt_slots_refused_total", "Turns for which no slot became free in time")
+IDLE_SESSIONS = Counter("oviya_stt_idle_sessions_total", "Streams that were ended because nobody spoke")
+STALLED_TURNS = Counter("oviya_stt_stalled_turns_total", "Turns that were ended because their sound stopped coming")
 AUDIO_SECONDS = Counter("oviya_stt_audio_seconds_total", "Sound heard, in seconds of the sound")
 TURNS = Counter("oviya_stt_turns_total", "Turns that ended, by reason", ["reason"])
 FINAL_SECONDS = Histogram(
@@ -13,6 +22,13 @@ FINAL_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 RECOGNIZER_STARTS = Counter("oviya_stt_recognizer_starts_total", "Decoder processes that were started")
+RECOGNIZERS_LOST = Counter("oviya_stt_recognizers_lost_total", "Decoder processes that ended by themselves or hung")
+RECOVERED_PHRASES = Counter(
+    "oviya_stt_recovered_phrases_total", "Phrases that were decoded again after their decoder broke"
+)
+LOOKS_FAILED = Counter(
+    "oviya_stt_looks_failed_total", "Partials that were left out because the copy of the decoder broke"
+)
 UNALIGNED_PHRASES = Counter(
     "oviya_stt_unaligned_phrases_total", "Phrases of WhisperX whose words' times are estimated, as no aligner fits"
 )

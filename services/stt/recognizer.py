@@ -70,7 +70,8 @@ class Recognizer(Protocol):
 
     A phrase is a stretch of sound without a long pause; a turn has one or more.  Every method may block, and all are
     called from one thread, in the order `begin_session (begin_phrase feed* end_phrase)*`, with `partial` between feeds.
-    A session that breaks off leaves its phrase open: `begin_session` starts from there.
+    It serves one turn after the other; `begin_session` stands between those of different sessions.  A session that
+    breaks off leaves its phrase open: `begin_session` starts from there.
 
     Raises (any method):
         Unavailable: the backend broke; the next `begin_session` repairs it or raises again.
@@ -84,6 +85,11 @@ class Recognizer(Protocol):
     @property
     def partial_every_s(self) -> float:
         """Sound in seconds between two calls of `partial`."""
+        ...
+
+    @property
+    def broken(self) -> bool:
+        """Whether the backend is known to have broken, so that only `begin_session` makes it work."""
         ...
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:

@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing
 
 import grpc
 import structlog
 from google.protobuf.duration_pb2 import Duration
 
-from oviya.audio.pcm import check_format, decode_pcm
-from oviya.errors import InvalidInput
+from oviya.audio.pcm import Encoding, check_format, decode_pcm
+from oviya.errors import InvalidInput, Timeout
+from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.mesh.streams import with_stall_timeout
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt import events
 from services.stt.backends import make_engine
 from services.stt.engine import SttEngine
 from services.stt.recognizer import Word
+from services.stt.running import RunningSession
 from services.stt.settings import SttSettings
 
 log = structlog.get_logger()
@@ -49,7 +52,7 @@ class SttService(Service[SttSettings]):
     async def start(self) -> None:
         await self.engine.start()
 
-    async def close(self) -> None:
+    async def close(self, deadline: Deadline) -> None:
         await self.engine.close()
 
 
@@ -63,28 +66,67 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     async def Transcribe(
         self, request_iterator: AsyncIterator[stt_pb2.TranscribeRequest], context: grpc.aio.ServicerContext
     ) -> AsyncIterator[stt_pb2.TranscribeResponse]:
-        requests = with_stall_timeout(request_iterator, self._settings.stall_s, "the caller's next message")
-        config = await _first_config(requests)
+        requests = aiter(request_iterator)
+        config = await _first_config(requests, self._settings.stall_s)
         encoding = check_format(config.format, "config.format").encoding
         silence_s, vocabulary = _end_silence_s(config), _vocabulary(config)
         with self._engine.session(config.format.sample_rate_hz, silence_s, vocabulary) as session:
             await session.begin()
             log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
-            async for request in requests:
-                match request.WhichOneof("request"):
-                    case "audio":
-                        samples = decode_pcm(request.audio, encoding, max_bytes=self._settings.max_audio_bytes)
-                        async for event in session.push(samples):
-                            yield pack(event)
-                    case "end_turn":
-                        async for event in session.end_turn():
-                            yield pack(event)
-                    case "config":
-                        raise InvalidInput("config", "a second one", "only the first message is the configuration")
-                    case _:
-                        raise InvalidInput("request", "", "must be audio or end_turn")
+            async with aclosing(self._events(requests, session, encoding)) as responses:
+                async for event in responses:
+                    yield pack(event)
+
+    async def _events(
+        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: RunningSession, encoding: Encoding
+    ) -> AsyncGenerator[events.Event, None]:
+        """Yields the events of a session until its requests end.
+
+        Raises:
+            InvalidInput: a request cannot be used.
+            Timeout: the caller sent nothing for too long, or the session reached a limit.
+        """
+        loop = asyncio.get_running_loop()
+        reading = asyncio.ensure_future(anext(requests, None))
+        try:
+            while True:
+                in_turn, began = session.in_turn, loop.time()
+                # asyncio.wait leaves the read running at a time-out: cancelling it could lose the message
+                timeout_s = session.patience_s if in_turn else self._settings.stall_s
+                done, _ = await asyncio.wait({reading}, timeout=timeout_s)
+                async for event in session.waited(loop.time() - began):
+                    yield event
+                if not done:
+                    if in_turn:
+                        continue
+                    raise Timeout(f"nothing came for {timeout_s:g} s while waiting for the caller's next message")
+                request = reading.result()
+                if request is None:
+                    break
+                async for event in self._take(request, session, encoding):
+                    yield event
+                reading = asyncio.ensure_future(anext(requests, None))
             for event in await session.finish():
-                yield pack(event)
+                yield event
+        finally:
+            reading.cancel()
+            await asyncio.wait({reading})
+
+    async def _take(
+        self, request: stt_pb2.TranscribeRequest, session: RunningSession, encoding: Encoding
+    ) -> AsyncGenerator[events.Event, None]:
+        match request.WhichOneof("request"):
+            case "audio":
+                samples = decode_pcm(request.audio, encoding, max_bytes=self._settings.max_audio_bytes)
+                async for event in session.push(samples):
+                    yield event
+            case "end_turn":
+                async for event in session.end_turn():
+                    yield event
+            case "config":
+                raise InvalidInput("config", "a second one", "only the first message is the configuration")
+            case _:
+                raise InvalidInput("request", "", "must be audio or end_turn")
 
     async def GetModel(
         self, request: stt_pb2.SttServiceGetModelRequest, context: grpc.aio.ServicerContext
@@ -96,9 +138,13 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         return stt_pb2.SttServiceGetModelResponse(model=model, languages=info.languages, vocabulary=info.vocabulary)
 
 
-async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest]) -> stt_pb2.TranscribeConfig:
+async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
     """Returns the configuration that a stream must begin with, with a session id."""
-    first = await anext(requests, None)
+    try:
+        async with asyncio.timeout(stall_s):
+            first = await anext(requests, None)
+    except TimeoutError as error:
+        raise Timeout(f"the configuration did not come within {stall_s:g} s") from error
     kind = first.WhichOneof("request") if first is not None else "an empty stream"
     if first is None or kind != "config":
         raise InvalidInput("config", kind or "", "the first message must be the configuration")

@@ -1,5 +1,8 @@
 """One session: sound in, events out.
 
+A session hears all the time, which costs little, and decodes only during turns.  When a turn starts it asks for a
+recognizer (`needs_recognizer`) and keeps the sound until it gets one; between turns it needs none.
+
 Sound is resampled to 16 kHz and cut into the windows of the voice detector; what lies in a turn goes through the front
 end to the recognizer at once.  A turn is decoded phrase by phrase.  PocketSphinx needs some 30 ms for the last passes
 over a second of sound, and they run while the speaker pauses.  Their words then say how long that pause may become.
@@ -53,10 +56,9 @@ class _Heard:
 
 
 class Session:
-    """Transcribes one stream.  Methods block, and are called from one thread.
+    """Transcribes one stream.  Methods block, and are called one at a time.
 
     Args:
-        recognizer: decodes; this session alone uses it.
         vad: a fresh stream of the voice detector.
         front: prepares sound for the recognizer; this session alone uses it.
         source_hz: rate of the sound that `push` takes.
@@ -66,14 +68,14 @@ class Session:
 
     def __init__(
         self,
-        recognizer: Recognizer,
         vad: VadStream,
         front: FrontEnd,
         source_hz: int,
         limits: TurnLimits,
         vocabulary: Sequence[str] = (),
     ) -> None:
-        self._recognizer = recognizer
+        self._recognizer: Recognizer | None = None
+        self._keep = False  # the recognizer, after the turn
         self._edge_hz = source_hz / 2
         self._vad = vad
         self._front = front
@@ -81,11 +83,11 @@ class Session:
         self._resampler = Resampler(source_hz, SAMPLE_RATE_HZ)
         self._endpointing = Endpointing(limits.end_silence)
         self._fixed_end = limits.end_silence_s
-        longest_s = limits.end_silence.cap_s if self._fixed_end is None else self._fixed_end
+        longest_s = limits.end_silence.longest_s if self._fixed_end is None else self._fixed_end
         self._longest_end = _samples(longest_s)
         self._detector = TurnDetector(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
         self._max_turn = _samples(limits.max_turn_s)
-        self._rest = np.zeros(0, np.float32)  # resampled, less than a window
+        self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a recognizer
         self._recent: deque[_Heard] = deque(maxlen=PREROLL_WINDOWS)
         self._decoded_to = 0  # position up to which sound has gone to the recognizer or been passed over for good
         self._phrase_start: int | None = None  # position of the open phrase's first sample
@@ -103,26 +105,56 @@ class Session:
         """Sound heard so far, in seconds."""
         return self._detector.position / SAMPLE_RATE_HZ
 
-    def begin(self) -> None:
-        """Makes the recognizer ready.  Called once, first."""
-        self._recognizer.begin_session(self._edge_hz, self._vocabulary)
+    @property
+    def in_turn(self) -> bool:
+        """Whether somebody speaks, or pauses within a turn."""
+        return self._detector.in_turn
+
+    @property
+    def has_recognizer(self) -> bool:
+        """Whether a recognizer is held."""
+        return self._recognizer is not None
+
+    @property
+    def needs_recognizer(self) -> bool:
+        """Whether a turn has started and nothing decodes it: nothing more is heard until `attach`."""
+        return self.in_turn and self._recognizer is None
+
+    def attach(self, recognizer: Recognizer, *, fresh: bool = True, keep: bool = False) -> list[Event]:
+        """Takes a recognizer, hears what has waited for it, and returns what happened.
+
+        Args:
+            recognizer: this session alone uses it until the turn ends.
+            keep: whether it is used for all later turns too.
+            fresh: False where it has heard nobody else since this session's last turn, so what it knows of the speaker
+                may stay.
+        """
+        if fresh:
+            recognizer.begin_session(self._edge_hz, self._vocabulary)
+        started, self._recognizer, self._keep = self.needs_recognizer, recognizer, keep
+        events: list[Event] = []
+        if started:
+            self._begin_phrase()
+            events += self._partial()
+        return events + self._hear(np.zeros(0, np.float32))
 
     def push(self, samples: Pcm) -> list[Event]:
         """Hears samples, shape (samples,), at the source rate; returns what happened."""
         return self._hear(self._resampler.push(samples))
 
-    def end_turn(self) -> list[Event]:
+    def flush(self) -> list[Event]:
+        """Hears the rest of a stream that is over.  Nothing may be pushed after it."""
+        rest = self._resampler.flush()
+        missing = -(len(self._rest) + len(rest)) % WINDOW_SAMPLES
+        return self._hear(np.concatenate((rest, np.zeros(missing, np.float32))))
+
+    def end_turn(self, reason: EndReason = EndReason.REQUESTED) -> list[Event]:
         """Ends the running turn, if there is one."""
-        return self._end_turn(EndReason.REQUESTED) if self._detector.in_turn else []
+        return self._end_turn(reason) if self._detector.in_turn else []
 
     def finish(self, reason: EndReason = EndReason.STREAM_END) -> list[Event]:
-        """Ends the stream and with it the running turn.  Nothing may be pushed after it."""
-        events = self._hear(self._resampler.flush())
-        if len(self._rest):
-            events += self._hear(np.zeros(WINDOW_SAMPLES - len(self._rest), np.float32))
-        if self._detector.in_turn:
-            events += self._end_turn(reason)
-        return events
+        """Ends the stream and with it the running turn, for a session that has a recognizer."""
+        return self.flush() + self.end_turn(reason)
 
     def _hear(self, samples: Pcm) -> list[Event]:
         sound = np.concatenate((self._rest, samples))
@@ -130,6 +162,9 @@ class Session:
         self._rest = sound[whole:]
         events: list[Event] = []
         for start in range(0, whole, WINDOW_SAMPLES):
+            if self.needs_recognizer:
+                self._rest = sound[start:]
+                break
             events += self._hear_window(sound[start : start + WINDOW_SAMPLES])
         return events
 
@@ -146,6 +181,8 @@ class Session:
             events += self._go_on()
         if self._recent[-1].speech and self._detector.in_phrase:
             self._pitch.push(window)
+        if self.needs_recognizer:
+            return events
         if edge in (Edge.STARTED, Edge.RESUMED):
             self._begin_phrase()
         elif self._phrase_start is not None:
@@ -160,6 +197,11 @@ class Session:
         if self._detector.in_phrase:
             events += self._partial()
         return events
+
+    @property
+    def _decoder(self) -> Recognizer:
+        assert self._recognizer is not None
+        return self._recognizer
 
     def _begin_turn(self) -> SpeechStarted:
         start = self._detector.speech_start
@@ -196,7 +238,7 @@ class Session:
         self._phrase_start = self._detector.position - len(recent) * WINDOW_SAMPLES
         self._detector.end_silence = self._longest_end
         self._agreement = LocalAgreement()
-        self._recognizer.begin_phrase()
+        self._decoder.begin_phrase()
         self._front.begin([heard.window for heard in recent if heard.speech])
         for heard in recent:
             self._feed(heard)
@@ -212,17 +254,17 @@ class Session:
     def _feed(self, heard: _Heard) -> None:
         sound = self._front.push(heard.window, speech=heard.speech)
         if len(sound):
-            self._recognizer.feed(sound)
+            self._decoder.feed(sound)
         self._decoded_to = self._detector.position
 
     def _partial(self) -> list[Partial]:
         """Asks for the words so far where it is time to; tells them where they are new, or the last are long ago."""
         position = self._detector.position
-        if position - self._partial_asked < _samples(self._recognizer.partial_every_s):
+        if position - self._partial_asked < _samples(self._decoder.partial_every_s):
             return []
         self._partial_asked = position
         speaking = self._detector.speech_end == position
-        heard = self._recognizer.partial() if speaking else None  # in a silence the last decode is near
+        heard = self._decoder.partial() if speaking else None  # in a silence the last decode is near
         if heard is not None:
             self._agreement.take(heard, self.position_s)
         return self._tell_partial(self._agreement.published)
@@ -242,9 +284,9 @@ class Session:
         offset_s, self._phrase_start = _seconds(self._phrase_start), None
         rest = self._front.end()
         if len(rest):
-            self._recognizer.feed(rest)
+            self._decoder.feed(rest)
         published = self._agreement.published
-        for word in keep(published, self._recognizer.end_phrase(published)):
+        for word in keep(published, self._decoder.end_phrase(published)):
             start_s = min(offset_s + word.start_s, self.position_s)
             end_s = max(start_s, min(offset_s + word.end_s, self.position_s))
             self._words.append(replace(word, start_s=start_s, end_s=end_s))
@@ -260,6 +302,8 @@ class Session:
         metrics.TURNS.labels(reason.name.lower()).inc()
         self._turn += 1
         self._decoded_to = self._detector.position
+        if not self._keep:
+            self._recognizer = None
         return [final, ended]
 
 

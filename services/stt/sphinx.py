@@ -61,10 +61,17 @@ class SphinxRecognizer:
         """The decoder's process id, where one runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def broken(self) -> bool:
+        """Whether the decoder's process has ended by itself."""
+        process = self._process  # another thread may close it meanwhile
+        return process is not None and process.poll() is not None
+
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         self._extender = BandwidthExtender(edge_hz) if edge_hz < WIDEBAND_HZ else None
-        if self._process is None or self._process.poll() is not None:
-            self.close()
+        if self.broken:
+            self._lose()
+        if self._process is None:
             self._start()
         self._send("session")
         self._reply()  # a decoder that cannot load fails here, not in the middle of a turn
@@ -85,8 +92,12 @@ class SphinxRecognizer:
             return None
         self._next_look = round(self._fed * (1 + LOOK_INTERVAL_SHARE))
         self._send("look")
+        words = self._reply()
+        if words is None:
+            metrics.LOOKS_FAILED.inc()
+            return None
         over_s = self._fed / SAMPLE_RATE_HZ - OPEN_S
-        return [Guess(text, confidence if end_s <= over_s else 0.0) for text, _, end_s, confidence in self._reply()]
+        return [Guess(text, confidence if end_s <= over_s else 0.0) for text, _, end_s, confidence in words]
 
     def end_phrase(self, published: Sequence[str]) -> list[Word]:
         self._send("end")
@@ -136,8 +147,13 @@ class SphinxRecognizer:
         raise self._broken(f"has not answered for {REPLY_TIMEOUT_S:g} s")
 
     def _broken(self, what: str) -> Unavailable:
+        self._lose()
+        return Unavailable("stt", f"the decoder {what}", hint="open a new stream: it gets a new decoder")
+
+    def _lose(self) -> None:
+        """Ends a decoder that has broken; the next session gets a new one."""
         if self._process is not None:
             self._process.kill()
+            metrics.RECOGNIZERS_LOST.inc()
             log.warning("decoder lost", pid=self._process.pid, exit_code=self._process.wait())
         self.close()
-        return Unavailable("stt", f"the decoder {what}", hint="open a new stream: it gets a new decoder")

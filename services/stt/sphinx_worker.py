@@ -1,7 +1,7 @@
 """The decoder's process: python -m services.stt.sphinx_worker DESCRIPTOR.
 
-Reads (command, bytes) from the pipe and answers those commands that ask for something.  It imports nothing else of the
-project, so that it stays small.
+Reads (command, bytes) from the pipe and answers those commands that ask for something.  Of the project it imports only
+what needs nothing but the standard library, so that it stays small.
 """
 
 from __future__ import annotations
@@ -10,12 +10,17 @@ import os
 import signal
 import sys
 import warnings
+from contextlib import suppress
 from multiprocessing.connection import Connection, Pipe
 
 from pocketsphinx import Decoder, set_loglevel
 
+from oviya.mesh.tracebacks import print_plainly
+
 FRAME_S = 0.010
 """PocketSphinx counts time in frames of 10 ms (its setting `frate`)."""
+LOOK_TIMEOUT_S = 10.0
+"""Longest wait for a fork.  The slowest, over a turn of 60 s without a pause, takes some 2 s on a free core."""
 
 WordFields = tuple[str, float, float, float]
 """Text, start and end in seconds from the phrase's first sample, confidence."""
@@ -56,15 +61,20 @@ def serve(pipe: Connection) -> None:
             pipe.send(_words(decoder))
 
 
-def _look(decoder: Decoder) -> list[WordFields]:
-    """Returns the words that the phrase would have if it ended now.
+def _look(decoder: Decoder) -> list[WordFields] | None:
+    """Returns the words that the phrase would have if it ended now; None where the fork that finds them broke.
 
     Only the end of a phrase starts the later passes, and there is no way back from it: a fork ends it in our stead.
     """
     if not decoder.hyp():
         return []
     reader, writer = Pipe(duplex=False)
-    child = os.fork()
+    try:
+        child = os.fork()
+    except OSError:  # no memory or no process is left
+        reader.close()
+        writer.close()
+        return None
     if child == 0:
         try:
             decoder.end_utt()
@@ -72,10 +82,15 @@ def _look(decoder: Decoder) -> list[WordFields]:
         finally:
             os._exit(0)
     writer.close()
-    with reader:
-        words = reader.recv()
-    os.waitpid(child, 0)
-    return words
+    try:
+        with reader:
+            return reader.recv() if reader.poll(LOOK_TIMEOUT_S) else None
+    except (EOFError, OSError):
+        return None
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(child, signal.SIGKILL)  # it has answered, or never will
+        os.waitpid(child, 0)
 
 
 def _words(decoder: Decoder) -> list[WordFields]:
@@ -95,5 +110,6 @@ def _words(decoder: Decoder) -> list[WordFields]:
 if __name__ == "__main__":
     # Ctrl-C reaches the whole process group; the service ends its decoders itself, after its last turn.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sys.excepthook = print_plainly  # an exception's message may hold what somebody said
     with Connection(int(sys.argv[1])) as our_end:
         serve(our_end)

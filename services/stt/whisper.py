@@ -85,6 +85,11 @@ class WhisperRecognizer:
         """What is loaded."""
         return self._transcriber.info
 
+    @property
+    def broken(self) -> bool:
+        """The model is shared by all sessions and repairs itself or fails for all of them."""
+        return False
+
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         self._transcriber.load()
         self._vocabulary = tuple(vocabulary)

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
+from aiohttp import web
 
 from services.brain.backend import Exchange, Sentence, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.failover import INSTEAD
-from services.brain.ollama.client import ModelMissing
+from services.brain.ollama.client import ModelMissing, WrongServer
+from services.brain.ollama.network import is_private
 from services.brain.server import make_backend
 from tests.brain_with_ollama import REPLY, ask, brain, settings, total, until
 from tests.gateway_mesh import free_port
@@ -136,7 +140,7 @@ async def test_ten_thousand_tokens_without_a_full_stop_come_out_in_pieces():
     async with brain(server) as backend:
         said = await ask(backend)
     assert sum(len(s.text.split()) for s in said) >= 10_000
-    assert "nine thousand nine hundred and ninety-nine" in said[-1].text
+    assert "nine thousand nine hundred and ninety-nine" in said[-1].spoken
     assert not any(s.degraded for s in said)
 
 
@@ -144,7 +148,7 @@ async def test_only_emoji_is_said_by_name():
     server = OllamaServer()
     server.say("\U0001f600\U0001f680")
     async with brain(server) as backend:
-        assert [s.text for s in await ask(backend)] == ["grinning face, rocket"]
+        assert [s.spoken for s in await ask(backend)] == ["grinning face, rocket"]
 
 
 async def test_cut_reply_is_counted():
@@ -205,3 +209,130 @@ async def test_model_that_goes_missing_later_is_got_again():
         assert "is not there" in (await ask(backend))[0].degraded
         await until(lambda: not backend.condition().degraded)
         assert (await ask(backend))[0].text == "I am so sorry."
+
+
+@pytest.mark.parametrize("answer", [Answer(thinking=["hm"] * 50, done_reason="length"),
+                                    Answer("<think>" + "hm " * 50, done_reason="length"),
+                                    Answer("Okay, the user is sad and I", done_reason="length")])  # fmt: skip
+async def test_thinking_that_used_up_the_answer_is_told_with_what_to_set(answer):
+    server = OllamaServer(models={"llama3.2:latest": ["completion", "thinking"]})
+    server.say(answer)
+    async with brain(server, ollama_options={"num_predict": 50}) as backend:
+        degraded = (await ask(backend))[0].degraded
+    assert "thinking used up the answer's 50 tokens (num_predict)" in degraded
+    assert "BRAIN_OLLAMA_OPTIONS" in degraded
+    assert "BRAIN_OLLAMA_THINK=false" in degraded
+
+
+@pytest.mark.parametrize("answer", [Answer(thinking=["hm"] * 5), Answer("<think>\nhm"), Answer("<think>hm</think>")])
+async def test_answer_that_is_thinking_only_is_told_as_that(answer):
+    server = OllamaServer(models={"llama3.2:latest": ["completion", "thinking"]})
+    server.say(answer)
+    async with brain(server) as backend:
+        degraded = (await ask(backend))[0].degraded
+    assert "thinking only" in degraded
+    assert "BRAIN_OLLAMA_THINK=false" in degraded
+
+
+async def test_thinking_that_swallowed_the_rest_is_counted_and_told():
+    server = OllamaServer()
+    server.say("[tender] I am here with you <think>\nThe user is sad")
+    before = total("hidden_text_total", kind="unclosed thinking")
+    async with brain(server) as backend:
+        said = await ask(backend)
+    assert [s.text for s in said] == ["I am here with you"]
+    assert "did not end" in said[0].degraded
+    assert total("hidden_text_total", kind="unclosed thinking") == before + 1
+
+
+@asynccontextmanager
+async def other_server(status: int, body: str, kind: str) -> AsyncIterator[str]:
+    """A server that is not Ollama and answers everything alike."""
+
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(status=status, text=body, content_type=kind)
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    try:
+        yield f"http://127.0.0.1:{runner.addresses[0][1]}"
+    finally:
+        await runner.cleanup()
+
+
+@pytest.mark.parametrize("pull", [False, True])
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/api", "/api/chat", "/ollama"])
+async def test_address_with_another_path_is_named_as_the_fault(path, pull):
+    server = OllamaServer()
+    async with server.serving():
+        backend = make_backend(settings(server.url + path, ollama_pull=pull))
+        try:
+            with pytest.raises(WrongServer) as wrong:
+                await backend.warm()
+        finally:
+            await backend.close()
+    assert f"BRAIN_OLLAMA_URL={server.url}{path}" in str(wrong.value)
+    assert "ollama pull" not in str(wrong.value)
+    if path != "/ollama":
+        assert str(wrong.value).endswith(f"e.g. {server.url}")
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "kind"),
+    [
+        (404, "404 page not found", "text/plain"),
+        (404, "<html><body>The model was not found</body></html>", "text/html"),
+        (404, '{"detail": "Not Found"}', "application/json"),
+        (405, "", "text/plain"),
+        (200, "<html><body>Welcome</body></html>", "text/html"),
+        (200, '["no", "Ollama"]', "application/json"),
+    ],
+)
+async def test_server_that_is_not_ollama_is_named_as_the_fault(status, body, kind):
+    async with other_server(status, body, kind) as url:
+        backend = make_backend(settings(url))
+        try:
+            with pytest.raises(WrongServer, match=f"BRAIN_OLLAMA_URL={url} is not the address of an Ollama server"):
+                await backend.warm()
+        finally:
+            await backend.close()
+
+
+async def test_password_in_the_address_is_shown_nowhere():
+    backend = make_backend(settings("http://anna:secret@127.0.0.1:1/v1?key=secret"))
+    try:
+        await backend.warm()
+        assert "secret" not in (await ask(backend))[0].degraded
+        assert "http://127.0.0.1:1/v1" in backend.condition().degraded
+    finally:
+        await backend.close()
+
+
+async def test_private_server_is_called_directly_whatever_proxy_the_environment_names(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    server = OllamaServer()
+    server.say(REPLY)
+    async with brain(server) as backend:
+        assert (await ask(backend))[0].text == "I am so sorry."
+
+
+@pytest.mark.parametrize(
+    ("url", "private"),
+    [
+        ("http://localhost:11434", True), ("http://127.0.0.1", True), ("http://[::1]:1", True),
+        ("http://ollama:11434", True),
+        ("http://10.1.2.3", True), ("http://192.168.0.5", True), ("http://169.254.1.1", True),
+        ("http://[fd00::1]", True),
+        ("http://host.docker.internal:11434", True), ("http://ollama.oviya.svc.cluster.local", True),
+        ("http://pc.local", True), ("https://ollama.com", False), ("http://8.8.8.8", False),
+        ("http://a.internal.com", False),
+    ],
+)  # fmt: skip
+def test_which_addresses_are_private(url, private):
+    assert is_private(url) is private

@@ -7,11 +7,16 @@ import json
 from contextlib import aclosing
 from typing import Any
 
+import httpx
 import pytest
 
 from oviya.errors import OviyaError
 from services.brain.backend import Sentence
-from tests.brain_with_ollama import REPLY, SAD, ask, brain, settings
+from services.brain.ollama.client import ToolCall
+from services.brain.ollama.tool_spec import ToolSpec
+from services.brain.ollama.tools import Tools
+from services.brain.settings import BrainSettings
+from tests.brain_with_ollama import REPLY, SAD, ask, brain, settings, total
 from tests.ollama_server import Answer, OllamaServer, tool_server
 
 
@@ -25,7 +30,8 @@ async def test_tool_is_called_and_its_answer_spoken():
     server.say(Answer(calls=[("weather", {"city": "Oslo"})]), "[joy] It is 22\u00b0C in Oslo.")
     async with tool_server({"celsius": 22}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
         said = await ask(backend)
-    assert said == [Sentence("It is twenty-two degrees Celsius in Oslo.", "joyful_excited")]
+    assert said == [Sentence("It is 22\u00b0C in Oslo.", "joyful_excited")]
+    assert said[0].spoken == "It is twenty-two degrees Celsius in Oslo."
     assert tool.asked == [{"city": "Oslo"}]
     assert server.requests[0]["tools"][0]["function"]["name"] == "weather"
     called, answered = server.requests[1]["messages"][-2:]
@@ -35,10 +41,148 @@ async def test_tool_is_called_and_its_answer_spoken():
 
 async def test_tool_may_be_asked_by_get():
     server = OllamaServer()
-    server.say(Answer(calls=[("weather", {"city": "Oslo", "days": 2})]), "[joy] It is warm.")
-    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url, method="GET")]) as backend:
+    server.say(Answer(calls=[("weather", {"city": "Oslo", "days": 2, "unit": None})]), "[joy] It is warm.")
+    properties = {"city": {"type": "string"}, "days": {"type": "integer"}, "unit": {}}
+    changes = {"method": "GET", "parameters": {"type": "object", "properties": properties}}
+    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url, **changes)]) as backend:
         await ask(backend)
     assert tool.asked == [{"city": "Oslo", "days": "2"}]
+
+
+@pytest.mark.parametrize("arguments", [{"city": "Oslo & K\u00f8ln"}, {}])
+async def test_tool_that_is_asked_by_get_keeps_the_query_of_its_address(arguments):
+    server = OllamaServer()
+    server.say(Answer(calls=[("weather", arguments)]), "[joy] It is warm.")
+    changes = {"method": "GET", "parameters": {"type": "object", "properties": {"city": {}}}}
+    async with (
+        tool_server({}) as tool,
+        brain(server, tools=[weather(f"{tool.url}?key=a%20b&units=metric", **changes)]) as backend,
+    ):
+        await ask(backend)
+    assert tool.asked == [{"key": "a b", "units": "metric", **arguments}]
+
+
+DECLARED = {"type": "object", "properties": {"city": {"type": "string"}}}
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+@pytest.mark.parametrize("schema", [DECLARED, {**DECLARED, "additionalProperties": False},
+                                    {"type": "object", "allOf": [DECLARED]}])  # fmt: skip
+async def test_argument_that_is_not_declared_is_refused(schema, method):
+    server = OllamaServer()
+    server.say(Answer(calls=[("weather", {"city": "Oslo", "key": "mine"})]), "[apologetic] I cannot see it.")
+    async with (
+        tool_server({}) as tool,
+        brain(server, tools=[weather(tool.url, parameters=schema, method=method)]) as backend,
+    ):
+        said = await ask(backend)
+    assert tool.asked == []
+    assert "'key' was unexpected" in said[0].degraded
+    assert "'key' was unexpected" in json.loads(server.requests[1]["messages"][-1]["content"])["error"]
+
+
+async def test_argument_that_is_not_declared_passes_where_the_schema_allows_it():
+    server = OllamaServer()
+    server.say(Answer(calls=[("weather", {"city": "Oslo", "key": "mine"})]), "[joy] It is warm.")
+    schema = {**DECLARED, "additionalProperties": {"type": "string"}}
+    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url, parameters=schema)]) as backend:
+        await ask(backend)
+    assert tool.asked == [{"city": "Oslo", "key": "mine"}]
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_whatever_goes_wrong_in_a_call_is_told_to_the_model(method, monkeypatch):
+    tools = Tools([ToolSpec(**weather("http://127.0.0.1:1/tool", method=method))])
+    try:
+        half = await tools.call(ToolCall("weather", {"city": "\ud800"}))
+        assert "cannot be sent" in half.failure or "cannot be reached" in half.failure
+        for error in (httpx.InvalidURL("x"), UnicodeEncodeError("ascii", "x", 0, 1, "secret"), RuntimeError("secret"),
+                      KeyError("secret")):  # fmt: skip
+
+            async def fail(*_: Any, error: Exception = error) -> str:
+                raise error
+
+            monkeypatch.setattr(tools, "_fetch", fail)
+            failed = await tools.call(ToolCall("weather", {"city": "Oslo"}))
+            assert failed.failure
+            assert "secret" not in failed.failure + failed.content
+    finally:
+        await tools.close()
+
+
+async def test_private_tool_is_called_directly_whatever_proxy_the_environment_names(monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    async with tool_server({"celsius": 22}) as tool:
+        tools = Tools([ToolSpec(**weather(tool.url))])
+        try:
+            assert not (await tools.call(ToolCall("weather", {"city": "Oslo"}))).failure
+        finally:
+            await tools.close()
+
+
+WRITTEN = '{"name": "weather", "parameters": {"city": "Paris"}}'
+
+
+@pytest.mark.parametrize(
+    "written", [WRITTEN, f"[curious] Let me look.\n```json\n{WRITTEN}\n```", f"<tool_call>{WRITTEN}</tool_call>",
+                f"[TOOL_CALLS] [{WRITTEN}]", "<function=weather>{\"city\": \"Paris\"}</function>"],
+)  # fmt: skip
+async def test_call_that_is_written_as_text_is_made_and_not_spoken(written):
+    server = OllamaServer()
+    server.say(Answer(list(written)), "[joy] It is warm in Paris.")
+    before = total("written_calls_total", outcome="called")
+    async with tool_server({"celsius": 22}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
+        said = await ask(backend)
+    assert tool.asked == [{"city": "Paris"}]
+    assert [s.text for s in said if s.text != "Let me look."] == ["It is warm in Paris."]
+    called, answered = server.requests[1]["messages"][-2:]
+    assert called["tool_calls"] == [{"function": {"name": "weather", "arguments": {"city": "Paris"}}}]
+    assert "weather" not in called.get("content", "")
+    assert answered["content"] == '{"celsius": 22}'
+    assert total("written_calls_total", outcome="called") == before + 1
+
+
+async def test_call_that_the_server_has_read_too_is_made_once():
+    server = OllamaServer()
+    server.say(Answer(WRITTEN, calls=[("weather", {"city": "Paris"})]), "[joy] It is warm.")
+    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
+        await ask(backend)
+    assert len(tool.asked) == 1
+
+
+@pytest.mark.parametrize("written", [WRITTEN.replace("weather", "search"), WRITTEN.replace("city", "town"),
+                                     '{"name": "weather", "arguments": {city Paris}}'])  # fmt: skip
+async def test_written_call_that_cannot_be_made_beside_an_answer_is_not_spoken_and_told(written):
+    server = OllamaServer()
+    server.say(f"[tender] I am here.\n{written}\n[curious] What happened")
+    before = total("written_calls_total", outcome="dropped")
+    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
+        said = await ask(backend)
+    assert [s.text for s in said] == ["I am here.", "What happened"]
+    assert "a tool call as text" in said[1].degraded
+    assert (tool.asked, len(server.requests)) == ([], 1)
+    assert total("written_calls_total", outcome="dropped") == before + 1
+
+
+async def test_wrong_written_call_alone_is_refused_so_that_the_model_can_do_better():
+    server = OllamaServer()
+    server.say(WRITTEN.replace("city", "town"), WRITTEN, "[joy] It is warm.")
+    async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
+        said = await ask(backend)
+    assert tool.asked == [{"city": "Paris"}]
+    assert said[-1].text == "It is warm."
+    assert "error" in json.loads(server.requests[1]["messages"][-1]["content"])
+
+
+async def test_without_tools_a_written_call_is_not_spoken_and_the_listener_answers():
+    server = OllamaServer()
+    server.say(WRITTEN)
+    async with brain(server) as backend:
+        said = await ask(backend)
+    assert said[0].backend == "listener"
+    assert "a tool call written as text" in said[0].degraded
+    assert not any("Paris" in s.text for s in said)
 
 
 async def test_slow_tool_is_covered_by_a_sentence():
@@ -124,11 +268,54 @@ async def test_caller_who_leaves_stops_the_tool():
 @pytest.mark.parametrize(
     "wrong",
     [{"url": "ftp://x"}, {"name": "two words"}, {"parameters": {"type": "string"}}, {"timeout_s": 0},
-     {"parameters": {"type": "object", "properties": {"a": {"type": "zzz"}}}}, {"colour": "red"}],
+     {"parameters": {"type": "object", "properties": {"a": {"type": "zzz"}}}}, {"colour": "red"},
+     {"url": "http://x/\u00e9"}, {"url": "http://"}, {"url": "http://[::1"}, {"url": "http://x:port/"},
+     {"url": "http://x y/"},
+     {"headers": {"X-Key": "\u00e9"}}, {"headers": {"X-Key": "a\nb"}}, {"headers": {"X Key": "a"}},
+     {"headers": {"X-\u00e9": "a"}}],
 )  # fmt: skip
 def test_wrong_declaration_is_refused_at_the_start(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         settings("http://x", tools=[{**weather("http://x/"), **wrong}])
+
+
+@pytest.mark.parametrize("given", ["", "  ", "[]"])
+def test_empty_setting_means_no_tools(given, monkeypatch):
+    monkeypatch.setenv("BRAIN_TOOLS", given)
+    monkeypatch.setenv("BRAIN_TOOLS_FILE", "")
+    monkeypatch.setenv("BRAIN_TOOL_FILLERS", given)
+    assert BrainSettings().all_tools() == []
+    assert BrainSettings().tool_fillers == []
+
+
+@pytest.mark.parametrize("given", ['[{"headers": {"Authorization": "secret"', '{"headers": "secret"}', "secret"])
+def test_setting_that_is_no_json_list_is_refused_and_not_repeated(given, monkeypatch):
+    monkeypatch.setenv("BRAIN_TOOLS", given)
+    with pytest.raises(ValueError, match="tools") as refused:
+        BrainSettings()
+    assert "secret" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"timeout_s": -1}, {"colour": "red"}, {"headers": {"Authorization": "secret\u00e9"}}, {"url": "ftp://u:secret@x"}],
+)
+def test_secrets_of_a_tool_are_in_no_error_and_no_representation(wrong):
+    declared = weather("http://u:secret@x/?key=secret", headers={"Authorization": "Bearer secret"})
+    assert "secret" not in repr(settings("http://x", tools=[declared]))
+    with pytest.raises(ValueError, match=next(iter(wrong))) as refused:
+        settings("http://x", tools=[{**declared, **wrong}])
+    assert "secret" not in str(refused.value)
+
+
+async def test_headers_are_sent():
+    async with tool_server({}) as tool:
+        tools = Tools([ToolSpec(**weather(tool.url, headers={"Authorization": "Bearer abc"}))])
+        try:
+            await tools.call(ToolCall("weather", {"city": "Oslo"}))
+        finally:
+            await tools.close()
+        assert tool.headers["Authorization"] == "Bearer abc"
 
 
 def test_tools_come_from_a_file_too(tmp_path):

@@ -139,11 +139,15 @@ class Scripted(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.S
             raise Unsupported("this gateway keeps no sessions")
         turn = brain_pb2.Turn(role=brain_pb2.ROLE_USER, text="hi")
         kept = conversation_pb2.KeptTurn(at=Timestamp(seconds=86_400, nanos=500_000_000), turn=turn)
-        return conversation_pb2.ExportSessionResponse(turns=[kept], summary="Little.")
+        assert request.resume_token == "secret"
+        following = {"": "second", "second": "third", "third": ""}[request.page_token]
+        turns = [] if request.page_token == "second" else [kept]  # a page may be empty
+        return conversation_pb2.ExportSessionResponse(turns=turns, summary="Little.", next_page_token=following)
 
     async def DeleteSession(self, request, context):
         if request.session_id != "s1":
             raise Unsupported("this gateway keeps no sessions")
+        assert request.resume_token == "secret"
         return conversation_pb2.DeleteSessionResponse(turns=1)
 
 
@@ -166,8 +170,9 @@ class ScriptedService(Service[ServiceSettings]):
 async def test_sessions_are_exported_and_deleted():
     async with serve_for_test(ScriptedService()) as served, Oviya(served.address) as oviya:
         at = datetime(1970, 1, 2, 0, 0, 0, 500_000, tzinfo=UTC)
-        assert await oviya.export_session("s1") == KeptSession("s1", (KeptTurn(at, "user", "hi"),), "Little.")
-        assert await oviya.delete_session("s1") == 1
+        turn = KeptTurn(at, "user", "hi")
+        assert await oviya.export_session("s1", "secret") == KeptSession("s1", (turn, turn), "Little.")  # 3 pages
+        assert await oviya.delete_session("s1", "secret") == 1
         with pytest.raises(Unsupported, match="keeps no sessions"):
             await oviya.export_session("s2")
         with pytest.raises(Unsupported, match="keeps no sessions"):

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 
 import grpc
 import numpy as np
 import pytest
 
 from oviya.audio.pcm import F32LE, S16LE, encode_pcm
-from oviya.errors import CheckpointError, InvalidInput
+from oviya.errors import Busy, CheckpointError, InvalidInput, Timeout
 from oviya.mesh.probe import is_serving
 from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
@@ -28,8 +28,8 @@ EARLIER = ("the shop on the corner opens at eight", "i took the bus to the offic
 
 
 @asynccontextmanager
-async def serving():
-    async with serve_for_test(EmotionService(EmotionSettings())) as served:
+async def serving(**settings):
+    async with serve_for_test(EmotionService(EmotionSettings(**settings))) as served:
         yield served, emotion_pb2_grpc.EmotionServiceStub(served.channel)
 
 
@@ -252,3 +252,75 @@ async def test_a_voice_model_that_is_not_there_stops_the_service():
         EmotionService(EmotionSettings(voice_backend="hub", voice_model="./nowhere"))
     with pytest.raises(CheckpointError, match="nowhere"):
         EmotionService(EmotionSettings(text_model="./nowhere"))
+
+
+async def test_a_full_service_refuses_detect_before_it_reads_and_has_room_later():
+    async with serving(detect_slots=2) as (served, stub):
+        held = [stub.Detect(timeout=TIMEOUT_S) for _ in range(2)]
+        for call in held:
+            await call.write(emotion_pb2.DetectRequest(text="I am "))
+        async with asyncio.timeout(TIMEOUT_S), grpc.aio.insecure_channel(served.address) as channel:
+            plain = emotion_pb2_grpc.EmotionServiceStub(channel)  # without the mesh's retries
+            while served.service.servicer._admission._taken < 2:
+                await asyncio.sleep(0.01)
+            refused = plain.Detect(timeout=TIMEOUT_S)  # has sent nothing yet
+            with pytest.raises(grpc.RpcError) as caught:
+                await refused
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert "grpc-retry-pushback-ms" in [key for key, _ in caught.value.trailing_metadata() or ()]
+        error = error_from_rpc(caught.value, "emotion")
+        assert isinstance(error, Busy)
+        for call in held:
+            await call.write(emotion_pb2.DetectRequest(text="happy"))
+            await call.done_writing()
+            assert (await call).text.labels
+        assert (await detect(stub, TEXT)).text.labels
+
+
+async def test_a_cancelled_detect_gives_its_place_back():
+    async with serving(detect_slots=1) as (_, stub):
+        for _attempt in range(3):
+            call = stub.Detect(timeout=TIMEOUT_S)
+            await call.write(emotion_pb2.DetectRequest(text="I am "))
+            call.cancel()
+        assert (await detect(stub, TEXT)).text.labels  # the channel retries while the last one is let go
+
+
+@pytest.mark.parametrize(("limit", "messages"), [("stall_s", 1), ("detect_s", 100)])
+async def test_a_caller_that_stalls_or_never_ends_is_let_go(limit, messages):
+    async with serving(**{limit: 0.5, "detect_slots": 1}) as (_, stub):
+        call = stub.Detect(timeout=TIMEOUT_S)
+        for _ in range(messages):
+            if call.done():
+                break
+            with suppress(grpc.RpcError, asyncio.InvalidStateError):
+                await call.write(emotion_pb2.DetectRequest(text=""))
+            await asyncio.sleep(0.02)
+        with pytest.raises(grpc.RpcError) as caught:
+            await call
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert isinstance(error_from_rpc(caught.value, "emotion"), Timeout)
+        assert (await detect(stub, TEXT)).text.labels
+
+
+async def test_sound_in_single_samples_is_judged_like_sound_in_one_piece():
+    sound = encode_pcm(speak(TEXT)[:16_000], S16LE)
+    config = emotion_pb2.DetectConfig(format=common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=16_000))
+
+    async def judged(size):
+        def requests():
+            yield emotion_pb2.DetectRequest(config=config)
+            for start in range(0, len(sound), size):
+                yield emotion_pb2.DetectRequest(audio=sound[start : start + size])
+
+        return await stub.Detect(requests(), timeout=60)
+
+    async with serving() as (_, stub):
+        assert await judged(2) == await judged(len(sound))
+
+
+async def test_a_name_of_a_megabyte_is_refused_at_once():
+    async with serving() as (_, stub):
+        error = await refusal(stub.Map(emotion_pb2.MapRequest(emotion="a-" * (1 << 19)), timeout=TIMEOUT_S))
+        assert error.field == "emotion"
+        assert len(error.value) <= 100

@@ -9,7 +9,8 @@ import pytest
 
 from oviya.audio.pcm import S16LE
 from oviya.errors import Unavailable
-from oviya.v1 import common_pb2, conversation_pb2
+from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
+from services.gateway import metrics
 from services.gateway.memory import Memory
 from services.gateway.speech import Speaker
 from services.gateway.turn import TurnTaker, Utterance
@@ -180,3 +181,25 @@ async def test_fault_of_the_gateway_itself_fails_the_turn_alone():
         heard = await gateway.converse("break", "work")
     assert [(detail.type, detail.message) for detail in heard.of("turn_failed")] == [("OviyaError", "internal error")]
     assert turn_events(heard, 1)[-1] == "reply_ended"
+
+
+@pytest.mark.parametrize("how", ["raises", "says nothing"])
+async def test_an_emotion_that_cannot_be_told_costs_the_emotion_alone(how, monkeypatch):
+    async def detect(*_arguments):
+        if how == "raises":
+            raise ValueError("marker")
+        return emotion_pb2.DetectResponse()
+
+    brain = ScriptedBrain()
+    async with gateway_with(brain) as gateway:
+        monkeypatch.setattr(gateway.service.mesh, "detect_emotion", detect)
+        kind = "ValueError" if how == "raises" else "IndexError"
+        before = metrics.EMOTION_FAILED.labels(kind)._value.get()
+        heard = await gateway.converse("one", "two")
+        assert metrics.EMOTION_FAILED.labels(kind)._value.get() - before == 2
+    assert [len(turn_events(heard, turn)) > 1 for turn in (0, 1)] == [True, True]
+    assert len(heard.of("reply_ended")) == 2
+    assert not heard.of("turn_failed")
+    degraded = [told for told in heard.of("degraded") if told.service == "emotion"]
+    assert degraded
+    assert "marker" not in degraded[0].message

@@ -9,8 +9,9 @@ from contextlib import asynccontextmanager
 
 import aiohttp
 import pytest
+from pydantic import SecretStr
 
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 from services.gateway.http import PAGE, Gateway, HttpServer
 from services.gateway.http_security import HEADERS
 from services.gateway.ice_servers import IceServers
@@ -32,12 +33,14 @@ class FakePeers:
         self.failure: Exception | None = None
         self.offers = []
         self.sessions = []
+        self.clients = []
 
-    async def answer(self, sdp, session_id=""):
+    async def answer(self, sdp, session_id="", resume_token="", *, client=""):
+        self.clients.append(client)
         if self.failure:
             raise self.failure
         self.offers.append(sdp)
-        self.sessions.append(session_id)
+        self.sessions.append((session_id, resume_token))
         return f"answer to {sdp}"
 
 
@@ -76,12 +79,15 @@ async def served(ice_servers=None, **options):
 
 async def test_an_offer_may_name_the_session_to_go_on_with():
     async with served() as gateway:
-        assert (await gateway.offer({**OFFER, "session": "abc"}))[0] == 200
+        assert (await gateway.offer({**OFFER, "session": "abc", "resumeToken": "secret"}))[0] == 200
         assert (await gateway.offer())[0] == 200
-        assert gateway.peers.sessions == ["abc", ""]
+        assert gateway.peers.sessions == [("abc", "secret"), ("", "")]
         for bad in (5, "x" * 129, "a\nb"):
             status, body, _ = await gateway.offer({**OFFER, "session": bad})
             assert (status, body["error"]["field"]) == (400, "session")
+        status, body, _ = await gateway.offer({**OFFER, "session": "abc", "resumeToken": ["secret"]})
+        assert (status, body["error"]["field"]) == (400, "resumeToken")
+        assert "secret" not in str(body)
 
 
 async def test_an_offer_is_answered():
@@ -123,6 +129,7 @@ async def test_a_body_that_is_no_offer_is_refused_by_field(body, field):
     [
         (InvalidInput("sdp", "x", "must be an SDP offer", suggestions=["y"]), 400),
         (Busy("full", retry_after_s=7.2), 429),
+        (PermissionDenied("not yours", hint="send the token"), 403),
         (NotReady("stopping"), 503),
         (Unavailable("stt", "cannot be reached"), 502),
         (Timeout("too late"), 504),
@@ -277,7 +284,7 @@ async def test_a_port_that_is_taken_is_one_clear_line():
 
 
 async def test_a_browser_talks_through_http_alone():
-    settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token="t", max_sessions=1)
+    settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token=SecretStr("t"), max_sessions=1)
     web = Web(Echo(), FakeReadiness(), settings)
     await web.start()
     headers = {"Authorization": "Bearer t"}

@@ -60,5 +60,6 @@ async def test_older_turns_reach_the_model_as_a_summary_that_it_made():
     summaries = [request for request in server.requests if "keep the memory" in request["messages"][0]["content"]]
     assert "User: my name is anna" in summaries[0]["messages"][-1]["content"]
     last = [request for request in server.requests if request not in summaries][-1]["messages"]
-    assert "What you remember of earlier in this conversation:\nGo on." in last[0]["content"]
+    assert last[1]["content"].endswith("\n> Go on.")
+    assert "Go on." not in last[0]["content"]  # what was said gives no orders
     assert not any("my name is anna" in message["content"] for message in last)

@@ -12,8 +12,10 @@ import pytest
 
 from oviya.audio.pcm import decode_pcm, encode_pcm
 from oviya.errors import Busy, InvalidInput, NotReady, Unavailable
+from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
 from services.gateway.ice import LOOPBACK, IcePolicy
+from services.gateway.microphone import Microphone
 from services.gateway.page_message import read_message
 from services.gateway.peer import PeerLimits
 from services.gateway.playout import RATE_HZ
@@ -57,6 +59,8 @@ class Echo:
 
         if request.text == "fail":
             raise Unavailable("brain", "cannot be reached")
+        if request.text == "break":
+            raise RuntimeError("marker")
         yield event(final=stt_pb2.Transcript(text=request.text))
         if request.text == "wait":
             await self.release.wait()
@@ -87,13 +91,13 @@ async def until(condition):
 async def test_what_the_browser_says_reaches_the_conversation():
     echo = Echo()
     async with peers_of(echo) as peers, browser() as user:
-        await user.connect(await peers.answer(await user.offer(), "earlier"))
+        await user.connect(await peers.answer(await user.offer(), "earlier", "its token"))
         await user.speak(tone(700, 1.5))
         async with asyncio.timeout(PATIENCE_S):
             while len(echo.heard) < 2 * 16_000 * 1.5:
                 echo.heard_changed.clear()
                 await echo.heard_changed.wait()
-    assert echo.config.session_id == "earlier"
+    assert (echo.config.session_id, echo.config.resume_token) == ("earlier", "its token")
     assert echo.config.input == common_pb2.AudioFormat(
         encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=16_000
     )
@@ -292,6 +296,34 @@ async def test_a_conversation_that_fails_is_told_and_ends_the_session():
         async with asyncio.timeout(PATIENCE_S):
             await user.closed.wait()
         await until(lambda: len(peers) == 0)
+
+
+async def test_a_conversation_that_breaks_is_told_without_details_and_ends_the_session():
+    async with peers_of(Echo()) as peers, browser() as user:
+        await user.connect(await peers.answer(await user.offer()))
+        user.send({"text": "break"})
+        failed = (await user.event("turnFailed"))["turnFailed"]
+        assert failed["message"] == "internal error"
+        async with asyncio.timeout(PATIENCE_S):
+            await user.closed.wait()
+        await until(lambda: len(peers) == 0)
+
+
+async def test_a_microphone_that_breaks_is_told_counted_and_ends_the_session(monkeypatch):
+    async def pieces(self):
+        raise RuntimeError
+        yield b""
+
+    monkeypatch.setattr(Microphone, "pieces", pieces)
+    before = LOOP_FAILURES.labels("microphone")._value.get()
+    async with peers_of(Echo()) as peers, browser() as user:
+        await user.connect(await peers.answer(await user.offer()))
+        failed = (await user.event("turnFailed"))["turnFailed"]
+        assert "microphone" in failed["message"]
+        async with asyncio.timeout(PATIENCE_S):
+            await user.closed.wait()
+        await until(lambda: len(peers) == 0)
+    assert LOOP_FAILURES.labels("microphone")._value.get() == before + 1
 
 
 async def test_a_channel_of_another_name_is_closed():

@@ -14,6 +14,7 @@ from typing import Any
 
 import grpc
 import numpy as np
+import psutil
 import pytest
 
 from oviya.audio.pcm import F32LE, S16LE, encode_pcm
@@ -303,6 +304,120 @@ async def test_a_full_service_says_so_at_once_and_has_room_later():
         await first.done_writing()
         assert word_errors(finals(await rest_of(first))[0], SAD) <= 2
         await assert_hears(stub)
+
+
+async def listen_in_silence(stub, stop):
+    """An open microphone in a quiet room; returns what the service told."""
+    call = stub.Transcribe(timeout=TIMEOUT_S)
+    await call.write(config())
+    while not stop.is_set():
+        await call.write(audio(bytes(3_200)))
+        await asyncio.sleep(0.1)
+    await call.done_writing()
+    return await rest_of(call)
+
+
+async def test_eight_quiet_callers_leave_the_slots_to_who_speaks():
+    async with serving(sessions=64, slots=1) as (_, stub):
+        stop = asyncio.Event()
+        quiet = [asyncio.create_task(listen_in_silence(stub, stop)) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        for _ in range(2):
+            assert word_errors(finals(await transcribe(stub, config(), *pieces(sentence())))[0], SAD) <= 2
+        stop.set()
+        assert await asyncio.gather(*quiet) == [[]] * 8
+
+
+async def test_more_speakers_than_slots_are_all_heard():
+    async with serving(sessions=64, slots=2, warm_decoders=2, slot_wait_s=60.0) as (_, stub):
+        said = [config(), *pieces(np.concatenate((silence(0.3), speak(THANKS), silence(1.2))))]
+        heard = await asyncio.gather(*(transcribe(stub, *said) for _ in range(6)))
+    assert [word_errors(finals(responses)[0], THANKS) <= 1 for responses in heard] == [True] * 6
+
+
+async def test_a_speaker_for_whom_no_slot_becomes_free_is_told_so_and_others_go_on():
+    async with serving(sessions=64, slots=1, slot_wait_s=0.3) as (_, stub):
+        first = stub.Transcribe(timeout=TIMEOUT_S)
+        sound = pieces(sentence())
+        for request in (config(), *sound[: len(sound) // 2]):
+            await first.write(request)
+        await first.read()  # it speaks, and has the slot
+        second: Any = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *sound):
+            await second.write(request)
+        assert (await second.read()).WhichOneof("event") == "speech_started"  # before it has waited
+        with pytest.raises(grpc.RpcError) as caught:
+            await rest_of(second)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        error = error_from_rpc(caught.value, "stt")
+        assert isinstance(error, Busy)
+        assert error.retry_after_s > 0
+        for request in sound[len(sound) // 2 :]:
+            await first.write(request)
+        await first.done_writing()
+        assert word_errors(finals(await rest_of(first))[0], SAD) <= 2
+        await assert_hears(stub)
+
+
+async def test_a_caller_that_stops_sending_while_it_speaks_gets_its_words_and_frees_the_slot():
+    async with serving(sessions=64, slots=1, turn_stall_s=0.5, slot_wait_s=30.0) as (_, stub):
+        stalled = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *pieces(np.concatenate((silence(0.3), speak(SAD))))):
+            await stalled.write(request)
+        await stalled.read()
+        await assert_hears(stub)
+        responses = []
+        while not ends(responses):
+            responses.append(await stalled.read())
+        assert word_errors(finals(responses)[0], SAD) <= 2
+        assert ends(responses)[0].reason == stt_pb2.TURN_END_REASON_SILENCE
+        for request in pieces(np.concatenate((speak(THANKS), silence(1.2)))):  # and can go on
+            await stalled.write(request)
+        await stalled.done_writing()
+        assert word_errors(finals(await rest_of(stalled))[0], THANKS) <= 1
+
+
+async def test_a_stream_in_which_nobody_speaks_is_ended():
+    async with serving(idle_s=0.5) as (_, stub):
+        with pytest.raises(grpc.RpcError) as caught:
+            await listen_in_silence_until_it_fails(stub)
+        assert isinstance(error_from_rpc(caught.value, "stt"), Timeout)
+        await assert_hears(stub)
+
+
+async def listen_in_silence_until_it_fails(stub):
+    async def send():
+        yield config()
+        while True:
+            yield audio(bytes(3_200))
+            yield END_TURN
+            await asyncio.sleep(0.05)
+
+    async for _ in stub.Transcribe(send(), timeout=TIMEOUT_S):
+        pass
+
+
+async def test_sound_that_comes_sample_by_sample_is_heard():
+    async with serving() as (_, stub):
+        sound = np.concatenate((silence(0.1), speak(THANKS), silence(0.6)))
+        responses = await transcribe(stub, config(), *pieces(sound, samples=1), END_TURN)
+    assert word_errors(finals(responses)[0], THANKS) <= 1
+
+
+async def test_a_decoder_that_is_killed_in_the_middle_of_a_turn_costs_no_word():
+    async with serving() as (_, stub):
+        [decoder] = [one for one in psutil.Process().children() if "services.stt.sphinx_worker" in one.cmdline()]
+        call: Any = stub.Transcribe(timeout=TIMEOUT_S)
+        sound = pieces(sentence())
+        for request in (config(), *sound[: len(sound) // 2]):
+            await call.write(request)
+        while (await call.read()).WhichOneof("event") != "partial":
+            pass
+        decoder.kill()
+        for request in sound[len(sound) // 2 :]:
+            await call.write(request)
+        await call.done_writing()
+        assert word_errors(finals(await rest_of(call))[0], SAD) <= 2
 
 
 async def test_a_cancelled_call_frees_its_slot():

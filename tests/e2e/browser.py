@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
-import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from oviya.audio.wav import write_wav
+from oviya.cli.browsers import find_browser
 from tests.speech import silence, speak
 
 RATE_HZ = 48_000
@@ -110,8 +110,8 @@ def microphone(path: Path, script: list[str | float]) -> tuple[str, ...]:
 @asynccontextmanager
 async def chromium(*flags: str) -> AsyncIterator[Browser]:
     """Starts Chromium."""
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    assert found, "the browser tests need Chromium: apt-get install chromium"
+    found = find_browser()
+    assert found, "the browser tests need Chrome or Chromium, no snap; `deploy/setup.sh dev` installs one"
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=found, args=[*BASE_FLAGS, *flags])
         yield browser

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import io
+import json
+import subprocess
+import sys
+from typing import Any
+
+import av
 import numpy as np
 import pytest
 
 from oviya.audio.wav import write_wav
 from tests.speech import SAD, silence, speak, word_errors
+
+
+def encoded(container: str, codec: str, samples: np.ndarray, rate_hz: int, layout: str = "mono") -> bytes:
+    """Samples, interleaved, as a file."""
+    file = io.BytesIO()
+    with av.open(file, "w", format=container) as out:
+        stream: Any = out.add_stream(codec, rate=rate_hz)
+        stream.layout = layout
+        frame = av.AudioFrame.from_ndarray(samples[np.newaxis].astype(np.float32), format="flt", layout=layout)
+        frame.sample_rate = rate_hz
+        for piece in av.AudioResampler(format=stream.format, layout=layout, rate=rate_hz).resample(frame):
+            out.mux(stream.encode(piece))
+        out.mux(stream.encode(None))
+    return file.getvalue()
 
 
 def test_a_question_is_written_down_with_its_times(cli, question):
@@ -52,6 +73,39 @@ def test_silence_has_no_turns(cli, tmp_path):
     report = cli("transcribe", "in.wav", "--json").document
     assert (report["text"], report["turns"]) == ("", [])
     assert "no speech" in cli("transcribe", "in.wav").stdout
+
+
+@pytest.mark.parametrize(("container", "codec", "rate"), [("mp3", "libmp3lame", 44_100), ("mp4", "aac", 48_000)])
+def test_other_kinds_of_files_are_heard(cli, tmp_path, container, codec, rate):
+    (tmp_path / "in").write_bytes(encoded(container, codec, speak(SAD, rate), rate))
+    report = cli("transcribe", "in", "--json").document
+    assert report["problems"] == []
+    assert word_errors(report["text"], SAD) <= 2
+
+
+def test_channels_out_of_phase_are_heard(cli, tmp_path):
+    stereo = np.stack((speak(SAD), -speak(SAD)), axis=1)
+    (tmp_path / "in.wav").write_bytes(encoded("wav", "pcm_s16le", stereo.reshape(-1), 16_000, "stereo"))
+    assert word_errors(cli("transcribe", "in.wav", "--json").document["text"], SAD) <= 2
+
+
+def test_standard_input_is_heard(cli, question):
+    with question.open("rb") as file:
+        command = [sys.executable, "-m", "oviya.cli", "transcribe", "-", "--json"]
+        done = subprocess.run(command, stdin=file, env=cli.env, capture_output=True, timeout=120, check=True)
+    assert word_errors(json.loads(done.stdout)["text"], SAD) <= 2
+    done = subprocess.run(
+        command, input=question.read_bytes(), env=cli.env, capture_output=True, timeout=120, check=True
+    )
+    assert word_errors(json.loads(done.stdout)["text"], SAD) <= 2
+
+
+def test_a_recording_that_was_cut_short_is_used_and_said_to_be(cli, question, tmp_path):
+    (tmp_path / "in.wav").write_bytes(question.read_bytes()[:-20_000])
+    done = cli("transcribe", "in.wav", "--json")
+    assert (done.code, len(done.document["problems"])) == (0, 1)
+    assert len(done.document["text"].split()) >= 4
+    assert "cut short" in cli("transcribe", "in.wav").stderr
 
 
 def test_a_file_that_is_none_and_a_service_that_is_not_there(cli, question, tmp_path):

@@ -44,6 +44,16 @@ def test_a_service_starts_serves_and_ends(tmp_path):
         assert not is_serving(service.address)
 
 
+def test_a_proxy_for_the_world_outside_is_not_asked_about_health(tmp_path, monkeypatch):
+    for name in ("http_proxy", "https_proxy", "grpc_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY", "no_grpc_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    with one_service(tmp_path) as mesh:
+        mesh.start()
+        mesh.wait_ready(READY_S)
+
+
 def test_a_stopped_service_can_be_started_again_and_its_log_goes_on(tmp_path):
     with one_service(tmp_path) as mesh:
         for times in (1, 2):

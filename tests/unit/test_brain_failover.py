@@ -8,11 +8,12 @@ from contextlib import aclosing, asynccontextmanager
 
 import pytest
 
-from oviya.errors import CheckpointError, OviyaError, Timeout
+from oviya.errors import Busy, CheckpointError, NotReady, OviyaError, Timeout, Unavailable
 from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
 from services.brain.failover import BROKEN_OFF, INSTEAD, Failover
 
 ASKED = Exchange("hello")
+ANNA, BEN, CLEO = (Exchange("hello", session_id=name) for name in ("anna", "ben", "cleo"))
 
 
 class Scripted:
@@ -24,6 +25,7 @@ class Scripted:
         self.fail: Exception | None = None
         self.warm_fails: list[Exception] = []
         self.asked = 0
+        self.summaries = 0
         self.left = False
 
     async def warm(self) -> None:
@@ -41,6 +43,7 @@ class Scripted:
             self.left = True
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
+        self.summaries += 1
         if self.fail is not None:
             raise self.fail
         return Summary(self.name)
@@ -63,8 +66,8 @@ async def joined(first: Scripted, **settings):
         await backend.close()
 
 
-async def ask(backend: Failover) -> list[Sentence]:
-    return [sentence async for sentence in backend.reply(ASKED)]
+async def ask(backend: Failover, exchange: Exchange = ASKED) -> list[Sentence]:
+    return [sentence async for sentence in backend.reply(exchange)]
 
 
 async def test_what_nobody_foresaw_is_answered_too_and_its_words_stay_in_the_log():
@@ -129,3 +132,100 @@ async def test_caller_who_leaves_is_no_failure():
             await anext(sentences)
         assert first.left
         assert not backend.condition().degraded
+
+
+async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
+    first, now = Scripted("first", "First."), 1000.0
+    async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
+        first.fail, first.sentences = Timeout("first: too slow"), ()
+        assert (await ask(backend, ANNA))[0].backend == "second"
+        first.fail, first.sentences = None, ("First.",)
+        asked = first.asked
+        again = await ask(backend, ANNA)  # she does not wait for the same time-out again
+        assert first.asked == asked
+        assert again[0].degraded == f"first: too slow; {INSTEAD}"
+        assert await ask(backend, BEN) == [Sentence("First.", "neutral")]
+        assert not backend.condition().degraded
+        assert first.asked == asked + 1
+        assert (await ask(backend, ANNA))[0].backend == "second"  # his success does not end her pause
+        now += 5.1
+        assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
+
+
+async def test_one_conversation_that_times_out_again_and_again_takes_the_model_from_nobody_else():
+    first, now = Scripted("first"), 1000.0
+    async with joined(first, retry_s=1.0, max_retry_s=1.0, failures_in_a_row=3, clock=lambda: now) as backend:
+        for _ in range(10):
+            first.fail = Timeout("first: too slow")
+            await ask(backend, ANNA)
+            now += 1.1
+        first.fail, first.sentences = None, ("First.",)
+        assert (await ask(backend, BEN))[0].text == "First."
+
+
+async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence():
+    first, now = Scripted("first"), 1000.0
+    first.fail = Timeout("first: too slow")
+    async with joined(first, retry_s=5.0, max_retry_s=15.0, failures_in_a_row=2, clock=lambda: now) as backend:
+        await ask(backend, ANNA)
+        first.fail, first.sentences = None, ("First.",)
+        await ask(backend, BEN)  # a success in between: it is not away
+        first.fail, first.sentences = Timeout("first: too slow"), ()
+        await ask(backend, BEN)
+        asked = first.asked
+        await ask(backend, CLEO)
+        assert first.asked == asked + 1
+        await ask(backend, Exchange("hello", session_id="dora"))
+        assert first.asked == asked + 1
+        now += 5.1
+        first.fail, first.sentences = None, ("First.",)
+        assert (await ask(backend, CLEO))[0].text == "First."
+        assert not backend.condition().degraded
+
+
+@pytest.mark.parametrize("error", [Unavailable("first", "refused"), NotReady("first: no model")])
+async def test_server_that_is_away_is_asked_for_nobody(error):
+    first, now = Scripted("first"), 1000.0
+    first.fail = error
+    async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
+        first.warm_fails = [OviyaError("first: no model")] * 100
+        await ask(backend, ANNA)
+        assert (await ask(backend, BEN))[0].backend == "second"
+        assert first.asked == 1
+
+
+@pytest.mark.parametrize("error", [Busy("first: full", retry_after_s=1.0), OviyaError("first: broke"), ValueError("x")])
+async def test_other_failures_pause_nothing(error):
+    first = Scripted("first")
+    first.fail = error
+    async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
+        for exchange in (ANNA, BEN, CLEO, ANNA):
+            await ask(backend, exchange)
+        assert first.asked == 4
+
+
+@pytest.mark.parametrize(
+    "error", [Timeout("first: too slow"), Unavailable("first", "refused"), NotReady("first: no model"), ValueError("x")]
+)
+async def test_summary_that_fails_says_nothing_about_replies(error):
+    first = Scripted("first", "First.")
+    async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
+        first.fail = error
+        for _ in range(5):
+            made = await backend.summarize("", [])
+            assert made.backend == "second"
+            assert made.degraded.endswith("; the listener makes the summary")
+        assert first.summaries == 5
+        assert not backend.condition().degraded
+        first.fail = None
+        assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
+
+
+async def test_replies_that_fail_together_pause_once():
+    first, now = Scripted("first"), 1000.0
+    first.fail = Unavailable("first", "refused")
+    async with joined(first, retry_s=5.0, max_retry_s=60.0, clock=lambda: now) as backend:
+        await asyncio.gather(*(ask(backend, Exchange("hello", session_id=str(number))) for number in range(16)))
+        now += 5.1
+        first.fail, first.sentences = None, ("First.",)
+        assert (await ask(backend, ANNA))[0].text == "First."

@@ -7,7 +7,8 @@ from prometheus_client import REGISTRY
 
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.hidden import CodeBlocks, Thinking
+from services.brain.ollama.code_blocks import CodeBlocks
+from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.prompt import Prompt
 from services.brain.ollama.speech import Speech
 from services.brain.ollama.tags import ALIASES, Tagged, read_tags

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 import sysconfig
@@ -227,8 +228,7 @@ def test_extras_without_torch_install_none(tmp_path):
 def test_a_lock_older_than_the_project_is_refused(tmp_path):
     done = StandIn(tmp_path, offer=CPU).install("--locks", "mesh", extras="csm")
     assert done.returncode == 1
-    assert "requirements/mesh.lock lacks huggingface-hub, safetensors, tokenizers" in done.stderr
-    assert "make lock" in done.stderr
+    assert re.search(r"requirements/mesh.lock lacks .*safetensors.*; renew the locks with: make lock", done.stderr)
 
 
 def test_sizes_are_added_and_told(tmp_path):

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from oviya.errors import Timeout
+from oviya.errors import Timeout, Unavailable
 from oviya.v1 import brain_pb2
 from services.gateway.heard import heard_sentences
 from services.gateway.memory import MAX_TURNS, Memory
 from services.gateway.speech import Spoken
-from services.gateway.store import Keeper
+from services.gateway.store import Keeper, KeptSession, access
+from services.gateway.store.base import StoreError
 from services.gateway.store.sqlite import SqliteStore
 
 
@@ -108,43 +113,197 @@ async def test_failed_summary_loses_nothing_and_is_tried_again():
     await memory.close()
 
 
-async def test_session_goes_on_where_it_ended(tmp_path):
-    keeper = Keeper(SqliteStore(tmp_path / "s.db", keep_days=0))
-    await keeper.start()
-    memory = Memory("s", keeper, Summarizer(), verbatim=4)
-    await memory.load()
-    talk(memory, 0, 5)
-    await settle()
-    await memory.close()
-    await keeper.close()
+def joined(memory: Memory) -> str:
+    return memory.summary + "".join(texts(memory))
 
-    keeper = Keeper(SqliteStore(tmp_path / "s.db", keep_days=0))
+
+@asynccontextmanager
+async def keeping(path: Path) -> AsyncIterator[Keeper]:
+    keeper = Keeper(SqliteStore(path))
     await keeper.start()
-    again, other = Memory("s", keeper, Summarizer(), verbatim=4), Memory("t", keeper, Summarizer(), verbatim=4)
-    await again.load()
-    await other.load()
-    assert again.summary == memory.summary != ""
-    assert texts(again) == texts(memory)
-    assert texts(other) == []
-    assert await keeper.delete("s") == 10  # also what is open forgets
-    assert (again.summary, texts(again)) == ("", [])
-    await keeper.close()
+    try:
+        yield keeper
+    finally:
+        await keeper.close()
+
+
+async def opened(keeper: Keeper, token: str = "", *, name: str = "s", summarizer: Summarizer | None = None) -> Memory:
+    memory = Memory(name, keeper, summarizer or Summarizer(), verbatim=4, token=token)
+    await memory.load()
+    return memory
+
+
+async def summarized(memory: Memory) -> None:
+    """Waits for the summary that is being made."""
+    while memory._summarizing is not None and not memory._summarizing.done():  # pyright: ignore[reportPrivateUsage]
+        await asyncio.sleep(0.005)
+
+
+async def test_session_goes_on_where_it_ended(tmp_path):
+    async with keeping(tmp_path / "s.db") as keeper:
+        memory = await opened(keeper)
+        talk(memory, 0, 5)
+        await summarized(memory)
+        await memory.close()
+    async with keeping(tmp_path / "s.db") as keeper:
+        again, other = await opened(keeper, memory.resume_token), await opened(keeper, name="t")
+        assert again.summary == memory.summary != ""
+        assert texts(again) == texts(memory)
+        assert texts(other) == []
+        assert await keeper.delete("s", memory.resume_token) == 10  # also what is open forgets
+        assert (again.summary, texts(again)) == ("", [])
+        again.add_user("after")
+        assert [turn.text for turn in (await keeper.export("s", again.resume_token)).turns] == ["after"]
+        await again.close()
+        await other.close()
 
 
 async def test_deleting_while_a_summary_is_made_leaves_nothing_behind(tmp_path):
-    keeper, summarizer = Keeper(SqliteStore(tmp_path / "s.db", keep_days=0)), Summarizer()
+    async with keeping(tmp_path / "s.db") as keeper:
+        summarizer = Summarizer()
+        summarizer.may.clear()
+        memory = await opened(keeper, summarizer=summarizer)
+        talk(memory, 0, 4)
+        while not summarizer.requests:
+            await asyncio.sleep(0.005)
+        await keeper.delete("s", memory.resume_token)
+        summarizer.may.set()
+        await summarized(memory)
+        assert (memory.summary, texts(memory)) == ("", [])
+        assert await keeper.export("s", memory.resume_token) == KeptSession()
+        await memory.close()
+
+
+async def test_reply_that_is_spoken_during_a_deletion_is_not_remembered(tmp_path):
+    async with keeping(tmp_path / "s.db") as keeper:
+        memory = await opened(keeper)
+        memory.add_user("a secret")
+        await keeper.delete("s", memory.resume_token)
+        memory.add_reply(["You told me a secret."])
+        assert await keeper.export("s", memory.resume_token) == KeptSession()
+        assert texts(memory) == []
+        memory.add_user("hello")
+        memory.add_reply(["Hi."])
+        assert [turn.text for turn in (await keeper.export("s", memory.resume_token)).turns] == ["hello", "Hi."]
+        await memory.close()
+
+
+async def test_deletion_by_another_gateway_is_not_undone(tmp_path):
+    async with keeping(tmp_path / "s.db") as keeper, keeping(tmp_path / "s.db") as elsewhere:
+        memory = await opened(keeper)
+        talk(memory, 0, 2)
+        await keeper.flush(5)
+        assert await elsewhere.delete("s", memory.resume_token) == 4
+        memory.add_user("late")
+        await keeper.flush(5)
+        assert (memory.summary, texts(memory)) == ("", [])
+        memory.add_reply(["This answers what was said before."])
+        assert await elsewhere.export("s", memory.resume_token) == KeptSession()
+        await memory.close()
+
+
+@pytest.mark.parametrize("gateways", [1, 2])
+async def test_two_connections_under_one_name_lose_no_turn(tmp_path, gateways):
+    async with AsyncExitStack() as stack:
+        keepers = [await stack.enter_async_context(keeping(tmp_path / "s.db")) for _ in range(gateways)]
+        one = await opened(keepers[0])
+        two = await opened(keepers[-1], one.resume_token)
+        said: list[str] = []
+        for number in range(8):
+            for name, memory in (("one", one), ("two", two)):
+                said += [f"<{name} asks {number}>", f"<{name} hears {number}>"]
+                memory.add_user(said[-2])
+                memory.add_reply([said[-1]])
+                memory.shorten()
+                await summarized(memory)
+                for keeper in keepers:
+                    await keeper.flush(5)
+        assert len(said) == 32
+        for memory in (one, two):
+            assert memory.summary
+        kept = await keepers[0].export("s", one.resume_token)
+        assert [turn.text for turn in kept.turns] == said
+        third = await opened(keepers[0], one.resume_token)
+        assert joined(third) == "".join(said)  # in the summary or as it was, each once
+        # and those that are open know what the other one said until the last time that they wrote
+        assert joined(two) == "".join(said)
+        for memory in (one, two, third):
+            await memory.close()
+
+
+class Unreachable:
+    """A store that can be made unreachable."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self._store, self.gone = store, False
+
+    def __getattr__(self, name: str) -> Any:
+        async def call(*arguments: Any, **options: Any) -> Any:
+            if self.gone and name != "close":
+                raise StoreError("gone")
+            return await getattr(self._store, name)(*arguments, **options)
+
+        return call
+
+
+async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_was_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "RETRY_S", 0.02)
+    monkeypatch.setattr(access, "READ_S", 0.2)
+    async with keeping(tmp_path / "s.db") as keeper:
+        memory = await opened(keeper)
+        talk(memory, 0, 8)
+        await summarized(memory)
+        before, token = joined(memory), memory.resume_token
+        await memory.close()
+    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
+    store.gone = True
+    keeper = Keeper(store)
     await keeper.start()
-    summarizer.may.clear()
-    memory = Memory("s", keeper, summarizer, verbatim=2)
-    await memory.load()
-    talk(memory, 0, 3)
-    await settle()
-    await keeper.delete("s")
-    summarizer.may.set()
-    await settle()
-    assert (memory.summary, texts(memory)) == ("", [])
-    assert (await keeper.export("s")).summary == ""
+    again = Memory("s", keeper, Summarizer(), verbatim=4, token=token)
+    with pytest.raises(Unavailable):
+        await again.load()
+    for number in range(8, 16):
+        talk(again, number, number + 1)
+        await summarized(again)
+    assert "u0" not in joined(again)
+    store.gone = False
+    assert await keeper.flush(10) == 0
+    monkeypatch.setattr(access, "READ_S", 5.0)
+    kept = await keeper.export("s", token)
+    assert [turn.text for turn in kept.turns] == [f"{who}{n}" for n in range(16) for who in "ur"]
+    for part in [before, *(f"{who}{n}" for n in range(16) for who in "ur")]:
+        assert part in joined(again)
+    talk(again, 16, 17)
+    await summarized(again)
+    await again.close()
+    last = await opened(keeper, token)
+    for n in range(17):
+        assert f"u{n}r{n}" in joined(last)
+    await last.close()
+    await keeper.close()
+
+
+async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path, monkeypatch):
+    monkeypatch.setattr(access, "RETRY_S", 0.02)
+    monkeypatch.setattr(access, "READ_S", 0.2)
+    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
+    keeper = Keeper(store)
+    await keeper.start()
+    memory = await opened(keeper)
+    for number in range(12):
+        store.gone = 3 <= number < 9
+        talk(memory, number, number + 1)
+        await summarized(memory)
+    assert await keeper.flush(10) == 0
+    monkeypatch.setattr(access, "READ_S", 5.0)
+    everything = "".join(f"u{n}r{n}" for n in range(12))
+    kept = await keeper.export("s", memory.resume_token)
+    assert "".join(turn.text for turn in kept.turns) == everything
+    again = await opened(keeper, memory.resume_token)
+    for n in range(12):
+        assert f"u{n}r{n}" in joined(again)
     await memory.close()
+    await again.close()
     await keeper.close()
 
 

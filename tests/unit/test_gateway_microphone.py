@@ -10,8 +10,9 @@ import pytest
 from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
+from oviya.audio.frames import planes
 from services.gateway import microphone
-from services.gateway.microphone import RATE_HZ, Microphone, mono
+from services.gateway.microphone import RATE_HZ, Microphone
 
 
 class FakeTrack(MediaStreamTrack):
@@ -56,9 +57,24 @@ async def heard(frames):
     return np.frombuffer(b"".join(pieces), "<i2").astype(np.float32) / 32768
 
 
+def mixed(frame):
+    return Microphone(FakeTrack())._mono(frame)
+
+
 def test_stereo_is_averaged_and_never_overflows():
-    loud = np.array([[30000, 30000, -30000, 30000, 100, 300]], np.int16)
-    assert mono(frame_of(loud)) == pytest.approx(np.array([30000, 0, 200]) / 32768)
+    loud = np.tile(np.array([[30000, 30000, -30000, -20000]], np.int16), (1, 100))
+    assert mixed(frame_of(loud)) == pytest.approx(np.tile([30000, -25000], 100) / 32768)
+
+
+async def test_a_microphone_whose_channels_are_out_of_phase_is_heard():
+    frames = list(tone_frames(440, 1.0, 48_000))
+    assert np.abs(await heard(frames)).max() > 0.05
+    turned = []
+    for frame in frames:
+        values = frame.to_ndarray().copy()
+        values[0, 1::2] = -values[0, ::2]
+        turned.append(frame_of(values, pts=frame.pts or 0))
+    assert np.abs(await heard(turned)).max() == pytest.approx(np.abs(await heard(frames)).max(), rel=0.05)
 
 
 @pytest.mark.parametrize(
@@ -74,12 +90,14 @@ def test_stereo_is_averaged_and_never_overflows():
     ],
 )
 def test_every_sample_format_has_the_same_scale(sample_format, values):
-    assert mono(frame_of(values, layout="mono", sample_format=sample_format)) == pytest.approx([0.5, -0.5])
+    assert planes(frame_of(values, layout="mono", sample_format=sample_format)) == pytest.approx(
+        np.array([[0.5, -0.5]])
+    )
 
 
 def test_planar_stereo_is_averaged_too():
-    values = np.array([[0.5, 0.5], [0.1, -0.5]], np.float32)
-    assert mono(frame_of(values, sample_format="fltp")) == pytest.approx([0.3, 0.0])
+    values = np.tile(np.array([[0.5, -0.5], [0.1, -0.3]], np.float32), (1, 100))
+    assert mixed(frame_of(values, sample_format="fltp")) == pytest.approx(np.tile([0.3, -0.4], 100))
 
 
 @pytest.mark.parametrize("rate", [48_000, 16_000, 8_000])
@@ -159,3 +177,25 @@ async def test_leaving_cancels_the_read():
     reading.cancel()
     await asyncio.gather(reading, return_exceptions=True)
     await pieces.aclose()  # the fixture finds a task that stays behind
+
+
+async def test_timestamps_that_jump_do_not_multiply_the_sound():
+    frames = tone_frames(440, 4.0)
+    for index, frame in enumerate(frames):
+        frame.pts += index * 96_000  # 2 s are missing before each 20 ms
+    samples = await heard(frames)
+    assert len(samples) / RATE_HZ < 4.0 + microphone.MAX_AHEAD_S + 0.5
+
+
+async def test_gaps_are_filled_for_as_long_as_time_passes():
+    now = 0.0
+    track = FakeTrack()
+    pieces = Microphone(track, lambda: now).pieces()
+    samples = 0
+    for index, frame in enumerate(tone_frames(440, 0.5)):  # each second one packet comes
+        frame.pts += index * 48_000
+        now += 1.02
+        track.frames.put_nowait(frame)
+        samples += len(await anext(pieces)) // 2
+    await pieces.aclose()
+    assert samples / RATE_HZ == pytest.approx(25 * 1.02, abs=1.1)

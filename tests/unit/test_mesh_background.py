@@ -55,7 +55,7 @@ async def test_a_loop_that_returns_counts_as_ended():
 
 
 def test_a_thread_that_raises_is_counted_and_reported():
-    seen: list[Exception] = []
+    seen: list[BaseException] = []
     error = RuntimeError("broken")
 
     def work() -> None:

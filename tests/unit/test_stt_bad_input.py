@@ -34,8 +34,8 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(recognizer, vad.stream(), FrontEnd(NoiseSuppressor), rate_hz, limits)
-        session.begin()
+        session = Session(vad.stream(), FrontEnd(NoiseSuppressor), rate_hz, limits)
+        session.attach(recognizer, keep=True)
         return session
 
     return open_session

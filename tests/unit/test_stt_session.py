@@ -37,8 +37,8 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(recognizer, vad.stream(), FrontEnd(), rate_hz, limits)
-        session.begin()
+        session = Session(vad.stream(), FrontEnd(), rate_hz, limits)
+        session.attach(recognizer, keep=True)
         return session
 
     return open_session
@@ -297,3 +297,42 @@ def test_an_unfinished_sentence_has_no_likely_end(open_session):
     events = push_all(open_session(limits=ADAPTIVE), sound, 320)
     assert of(LikelyEnd, events) == []
     assert len(of(TurnEnded, events)) == 1
+
+
+@pytest.mark.parametrize("pause_s", [0.9, 1.2])
+def test_a_pause_between_the_groups_of_a_phone_number_does_not_end_the_turn(open_session, pause_s):
+    limits = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5, dictation_s=2.2), max_turn_s=60.0)
+    sound = said(
+        silence(0.3),
+        speak("my number is five five five"),
+        silence(pause_s),
+        speak("one two three"),
+        silence(pause_s),
+        speak("four five six seven"),
+        silence(3.0),
+    )
+    events = push_all(open_session(limits=limits), sound, 320)
+    [final] = of(Final, events)
+    assert word_errors(final.text, "my number is five five five one two three four five six seven") <= 3
+    assert 0.8 <= silence_before_end(events) <= 2.3
+
+
+def test_a_whole_sentence_with_a_number_in_it_does_not_wait_for_more(open_session):
+    limits = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5, dictation_s=2.2), max_turn_s=60.0)
+    events = push_all(open_session(limits=limits), said(silence(0.3), speak("it is half past six"), silence(3.0)), 320)
+    assert silence_before_end(events) <= 1.0
+
+
+def test_a_turn_waits_for_its_recognizer_and_loses_nothing(recognizer, vad):
+    sound = said(silence(0.3), speak(SAD), silence(1.0))
+    session = Session(vad.stream(), FrontEnd(), 16_000, LIMITS)
+    events = push_all(session, sound[: len(sound) // 2], 320)
+    assert [type(event) for event in events] == [SpeechStarted]
+    assert session.needs_recognizer
+    events += session.push(sound[len(sound) // 2 :])  # nothing more is heard until it has one
+    assert len(events) == 1
+    events += session.attach(recognizer)
+    assert not session.has_recognizer  # given back after the turn
+    [final] = of(Final, events)
+    assert word_errors(final.text, SAD) <= 2
+    assert of(TurnEnded, events)[0].reason is EndReason.SILENCE

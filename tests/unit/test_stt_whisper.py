@@ -116,7 +116,7 @@ def test_words_are_lower_case_without_punctuation_around_them(written, spoken):
 async def test_a_session_publishes_what_two_decodes_agree_on_and_never_takes_it_back():
     model = ScriptedTranscriber("What", "What should", "What shell I", "What should I do.", "What should I do when?")
     limits = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), 60.0)
-    engine = SttEngine(limits, EngineLimits(1, 0, 60.0), model.recognizer)
+    engine = SttEngine(limits, EngineLimits(sessions=1, slots=1, warm=0, max_session_s=60.0), model.recognizer)
     await engine.start()
     with engine.session(16_000, vocabulary=["Oviya"]) as session:
         await session.begin()

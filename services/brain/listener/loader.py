@@ -12,6 +12,7 @@ from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import (
     SESSION_SLOTS,
     SLOT,
+    WEIGHTS,
     Fact,
     Feeling,
     Frame,
@@ -35,7 +36,7 @@ _PARTS_OF_A_FEELING = ("mirror", "comfort", "offer", "ask")
 _PARTS_OF_A_TOPIC = ("say", "ask")
 _RULE_KEYS = {
     "id", "priority", "patterns", "after", "contains", "lacks", "same", "needs", "say", "shapes", "state", "feeling",
-    "tone", "firm", "family",
+    "tone", "firm", "family", "weight",
 }  # fmt: skip
 
 
@@ -73,11 +74,11 @@ def load_script(folder: Path = DATA) -> Script:
                 pools[f"{kind}.{entry['id']}.{part}"] = _pool(entry.get(part, []), SESSION_SLOTS, where)
     rules: dict[str, Rule] = {}
     for path in sorted((folder / "rules").glob("*.toml")):
-        file = _only(_read(path), {"rule", "pools"}, path.name, {"rule"})
+        file = _only(_read(path), {"rule", "pools", "weight"}, path.name, {"rule", "weight"})
         for name, sentences in file.get("pools", {}).items():
             pools[name] = _pool(sentences, SESSION_SLOTS, f"{path.name} [pools] {name}")
         for table in file["rule"]:
-            rule, pool = _rule(table, path.name, sets, feelings, tones)
+            rule, pool = _rule({"weight": file["weight"], **table}, path.name, sets, feelings, tones)
             if rule.id in rules:
                 raise ScriptError(f"{path.name}: rule {rule.id!r} stands twice")
             rules[rule.id], pools[f"rule.{rule.id}"] = rule, pool
@@ -194,6 +195,8 @@ def _rule(
         raise ScriptError(f"{where}: {table['feeling']!r} is no feeling")
     if table.get("tone", "") and table["tone"] not in tones:
         raise ScriptError(f"{where}: {table['tone']!r} is no emotion")
+    if table["weight"] not in WEIGHTS:
+        raise ScriptError(f"{where}: weight is one of {WEIGHTS}")
     if table.get("family", "") not in ("", *FAMILIES):
         raise ScriptError(f"{where}: family is one of {FAMILIES}")
     rule = Rule(
@@ -201,7 +204,7 @@ def _rule(
         contains=table.get("contains", {}), lacks=table.get("lacks", {}), same=table.get("same", {}),
         needs=frozenset(table.get("needs", [])), shapes=_shapes(table), state=table.get("state", ""),
         feeling=table.get("feeling", ""), tone=table.get("tone", ""), firm=table.get("firm", False),
-        family=table.get("family", ""),
+        family=table.get("family", ""), weight=WEIGHTS.index(table["weight"]),
     )  # fmt: skip
     return rule, _pool(table.get("say", []), slots | SESSION_SLOTS, where)
 

@@ -91,7 +91,9 @@ class Finder:
         feelings: dict[str, Feeling] = {}
         for found in self._feeling_words.find(text):
             feeling = found.value
-            if any(_is_negator(word) for word in words[max(0, found.start - NEGATION_REACH) : found.start]):
+            # "I can't stop crying" negates twice.
+            before = words[max(0, found.start - NEGATION_REACH) : found.start]
+            if sum(map(_is_negator, before)) % 2:
                 if not feeling.negated:
                     continue
                 feeling = self._feelings[feeling.negated]
@@ -142,8 +144,10 @@ class Rememberer:
         for number, (text, before) in enumerate(zip(user_texts, spoken_before, strict=True)):
             utterance = self._reader.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
             memory.utterances.append(utterance)
-            for segment in utterance.segments:
+            for at, segment in enumerate(utterance.segments):
                 self._facts(segment, before, memory)
+                for clause in utterance.clauses[at]:
+                    self._facts(clause, "", memory)
                 for topic in self._finder.topics(segment):
                     memory.mentioned[topic.about] = number
                 for found in self._finder.feelings(segment):

@@ -29,6 +29,9 @@ class Template:
         return tuple(SLOT.sub(lambda slot: values[slot[1]], sentence) for sentence in self.sentences)
 
 
+WEIGHTS = ("courtesy", "statement", "question", "feeling", "loss", "crisis")
+"""What a rule answers, the lightest first: of several things in one utterance, the weightiest is answered."""
+
 Pool = tuple[Template, ...]
 Shape = tuple[tuple[str, ...], ...]
 """The sentences of a reply in order; each is a choice of pools, the first that has something to say is used."""
@@ -53,6 +56,7 @@ class Rule:
         tone: emotion of its first sentence while the user's feeling is unknown; empty: the neutral tone.
         firm: its tone holds whatever the user feels.
         family: frames to compose from once its sentences are used up; empty: by the user's mood.
+        weight: what it answers, as an index of `WEIGHTS`.
     """
 
     id: str
@@ -69,6 +73,7 @@ class Rule:
     tone: str
     firm: bool
     family: str
+    weight: int
 
 
 @dataclass(frozen=True, slots=True)

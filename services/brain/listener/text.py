@@ -18,6 +18,29 @@ _TITLE_DOT = re.compile(r"\b(mr|mrs|ms|dr|prof|st)\.")
 _BREAK = re.compile(r"(?:(?<!\d)[.]|[.](?!\d)|[?!;\n\u2026])+|\s[-\u2013\u2014]+\s|\u2014")
 _WORD = re.compile(r"[^\W_]+(?:['.\-][^\W_]+)*")
 
+_CLAUSE_BREAK = re.compile(r"[,:()\"]+")
+_CONJUNCTIONS = frozenset({"and", "but", "so", "also", "then", "plus", "yet", "though", "anyway", "or"})
+_CLAUSE_STARTS = frozenset({
+    "i", "my", "we", "our", "he", "she", "they", "it", "this", "that", "there", "you", "your", "what", "how", "why",
+    "where", "who", "can", "could", "do", "does", "did", "will", "would", "should", "is", "are", "please", "thank",
+    "thanks", "everything", "nobody", "somebody", "someone", "everybody", "today", "yesterday", "now", "i'd",
+    "goodbye", "bye",
+})  # fmt: skip
+"""What a clause begins with after a conjunction; "sad and lonely" is one clause."""
+_LEADS_ON = _CONJUNCTIONS | frozenset({
+    "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since",
+    "while", "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope",
+    "wish", "say", "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can",
+    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't",
+    "won't", "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything",
+    "anything", "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my",
+    "your", "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only",
+    "every",
+})  # fmt: skip
+"""What "i" goes on from; after any other word it begins a clause of its own, as in speech without signs."""
+_INTRODUCED = ("my name is", "call me")
+"""A name follows, one word long."""
+
 # Spellings of one and the same word.  "it's" is left to `_expand_s`, which looks at the word after it.
 _SAME = {
     "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd",
@@ -53,10 +76,12 @@ class Utterance:
     Attributes:
         segments: sentences (or stretches) of lower-case words separated by single spaces; none is empty.
         greeted: a greeting stood before the rest and was taken off.
+        clauses: for each segment of several independent clauses, these; empty for others.
     """
 
     segments: tuple[str, ...]
     greeted: bool = False
+    clauses: tuple[tuple[str, ...], ...] = ()
 
     @property
     def whole(self) -> str:
@@ -83,6 +108,7 @@ class Reader:
         clean = unmarked(text).translate(_QUOTES).lower()
         clean = _TITLE_DOT.sub(r"\1", clean)
         segments: list[str] = []
+        clauses: list[tuple[str, ...]] = []
         greeted = False
         for piece in _BREAK.split(clean):
             words = normal_words(_WORD.findall(piece))
@@ -90,11 +116,24 @@ class Reader:
                 segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
                 greeted = greeted or after_greeting
                 segments.append(" ".join(segment))
+                several = start == 0 and len(words) <= MAX_SEGMENT_WORDS
+                clauses.append(self._clauses(piece) if several else ())
         if not greeted and len(segments) > 1 and segments[0] in self._greetings:
-            segments, greeted = segments[1:], True
+            segments, clauses, greeted = segments[1:], clauses[1:], True
         if not segments:
             segments = list(dict.fromkeys(self._emoji[sign] for sign in clean if sign in self._emoji))
-        return Utterance(tuple(segments), greeted)
+            clauses = [()] * len(segments)
+        return Utterance(tuple(segments), greeted, tuple(clauses))
+
+    def _clauses(self, piece: str) -> tuple[str, ...]:
+        """The independent clauses of a piece of text; empty where it is a single one."""
+        parts = [
+            clause
+            for part in _CLAUSE_BREAK.split(piece)
+            for clause in _independent(normal_words(_WORD.findall(part)))
+            if clause
+        ]
+        return tuple(" ".join(self._without_opening(part)[0]) for part in parts) if len(parts) > 1 else ()
 
     def _without_opening(self, words: list[str]) -> tuple[list[str], bool]:
         """Takes fillers and a greeting off the start, as long as at least two words remain."""
@@ -105,6 +144,27 @@ class Reader:
                 break
             words, greeted = rest, greeted or found.value
         return words, greeted
+
+
+def _independent(words: list[str]) -> list[list[str]]:
+    """`words` cut before each clause that could stand alone."""
+    clauses: list[list[str]] = []
+    begin = 0
+    for at in range(1, len(words)):
+        word, before = words[at], words[at - 1]
+        if word in _CONJUNCTIONS and at + 1 < len(words) and words[at + 1] in _CLAUSE_STARTS:
+            clauses.append(words[begin:at])
+            begin = at + 1
+        elif at > begin and (
+            (word == "i" and before not in _LEADS_ON) or (at + 1 < len(words) and _ends_introduction(words[begin:at]))
+        ):
+            clauses.append(words[begin:at])
+            begin = at
+    return [*clauses, words[begin:]]
+
+
+def _ends_introduction(words: list[str]) -> bool:
+    return " ".join(words[:-1]).endswith(_INTRODUCED)
 
 
 def normal_words(words: Sequence[str]) -> list[str]:

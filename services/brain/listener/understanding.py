@@ -7,10 +7,14 @@ from dataclasses import dataclass
 
 from services.brain.listener.memory import Finder
 from services.brain.listener.phrases import Phrases
-from services.brain.listener.script import Feeling, Rule, Script, Tone, Topic
+from services.brain.listener.script import WEIGHTS, Feeling, Rule, Script, Tone, Topic
 from services.brain.listener.text import Utterance, sentence_key, sentences_of
 
 NEUTRAL = "neutral"
+
+STATEMENT = WEIGHTS.index("statement")
+MIN_STATEMENT_PRIORITY = 40
+"""Priority from which a rule for statements is specific enough to go before a courtesy."""
 
 
 @dataclass(slots=True)
@@ -117,7 +121,20 @@ class Understander:
             # Of equals the later one: people come to the point at the end.
             if match and (best is None or match.rule.priority >= best.rule.priority):
                 best = match
-        return best
+        return best and self._weightiest(best, utterance, last_sentence, session)
+
+    def _weightiest(self, best: _Match, utterance: Utterance, last_sentence: str, session: Mapping[str, str]) -> _Match:
+        """What is answered in place of `best`: something weightier in another clause or segment, if there is any.
+
+        "My name is Tom and I just lost my job" matches the rule that greets Tom; the loss is what he speaks of.
+        """
+        matches = [best]
+        if len(utterance.segments) > 1:
+            matches += filter(None, (self._match(part, last_sentence, session) for part in utterance.segments))
+        # Only the whole can answer what the listener asked: a clause is matched without it.
+        matches += filter(None, (self._match(part, "", session) for parts in utterance.clauses for part in parts))
+        weightier = [match for match in matches if _outweighs(match.rule, best.rule)]
+        return max(reversed(weightier), key=lambda match: (match.rule.weight, match.rule.priority), default=best)
 
     def _match(self, segment: str, last: str, session: Mapping[str, str]) -> _Match | None:
         words = frozenset(segment.split())
@@ -136,6 +153,12 @@ class Understander:
         if any(not self._sets[name].are_in(slots.get(slot) or "") for slot, name in rule.contains.items()):
             return False
         return not any(self._sets[name].are_in(slots.get(slot) or "") for slot, name in rule.lacks.items())
+
+
+def _outweighs(rule: Rule, other: Rule) -> bool:
+    """Says whether what `rule` answers goes before what `other` answers."""
+    # Broad rules ("i am ...", "it is ...") say too little of what was meant to take an answer's place.
+    return rule.weight > other.weight and (rule.weight > STATEMENT or rule.priority >= MIN_STATEMENT_PRIORITY)
 
 
 def _comes_after(rule: Rule, sentence: str) -> bool:

@@ -5,25 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
 
 from oviya.errors import OviyaError, Timeout
 from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sentence, Summary, Turn
-from services.brain.metrics import CUT_REPLIES, THINKING
-from services.brain.ollama.client import BadStream, ModelMissing, OllamaClient, ToolCall
+from services.brain.ollama.answer import Answer
+from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient
+from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
 from services.brain.ollama.speech import Speech
 from services.brain.ollama.tags import read_tags
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools import ToolResult, Tools
+from services.brain.ollama.tools import Tools
 
 log = structlog.get_logger()
 
-FILLER_EMOTION = "thoughtful"
 PROGRESS_STEP = 0.1
 """Share of a download after which it is logged again."""
 
@@ -80,7 +80,8 @@ class OllamaBackend:
         self._tones = Tones()
         self._offers = tools.offers()
         self._persona = persona
-        self._capabilities: frozenset[str] = frozenset()
+        self._facts = ModelFacts()
+        self._habit = ThinkingHabit()
         self._doing = ""
         self._lacks_tools = False
         self._prompt = Prompt(persona, self._tones, with_tools=False)
@@ -90,16 +91,18 @@ class OllamaBackend:
 
         Raises:
             ModelMissing: the server does not have it, and it may not be downloaded.
+            WrongServer: what answers at the address is not Ollama.
             OviyaError: the server cannot be reached or cannot load it.
         """
         try:
-            self._capabilities = await self._client.capabilities()
+            self._facts = await self._client.facts()
         except ModelMissing:
             if not self._pull:
                 raise
             await self._download()
-            self._capabilities = await self._client.capabilities()
-        self._lacks_tools = bool(self._offers) and "tools" not in self._capabilities
+            self._facts = await self._client.facts()
+        self._habit.can_think = self._facts.can_think
+        self._lacks_tools = bool(self._offers) and "tools" not in self._facts.capabilities
         if self._lacks_tools:
             log.warning("the model cannot call tools; none is offered", model=self._model)
         self._prompt = Prompt(self._persona, self._tones, with_tools=bool(self.offers))
@@ -129,8 +132,10 @@ class OllamaBackend:
             exchange.tone,
             max_chars=limits.max_chars,
             first_clause_chars=limits.first_clause_chars,
+            habit=self._habit,
+            tools=[offer["function"]["name"] for offer in self._offers],
         )
-        answer = _Answer(self, speech, self._prompt.messages(exchange))
+        answer = Answer(self, speech, self._prompt.messages(exchange))
         loop = asyncio.get_running_loop()
         deadline, said, failure = loop.time() + limits.first_sentence_s, False, None
         async with aclosing(answer.run()) as sentences:
@@ -155,11 +160,13 @@ class OllamaBackend:
         raise failure
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        messages, text, thinking = summary_messages(summary, turns), "", Thinking()
+        messages, text, thinking = summary_messages(summary, turns), "", Thinking(self._habit)
         try:
             async with asyncio.timeout(self._limits.summary_s), aclosing(self.chat(messages, ())) as chunks:
                 async for chunk in chunks:
-                    text += thinking.push(chunk.text)
+                    more = thinking.push(chunk.text)
+                    text = more if thinking.retracted else text + more
+                    thinking.retracted = False
                     if len(text) >= MAX_SUMMARY_CHARS:
                         break
         except TimeoutError as error:
@@ -174,17 +181,28 @@ class OllamaBackend:
 
     def chat(self, messages: Sequence[Message], tools: Sequence[Mapping[str, Any]]) -> AsyncGenerator[Any, None]:
         """Streams an answer of the model."""
-        return self._client.chat(messages, tools, think="thinking" in self._capabilities)
+        return self._client.chat(messages, tools, think="thinking" in self._facts.capabilities)
 
     @property
     def offers(self) -> list[dict[str, Any]]:
         """The tools that the model is offered: none where it cannot call them."""
-        return self._offers if "tools" in self._capabilities else []
+        return self._offers if "tools" in self._facts.capabilities else []
 
     @property
     def tools(self) -> Tools:
         """Calls them."""
         return self._tools
+
+    @property
+    def num_predict(self) -> int:
+        """Longest answer in tokens; 0: the server's own limit."""
+        limit = self._client.options.get("num_predict")
+        return int(limit) if isinstance(limit, int | float) and limit > 0 else 0
+
+    @property
+    def model(self) -> str:
+        """Name of the model."""
+        return self._model
 
     @property
     def limits(self) -> ReplyLimits:
@@ -205,79 +223,3 @@ class OllamaBackend:
             await self._client.pull(tell)
         finally:
             self._doing = ""
-
-
-class _Answer:
-    """One reply in the making: answers of the model, and calls of tools between them."""
-
-    def __init__(self, backend: OllamaBackend, speech: Speech, messages: list[Message]) -> None:
-        self._backend = backend
-        self._speech = speech
-        self._messages = messages
-        self._degraded = ""
-
-    async def run(self) -> AsyncGenerator[Sentence, None]:
-        """Yields the reply's sentences.
-
-        Raises:
-            OviyaError: the model failed, or said nothing.
-        """
-        rounds, said, thought = self._backend.limits.tool_rounds, False, False
-        while True:
-            text, calls = "", []
-            # After the last round no tool is offered, so that an answer must come.
-            async with aclosing(self._backend.chat(self._messages, self._backend.offers if rounds else ())) as chunks:
-                async for chunk in chunks:
-                    calls += chunk.calls
-                    text += chunk.text
-                    thought |= chunk.thinking
-                    if chunk.cut:
-                        CUT_REPLIES.inc()
-                    for sentence in self._speech.push(chunk.text):
-                        said = True
-                        yield self._told(sentence)
-            for sentence in self._speech.flush():
-                said = True
-                yield self._told(sentence)
-            if not calls or not rounds:
-                break
-            rounds -= 1
-            async for sentence in self._call(text, calls):
-                yield sentence
-        if thought:
-            THINKING.inc()
-        if not said:
-            raise BadStream("ollama: the answer holds nothing to say")
-
-    async def _call(self, text: str, calls: list[ToolCall]) -> AsyncGenerator[Sentence, None]:
-        """Calls tools and adds their answers to the messages; yields a sentence where they are slow."""
-        limits, tools = self._backend.limits, self._backend.tools
-        calling = asyncio.create_task(tools.call_all(calls[: limits.tool_calls]))
-        try:
-            await asyncio.wait({calling}, timeout=limits.filler_after_s)
-            if not calling.done() and (filler := tools.filler(calls) or self._next_filler()):
-                yield self._told(Sentence(filler, FILLER_EMOTION))
-            results = await calling
-        finally:
-            calling.cancel()
-            await asyncio.wait({calling})
-        refused = f"not called: at most {limits.tool_calls} tools are called at once"
-        results += [ToolResult(call.name, refused) for call in calls[limits.tool_calls :]]
-        requested = [{"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in calls]
-        self._messages.append({"role": "assistant", "content": text, "tool_calls": requested})
-        for result in results:
-            self._messages.append({"role": "tool", "tool_name": result.name, "content": result.content})
-            if result.failure:
-                self._note(f"the tool {result.name[:64]} failed: {result.failure}; the answer does without it")
-
-    def _next_filler(self) -> str:
-        """Something to say while a tool is slow, another one as the conversation goes on; empty: nothing."""
-        fillers = self._backend.limits.fillers
-        return fillers[len(self._messages) % len(fillers)] if fillers else ""
-
-    def _note(self, problem: str) -> None:
-        self._degraded = f"{self._degraded}; {problem}" if self._degraded else problem
-
-    def _told(self, sentence: Sentence) -> Sentence:
-        degraded, self._degraded = self._degraded, ""
-        return replace(sentence, degraded=degraded) if degraded else sentence

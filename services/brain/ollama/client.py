@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import aclosing, contextmanager
 from dataclasses import dataclass, field
@@ -14,17 +15,25 @@ import ollama
 import pydantic
 
 from oviya.errors import Busy, NotReady, OviyaError, Timeout, Unavailable
+from services.brain.ollama.habit import writes_thinking
+from services.brain.ollama.network import is_private, shown
 
 T = TypeVar("T")
 
 SERVICE = "ollama"
 BUSY_RETRY_S = 2.0
 """When a full server may be asked again: it works off one of its queued requests in about that time."""
-NOT_FOUND, SERVICE_UNAVAILABLE = 404, 503
+NOT_FOUND, METHOD_NOT_ALLOWED, SERVICE_UNAVAILABLE = 404, 405, 503
+_MODEL_MISSING = re.compile(r"\bmodel\b.*\bnot found\b|\bpull\b", re.IGNORECASE | re.DOTALL)
+"""How Ollama words that it does not have a model; any other 404 is not about the model."""
 
 
 class ModelMissing(NotReady):
     """The server does not have the model."""
+
+
+class WrongServer(OviyaError):
+    """What answers at the configured address is not Ollama's API."""
 
 
 class BadStream(OviyaError):
@@ -56,6 +65,19 @@ class Chunk:
     cut: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class ModelFacts:
+    """What the server tells of the model.
+
+    Attributes:
+        capabilities: "completion", "tools", "thinking" ...
+        can_think: it can think, or its chat template writes marks of thinking.
+    """
+
+    capabilities: frozenset[str] = frozenset()
+    can_think: bool = False
+
+
 @dataclass(frozen=True)
 class ChatOptions:
     """How answers are asked for; the same for all.
@@ -81,42 +103,65 @@ class OllamaClient:
     """One server and one model.
 
     Args:
-        url: address of the server, e.g. "http://localhost:11434".
+        url: address of the server, e.g. "http://localhost:11434".  A private one is called directly, whatever proxies
+            the environment names.
         chat: how answers are asked for.
         connect_s: longest time in seconds for a connection.
     """
 
     def __init__(self, url: str, chat: ChatOptions, *, connect_s: float) -> None:
-        self.url = url
+        self.url = shown(url)
         self._chat = chat
         # Waiting is bounded here, message by message; only connecting is httpx's to bound.
-        self._client = ollama.AsyncClient(host=url, timeout=httpx.Timeout(None, connect=connect_s))
+        self._client = ollama.AsyncClient(
+            host=url, timeout=httpx.Timeout(None, connect=connect_s), trust_env=not is_private(url)
+        )
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """The model's parameters."""
+        return self._chat.options
 
     async def close(self) -> None:
         """Closes the connections."""
         await self._client.close()
 
-    async def capabilities(self) -> frozenset[str]:
-        """What the model can do: "completion", "tools", "thinking" ...
+    async def facts(self) -> ModelFacts:
+        """What the server tells of the model.
 
         Raises:
             ModelMissing: the server does not have the model.
+            WrongServer: what answers is not Ollama.
             Unavailable, Timeout: the server cannot be reached or does not answer.
         """
         with typed_errors(self.url, self._chat.model):
-            shown = await _within(
-                self._chat.first_token_s, "what the model can do", self._client.show(self._chat.model)
-            )
-        return frozenset(shown.capabilities or ())
+            try:
+                told = await _within(
+                    self._chat.first_token_s, "what the model can do", self._client.show(self._chat.model)
+                )
+            except (
+                json.JSONDecodeError,
+                UnicodeDecodeError,
+                pydantic.ValidationError,
+                TypeError,
+                AttributeError,
+            ) as error:
+                raise _wrong_server(self.url, "it answers with something else than Ollama's JSON") from error
+        capabilities = frozenset(told.capabilities or ())
+        return ModelFacts(capabilities, "thinking" in capabilities or writes_thinking(told.template or ""))
 
     async def load(self, patience_s: float) -> None:
         """Loads the model, within `patience_s`: a chat without messages does nothing else.
+
+        It is loaded with the options of later chats: Ollama loads it again where num_ctx and the like differ.
 
         Raises:
             OviyaError: as `chat`.
         """
         with typed_errors(self.url, self._chat.model):
-            loading = self._client.chat(self._chat.model, [], keep_alive=_keep_alive(self._chat.keep_alive))
+            loading = self._client.chat(
+                self._chat.model, [], keep_alive=_keep_alive(self._chat.keep_alive), options=self._chat.options
+            )
             await _within(patience_s, f"{self._chat.model} to be loaded", loading)
 
     async def pull(self, tell: Callable[[str, float], None]) -> None:
@@ -214,7 +259,9 @@ def typed_errors(url: str, model: str) -> Iterator[None]:
     try:
         yield
     except ollama.ResponseError as error:
-        raise _typed(error, model) from error
+        raise _typed(error, url, model) from error
+    except httpx.InvalidURL as error:
+        raise _wrong_server(url, "it is not a valid address") from error
     except (httpx.ConnectError, httpx.ConnectTimeout, ConnectionError) as error:
         raise Unavailable(SERVICE, f"no server answers at {url}", hint="start it, or set BRAIN_OLLAMA_URL") from error
     except httpx.HTTPError as error:
@@ -225,12 +272,28 @@ def typed_errors(url: str, model: str) -> Iterator[None]:
         raise BadStream("ollama: sent JSON of another shape than its API has") from error
 
 
-def _typed(error: ollama.ResponseError, model: str) -> OviyaError:
-    if error.status_code == NOT_FOUND:
+def _typed(error: ollama.ResponseError, url: str, model: str) -> OviyaError:
+    told = str(error.error)
+    if error.status_code == NOT_FOUND and _MODEL_MISSING.search(told) and not told.lstrip().startswith("<"):
         return ModelMissing(
             f"ollama: the model {model} is not there",
             hint=f"`ollama pull {model}`, or set BRAIN_OLLAMA_PULL=true",
         )
+    if error.status_code in (NOT_FOUND, METHOD_NOT_ALLOWED):
+        return _wrong_server(url, f"it answers with HTTP {error.status_code}")
     if error.status_code == SERVICE_UNAVAILABLE:
-        return Busy(f"ollama: {error.error}", retry_after_s=BUSY_RETRY_S)
-    return BadStream(f"ollama: {str(error.error)[:200]}")
+        return Busy(f"ollama: {told[:200]}", retry_after_s=BUSY_RETRY_S)
+    if told.lstrip().startswith("<"):  # a page, as proxies answer
+        return BadStream(
+            f"ollama: what answers at {url} is not Ollama (HTTP {error.status_code})", hint="check BRAIN_OLLAMA_URL"
+        )
+    return BadStream(f"ollama: {told[:200]}")
+
+
+def _wrong_server(url: str, found: str) -> WrongServer:
+    base = re.sub(r"/(?:v1|api)(?:/.*)?$", "", url.rstrip("/"))
+    known = "an address of the OpenAI-compatible or raw API; " if base != url.rstrip("/") else ""
+    return WrongServer(
+        f"BRAIN_OLLAMA_URL={url} is not the address of an Ollama server: {found}",
+        hint=f"{known}give the server's own address without a path, e.g. {base if known else 'http://localhost:11434'}",
+    )

@@ -10,6 +10,7 @@ from typing import Any
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
+from services.brain.ollama.markers import defused
 from services.brain.ollama.tones import Tones
 
 Message = dict[str, Any]
@@ -38,16 +39,14 @@ class Prompt:
 
     def messages(self, exchange: Exchange) -> list[Message]:
         """The conversation up to what the user has just said."""
-        system = self._system
-        if exchange.summary:
-            system += f"\n\n{TEXTS['remembered']}\n{exchange.summary}"
-        text = exchange.text
+        text = defused(exchange.text)
         if exchange.user_emotion and exchange.user_emotion != "neutral":
             text = TEXTS["feels"].format(emotion=_spoken(exchange.user_emotion), text=text)
         if exchange.tone is not None and exchange.tone.support != "neutral":
             text = TEXTS["answer"].format(tone=_spoken(exchange.tone.support), text=text)
         return [
-            {"role": "system", "content": system},
+            {"role": "system", "content": self._system},
+            *_remembered(exchange.summary),
             *(self._earlier(turn) for turn in exchange.history),
             {"role": "user", "content": text},
         ]
@@ -55,11 +54,22 @@ class Prompt:
     def _earlier(self, turn: Turn) -> Message:
         # A model follows the form of its earlier answers more than any instruction, so their sentences carry one too.
         if turn.role == "user":
-            return {"role": "user", "content": turn.text}
-        segmenter = Segmenter(max_chars=len(turn.text) + 1, first_clause_chars=0)
-        sentences = [piece.text for piece in [*segmenter.push(turn.text), *segmenter.flush()]]
+            return {"role": "user", "content": defused(turn.text)}
+        text = defused(turn.text)
+        segmenter = Segmenter(max_chars=len(text) + 1, first_clause_chars=0)
+        sentences = [piece.text for piece in [*segmenter.push(text), *segmenter.flush()]]
         tagged = (f"[{self._tones.default(sentence, '')}] {sentence}" for sentence in sentences)
         return {"role": "assistant", "content": " ".join(tagged)}
+
+
+def _remembered(summary: str) -> list[Message]:
+    """The summary as a message of the user's side.
+
+    It holds what people said, so it has no more authority than they have: it does not stand among the instructions.
+    Each of its lines is quoted, so that nothing in it can look like the end of the quotation.
+    """
+    lines = [f"> {line.strip()}" for line in defused(summary).splitlines() if line.strip()]
+    return [{"role": "user", "content": "\n".join([TEXTS["remembered"].strip(), *lines])}] if lines else []
 
 
 def _spoken(emotion: str) -> str:
@@ -68,8 +78,10 @@ def _spoken(emotion: str) -> str:
 
 def summary_messages(summary: str, turns: Sequence[Turn]) -> list[Message]:
     """Asks for a summary of `summary` and the turns after it."""
-    said = "\n".join(f"{'User' if turn.role == 'user' else 'Oviya'}: {turn.text}" for turn in turns)
-    before = f"Memory so far:\n{summary}\n\n" if summary else ""
+    # One line a turn: nobody can write the other side's lines.
+    said = "\n".join(f"{'User' if turn.role == 'user' else 'Oviya'}: {' '.join(turn.text.split())}" for turn in turns)
+    said = defused(said)
+    before = f"Memory so far:\n{defused(summary)}\n\n" if summary else ""
     return [
         {"role": "system", "content": TEXTS["summarize"].strip()},
         {"role": "user", "content": f"{before}What was said after it:\n{said}\n\nWrite the new memory."},

@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import dataclass
+
 from oviya.text.segmenter import Piece, Segmenter
 from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
-from services.brain.metrics import EMOTION_TAGS, THINKING
-from services.brain.ollama.hidden import CodeBlocks, Thinking
+from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
+from services.brain.ollama.client import ToolCall
+from services.brain.ollama.code_blocks import CodeBlocks
+from services.brain.ollama.habit import ThinkingHabit
+from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.tags import Tagged, read_tags
 from services.brain.ollama.tones import Tones
+from services.brain.ollama.written_calls import WrittenCalls
+
+
+@dataclass(frozen=True, slots=True)
+class Hidden:
+    """What an answer held beside what is said.
+
+    Attributes:
+        calls: tool calls that were written as text.
+        unread_calls: texts that looked like a tool call and could not be read.
+        thought: characters of thinking that were removed.
+        swallowed: characters that were removed as thinking that never ended.
+        unmarked: thinking was written that no mark began.
+        foreign: characters that were written in the name of somebody else.
+        kept: the text without all this.
+    """
+
+    calls: tuple[ToolCall, ...] = ()
+    unread_calls: int = 0
+    thought: int = 0
+    swallowed: int = 0
+    unmarked: bool = False
+    foreign: int = 0
+    kept: str = ""
 
 
 class Speech:
@@ -20,11 +50,25 @@ class Speech:
         tone: which tone to answer in; None: by what the user feels.
         max_chars: longest sentence.
         first_clause_chars: length from which the first clause leaves alone; 0: never.
+        habit: how the model thinks aloud; None: nothing is known.
+        tools: names of the declared tools.
     """
 
     def __init__(
-        self, tones: Tones, user_emotion: str, tone: Tone | None = None, *, max_chars: int, first_clause_chars: int
+        self,
+        tones: Tones,
+        user_emotion: str,
+        tone: Tone | None = None,
+        *,
+        max_chars: int,
+        first_clause_chars: int,
+        habit: ThinkingHabit | None = None,
+        tools: Collection[str] = (),
     ) -> None:
+        self._habit = habit or ThinkingHabit()
+        self._tools = tools
+        self.hidden = Hidden()
+        """What the last answer that ended held beside what is said."""
         self._tones = tones
         self._user_emotion, self._tone = user_emotion, tone
         self._limits = {"max_chars": max_chars, "first_clause_chars": first_clause_chars}
@@ -34,22 +78,67 @@ class Speech:
 
     def push(self, text: str) -> list[Sentence]:
         """Takes the next tokens; returns the sentences that they complete."""
-        return self._said(self._segmenter.push(self._code.push(self._thinking.push(text))))
+        return self._said(self._segmenter.push(self._code.push(self._visible(self._thinking.push(text)))))
 
-    def flush(self) -> list[Sentence]:
-        """Ends an answer; returns what is left of it.  Another may follow, as after a tool's call."""
-        rest = self._code.push(self._thinking.flush()) + self._code.flush()
+    def flush(self, *, cut: bool = False) -> list[Sentence]:
+        """Ends an answer; returns what is left of it.  Another may follow, as after a tool's call.
+
+        Args:
+            cut: the answer ended because it reached its longest length.
+        """
+        rest = self._visible(self._thinking.flush(cut=cut))
+        self._kept.append(held := self._calls.flush())
+        rest = self._code.push(rest + held) + self._code.flush()
         sentences = self._said([*self._segmenter.push(rest), *self._segmenter.flush()])
         if said := self._narrator.finish():
             sentences.append(self._sentence(said, starts=True, tagged=False))
-        if self._thinking.removed:
-            THINKING.inc()
+        self._report()
         self._begin()
         return sentences
 
     def _begin(self) -> None:
-        self._thinking, self._code, self._segmenter = Thinking(), CodeBlocks(), Segmenter(**self._limits)
+        self._thinking = Thinking(self._habit)
+        self._unmarked = False
+        self._begin_text()
+
+    def _begin_text(self) -> None:
+        self._calls, self._code, self._segmenter = WrittenCalls(self._tools), CodeBlocks(), Segmenter(**self._limits)
         self._narrator = Narrator()
+        self._kept: list[str] = []
+
+    def _visible(self, text: str) -> str:
+        """What is left of `text` without tool calls; starts again where all before it has proved to be thinking."""
+        if self._thinking.retracted:
+            self._thinking.retracted = False
+            self._unmarked, self._emotion, self._given = True, "", ""
+            self._begin_text()
+        text = self._calls.push(text)
+        self._kept.append(text)
+        return text
+
+    def _report(self) -> None:
+        thinking, calls = self._thinking, self._calls
+        for recipient, body in thinking.calls:
+            calls.add(body, recipient)
+        self.hidden = Hidden(
+            calls=tuple(calls.calls),
+            unread_calls=calls.unread,
+            thought=thinking.removed,
+            swallowed=thinking.swallowed,
+            unmarked=self._unmarked,
+            foreign=thinking.foreign,
+            kept="".join(self._kept),
+        )
+        if thinking.removed:
+            THINKING.inc()
+        for kind, amount in (
+            ("unclosed thinking", thinking.swallowed),
+            ("unmarked thinking", self._unmarked),
+            ("another speaker", thinking.foreign),
+            ("unread tool call", calls.unread),
+        ):
+            if amount:
+                HIDDEN_TEXT.labels(kind).inc()
 
     def _said(self, pieces: list[Piece]) -> list[Sentence]:
         return [

@@ -2,27 +2,39 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+import httpx
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator
+
+_HEADER_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+"""A token of RFC 9110, section 5.6.2."""
+_COMBINING = ("allOf", "anyOf", "oneOf", "$ref", "$dynamicRef", "if", "dependentSchemas", "patternProperties")
+"""Keywords beside "properties" that may declare arguments."""
 
 
 class ToolSpec(BaseModel):
-    """One function and where it is served."""
+    """One function and where it is served.
 
-    model_config = ConfigDict(extra="forbid")
+    Its address and headers may hold secrets: neither is shown in errors or in its representation.
+    """
+
+    model_config = ConfigDict(extra="forbid", hide_input_in_errors=True)
 
     name: str = Field(pattern=r"^[A-Za-z_][A-Za-z0-9_-]{0,63}$")
     """Name that the model calls it by."""
     description: str = Field(min_length=1, max_length=1024)
     """When to call it and what it answers, for the model."""
     parameters: dict[str, Any] = Field(default_factory=lambda: {"type": "object", "properties": {}})
-    """JSON schema of its arguments, of type "object"."""
-    url: str = Field(pattern=r"^https?://")
-    """Where it is served; redirects are not followed."""
+    """JSON schema of its arguments, of type "object".  Arguments that it does not declare are refused, unless it says
+    otherwise with "additionalProperties"."""
+    url: str = Field(repr=False)
+    """Where it is served, an http:// or https:// address in ASCII; redirects are not followed.  A private address is
+    called directly; for a public one the proxies that the environment names are used."""
     method: Literal["POST", "GET"] = "POST"
-    """POST sends the arguments as a JSON body, GET as a query."""
-    headers: dict[str, str] = Field(default_factory=dict)
+    """POST sends the arguments as a JSON body, GET as a query, added to the one that the address has."""
+    headers: dict[str, SecretStr] = Field(default_factory=dict)
     """Headers of the request, e.g. an Authorization."""
     timeout_s: float = Field(default=5.0, gt=0, le=60)
     """Longest time in seconds for an answer."""
@@ -43,6 +55,39 @@ class ToolSpec(BaseModel):
         except jsonschema.SchemaError as error:
             raise ValueError(f"is no JSON schema: {error.message}") from error
         return schema
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str) -> str:
+        form = 'must be an http:// or https:// address in ASCII, e.g. "https://example.com/weather"'
+        if not url.isascii() or any(sign.isspace() for sign in url):
+            raise ValueError(f"{form}; write other characters percent-encoded, or the host in Punycode")
+        try:
+            parsed = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise ValueError(form) from error
+        if parsed.scheme not in ("http", "https") or not parsed.host:
+            raise ValueError(form)
+        return url
+
+    @field_validator("headers")
+    @classmethod
+    def _check_headers(cls, headers: dict[str, SecretStr]) -> dict[str, SecretStr]:
+        for name, value in headers.items():
+            if not _HEADER_NAME.fullmatch(name):
+                raise ValueError("a header's name must be letters, digits and hyphens")
+            secret = value.get_secret_value()
+            if not secret.isascii() or not (secret.isprintable() or not secret):
+                raise ValueError(f"the value of {name} must be printable ASCII")
+        return headers
+
+    def closed_parameters(self) -> dict[str, Any]:
+        """The schema of the arguments, which allows only what it declares where it does not say otherwise."""
+        schema = self.parameters
+        if "additionalProperties" in schema or "unevaluatedProperties" in schema:
+            return schema
+        keyword = "unevaluatedProperties" if any(word in schema for word in _COMBINING) else "additionalProperties"
+        return {**schema, keyword: False}
 
     def offer(self) -> dict[str, Any]:
         """The function as /api/chat takes it."""

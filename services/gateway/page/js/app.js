@@ -2,7 +2,7 @@
 
 import { byId } from './dom.js';
 import { fetchConfig } from './gateway.js';
-import { storeSession } from './memory.js';
+import { forgetSession, storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
 import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
@@ -101,6 +101,10 @@ async function begin(microphone) {
     report(PROBLEMS['no-webrtc']);
     return;
   }
+  if (microphone && !navigator.mediaDevices) { // whatever the server says, the browser will not allow it
+    report(PROBLEMS['insecure-context']);
+    return;
+  }
   withMicrophone = microphone;
   const current = new Session(places);
   session = current;
@@ -160,7 +164,7 @@ function show({ name, turn, value }) {
   farewell = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
-      storeSession(value.sessionId);
+      storeSession({ name: value.sessionId, resumeToken: value.resumeToken ?? '' });
       break;
     case 'speechStarted':
       showPhase('Hearing you…');
@@ -194,6 +198,7 @@ function show({ name, turn, value }) {
       if (!isShown(readiness, value)) transcript.note(degradedLine(value));
       break;
     case 'turnFailed':
+      if (value.type === 'PermissionDenied') forgetSession(); // its name is somebody else's by now: begin a new one
       transcript.partial('');
       transcript.thinking(false);
       transcript.note(turnFailure(value), 'failure');

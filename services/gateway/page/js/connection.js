@@ -39,7 +39,7 @@ export class Connection extends EventTarget {
    * Connects. Resolves once the gateway has answered; `open` follows.
    * @param {MediaStream | null} microphone null: only typed messages will be sent
    * @param {string} token
-   * @param {string} session name of the session to go on with; empty: a new one
+   * @param {import('./memory.js').StoredSession} session the session to go on with
    * @throws {import('./gateway.js').Refused}
    */
   async connect(microphone, token, session) {

@@ -30,12 +30,12 @@ export async function fetchConfig(token) {
  * Trades the browser's SDP for the gateway's.
  * @param {RTCSessionDescription} description the local offer, its candidates gathered
  * @param {string} token
- * @param {string} session name of the session to go on with; empty: a new one
+ * @param {import('./memory.js').StoredSession} session the session to go on with
  * @returns {Promise<RTCSessionDescriptionInit>}
  * @throws {Refused}
  */
-export function postOffer({ sdp, type }, token, session) {
-  return request('offer', token, { sdp, type, session });
+export function postOffer({ sdp, type }, token, { name, resumeToken }) {
+  return request('offer', token, { sdp, type, session: name, resumeToken });
 }
 
 /**

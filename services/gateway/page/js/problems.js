@@ -90,6 +90,12 @@ function refusal({ status, detail }) {
         advice: said || 'Whoever runs it can add the address to its allowed origins.',
         actions: ['retry'],
       };
+    case 421:
+      return {
+        title: 'The server does not go by this page’s address',
+        advice: said || 'Whoever runs it can add the address to its host names.',
+        actions: ['retry'],
+      };
     case 429:
       return { title: 'All places are taken', advice: said || 'Try again in a moment.', actions: ['retry'] };
     case 503:

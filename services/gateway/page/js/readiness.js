@@ -1,5 +1,7 @@
 // Follows /readyz: which services are missing, which voice speaks, what is degraded.
 
+import { storedToken } from './token.js';
+
 const POLL_READY_MS = 10_000;
 const POLL_WAITING_MS = 1_500;
 const POLL_TIMEOUT_MS = 5_000;
@@ -29,6 +31,9 @@ const VOICE_SERVICES = ['csm', 'mimi'];
  * @typedef {{service: string, message: string}} Degraded
  */
 
+/** Where the server asks for a token, it tells nobody else more than whether it is ready. */
+const NOTHING_TOLD = { services: {}, voice: { name: '', reason: '' }, degraded: [] };
+
 /**
  * Polls for ever, fast while something is missing.
  * @param {(readiness: Readiness | null) => void} tell null: the gateway does not answer
@@ -44,9 +49,13 @@ export async function followReadiness(tell) {
 /** @returns {Promise<Readiness | null>} */
 async function fetchReadiness() {
   try {
-    const response = await fetch('readyz', { cache: 'no-store', signal: AbortSignal.timeout(POLL_TIMEOUT_MS) });
+    const token = storedToken();
+    /** @type {Record<string, string>} */
+    const headers = token ? { Authorization: `Bearer ${token}` } : {};
+    const signal = AbortSignal.timeout(POLL_TIMEOUT_MS);
+    const response = await fetch('readyz', { headers, cache: 'no-store', signal });
     // 503 carries the same JSON: it says what is missing.
-    return await response.json();
+    return { ...NOTHING_TOLD, ...await response.json() };
   } catch {
     return null;
   }
@@ -68,10 +77,8 @@ export function waitingFor(readiness) {
   const absent = Object.entries(readiness.services)
     .filter(([, { needed, state }]) => needed && state !== 'serving')
     .map(([service, { state }]) => `${serviceName(service)} ${STATE_WORDS[state] ?? state}`);
-  return {
-    title: 'Oviya is not ready yet',
-    advice: `${capitalized(absent.join(', '))}. This page goes on by itself.`,
-  };
+  const why = absent.length ? `${capitalized(absent.join(', '))}. ` : '';
+  return { title: 'Oviya is not ready yet', advice: `${why}This page goes on by itself.` };
 }
 
 /**
@@ -80,7 +87,7 @@ export function waitingFor(readiness) {
  * @returns {string} empty: unknown
  */
 export function voiceLine(readiness) {
-  if (!readiness) return '';
+  if (!readiness?.voice.name) return '';
   const { name, reason } = readiness.voice;
   return reason ? `Speaking with the ${name} voice because ${reason}.` : `Speaking with the ${name} voice.`;
 }

@@ -1,0 +1,171 @@
+"""Who may hold a browser's place: limits in total, by client, and on places that nobody has used yet.
+
+An offer costs its sender one HTTP request, but the gateway a connection and a UDP port for as long as it waits for the
+browser.  So places that are not connected yet are limited, and where they run out the ones that nothing was ever heard
+from are given up first, from the client that has the most of them.  A browser shows within one round trip that it is
+there; whoever only sends offers displaces his own.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import time
+from collections import Counter as Tally
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from oviya.errors import Busy, OviyaError
+
+RETRY_AFTER_S = 10.0
+"""When to try again where all sessions are taken."""
+CONNECTING_RETRY_S = 1.0
+"""When to try again where too many browsers are connecting: about the time that one takes."""
+
+
+class OfferInUse(OviyaError):
+    """The same offer has been answered already: it makes one connection."""
+
+
+@dataclass(frozen=True)
+class AdmissionLimits:
+    """Limits on places.
+
+    Args:
+        places: all of them.
+        scarce: what there is no more of when all are taken, for the error message.
+        connecting: places in total that may be not connected yet; None: three quarters of all.
+        connecting_per_client: the same for one client.
+        per_client: places of one client; None: half of all, without a limit for this machine's own addresses.
+        stuck_s: time in seconds after which a browser that has been heard, but has not connected, may be displaced.
+    """
+
+    places: int = 64
+    scarce: str = "sessions"
+    connecting: int | None = None
+    connecting_per_client: int = 8
+    per_client: int | None = None
+    stuck_s: float = 5.0
+
+    @property
+    def max_connecting(self) -> int:
+        """Limit on places that are not connected yet."""
+        return max(1, self.places * 3 // 4) if self.connecting is None else self.connecting
+
+    def max_per_client(self, client: str) -> int:
+        """Limit on the places of one client."""
+        return client_limit(client, self.per_client, self.places)
+
+
+@dataclass(eq=False)
+class Place:
+    """One browser's place.
+
+    Args:
+        client: who asked for it.
+        offer: identifies the offer.
+        since: when it was taken.
+        heard: whether the browser has shown that it is there.
+        connected: whether it is connected.
+        displaced: whether the place was given to another; it is counted no longer, and its holder must leave.
+    """
+
+    client: str
+    offer: bytes
+    since: float
+    heard: bool = False
+    connected: bool = False
+    displaced: bool = False
+
+
+class Admission:
+    """The places of one gateway.
+
+    Args:
+        limits: how many there are.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(self, limits: AdmissionLimits, clock: Callable[[], float] = time.monotonic) -> None:
+        self._limits, self._clock = limits, clock
+        self._places: set[Place] = set()
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def admit(self, client: str, offer: bytes) -> Place:
+        """Gives a place, after displacing another where that is needed: then one more is marked so.
+
+        Raises:
+            OfferInUse: the offer holds a place already.
+            Busy: there is none.
+        """
+        if any(place.offer == offer for place in self._places):
+            raise OfferInUse("this offer has been answered already", hint="create a new offer for a new connection")
+        held = [place for place in self._places if not place.displaced]
+        own = [place for place in held if place.client == client]
+        connecting = [place for place in held if not place.connected]
+        own_limit = self._limits.max_per_client(client)
+        own_full = own_limit < self._limits.places and len(own) >= own_limit
+        if own_full and all(place.connected for place in own):
+            raise Busy(
+                f"{client or 'this client'} holds all {own_limit} sessions that one address may have",
+                retry_after_s=RETRY_AFTER_S,
+                hint="GATEWAY_MAX_SESSIONS_PER_CLIENT sets the limit",
+            )
+        own_connecting = [place for place in own if not place.connected]
+        if own_full or len(own_connecting) >= self._limits.connecting_per_client:
+            self._displace(own_connecting)
+        elif len(held) >= self._limits.places:
+            self._displace(self._of_the_most(connecting, client), f"all {len(held)} {self._limits.scarce} are taken")
+        elif len(connecting) >= self._limits.max_connecting:
+            self._displace(self._of_the_most(connecting, client))
+        place = Place(client, offer, self._clock())
+        self._places.add(place)
+        return place
+
+    def release(self, place: Place) -> None:
+        """Takes a place back."""
+        self._places.discard(place)
+
+    def _of_the_most(self, connecting: list[Place], client: str) -> list[Place]:
+        """The places of the clients that have more of them than `client` has, and its own."""
+        count = Tally(place.client for place in connecting)
+        others = {other for other in count if count[other] > count[client]}
+        most = max((count[other] for other in others), default=0)
+        return [place for place in connecting if count[place.client] == most or place.client == client]
+
+    def _displace(self, places: Iterable[Place], problem: str = "too many browsers are connecting") -> None:
+        """Ends the oldest of `places` that was never heard from, or else the oldest that is stuck.
+
+        Raises:
+            Busy: all of them were heard from a moment ago.
+        """
+        stuck = self._clock() - self._limits.stuck_s
+        candidates = [place for place in places if not place.heard or place.since <= stuck]
+        if not candidates:
+            retry_s = CONNECTING_RETRY_S if "connecting" in problem else RETRY_AFTER_S
+            raise Busy(problem, retry_after_s=retry_s)
+        oldest = min(candidates, key=lambda place: (place.heard, place.since))
+        oldest.displaced = True
+
+
+def client_limit(client: str, limit: int | None, places: int) -> int:
+    """Returns how many of `places` one client may have.
+
+    Args:
+        client: an IP address, or another name of the client.
+        limit: what the operator has set; it holds for everyone.  None: half, except for this machine's own addresses,
+            from which a reverse proxy or an application brings many users.
+        places: all there are.
+    """
+    if limit is not None:
+        return limit
+    return places if is_loopback(client) else max(1, places // 2)
+
+
+def is_loopback(client: str) -> bool:
+    """Says whether `client` is this machine."""
+    try:
+        return ipaddress.ip_address(client.partition("/")[0]).is_loopback
+    except ValueError:
+        return client in ("", "unix")

@@ -1,0 +1,72 @@
+"""Whom a limit by client counts for: the address that a request comes from, or that a trusted proxy names."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+from urllib.parse import unquote
+
+IPV6_CLIENT_BITS = 64
+"""An IPv6 customer gets at least a /64 (RFC 6177), so this much of an address is one client."""
+
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+
+class ClientAddresses:
+    """Names clients.
+
+    Args:
+        trusted_proxies: addresses and networks, e.g. "10.0.0.0/8", whose X-Forwarded-For is believed.  Any caller can
+            send that header, so nobody else's counts.
+
+    Raises:
+        ValueError: an entry is neither an address nor a network.
+    """
+
+    def __init__(self, trusted_proxies: Iterable[str] = ()) -> None:
+        self._proxies = [ipaddress.ip_network(one, strict=False) for one in trusted_proxies]
+
+    def is_proxy(self, peer: str) -> bool:
+        """Says whether `peer`, an IP address, is a trusted proxy."""
+        address = parse_address(peer)
+        return address is not None and any(address in network for network in self._proxies)
+
+    def name(self, peer: str, forwarded: Iterable[str] = ()) -> str:
+        """Returns the client's name: an IPv4 address, an IPv6 /64 network, or "unix".
+
+        Args:
+            peer: IP address at the other end of the connection.
+            forwarded: values of the X-Forwarded-For headers in their order.
+        """
+        hops = [hop.strip() for value in forwarded for hop in value.split(",")]
+        # Each proxy appends whom it was called by, so the last entry that no trusted proxy is named by is the client.
+        while hops and self.is_proxy(peer) and parse_address(hops[-1]) is not None:
+            peer = hops.pop()
+        address = parse_address(peer)
+        if address is None:
+            return peer
+        if address.version == 6 and not address.is_loopback:
+            return str(ipaddress.ip_network((address, IPV6_CLIENT_BITS), strict=False))
+        return str(address)
+
+
+def parse_address(text: str) -> Address | None:
+    """Reads an IP address, with or without a port or brackets; IPv6-mapped IPv4 becomes IPv4.  None: not an address."""
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def grpc_peer_address(peer: str) -> str:
+    """Takes the address out of what gRPC calls a peer, e.g. "ipv4:10.0.0.1:50000" or "ipv6:%5B::1%5D:50000"."""
+    kind, _, rest = unquote(peer).partition(":")
+    if kind not in ("ipv4", "ipv6"):
+        return kind
+    address = parse_address(rest)
+    return str(address) if address is not None else rest

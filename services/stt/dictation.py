@@ -1,0 +1,237 @@
+"""Whether somebody is reading out a number or a spelling and is not done: people pause between its groups.
+
+It is told by the words alone, as English says them or as figures.  A quantity ("I am forty two", "half past six",
+"in 1984") is complete as it stands; a row of digits is not, unless it is as long as such numbers are.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from itertools import pairwise
+from pathlib import Path
+
+_DATA = tomllib.loads((Path(__file__).parent / "data" / "dictation.toml").read_text(encoding="utf-8"))
+DIGITS: dict[str, int] = _DATA["digits"]
+TEENS, TENS, SCALES = (frozenset(_DATA[name]) for name in ("teens", "tens", "scales"))
+REPEATS, CONNECTORS, SEPARATORS = (frozenset(_DATA[name]) for name in ("repeats", "connectors", "separators"))
+COUNTED, SPELLING_CUES, LINKS = (frozenset(_DATA[name]) for name in ("counted", "spelling_cues", "links"))
+LETTER_WORDS = frozenset(_DATA["letter_words"])
+CALLS = frozenset(_DATA["calls"])
+IDIOMS, INITIALISMS = (frozenset(map(tuple, _DATA[name])) for name in ("idioms", "initialisms"))
+CUES: dict[str, list[int]] = _DATA["cues"]
+"""Nouns that announce a number, and the lengths in digits at which it is complete: at least so many, except those
+listed after it; none: nobody knows."""
+
+CUE_REACH = 4
+"""Words of no weight ("is", "um", "it's") that may stand between such a noun and the digits."""
+QUESTION_REACH = 5
+"""A question word so close before such a noun makes it no announcement: "do you know what my number is"."""
+UNKNOWN_COMPLETE = (10, 11)
+"""Digits of a telephone number; other rows of digits are taken for whole from `LONG_COMPLETE` on, as cards have."""
+LONG_COMPLETE = 15
+QUESTION_WORDS = frozenset(
+    {"what", "which", "whether", "whose", "who", "where", "when", "if", "know", "forgot", "tell"}
+)
+
+
+class Dictation(Enum):
+    """What the last words are, as far as reading out goes."""
+
+    NONE = auto()
+    """Nothing is read out."""
+    WHOLE = auto()
+    """A number that is as long as such numbers are, or so short that nobody can say."""
+    OPEN = auto()
+    """More is to come."""
+
+
+@dataclass(frozen=True)
+class _Run:
+    """The numbers at the end: their words, how many digits they are, and whether they are plainly one quantity."""
+
+    start: int
+    words: tuple[str, ...]
+    digits: int
+    quantity: bool
+    ends_open: bool
+
+
+def dictation(words: Sequence[str]) -> Dictation:  # noqa: PLR0911  (one rule a return)
+    """Says what the end of `words` (as they were heard, in order) is."""
+    tokens = _tokens(words)
+    if not tokens:
+        return Dictation.NONE
+    if _spells(tokens) or _announces(tokens):
+        return Dictation.OPEN
+    run = _run(tokens)
+    if run is None:
+        return Dictation.NONE
+    before = tokens[: run.start]
+    if run.words in IDIOMS or any(word in COUNTED for word in before[-2:]):
+        return Dictation.NONE
+    lengths = _cue(before)
+    if run.ends_open:
+        return Dictation.OPEN
+    if lengths is not None:
+        return Dictation.WHOLE if _is_complete(run.digits, lengths) else Dictation.OPEN
+    if run.quantity or (before and before[-1] in CALLS and run.digits == 3):
+        return Dictation.NONE
+    if run.digits == 2 and run.words[0] not in ("oh", "o", "zero", "0"):
+        return Dictation.WHOLE  # a score or a height as likely as the start of a number
+    whole = run.digits in UNKNOWN_COMPLETE or run.digits >= LONG_COMPLETE
+    return Dictation.WHOLE if whole else Dictation.OPEN
+
+
+def _tokens(words: Sequence[str]) -> list[str]:
+    """Lower case, without punctuation; figures that are written in groups, and spelled letters, are taken apart."""
+    tokens: list[str] = []
+    for word in words:
+        text = word.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip(".,!?;:\"()[]'-")
+        if text.startswith("+") and text[1:2].isdigit():
+            tokens.append("plus")
+            text = text[1:]
+        if re.fullmatch(r"(\w-)+\w", text) and not text.isdigit():  # s-m-i-t-h
+            tokens += text.split("-")
+        elif re.fullmatch(r"\(?\d+\)?([-./) ]+\d+)+", text) and len(re.sub(r"\D", "", text)) >= 6:
+            tokens += re.findall(r"\d+", text)
+        elif re.fullmatch(r"[a-z]+(-[a-z]+)+", text) and all(_is_number(part) for part in text.split("-")):
+            tokens += text.split("-")  # twenty-one
+        elif text.removesuffix("'s") != text and text not in ("it's", "that's"):
+            tokens += [text[:-2], "is"]
+        elif text:
+            tokens.append(text)
+        else:
+            tokens += ["dash"] if word.strip() in ("-", "\N{EN DASH}", "\N{EM DASH}") else []
+    return tokens
+
+
+def _is_number(token: str) -> bool:
+    return token.isdecimal() or token in DIGITS or token in TEENS or token in TENS or token in SCALES
+
+
+def _run(tokens: Sequence[str]) -> _Run | None:
+    """Finds the numbers at the end of `tokens`."""
+    start = len(tokens)
+    while start and (
+        _is_number(tokens[start - 1])
+        or (tokens[start - 1] in REPEATS | CONNECTORS | SEPARATORS)
+        or (tokens[start - 1] == "and" and start > 1 and tokens[start - 2] in SCALES and start < len(tokens))
+    ):
+        start -= 1
+    while start < len(tokens) and tokens[start] in SEPARATORS:
+        start += 1
+    words = tuple(tokens[start:])
+    if not any(_is_number(word) for word in words):
+        return None
+    digits = sum(_digits(word, following) for word, following in zip(words, [*words[1:], ""], strict=True))
+    ends_open = words[-1] in REPEATS or words[-1] in CONNECTORS
+    return _Run(start, words, digits, _is_quantity(words), ends_open)
+
+
+def _digits(word: str, following: str) -> int:
+    """Counts the digits that a number word stands for when it is read out."""
+    if word in REPEATS:
+        return {"double": 1, "triple": 2}.get(word, 0) if following else 0
+    if word.isdecimal():
+        return len(word)
+    if word in TENS:
+        return 1 if following in DIGITS else 2
+    if word in SCALES:
+        return 2 if word == "hundred" else 3
+    return 2 if word in TEENS else int(word in DIGITS)
+
+
+def _is_quantity(words: Sequence[str]) -> bool:  # noqa: PLR0911  (one form a return)
+    """Whether number words are one count, a year, a time or a fraction, and not digits that are read out."""
+    if words[0] in ("oh", "o", "zero") and len(words) > 1:
+        return False
+    if len(words) == 1:
+        figures = words[0]
+        return not figures.isdecimal() or len(figures) <= 1 or (figures[0] != "0" and len(figures) <= 6)
+    if "point" in words:
+        at = words.index("point")
+        return 0 < at < len(words) - 1 and _is_quantity(words[:at]) and all(map(_is_number, words[at + 1 :]))
+    if any(word in REPEATS or word in CONNECTORS or word in SEPARATORS for word in words):
+        return False
+    if all(word.isdecimal() for word in words):  # "6 30"
+        return len(words) == 2 and len(words[0]) <= 2 and len(words[1]) == 2 and int(words[1]) < 60
+    if any(word in SCALES for word in words):
+        return not any(a in DIGITS and b in DIGITS for a, b in pairwise(words))
+    return _pair(words)
+
+
+def _pair(words: Sequence[str]) -> bool:
+    """Whether words are "forty two", "six thirty", "nineteen eighty four", "seven oh five"."""
+    first = 2 if words[0] in TENS and len(words) > 1 and words[1] in DIGITS else 1
+    rest = words[first:]
+    if not rest:
+        return True
+    if len(rest) == 1:
+        return rest[0] in TEENS or rest[0] in TENS or (words[0].isdecimal() and rest[0] in SCALES)
+    return len(rest) == 2 and ((rest[0] in TENS or rest[0] in ("oh", "o")) and rest[1] in DIGITS)
+
+
+def _cue(before: Sequence[str]) -> list[int] | None:
+    """Returns the lengths of the number that the words before it announce; None: they announce none."""
+    at, linked = len(before) - 1, False
+    while at >= 0 and len(before) - 1 - at < CUE_REACH and (before[at] in LINKS or _is_letter(before[at])):
+        linked = linked or before[at] in ("is", "was", "are")
+        at -= 1
+    if at < 0:
+        return None
+    noun = before[at]
+    if noun == "number" and at > 0 and before[at - 1] in CUES:
+        return CUES[before[at - 1]]
+    if noun == "number":
+        return [] if linked and not (at > 0 and before[at - 1] in COUNTED) else None
+    if noun == "code" and at > 0 and before[at - 1] in CUES:
+        return CUES[before[at - 1]]
+    return CUES.get(noun)
+
+
+def _is_complete(digits: int, lengths: Sequence[int]) -> bool:
+    if not lengths:
+        return digits in UNKNOWN_COMPLETE or digits >= LONG_COMPLETE
+    return digits >= lengths[0]
+
+
+def _announces(tokens: Sequence[str]) -> bool:
+    """Whether the last words announce a number or a spelling that has not begun: "my number is", "it's spelled"."""
+    last = tokens[-1]
+    if last in SPELLING_CUES:
+        return len(tokens) > 1
+    if last in ("at", "on") and len(tokens) > 2 and tokens[-3] in CALLS:
+        return True  # "you can reach me at"
+    if last not in ("is", "was") or len(tokens) < 3:
+        return False
+    noun, owner = tokens[-2], tokens[-3]
+    asked = any(word in QUESTION_WORDS for word in tokens[-3 - QUESTION_REACH : -2])
+    if asked or owner in COUNTED:
+        return False
+    return noun in CUES or (
+        noun == "number" and (owner in CUES or owner in ("my", "our", "the", "his", "her", "their"))
+    )
+
+
+def _is_letter(token: str) -> bool:
+    return len(token) == 1 and token.isalpha()
+
+
+def _spells(tokens: Sequence[str]) -> bool:
+    """Whether the last words are letters that are read out."""
+    count = 0
+    while count < len(tokens) and (_is_letter(tokens[-1 - count]) or tokens[-1 - count] in LETTER_WORDS):
+        count += 1
+    before = tokens[: len(tokens) - count]
+    cued = any(word in SPELLING_CUES for word in before[-CUE_REACH:])
+    if count:
+        return (cued or count >= 2) and tuple(tokens[len(tokens) - count :]) not in INITIALISMS
+    spelled = any(word in SPELLING_CUES for word in tokens)  # "b as in boy", "v for victor"
+    return spelled and (
+        (len(tokens) > 3 and tokens[-3] == "as" and tokens[-2] == "in" and _is_letter(tokens[-4]))
+        or (len(tokens) > 2 and tokens[-2] in ("for", "like") and _is_letter(tokens[-3]))
+    )

@@ -1,0 +1,107 @@
+"""The places in which turns are decoded: few, because decoding is dear, and each taken for one turn at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+from oviya.errors import Busy
+from services.stt import metrics
+from services.stt.recognizer import Recognizer
+
+RETRY_AFTER_S = 2.0
+"""When who found no slot may try again: a turn lasts seconds."""
+
+
+@dataclass(eq=False)
+class Slot:
+    """A recognizer and the one thread that calls it."""
+
+    index: int
+    recognizer: Recognizer
+    loaded: bool = False
+    """Whether the recognizer has loaded its model, as far as is known."""
+    last_owner: object = None
+    """Who had it last, whose voice it knows."""
+    freed_at: float = 0.0
+    """When it was given back, in seconds of the event loop."""
+    thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stt-slot"))
+
+
+class SlotPool:
+    """Hands out slots, first come, first served.
+
+    Args:
+        slots: all of them, free.
+        wait_s: longest wait for one, in seconds.
+    """
+
+    def __init__(self, slots: Sequence[Slot], wait_s: float) -> None:
+        self._count = len(slots)
+        self._free = list(slots)
+        self._wait_s = wait_s
+        self._waiting: deque[tuple[object, asyncio.Future[Slot]]] = deque()
+
+    @property
+    def free(self) -> list[Slot]:
+        """The slots that nobody has."""
+        return list(self._free)
+
+    async def acquire(self, owner: object) -> Slot:
+        """Waits for a slot; `owner` gets the one that it had last where that is free.
+
+        Raises:
+            Busy: none became free in time.
+        """
+        loop = asyncio.get_running_loop()
+        began = loop.time()
+        if self._free and not self._waiting:
+            return self._take(self._best(owner))
+        future: asyncio.Future[Slot] = loop.create_future()
+        self._waiting.append((owner, future))
+        try:
+            async with asyncio.timeout(self._wait_s):
+                return await future
+        except BaseException as error:
+            if future.done() and not future.cancelled():  # it came together with the end of the wait
+                self.release(future.result(), None)
+            if not isinstance(error, TimeoutError):
+                raise
+            metrics.SLOTS_REFUSED.inc()
+            raise Busy(
+                f"all {self._count} decoders are at work, and none became free within {self._wait_s:g} s",
+                retry_after_s=RETRY_AFTER_S,
+                hint="speak again in a moment, or give the service more of them (STT_SLOTS)",
+            ) from error
+        finally:
+            metrics.SLOT_WAIT_SECONDS.observe(loop.time() - began)
+            with suppress(ValueError):
+                self._waiting.remove((owner, future))
+
+    def release(self, slot: Slot, owner: object) -> None:
+        """Gives a slot back: to who has waited longest, else to the free ones.
+
+        Args:
+            slot: one that `acquire` returned.
+            owner: who had it; None where its recognizer has to begin anew in any case.
+        """
+        slot.last_owner, slot.freed_at = owner, asyncio.get_running_loop().time()
+        metrics.SLOTS_TAKEN.dec()
+        self._free.append(slot)
+        while self._waiting and self._free:
+            waiter, future = self._waiting.popleft()
+            if not future.done():
+                future.set_result(self._take(self._best(waiter)))
+
+    def _best(self, owner: object) -> Slot:
+        """Returns the free slot that suits `owner` best: its last one, else a loaded one that was idle for longest."""
+        return min(self._free, key=lambda slot: (slot.last_owner is not owner, not slot.loaded, slot.freed_at))
+
+    def _take(self, slot: Slot) -> Slot:
+        self._free.remove(slot)
+        metrics.SLOTS_TAKEN.inc()
+        return slot
