@@ -182,6 +182,7 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
         self.trained = trained
         self.frames = frames
         self.requests: list[csm_pb2.GenerateRequest] = []
+        self.scripts: list[str] = []  # that its card says it speaks; empty: any
         self.fail: OviyaError | None = None
         self.fail_after = 0  # frames that come before `fail`
         self.before: Callable[[int], Any] = lambda frame: None  # awaited before each frame
@@ -191,7 +192,9 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
 
     async def GetModel(self, request: Any, context: Any) -> csm_pb2.CsmServiceGetModelResponse:
         model = common_pb2.ModelInfo(name="scripted-csm", backend="scripted", trained=self.trained)
-        return csm_pb2.CsmServiceGetModelResponse(model=model, codebooks=8, codebook_size=2048, styles=["calm"])
+        return csm_pb2.CsmServiceGetModelResponse(
+            model=model, codebooks=8, codebook_size=2048, styles=["calm"], scripts=self.scripts
+        )
 
     async def Generate(self, request: csm_pb2.GenerateRequest, context: Any) -> AsyncIterator[csm_pb2.GenerateResponse]:
         self.requests.append(request)

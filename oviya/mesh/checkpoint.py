@@ -27,7 +27,7 @@ INDEX_FILE = "model.safetensors.index.json"
 RANDOM = "random"
 """What a service's setting names instead of a checkpoint to have small random weights, for tests."""
 
-_HUB_ID = re.compile(r"[\w.-]+/[\w.-]+(@[\w./-]+)?")
+_HUB_ID = re.compile(r"(?<![\w.-])[\w.-]++/[\w.-]++(@[\w./-]++)?")
 _HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
 
 

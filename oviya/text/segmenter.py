@@ -38,7 +38,7 @@ _MARK = re.compile(
     rf"\n|[{STOPS}{WIDE_STOPS}]++[{re.escape(CLOSERS)}]*+"
     r"|(?<=[^\W\d])[,;]$|[,;:\u2014\u2013](?=\s)|\s-(?=\s)|[\uff0c\u3001\uff1b\uff1a\u060c\u061b]"
 )
-_TAG = re.compile(r"\s*+\[[^\]\n]{0,40}\]")
+_TAG = re.compile(r"(?<!\s)\s*+\[[^\]\n]{0,40}\]")
 _LEFT_OVER = re.compile(r"[.!?\u2026)\]*_`~\u2019\u201d\u300d\u300f\uff09]++")
 """What follows a stop whose sentence has left already: more stops and closing marks, none of which is heard."""
 _WEB = re.compile(r"[@/\\_]|www|://", re.IGNORECASE)
@@ -217,7 +217,7 @@ class Segmenter:
         wrapped = len(line) >= WRAPPED_LINE_CHARS and line[-1] not in STOPS + WIDE_STOPS + CLOSERS + ":;"
         return not (wrapped and following.isalpha())
 
-    def _ends(self, mark: re.Match[str], final: bool) -> bool | None:
+    def _ends(self, mark: re.Match[str], final: bool) -> bool | None:  # noqa: PLR0911 (one rule a line)
         """Says whether a sentence ends at a stop; None: what follows decides."""
         text, run, start, end = self._text, mark.group(), mark.start(), mark.end()
         window = text[max(0, start - _LONGEST_WORD) : start]
@@ -251,7 +251,7 @@ class Segmenter:
             return not (run[0] in "\u2026" and following[0].islower())
         return self._full_stop_ends(word, run, following, begins=begins, final=final)
 
-    def _full_stop_ends(self, word: str, run: str, following: str, *, begins: bool, final: bool) -> bool | None:
+    def _full_stop_ends(self, word: str, run: str, following: str, *, begins: bool, final: bool) -> bool | None:  # noqa: PLR0911
         """Says whether a full stop, or dots, after `word` end a sentence before white space and `following`."""
         plain = word.strip("*_`~,;:'\u2019)]").lower()
         if run.startswith(".."):

@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator, Sequence
 from services.csm.prompt import Prompt
 
 # Western marks end something where a blank follows (not in "3.14"), Chinese and Japanese ones wherever they stand.
-_QUOTES = r"[\"')\]\u201d\u2019\u00bb]*"
-_SENTENCE_ENDS = rf"[.!?\u2026]+{_QUOTES}\s+|[\u3002\uff01\uff1f]+{_QUOTES}\s*|\n+"
-_CLAUSE_ENDS = rf"[,;:\u2014\u2013]+{_QUOTES}\s+|[\uff0c\u3001\uff1b\uff1a]+\s*"
-_WORD_ENDS = r"\s+"
+_QUOTES = r"[\"')\]\u201d\u2019\u00bb]*+"
+_SENTENCE_ENDS = re.compile(rf"(?<![.!?\u2026])[.!?\u2026]++{_QUOTES}\s++|[\u3002\uff01\uff1f]++{_QUOTES}\s*+|\n++")
+_CLAUSE_ENDS = re.compile(rf"(?<![,;:\u2014\u2013])[,;:\u2014\u2013]++{_QUOTES}\s++|[\uff0c\u3001\uff1b\uff1a]++\s*+")
+_WORD_ENDS = re.compile(r"\s++")
 
 
 def keep_context(
@@ -60,7 +60,9 @@ def split_text(text: str, size: Callable[[str], float], most: float) -> list[str
     return [piece.strip() for piece in pieces if any(map(str.isalnum, piece))]
 
 
-def _parts(text: str, size: Callable[[str], float], most: float, ends: tuple[str, ...]) -> Iterator[tuple[str, float]]:
+def _parts(
+    text: str, size: Callable[[str], float], most: float, ends: tuple[re.Pattern[str], ...]
+) -> Iterator[tuple[str, float]]:
     """Parts of `text` that fit, with their sizes: cut at `ends[0]`, and where that is not enough at the finer ones."""
     for part in _cut(text, ends[0]) if ends else (text[: len(text) // 2], text[len(text) // 2 :]):
         needs = size(part)
@@ -70,10 +72,10 @@ def _parts(text: str, size: Callable[[str], float], most: float, ends: tuple[str
             yield from _parts(part, size, most, ends[1:])
 
 
-def _cut(text: str, ends: str) -> Iterator[str]:
+def _cut(text: str, ends: re.Pattern[str]) -> Iterator[str]:
     """The parts of `text` that end with `ends`, which they keep."""
     start = 0
-    for match in re.finditer(ends, text):
+    for match in ends.finditer(text):
         if match.end() > start:
             yield text[start : match.end()]
             start = match.end()

@@ -189,7 +189,18 @@ class CsmEngine:
             Busy: every slot is taken, and there is no queue or it is full.
             NotReady: the engine was closed.
         """
-        stream = self._prepare(request, sink or LoopSink(asyncio.get_running_loop()))
+        return self._offer(self._prepare(request, sink or LoopSink(asyncio.get_running_loop())))
+
+    async def start(self, request: GenerateRequest) -> FrameStream:
+        """As `generate`, with the text prepared on another thread: 8 KB of it take longer than other calls should wait.
+
+        Raises:
+            InvalidInput, Busy, NotReady: as `generate` does.
+        """
+        sink = LoopSink(asyncio.get_running_loop())
+        return self._offer(await asyncio.to_thread(self._prepare, request, sink))
+
+    def _offer(self, stream: FrameStream) -> FrameStream:
         with self._wake:
             if self._closed is not None:
                 raise self._closed

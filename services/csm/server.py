@@ -45,7 +45,7 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
         engine = self._service.engine
         asked = unpack_request(request, engine)
         request_id = request.request_id or secrets.token_hex(8)
-        async with engine.generate(asked) as frames:
+        async with await engine.start(asked) as frames:
             async for codes in frames:
                 yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
         end = frames.end

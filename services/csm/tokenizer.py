@@ -66,14 +66,15 @@ class TextTokenizer:
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
     def _writable(self, character: str) -> str:
-        """`character`, or its Latin transliteration where the tokenizer would drop it: "\u00f8" is "o" to one of ASCII."""
-        if character not in self._letters:
+        """`character`, or its Latin transliteration where the tokenizer would drop it."""
+        written = self._letters.get(character)
+        if written is None:
             if len(self._letters) >= MAX_LETTERS:
                 self._letters.clear()
             ids = self._tokenizer.encode(character, add_special_tokens=False).ids
             dropped = character.isalpha() and (not ids or ids == self._blank or self._unknown in ids)
-            self._letters[character] = anyascii(character) if dropped else character
-        return self._letters[character]
+            written = self._letters[character] = anyascii(character) if dropped else character
+        return written
 
     def _special_id(self, role: str, named: dict[str, str], from_config: int | None, config: CsmConfig) -> int:
         token = named.get(role)

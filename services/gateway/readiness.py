@@ -50,7 +50,8 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class CheckpointSpeech:
-    """What a checkpoint speaks: its name, the scripts that it takes (none: any), its first language (empty: unknown)."""
+    """What a checkpoint speaks: its name, the scripts that it takes (none: any), and its main
+    language (empty: unknown)."""
 
     name: str = "csm"
     scripts: tuple[str, ...] = ()

@@ -51,7 +51,8 @@ class Sentence:
 class Spoken:
     """What became of a reply.  Times are the event loop's, in seconds; None: not reached.
 
-    `sentences` are as a person reads them.  `starts_s` says at which second of the reply's sound each sentence began, `finished` how many were sent whole.
+    `sentences` are as a person reads them.
+    `starts_s` says at which second of the reply's sound each sentence began, `finished` how many were sent whole.
     """
 
     sentences: list[str] = field(default_factory=list)

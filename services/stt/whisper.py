@@ -132,5 +132,5 @@ class WhisperRecognizer:
 
 def normal(words: Sequence[str]) -> list[str]:
     """Returns `words` in lower case and without the punctuation around them, of which Whisper is least sure."""
-    stripped = (re.sub(r"^\W+|\W+$", "", word.lower()) for word in words)
+    stripped = (re.sub(r"^\W++|(?<!\W)\W++$", "", word.lower()) for word in words)
     return [word for word in stripped if word]

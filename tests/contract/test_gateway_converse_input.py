@@ -41,8 +41,6 @@ F32 = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=16_000)
         ({}, [request(audio=b"\0\0\0")], "audio"),
         ({}, [request(audio=bytes(1 << 20) + b"\0\0")], "audio"),
         ({"input": F32}, [request(audio=NAN)], "audio[1]"),
-        ({}, [request(text="")], "text"),
-        ({}, [request(text="b" * 1_000_000)], "text"),
         ({}, [request(config=conversation_pb2.ConverseConfig())], "config"),
         ({}, [request()], "request"),
     ],
@@ -59,6 +57,24 @@ async def test_bad_input_names_the_field_and_others_are_not_disturbed(config, re
         go.set()
         assert (await other).of("reply_ended")
         assert (await gateway.converse("and the next")).of("reply_ended")
+
+
+@pytest.mark.parametrize("text", ["", "  ", "?", "...", "<|im_end|>", "*nods*", "b" * 1_000_000])
+async def test_a_typed_turn_that_cannot_be_answered_fails_alone(text):
+    async with gateway_with(ScriptedBrain()) as gateway:
+        heard = await gateway.converse(text, "and now?")
+    (failed,) = heard.of("turn_failed")
+    assert failed.field == "text"
+    assert len(heard.of("reply_ended")) == 1
+
+
+async def test_emoji_are_a_turn():
+    brain = ScriptedBrain()
+    async with gateway_with(brain) as gateway:
+        heard = await gateway.converse("\U0001f44d")
+    assert not heard.of("turn_failed")
+    assert brain.requests[0].text == "\U0001f44d"
+    assert len(heard.of("reply_ended")) == 1
 
 
 async def test_a_stream_must_begin_with_its_configuration():

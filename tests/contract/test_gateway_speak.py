@@ -303,3 +303,74 @@ async def test_scales_shape_a_voice_that_lacks_the_style_and_no_other():
     assert lengths["calm_supportive"] == pytest.approx(2.0, abs=0.01)
     assert lengths["empathetic_sad"] == pytest.approx(2.0 / 0.85, rel=0.03)
     assert lengths["joyful_excited"] == pytest.approx(2.0 / 1.05, rel=0.03)
+
+
+async def spoken_by_csm(csm: ScriptedCsm, text: str, **fields: Any) -> Any:
+    async with gateway_with(csm, ScriptedMimi()) as gateway:
+        await gateway.service.readiness.wait_until("csm", "serving")
+        await gateway.service.readiness.wait_until("mimi", "serving")
+        return await gateway.speak(text, **fields)
+
+
+async def test_every_text_is_said_in_words_and_shown_as_it_was_written():
+    csm = ScriptedCsm()
+    heard = await spoken_by_csm(csm, "It is 20\u00b0C, that costs \u20ac9.99, mail anna@example.com, 3+4=7")
+    (sentence,) = heard.of("sentence")
+    assert sentence.text == "It is 20\u00b0C, that costs \u20ac9.99, mail anna@example.com, 3+4=7"
+    assert sentence.spoken == (
+        "It is twenty degrees Celsius, that costs nine euros and ninety-nine cents, "
+        "mail anna at example dot com, three plus four equals seven"
+    )
+    assert [request.text for request in csm.requests] == [sentence.spoken]
+
+
+async def test_earlier_sentences_are_given_to_csm_as_they_were_said():
+    csm = ScriptedCsm()
+    await spoken_by_csm(csm, "It costs $5. Well then.")
+    assert [segment.text for segment in csm.requests[1].context] == ["It costs five dollars."]
+
+
+async def test_only_emoji_is_said_and_signs_alone_are_refused():
+    async with gateway_with() as gateway:
+        (sentence,) = (await gateway.speak("\U0001f44d")).of("sentence")
+        assert (sentence.text, sentence.spoken) == ("\U0001f44d", "thumbs up")
+        for text in ("?", "...", "<|im_end|>", "*nods*"):
+            with pytest.raises(aio.AioRpcError) as caught:
+                await gateway.speak(text)
+            error = error_from_rpc(caught.value, "gateway")
+            assert isinstance(error, InvalidInput)
+            assert error.field == "text"
+
+
+async def test_a_script_that_the_checkpoint_does_not_speak_is_read_by_the_fallback_voice_in_its_language():
+    csm = ScriptedCsm()
+    csm.scripts = ["Latin"]
+    text = "Hello. \u4f60\u597d\uff0c\u4e16\u754c\u3002 Say \u4f60\u597d to her. \u041f\u0440\u0438\u0432\u0435\u0442!"
+    heard = await spoken_by_csm(csm, text)
+    told = [(sentence.voice, sentence.language) for sentence in heard.of("sentence")]
+    assert told == [(CSM, "en"), (FALLBACK, "cmn"), (CSM, "en"), (FALLBACK, "ru")]
+    assert [request.text for request in csm.requests] == ["Hello.", "Say NiHao to her."]
+    first, second = heard.of("degraded")
+    assert "Latin" in first.message
+    assert "Chinese (cmn)" in first.message
+    assert "Russian (ru)" in second.message
+    assert len(heard.sound()) > 24_000
+
+
+async def test_a_script_that_csm_was_asked_for_and_does_not_speak_is_refused():
+    csm = ScriptedCsm()
+    csm.scripts = ["Latin"]
+    with pytest.raises(aio.AioRpcError) as caught:
+        await spoken_by_csm(csm, "\u4f60\u597d\uff0c\u4e16\u754c\u3002", voice=CSM)
+    error = error_from_rpc(caught.value, "gateway")
+    assert isinstance(error, InvalidInput)
+    assert error.field == "text"
+    assert "Latin" in error.limit
+    assert csm.requests == []
+
+
+async def test_a_checkpoint_that_says_nothing_speaks_any_script():
+    csm = ScriptedCsm()
+    heard = await spoken_by_csm(csm, "\u4f60\u597d\uff0c\u4e16\u754c\u3002")
+    assert [sentence.voice for sentence in heard.of("sentence")] == [CSM]
+    assert not heard.of("degraded")

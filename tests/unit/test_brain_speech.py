@@ -60,7 +60,8 @@ def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
 @pytest.mark.parametrize("text", ["*really* good", "*Sorry* about that, Anna.", "**Happy birthday** to you!",
                                   "*sad* but true", "Surprise: it works!", "(happy) people", "Joy! It works.",
                                   "[Happy](https://example.com) and you know it", "Tone: Keep it light.",
-                                  "I sent a [happy birthday card] to her", "(as I said) yes", "content is king", "Well [1] then",
+                                  "I sent a [happy birthday card] to her", "(as I said) yes", "content is king",
+                                  "Well [1] then",
                                   "Tender moments: I like them.", "He wrote: I am sad."])  # fmt: skip
 def test_words_of_the_sentence_are_no_emotion(text):
     assert list(read_tags(text)) == [Tagged(text, "", "missing")]

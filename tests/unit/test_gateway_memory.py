@@ -339,3 +339,16 @@ def test_sentence_whose_sound_was_not_made_to_its_end_was_not_heard_to_its_end()
     half = len(TEN) / 15.0 / 2
     assert heard_sentences(spoken((TEN, half), finished=0), 0.0) == ["one two three four five"]
     assert heard_sentences(Spoken(), 0.0) == []
+
+
+@pytest.mark.parametrize(
+    ("share", "heard"),
+    [(0.0, []), (0.3, ["It costs"]), (0.7, ["It costs \u20ac9.99"]), (0.75, ["It costs \u20ac9.99 at"])],
+)
+def test_an_interrupted_sentence_is_remembered_as_written_word_by_word_as_long_as_each_is_said(share, heard):
+    text = "It costs \u20ac9.99 at example.com."
+    assert heard_sentences(spoken((text, 5.0), finished=1), 5.0 * (1 - share)) == heard
+
+
+def test_an_interrupted_sentence_without_blanks_is_remembered_character_by_character():
+    assert heard_sentences(spoken(("\u4f60\u597d\u4e16\u754c", 4.0), finished=1), 2.0) == ["\u4f60\u597d"]

@@ -51,7 +51,7 @@ def _is_mark(character: str) -> bool:
 
 
 @lru_cache(maxsize=4096)
-def _plain(character: str) -> str:
+def _plain(character: str) -> str:  # noqa: PLR0911 (one rule a line)
     if character.isascii():
         return character if character.isprintable() or character == "\n" else " " if character == "\t" else ""
     if character in _KEPT or character in _OWN_MEANING:

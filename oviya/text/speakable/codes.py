@@ -9,7 +9,8 @@ from oviya.text.speakable.words import digits
 _SPELLED = (
     "code|codes|pin|pins|otp|passcode|passcodes|password|passwort|zip|zip code|zipcode|postcode|postal code|extension"
     "|account|confirmation|verification|reference|tracking|serial|id|imei|iban|ssn|isbn|login|combination|meter"
-    "|ending in|ending with|ends in|ends with|last four digits|last four|area code|country code|license plate|registration|vin"
+    "|ending in|ending with|ends in|ends with|last four digits|last four|area code|country code|license plate"
+    "|registration|vin"
 )
 """What follows these is spelled, whatever its length."""
 _LONG = (
@@ -21,7 +22,10 @@ _TOKEN = (
     r"(?:[A-Z]{1,4}[ -]?)?\d[\dA-Z]{1,24}(?:[ -](?=[\dA-Z]{0,6}\d)[\dA-Z]{2,6}){0,5}(?![\w$\u20ac\u00a3%]|[.,:/-]\d)"
 )
 _MORE = r"(?:(?:,?\s(?:or|and|then)\s|,\s)\d{3,8}(?![\w%]|[.,:/]\d)){0,8}"
-_LINK = r"(?:\s(?:number|numbers|no\.|nr\.|is|was|are|be|of|to|for|\w{1,20}\sis|\w{1,20}\s\w{1,20}\sis)){0,2}\s?[:=#\u2116]?\s?"
+_LINK = (
+    r"(?:\s(?:number|numbers|no\.|nr\.|is|was|are|be|of|to|for|\w{1,20}\sis"
+    r"|\w{1,20}\s\w{1,20}\sis)){0,2}\s?[:=#\u2116]?\s?"
+)
 _CODE = re.compile(rf"\b((?:{_SPELLED})\b{_LINK}[\"'(\u201c*]?)({_TOKEN}{_MORE})", re.IGNORECASE)
 _NUMBERED = re.compile(
     rf"\b((?:{_LONG})\b(?:\s(?:number|no\.|is|was))?\s?[:#\u2116]?\s?)({_TOKEN}{_MORE})", re.IGNORECASE
@@ -57,7 +61,8 @@ _EXTENSION = re.compile(r"(?<=\d)\s(?:x|ext\.?)\s?(\d{2,6})\b|\b[Ee]xt\.?\s?(\d{
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"(?<![\w.+])\+(?=\d)(?:[ .\-/]?+\(?+\d{1,5}+\)?+){1,8}+(?![\w]|[.,]\d)")
 _NATIONAL = re.compile(
-    r"(?<![\w.,$\u20ac\u00a3#/+:-])(?:\(\d{2,5}\)\s?|\d{1,5}[ .\-/])(?:\d{2,5}+[ .\-]){0,4}\d{2,6}(?![\w%]|[.,:/-]\d|\s?[=+*\u00d7])"
+    r"(?<![\w.,$\u20ac\u00a3#/+:-])(?:\(\d{2,5}\)\s?|\d{1,5}[ .\-/])(?:\d{2,5}+[ .\-]){0,4}\d{2,6}(?![\w%]|[.,:/-]\d"
+    r"|\s?[=+*\u00d7])"
 )
 _GROUPED = re.compile(r"(?<![\w.,-])\d{1,7}(?:-\d{1,7}){3,5}(?![\w-])")
 _PHONE_CONTEXT = re.compile(
@@ -116,9 +121,11 @@ def _say_numbered(at: re.Match[str]) -> str:
 
 def _each(tokens: str) -> str:
     """Spells every word with a digit in it, and single capital letters before digits."""
-    return re.sub(r"[\dA-Za-z]*\d[\dA-Za-z]*|[A-Z]{1,4}(?=[ -]?\d)", lambda at: f"{_spelled(at[0])}", tokens).replace(
-        "-", ", "
-    )
+    return re.sub(
+        r"(?<![\dA-Za-z])[A-Za-z]{0,26}+\d[\dA-Za-z]*+|(?<![A-Z])[A-Z]{1,4}(?=[ -]?\d)",
+        lambda at: f"{_spelled(at[0])}",
+        tokens,
+    ).replace("-", ", ")
 
 
 def _spelled(code: str) -> str:

@@ -16,30 +16,29 @@ _ISO = re.compile(r"(?<![\w/-])(\d{4})[-/](\d{2})[-/](\d{2})(?:(T|\s)(?=\d)|(?![
 _SLASHED = re.compile(r"\b(\d{1,2})([/.-])(\d{1,2})\2(\d{4})\b")
 _ON_SLASHED = re.compile(r"\b(on|by|until|since|due|before|after)\s(\d{1,2})/(\d{1,2})\b(?!/)", re.IGNORECASE)
 _SHORT_YEAR = re.compile(r"\b(\d{1,2})/(\d{1,2})/(\d{2})\b(?!/)")
-_MONTH_DAY = re.compile(rf"\b({_MONTH})\s+(\d{{1,2}})(?:st|nd|rd|th)?\b(?![:.]\d)(?:,?\s+(\d{{4}})\b)?")
-_DAY_RANGE = re.compile(rf"\b({_MONTH})\s+(\d{{1,2}})\s?[-\u2013]\s?(\d{{1,2}})\b(?:,?\s+(\d{{4}})\b)?")
-_DAY_MONTH = re.compile(
-    rf"\b(?:the\s+)?(\d{{1,2}})(?:st|nd|rd|th)?\.?(?:\s+of)?\s+({_MONTH})(?![a-z])(?:,?\s+(\d{{4}})\b)?"
-)
-_MONTH_YEAR = re.compile(rf"\b({_MONTH}),?\s+(\d{{4}})\b")
+_MONTH_DAY = re.compile(rf"\b({_MONTH}) (\d{{1,2}})(?:st|nd|rd|th)?\b(?![:.]\d)(?:,? (\d{{4}})\b)?")
+_DAY_RANGE = re.compile(rf"\b({_MONTH}) (\d{{1,2}})\s?[-\u2013]\s?(\d{{1,2}})\b(?:,? (\d{{4}})\b)?")
+_DAY_MONTH = re.compile(rf"\b(?:the )?(\d{{1,2}})(?:st|nd|rd|th)?\.?(?: of)? ({_MONTH})(?![a-z])(?:,? (\d{{4}})\b)?")
+_MONTH_YEAR = re.compile(rf"\b({_MONTH}),? (\d{{4}})\b")
 _DECADE = re.compile(r"\b(1[1-9]|20)(\d0)'?s\b")
 _SHORT_DECADE = re.compile(r"(?<![\w.,$])['\u2019]?([2-9]0)['\u2019]?s\b")
 _CLASS_OF = re.compile(r"(?<!\w)['\u2018\u2019](\d{2})\b(?!['\u2019]?s)")
 _QUANTITY = (
-    r"(?!\s*(?:%|percent|people|dollars|euros|pounds|times|words|steps|miles|meters|metres|kilometers|calories|tokens|years|days"
+    r"(?! ?(?:%|percent|people|dollars|euros|pounds|times|words|steps|miles|meters|metres|kilometers|calories|tokens"
+    r"|years|days"
     r"|hours|minutes|seconds|pages|items|points|units|users|students|kg|km|m|g|k|ml|mg|kcal|MB|GB|\u20ac|\$)(?!\w))"
 )
 _YEAR = re.compile(
     r"\b(in|since|until|till|by|from|of|year|before|after|around|during|late|early|mid|spring|summer|autumn|fall|winter|circa"
     r"|copyright|and|to|the|FY|election|class|census|born|died|established|founded|season|model|q[1-4]|christmas|easter)"
-    rf"(\s+|\s*\()(1[1-9]\d{{2}}|20\d{{2}})\b(?![,.]?\d){_QUANTITY}",
+    rf"( | ?\()(1[1-9]\d{{2}}|20\d{{2}})\b(?![,.]?\d){_QUANTITY}",
     re.IGNORECASE,
 )
 _YEAR_ALONE = re.compile(
     r"(?:(?<=\()|^)(1[1-9]\d{2}|20\d{2})(?=[),:]|\s(?:was|is|were|will|saw|brought|has|had|marked)\b)(?![,.]\d)"
 )
 _WAS_YEAR = re.compile(r"\b(was|is)(\s)(19\d\d|20[0-4]\d)(?=[.,;!?](?!\d)|$)")
-_YEARS = re.compile(r"\b(1[1-9]\d{2}|20\d{2})\s*[-\u2013]\s*(1[1-9]\d{2}|20\d{2}|\d{2})\b(?!-)" + _QUANTITY)
+_YEARS = re.compile(r"\b(1[1-9]\d{2}|20\d{2}) ?[-\u2013] ?(1[1-9]\d{2}|20\d{2}|\d{2})\b(?!-)" + _QUANTITY)
 _QUARTER = re.compile(r"\bQ([1-4])\b")
 _FISCAL = re.compile(r"\bFY\s?(20\d\d)\b")
 _TIME_RANGE = re.compile(
@@ -55,9 +54,9 @@ _SPANNED = "|".join([*sorted({*_WEEKDAYS.values()}), *MONTHS, _WEEKDAY, *(name[:
 _DAY_SPAN = re.compile(rf"\b({_SPANNED})\.?\s?[-\u2013]\s?({_SPANNED})\b")
 _DAY_BEFORE = re.compile(rf"\b({_WEEKDAY})(\.,?|,)\s(?=(?:{_MONTH})\b|\d)")
 _TIME = re.compile(
-    r"\b([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(?:\s*([ap])\.?m\b\.?)?(?![:\d])", re.IGNORECASE
+    r"\b([01]?\d|2[0-4]):([0-5]\d)(?::([0-5]\d)(?:\.\d{1,6})?)?(?: ?([ap])\.?m\b\.?)?(?![:\d])", re.IGNORECASE
 )
-_HOUR = re.compile(r"\b(1[0-2]|0?[1-9])\s*([ap])\.?m\b(\.(?=\s+[a-z]))?", re.IGNORECASE)
+_HOUR = re.compile(r"\b(1[0-2]|0?[1-9]) ?([ap])\.?m\b(\.(?= [a-z]))?", re.IGNORECASE)
 _CLOCK = re.compile(r"\b([01]?\d|2[0-3])h([0-5]\d)\b")
 
 

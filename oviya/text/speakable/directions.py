@@ -10,12 +10,16 @@ _VERBS = (
     "|hum|sing|gesture|glance|gaze|stare|shiver|tremble|wince|cringe|blush|swallow|hesitate|ponder|snicker|cackle|squeal"
     "|clear|take|look|reach|place|put|shake|raise|pat|rub|scratch|fold|cross|roll|purr|growl|shout|yell"
 )
-_VERB = re.compile(
-    r"(?:" + "|".join(
-        f"{verb[:-1] if verb.endswith('e') else verb}(?:{'e' if verb.endswith('e') else ''}(?:s|es)?|(?:{verb[-1]})?ing|e?d)"
-        for verb in _VERBS.split("|")
-    ) + r"|cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums)"
-)  # fmt: skip
+
+
+def _forms(verb: str) -> str:
+    """A pattern of the forms of a verb: laugh, laughs, laughing, laughed."""
+    stem, end = (verb[:-1], "e") if verb.endswith("e") else (verb, "")
+    return f"{stem}(?:{end}(?:s|es)?|(?:{verb[-1]})?ing|e?d)"
+
+
+_IRREGULAR = "cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums"
+_VERB = re.compile("|".join([*map(_forms, _VERBS.split("|")), _IRREGULAR]))
 _AMBIGUOUS = frozenset(
     f"{verb}{end}"
     for verb in [
@@ -47,10 +51,13 @@ _NOUNS = re.compile(
     r"(?:pause|sigh|laugh|laughter|chuckle|giggle|smile|grin|silence|beat|breath|tone|voice|nod|wink|gasp|sob|sobs|tears"
     r"|applause|music|whisper|hug|shrug|smirk|inhale|exhale|sniff|cough|sounds?|noises?)"
 )
-_PLACES = frozenset({"a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft", "warm",
+_PLACES = frozenset({"a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft",
+    "warm",
                      "small", "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward"})  # fmt: skip
-_SUBJECTS = frozenset({"i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't", "not",
-                       "never", "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will", "would",
+_SUBJECTS = frozenset({"i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't",
+    "not",
+                       "never", "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will",
+                       "would",
                        "me", "us", "them", "everyone", "nobody", "somebody", "someone"})  # fmt: skip
 _WORD = re.compile(r"[A-Za-z]++(?:['\u2019][A-Za-z]++)?+")
 _DIRECTION = re.compile(
@@ -77,7 +84,7 @@ def _replace(at: re.Match[str]) -> str:
     return " " if before and after else ""
 
 
-def _is_direction(content: str, sign: str, before: str, after: str) -> bool:
+def _is_direction(content: str, sign: str, before: str, after: str) -> bool:  # noqa: PLR0911 (one rule a line)
     words = [word.lower() for word in _WORD.findall(content)]
     if not words or len(words) > MAX_WORDS or any(character.isdigit() for character in content):
         return False
@@ -101,7 +108,7 @@ def _is_direction(content: str, sign: str, before: str, after: str) -> bool:
     return bool(action) or (starts_small and len(words) > 1 and sign in ("*", "_"))
 
 
-def _action(words: list[str]) -> str:
+def _action(words: list[str]) -> str:  # noqa: PLR0911
     """How sure it is that words are an action: "sure", "perhaps", or empty."""
     head = words[1:] if len(words) > 1 and words[0].endswith("ly") else words
     first = head[0]

@@ -17,7 +17,8 @@ _IMAGE_OR_LINK = re.compile(
 )
 _REFERENCE_LINK = re.compile(r"\[([^\[\]\n]++)\]\[[^\[\]\n]{0,60}\]")
 _FOOTNOTE = re.compile(
-    r"\[\^[^\[\]\s]{1,40}\]:?|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3}){0,8}\]|\[citation needed\]|\u3010[^\u3010\u3011]{1,40}\u3011"
+    r"\[\^[^\[\]\s]{1,40}\]:?|\[\d{1,3}(?:\s?[,\u2013-]\s?\d{1,3}){0,8}\]|\[citation needed\]"
+    r"|\u3010[^\u3010\u3011]{1,40}\u3011"
 )
 _AUTOLINK = re.compile(r"<((?:https?://|mailto:|www\.)[^<>\s]++|[\w.+-]{1,64}@[\w.-]{1,253})>", re.IGNORECASE)
 _COMMENT = re.compile(r"<!--(?:[^-]|-(?!->))*+-->")
@@ -32,18 +33,18 @@ _TAG = re.compile(rf"</?(?:{_ELEMENTS})(?:\s[^<>]{{0,200}})?/?>|</[a-zA-Z][\w:-]
                   r"|<[a-zA-Z][\w:-]{0,40}(?:\s[\w:-]{1,40}=(?:\"[^\"<>]{0,200}\"|'[^'<>]{0,200}')){1,12}\s?/?>",
                   re.IGNORECASE)  # fmt: skip
 _HEADING = re.compile(r"\s{0,3}#{1,6}\s++(?=\S)")
-_QUOTE = re.compile(r"\s*+(?:>\s?)++(?=\D|$)")
-_BULLET = re.compile(r"\s*+(?:[-*+]\s++|[\u2022\u2023\u25aa\u25cf\u25e6\u00b7]\s*+)(?=\S)(?!\d+ *[-+*=])")
+_QUOTE = re.compile(r"(?<!\s)\s*+(?:>\s?)++(?=\D|$)")
+_BULLET = re.compile(r"(?<!\s)\s*+(?:[-*+]\s++|[\u2022\u2023\u25aa\u25cf\u25e6\u00b7]\s*+)(?=\S)(?!\d+ *[-+*=])")
 _BOX = re.compile(r"\[[ xX]\]\s++")
-_NUMBERED = re.compile(r"\s*+(\d{1,2})([.)])\s++(?=\S)")
-_DEFINITION = re.compile(r"\s*+\[[^\[\]\n]{1,60}\]:\s++\S++(?:\s++\"[^\"\n]*+\")?\s*+$")
+_NUMBERED = re.compile(r"(?<!\s)\s*+(\d{1,2})([.)])\s++(?=\S)")
+_DEFINITION = re.compile(r"(?<!\s)\s*+\[[^\[\]\n]{1,60}\]:\s++\S++(?:\s++\"[^\"\n]*+\")?\s*+$")
 _STRONG = re.compile(r"\*\*\*|\*\*|__(?=\S)|(?<=\S)__|~~|\|\||==(?=\w[^=\n]{0,200}==)|(?<=\w)==(?!\s?[\w=-])")
 _EMPHASIS = re.compile(
     r"(?<![\w*])\*(?![\s*])([^*\n]++)(?<!\s)\*(?![\w*])|(?<![\w_])_(?![\s_])([^_\n]++)(?<!\s)_(?![\w_])"
 )
 _IN_WORD = re.compile(r"(?<=[^\W\d_])\*(?![\s*])([^\W\d_]{1,40})\*|\*(?![\s*])([^\W\d_]{1,40})\*(?=[^\W\d_])")
 _ESCAPE = re.compile(r"\\([\\`*_{}\[\]()#+.!|~>$%&-])")
-_BAR = re.compile(r"\s*+\|\s*+")
+_BAR = re.compile(r"(?<!\s)\s*+\|\s*+")
 
 
 def without_markup(text: str, *, numbered: bool = True) -> str:

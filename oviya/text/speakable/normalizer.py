@@ -40,11 +40,13 @@ _ENGLISH = (
 _LETTERS = partial(plain_characters, signs=False)
 _OTHER = (_LETTERS, partial(without_markup, numbered=False), _LETTERS, say_pictures)
 _SHRUG = "\u00af\\_(\u30c4)_/\u00af"  # markup to whoever does not know it
+_BLANKS = re.compile(r"[^\S\n]++")
+_LINE_ENDS = re.compile(r"\n[\n ]*+")
 _SPACE = re.compile(r"\s++")
 _SPACE_BEFORE_MARK = re.compile(r" ([,.;:!?\u2026])")
-_MARKS = re.compile(r"([,;:])(?:\s*+[,;:])++")
-_MARK_AND_STOP = re.compile(r"[,;:]\s*+([.!?\u2026])")
-_EMPTY_BRACKETS = re.compile(r"\(\s*+\)|\[\s*+\]|\"\s*+\"(?!\w)")
+_MARKS = re.compile(r"([,;:])(?: ?[,;:])++")
+_MARK_AND_STOP = re.compile(r"[,;:] ?([.!?\u2026])")
+_EMPTY_BRACKETS = re.compile(r"\( ?\)|\[ ?\]|\" ?\"(?!\w)")
 
 
 def speakable(text: str) -> str:
@@ -58,8 +60,9 @@ def speakable(text: str) -> str:
         One line; empty where there is nothing to say.
     """
     text = text.replace(_SHRUG, "\U0001f937")
+    text = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text))
     for step in _ENGLISH if main_script(text) in (LATIN, "") else _OTHER:
-        text = step(text)
+        text = _BLANKS.sub(" ", step(text))  # the steps count on single ones
     text = _SPACE.sub(" ", _EMPTY_BRACKETS.sub(" ", text))
     text = _SPACE_BEFORE_MARK.sub(r"\1", text)
     text = _MARK_AND_STOP.sub(r"\1", _MARKS.sub(r"\1", text)).strip().lstrip(",;:. ")
@@ -72,4 +75,5 @@ def written(text: str) -> str:
     Returns:
         One line; may be empty.
     """
-    return _SPACE.sub(" ", without_markup(without_invisible(text), numbered=False)).strip()
+    text = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", without_invisible(text)))
+    return _SPACE.sub(" ", without_markup(text, numbered=False)).strip()

@@ -19,7 +19,8 @@ _COMMA_AFTER_SIGN = re.compile(
 )
 _COMMA_ALONE = re.compile(r"(?<![\w.,])(\d{1,3}(?:[.'\u2019]\d{3})++),(\d{1,2})(?![\d,])")
 _GROUPED = re.compile(
-    r"(?<![\w.,'-])(\d{1,3}(?:'\d{3}){1,5}|\d{1,3}(?:\.\d{3}){2,5}|\d{1,3}(?: \d{3}){2,5}|\d{1,3} \d{3}(?=\s?[\u20ac%$\u00a3]|\s(?:EUR|kr|people|euros|dollars|km|kg|m)\b))"
+    r"(?<![\w.,'-])(\d{1,3}(?:'\d{3}){1,5}|\d{1,3}(?:\.\d{3}){2,5}|\d{1,3}(?: \d{3}){2,5}"
+    r"|\d{1,3} \d{3}(?=\s?[\u20ac%$\u00a3]|\s(?:EUR|kr|people|euros|dollars|km|kg|m)\b))"
     r"(\.\d{1,2})?(?![\d'.,]*\d| \d)"
 )
 _GROUPED_MONEY = re.compile(
@@ -27,7 +28,8 @@ _GROUPED_MONEY = re.compile(
 )
 _INDIAN = re.compile(r"(?<![\w.,])(\d{1,2}(?:,\d{2}){1,5},\d{3})(?![\d,])")
 _VERSION = re.compile(
-    r"(?<![\w.,])([vV]|[Vv]ersion\s|[Rr]elease\s|v\.\s?)?(\d++(?:\.\d++){2,4}|(?<=[vV])\d++(?:\.\d++)?|(?<=ersion )\d++\.\d++)(?![\w]|\.\d)([ab]\d|-?(?:alpha|beta|rc)[.\d]*)?"
+    r"(?<![\w.,])([vV]|[Vv]ersion\s|[Rr]elease\s|v\.\s?)?(\d++(?:\.\d++){2,4}|(?<=[vV])\d++(?:\.\d++)?"
+    r"|(?<=ersion )\d++\.\d++)(?![\w]|\.\d)([ab]\d|-?(?:alpha|beta|rc)[.\d]*)?"
 )
 _ORDINAL = re.compile(r"\b(\d{1,9}|\d{1,3}(?:,\d{3}){1,3})(?:st|nd|rd|th|ST|ND|RD|TH)\b")
 _SPLIT = re.compile(r"(?<![\w/.-])(\d{2})[/\u2013-](\d{2})(?![\w/-]|\.\d)")
@@ -44,14 +46,14 @@ _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}):(\d{1,3})(?![\w:])")
 _RESOLUTION = re.compile(r"\b(\d{1,2})(\d\d)([pi])\b|\b([248])K\b(?!\s(?:people|users|runs?|race))")
 _HASH = re.compile(r"(?:#\s?|\b[Nn]os?\.\s?|\u2116\s?|\b[Nn]r\.\s?)(?=\d)")
 _SIGNED = re.compile(r"(?<![\w.)\u2019'])([-\u2212+\u00b1])\s?(?=[\d.]*\d)")
-_PLUS_MINUS = re.compile(r"\s*\u00b1\s*")
+_PLUS_MINUS = re.compile(r" ?\u00b1 ?")
 _EQUATION = re.compile(r"\d\s?=|=\s?-?\d")
-_MINUS = re.compile(r"(?<=[\d)])\s+[-\u2212\u2013]\s+(?=[\d(])")
+_MINUS = re.compile(r"(?<=[\d)]) [-\u2212\u2013] (?=[\d(])")
 _MINUS_TIGHT = re.compile(r"(?<=[\d)])\s?[-\u2212\u2013]\s?(?=[\d(])")
 _TIMES = re.compile(r"(?<=[\w)])\s?[*\u00d7\u00b7\u22c5]\s?(?=[\w(])|(?<=\d)\s?[xX]\s?(?=\d)")
 _BY = re.compile(r"(?<=\d)\s?[x\u00d7]\s?(?=\d{3,4}\b)|(?<=\d)x(?=\d)")
 _FOLD = re.compile(r"(?<=\d)[xX\u00d7](?![\w]|\s?(?:[-+=*/^\u2212]|plus|minus|times|equals|divided))")
-_PLUS = re.compile(r"(?<=[\w)])\s*\+\s*(?=[\w(])")
+_PLUS = re.compile(r"(?<=[\w)]) ?\+ ?(?=[\w(])")
 _POWER = re.compile(r"(?<=[\w)])\s?\^\s?\(?(-?\w{1,12})\)?")
 _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f\u2071\u02e3", "0123456789-+nix"

@@ -7,9 +7,12 @@ import re
 import emoji
 
 _EMOTICONS = {
-    ":)": "smile", ":-)": "smile", "=)": "smile", ":]": "smile", ":D": "big smile", ":-D": "big smile", "=D": "big smile",
-    "xD": "laughing", "XD": "laughing", ";)": "wink", ";-)": "wink", ":(": "sad face", ":-(": "sad face", "=(": "sad face",
-    ":'(": "crying", ":P": "tongue out", ":-P": "tongue out", ":p": "tongue out", ":-p": "tongue out", ":O": "surprised",
+    ":)": "smile", ":-)": "smile", "=)": "smile", ":]": "smile", ":D": "big smile", ":-D": "big smile",
+    "=D": "big smile",
+    "xD": "laughing", "XD": "laughing", ";)": "wink", ";-)": "wink", ":(": "sad face", ":-(": "sad face",
+    "=(": "sad face",
+    ":'(": "crying", ":P": "tongue out", ":-P": "tongue out", ":p": "tongue out", ":-p": "tongue out",
+    ":O": "surprised",
     ":o": "surprised", ":-O": "surprised", ":-o": "surprised", ":/": "unsure", ":-/": "unsure", ":|": "neutral face",
     ":-|": "neutral face", ":*": "kiss", ":-*": "kiss", "<3": "heart", "</3": "broken heart", "^_^": "happy face",
     "^^": "happy face", "-_-": "annoyed", "o_O": "confused", "O_o": "confused", "T_T": "crying", ">:(": "angry face",
@@ -27,7 +30,7 @@ _MARKS = str.maketrans({
     "\u2194": " to and from ", "\u21d4": " if and only if ", "\u2139": " ", "\u00b6": " paragraph ",
 })  # fmt: skip
 """Signs that Unicode counts among the emoji, and that are words all the same."""
-_SPACE_BEFORE_STOP = re.compile(r"[ \t]++([.!?,])")
+_SPACE_BEFORE_STOP = re.compile(r" ([.!?,])")
 
 
 def say_pictures(text: str) -> str:

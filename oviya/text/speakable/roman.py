@@ -14,7 +14,8 @@ _RULERS = (
 )
 _PARTS = (
     "War|Chapter|Part|Act|Scene|Volume|Vol\\.|Book|Section|Article|Type|Phase|Stage|Class|Level|Grade|Appendix|Figure"
-    "|Table|Title|Episode|Season|Bowl|Rocky|Mark|Apollo|Corps|Group|Unit|Lesson|Canto|Division|Schedule|Annex|Tier|Final "
+    "|Table|Title|Episode|Season|Bowl|Rocky|Mark|Apollo|Corps|Group|Unit|Lesson|Canto|Division|Schedule|Annex|Tier"
+    "|Final "
     "Fantasy|Quest|Symphony|Amendment"
 )
 _NUMERAL = r"(?=[IVXLC]{1,7}\b)(?:XC|XL|L?X{0,3})(?:IX|IV|V?I{0,3})"

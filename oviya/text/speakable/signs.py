@@ -7,20 +7,19 @@ import unicodedata
 
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Dr": "Doctor", "Prof": "Professor", "Gov": "Governor", "Sen": "Senator",
-    "Rep": "Representative", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant", "Sgt": "Sergeant",
+    "Rep": "Representative", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
+    "Sgt": "Sergeant",
     "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Adm": "Admiral", "Maj": "Major", "Cmdr": "Commander",
     "Mt": "Mount", "Ft": "Fort",
 }  # fmt: skip
 _TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.(?=\s[A-Z])")
 _SAINT = re.compile(r"(?:(?<=^)|(?<=[a-z,;:(\"] )|(?<=[.!?] ))St\.(?=\s[A-Z][a-z])")
-_STREET = re.compile(
-    r"(?<=[a-z] )(St|Ave|Blvd|Rd|Ln|Hwy)\.?(?=\s*(?:[,;]|$|[.!?])|\s(?:and|in|at|near|to|is|was|on)\b)"
-)
+_STREET = re.compile(r"(?<=[a-z] )(St|Ave|Blvd|Rd|Ln|Hwy)\.?(?= ?(?:[,;]|$|[.!?])|\s(?:and|in|at|near|to|is|was|on)\b)")
 _STREETS = {"St": "Street", "Ave": "Avenue", "Blvd": "Boulevard", "Rd": "Road", "Ln": "Lane", "Hwy": "Highway"}
 _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\be\.\s?g\.,?", re.IGNORECASE), "for example,"),
     (re.compile(r"\bi\.\s?e\.,?", re.IGNORECASE), "that is,"),
-    (re.compile(r"(?<!slash )\betc\.(?=\s+[a-z,])", re.IGNORECASE), "et cetera"),
+    (re.compile(r"(?<!slash )\betc\.(?= [a-z,])", re.IGNORECASE), "et cetera"),
     (re.compile(r"(?<!slash )\betc\b", re.IGNORECASE), "et cetera"),
     (re.compile(r"\bet al\b\.?"), "and others"),
     (re.compile(r"\bvs\.?(?!\w)", re.IGNORECASE), "versus"),
@@ -40,24 +39,24 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b([A-G])\u266d"), r"\1 flat"),
     (re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])"), " or "),
     (re.compile(r"(?<=\w)_(?=\w)"), " "),
-    (re.compile(r"\s*+(?:<->|<=>|\u21c4|\u27f7)\s*+"), " to and from "),
-    (re.compile(r"\s*+(?:-->|->|=>|\u2192|\u21d2|\u27f6|\u279c|\u2794)\s*+"), ", then "),
-    (re.compile(r"\s*+(?:\u2190|<--|<-(?=\s))\s*+"), ", from "),
-    (re.compile(r"\s*+\u2191\s*+"), " up "),
-    (re.compile(r"\s*+\u2193\s*+"), " down "),
-    (re.compile(r"\s*+(?:!==?|\u2260)\s*+"), " does not equal "),
-    (re.compile(r"\s*+(?:<=|\u2264|\u2a7d)\s*+"), " at most "),
-    (re.compile(r"\s*+(?:>=|\u2265|\u2a7e)\s*+"), " at least "),
-    (re.compile(r"\s*+(?:\u2261)\s*+"), " is equivalent to "),
-    (re.compile(r"\s*+(?<![=<>!])={1,3}(?![=<>])\s*+(?=[\w\"'$(-])"), " equals "),
+    (re.compile(r" ?(?:<->|<=>|\u21c4|\u27f7) ?"), " to and from "),
+    (re.compile(r" ?(?:-->|->|=>|\u2192|\u21d2|\u27f6|\u279c|\u2794) ?"), ", then "),
+    (re.compile(r" ?(?:\u2190|<--|<-(?=\s)) ?"), ", from "),
+    (re.compile(r" ?\u2191 ?"), " up "),
+    (re.compile(r" ?\u2193 ?"), " down "),
+    (re.compile(r" ?(?:!==?|\u2260) ?"), " does not equal "),
+    (re.compile(r" ?(?:<=|\u2264|\u2a7d) ?"), " at most "),
+    (re.compile(r" ?(?:>=|\u2265|\u2a7e) ?"), " at least "),
+    (re.compile(r" ?(?:\u2261) ?"), " is equivalent to "),
+    (re.compile(r" ?(?<![=<>!])={1,3}(?![=<>]) ?(?=[\w\"'$(-])"), " equals "),
     (re.compile(r"(?<=\w)\s?\u2248\s?(?=\w)"), " is about "),
-    (re.compile(r"\s*+\u00f7\s*+"), " divided by "),
-    (re.compile(r"\s*+\u00d7\s*+"), " times "),
-    (re.compile(r"(?<=\w)\s+\*\s+(?=\w)"), " times "),
-    (re.compile(r"(?<=[\w)])\s*+\+\s++(?=[\w(])|(?<=[\w)])\+(?=[\w(])"), " plus "),
+    (re.compile(r" ?\u00f7 ?"), " divided by "),
+    (re.compile(r" ?\u00d7 ?"), " times "),
+    (re.compile(r"(?<=\w) \* (?=\w)"), " times "),
+    (re.compile(r"(?<=[\w)]) ?\+ (?=[\w(])|(?<=[\w)])\+(?=[\w(])"), " plus "),
     (re.compile(r"(?<=[\w)])\s?<\s?(?=[\w(])"), " less than "),
     (re.compile(r"(?<=[\w)])\s?>\s?(?=[\w(])"), " more than "),
-    (re.compile(r"\s*+&\s*+"), " and "),
+    (re.compile(r" ?& ?"), " and "),
     (re.compile(r"[~\u2248\u223c](?=\s?\w)"), "about "),
     (re.compile(r"(?<=\w)\s?@\s?(?=\w)|(?<!\w)@(?=\s?\w)"), " at "),
     (re.compile(r"(?<=\w)\+(?!\w)"), " plus"),
@@ -91,13 +90,14 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=\w)\s/\s(?=\w)"), " or "),
     (re.compile(r"(?<=\w)/(?=\w)"), " slash "),
     (re.compile(r"(?<![\w$])\$(?![\w$])"), " dollar "),
-    (re.compile(r"\s*+[\u2014\u2013\u2015\u2e3a]\s*+|\s++--?\s++|(?<=\w)--(?=\w)"), ", "),
+    (re.compile(r" ?[\u2014\u2013\u2015\u2e3a] ?| --? |(?<=\w)--(?=\w)"), ", "),
     (re.compile(r"[\[\]{}<>|\\^*_`#~=+$\u00a4\u2022\u00b7\u25cf]"), " "),
 )
 _GREEK = {
     "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma", "\u03b4": "delta", "\u03b5": "epsilon", "\u03b6": "zeta",
     "\u03b7": "eta", "\u03b8": "theta", "\u03b9": "iota", "\u03ba": "kappa", "\u03bb": "lambda", "\u03bc": "mu",
-    "\u03bd": "nu", "\u03be": "xi", "\u03c0": "pi", "\u03c1": "rho", "\u03c3": "sigma", "\u03c4": "tau", "\u03c5": "upsilon",
+    "\u03bd": "nu", "\u03be": "xi", "\u03c0": "pi", "\u03c1": "rho", "\u03c3": "sigma", "\u03c4": "tau",
+    "\u03c5": "upsilon",
     "\u03c6": "phi", "\u03c7": "chi", "\u03c8": "psi", "\u03c9": "omega", "\u0393": "gamma", "\u0394": "delta",
     "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi", "\u03a8": "psi",
     "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",

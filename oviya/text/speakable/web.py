@@ -28,6 +28,7 @@ _PATH = re.compile(r"(?<![\w/.:<])(?:~|\.{1,2})?(?:/[\w.@+-]{1,80}){2,20}/?(?![\
 _WINDOWS_PATH = re.compile(r"(?<!\w)([A-Za-z]):\\([\w.\\ -]{0,200}[\w-])")
 _HANDLE = re.compile(r"(?<![\w@.])@([A-Za-z_][\w.]{0,40}\b)")
 _HASHTAG = re.compile(r"(?<![\w&#])#([A-Za-z_][\w-]{0,80})")
+_REST = re.compile(r"^dot ([a-z0-9.-]{1,60}\b)((?:/[\w.@+-]{1,80}){1,20})?")
 _DOTTED = re.compile(r"(?<![\w.@])([A-Za-z][A-Za-z0-9_]{1,40})((?:\.[a-z_][A-Za-z0-9_]{0,40}){1,5})(?![\w.]*@)(?=\W|$)")
 _DOT_NAME = re.compile(r"(?<![\w.])\.([A-Za-z][A-Za-z0-9]{1,15})\b")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
@@ -44,6 +45,8 @@ _ABBREVIATED = frozenset({"a.m", "p.m", "e.g", "i.e", "ph.d"})
 
 def say_addresses(text: str) -> str:
     """`text` with addresses said: "anna@example.com" is "anna at example dot com"."""
+    if text.startswith("dot "):  # the segmenter's word for the rest of an address
+        text = _REST.sub(_say_rest, text)
     if "." in text or ":" in text or "/" in text or "\\" in text:
         text = _MAIL.sub(lambda at: _spelled(at[0]), text.replace("mailto:", ""))
         text = _URL.sub(_say_url, text)
@@ -57,6 +60,17 @@ def say_addresses(text: str) -> str:
         text = _DOT_NAME.sub(r"dot \1", text)
     text = _HASHTAG.sub(lambda at: f"hashtag {_words(at[1])}", text)
     return _HANDLE.sub(lambda at: f"at {_spelled(at[1])}", text)
+
+
+def _say_rest(at: re.Match[str]) -> str:
+    if at[2]:
+        parts = [part for part in at[2].split("/") if part][:MAX_PATH_PARTS]
+        return " slash ".join([f"dot {_spelled(at[1])}", *map(_spelled, parts)])
+    return f"dot {_say_ending(at[1])}"
+
+
+def _say_ending(ending: str) -> str:
+    return " ".join(ending) if ending.lower() in _SPELLED and len(ending) < 3 else ending
 
 
 def _say_url(at: re.Match[str]) -> str:
@@ -96,8 +110,7 @@ def _say_port(at: re.Match[str]) -> str:
 
 def _say_file(name: str) -> str:
     base, _, ending = name.rpartition(".")
-    spelled = " ".join(ending) if ending.lower() in _SPELLED and len(ending) < 3 else ending
-    return f"{_spelled(base)} dot {spelled}"
+    return f"{_spelled(base)} dot {_say_ending(ending)}"
 
 
 def _say_path(path: str) -> str:

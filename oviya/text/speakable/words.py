@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from num2words import num2words
+from num2words import num2words  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 NUMBER = r"\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?+|\d++(?:\.\d++)?+"
 """A number as English writes it: "1,234.5"."""

@@ -31,7 +31,7 @@ MOODS = ("heavy", "light", "plain")
 FAMILIES = (*MOODS, "crisis", "self")
 """Families of frames that compose.toml must have."""
 
-_SENTENCE = re.compile(r"[^.?!]+[.?!]")
+_SENTENCE = re.compile(r"(?<![^.?!])[^.?!]++[.?!]")
 _PARTS_OF_A_FEELING = ("mirror", "comfort", "offer", "ask")
 _PARTS_OF_A_TOPIC = ("say", "ask")
 _RULE_KEYS = {

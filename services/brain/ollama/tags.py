@@ -28,21 +28,23 @@ MIN_LIKENESS = 0.75
 """difflib's ratio above which a name is a misspelling: one or two wrong letters in ten."""
 
 _NAME = r"([A-Za-z][A-Za-z_ -]{1,30}?)"
-_WORD = r"(?:emotion|mood|tone|feeling)\s*[:=]\s*"
-_NAMED = rf"\s*(?:{_WORD})?{_NAME}\s*"
-_AFTER = r"\s*[:\u2013-]?\s*"
+_WORD = r"(?:emotion|mood|tone|feeling)\s{0,3}[:=]\s{0,3}"
+_NAMED = rf"\s{{0,3}}(?:{_WORD})?{_NAME}\s{{0,3}}"
+_AFTER = r"\s*+[:\u2013-]?\s*+"
 _MARKS = r"[*_`\"]{0,2}"
-_LEADING = re.compile(rf"\s*{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\](?!\(){_MARKS}{_AFTER}")
+_LEADING = re.compile(rf"{_MARKS}\[{_NAMED}(?:[,|/:][^\]\n]{{0,40}})?\](?!\(){_MARKS}{_AFTER}")
 """[curious], [Emotion: curious], **[curious, 0.8]**:"""
-_OTHER = re.compile(rf"\s*(?:\({_NAMED}\)|<{_NAMED}/?>|\{{{_NAMED}\}}|\*{{1,2}}{_NAMED}\*{{1,2}}){_AFTER}")
+_OTHER = re.compile(rf"(?:\({_NAMED}\)|<{_NAMED}/?>|\{{{_NAMED}\}}|\*{{1,2}}{_NAMED}\*{{1,2}}){_AFTER}")
 """(curious), <curious>, {curious}, *curious*"""
-_LABELLED = re.compile(rf"\s*{_WORD}{_NAME}(?:\s*[.,;:|)\]\u2013-]\s*|\s*$|\s+(?=(?-i:[A-Z\"])))", re.IGNORECASE)
+_LABELLED = re.compile(
+    rf"{_WORD}{_NAME}(?:\s{{0,3}}[.,;:|)\]\u2013-]\s*+|\s{{0,3}}$|\s{{1,3}}(?=(?-i:[A-Z\"])))", re.IGNORECASE
+)
 """Emotion: curious."""
-_BARE = re.compile(r"\s*\[?\s*([a-z]+_[a-z]+|[A-Za-z]+(?=:\s))(?::)?\s+(?=\S)")
+_BARE = re.compile(r"\[?\s{0,3}([a-z]{1,20}_[a-z]{1,20}|[A-Za-z]{1,30}(?=:\s))(?::)?\s{1,3}(?=\S)")
 """calm_supportive I hear you, curious: what then"""
-_OPEN = re.compile(rf"\s*\[\s*(?:{_WORD})?([A-Za-z_-]{{3,30}})[\s:,]+(?=\S)")
+_OPEN = re.compile(rf"\[\s{{0,3}}(?:{_WORD})?([A-Za-z_-]{{3,30}})[\s:,]{{1,5}}(?=\S)")
 """[curious What then"""
-_INNER = re.compile(r"\[\s*+([A-Za-z][A-Za-z_ -]{1,30}?)\s*+\](?!\()")
+_INNER = re.compile(r"\[\s{0,3}([A-Za-z][A-Za-z_ -]{1,30}?)\s{0,3}\](?!\()")
 _JOINING = frozenset({"a", "and", "bit", "but", "in", "little", "slightly", "softly", "tone", "very", "voice", "with"})
 """Words that stand between the emotions of a tag such as "warm and a bit sad"."""
 
@@ -65,6 +67,7 @@ class Tagged:
 def read_tags(text: str) -> Iterator[Tagged]:
     """Takes the tags out of a sentence; a tag in its middle begins a stretch of its own."""
     while True:
+        text = text.lstrip()
         found = _leading(text)
         rest = text if found is None else found[1]
         kind, emotion = ("missing", "") if found is None else found[0]

@@ -1,0 +1,133 @@
+"""8 KB of one sign keep no event loop for long: in Speak, the listener, a model's stream, and CSM's preparation."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from oviya.errors import InvalidInput
+from oviya.text.sentences import is_speakable, say_text
+from oviya.text.speakable import speakable
+from services.brain.backend import Exchange
+from services.brain.listener import Listener
+from services.brain.ollama.speech import Speech
+from services.brain.ollama.tones import Tones
+from services.csm.config import CsmConfig
+from services.csm.limits import Limits, check_text
+from services.csm.request import GenerateRequest
+from services.csm.speech import Speech as CsmSpeech
+from services.csm.tokenizer import TextTokenizer
+
+CHARS = 8192
+LIMIT_S = 0.05
+"""CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
+DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
+WIDE = (
+    "\u3001\u3002\uff01\uff1f\u300c\u300d\u300e\u300f\uff08\uff09\u3010\u3011\u300a\u300b\uff0c\uff1b\uff1a\u30fb\uff5e\u2026\u2014"
+    "\u20ac\u00bd\u00b0\U0001f44d"
+)
+SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
+
+
+def hostile(sign: str) -> list[str]:
+    return [sign * CHARS, f"a{sign * (CHARS - 2)}b"]
+
+
+async def longest_step_s(job: Callable[[], Awaitable[None]]) -> float:
+    """The most CPU time that the loop's thread spends between two turns of the loop while `job` runs."""
+    longest, done = 0.0, False
+
+    async def watch() -> None:
+        nonlocal longest
+        before = time.thread_time()
+        while not done:
+            await asyncio.sleep(0.001)
+            now = time.thread_time()
+            longest, before = max(longest, now - before), now
+
+    watching = asyncio.create_task(watch())
+    await asyncio.sleep(0)
+    await job()
+    done = True
+    await watching
+    return longest
+
+
+async def check(job: Callable[[], Awaitable[None]], text: str) -> None:
+    longest = await longest_step_s(job)
+    if longest > LIMIT_S:
+        longest = await longest_step_s(job)
+    assert longest < LIMIT_S, f"{longest:.3f} s for {text[:4]!r}"
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+async def test_speak(sign):
+    for text in hostile(sign):
+
+        async def job(text: str = text) -> None:
+            texts = say_text(text, 240)
+            while await asyncio.to_thread(next, texts, None) is not None:
+                pass
+            await asyncio.to_thread(is_speakable, text)
+
+        await check(job, text)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+async def test_a_models_stream(sign):
+    for text in hostile(sign)[1:]:
+        for step in (1, 256):  # a server sends tokens, and at most a few hundred characters at once
+
+            async def job(text: str = text, step: int = step) -> None:
+                speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
+                for at in range(0, len(text), step):
+                    speech.push(text[at : at + step])
+                    if at % 16 == 0:
+                        await asyncio.sleep(0)
+                speech.flush()
+
+            await check(job, text)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+async def test_the_listener(sign):
+    listener = Listener()
+    for text in filter(str.strip, hostile(sign)):
+
+        async def job(text: str = text) -> None:
+            async for sentence in listener.reply(Exchange(text)):
+                speakable(sentence.text)
+
+        await check(job, text)
+
+
+@pytest.mark.parametrize("sign", SIGNS)
+def test_the_preparation_of_a_generation(sign):  # on a thread of its own, see CsmEngine.start
+    config = CsmConfig.load(DEMO)
+    tokenizer, limits = TextTokenizer(DEMO, config), Limits(frames=1_000_000)
+    for text in hostile(sign):
+
+        def prepare(text: str = text) -> float:
+            started = time.thread_time()
+            try:
+                check_text(text, limits, ("Latin",))
+                CsmSpeech(GenerateRequest(text), tokenizer, config, limits).next_piece()
+            except InvalidInput:
+                pass
+            return time.thread_time() - started
+
+        spent = min(prepare() for _ in range(2))
+        assert spent < 0.5, f"{spent:.3f} s for {text[:4]!r}"
+
+
+def test_the_watch_sees_a_step_that_is_too_long():
+    async def stuck() -> None:
+        until = time.thread_time() + 2 * LIMIT_S
+        while time.thread_time() < until:
+            pass
+
+    assert asyncio.run(longest_step_s(stuck)) > LIMIT_S
