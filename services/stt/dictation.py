@@ -94,11 +94,11 @@ def _tokens(words: Sequence[str]) -> list[str]:
         if text.startswith("+") and text[1:2].isdigit():
             tokens.append("plus")
             text = text[1:]
-        if re.fullmatch(r"(\w-)+\w", text) and not text.isdigit():  # s-m-i-t-h
+        if re.fullmatch(r"(?:\w-)++\w", text) and not text.isdigit():  # s-m-i-t-h
             tokens += text.split("-")
-        elif re.fullmatch(r"\(?\d+\)?([-./) ]+\d+)+", text) and len(re.sub(r"\D", "", text)) >= 6:
+        elif re.fullmatch(r"\(?\d++\)?(?:[-./) ]++\d++)++", text) and len(re.sub(r"\D", "", text)) >= 6:
             tokens += re.findall(r"\d+", text)
-        elif re.fullmatch(r"[a-z]+(-[a-z]+)+", text) and all(_is_number(part) for part in text.split("-")):
+        elif re.fullmatch(r"[a-z]++(?:-[a-z]++)++", text) and all(_is_number(part) for part in text.split("-")):
             tokens += text.split("-")  # twenty-one
         elif text.removesuffix("'s") != text and text not in ("it's", "that's"):
             tokens += [text[:-2], "is"]

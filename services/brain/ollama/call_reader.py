@@ -41,7 +41,7 @@ _FUNCTION = re.compile(r"<(?:function|invoke|tool_use|use_tool)(?:\s*=\s*|\s+nam
 _FUNCTION_END = re.compile(r"</(?:function|invoke|tool_use|use_tool)\s*>")
 _PARAMETER = re.compile(r"<(?:parameter|param|arg)(?:\s*=\s*|\s+name\s*=\s*)[\"']?([\w.:-]+)[\"']?\s*>([^<]*)")
 _PAIR = re.compile(r"<arg_key>([^<]*)</arg_key>\s*<arg_value>([^<]*)")
-_CALL = re.compile(r"([A-Za-z_][\w.:]*)\s*\(")
+_CALL = re.compile(rf"([A-Za-z_][\w.:]{{0,{MAX_NAME_CHARS}}}+)\s*+\(")
 _BARE_KEY = re.compile(r"([{,]\s*)([A-Za-z_]\w*)\s*:")
 _FENCE = re.compile(r"```\w*|~~~\w*")
 

@@ -8,7 +8,7 @@ _FENCE = re.compile(r"\s{0,3}(?:```|~~~)[ \t]*([\w+#-]*)$")
 _FENCE_START = re.compile(r"\s{0,3}(?:`{1,3}|~{1,3})[\w+#-]*\s*$|\s{0,3}$")
 _PROSE = frozenset({"text", "txt", "plaintext", "markdown", "md"})
 _CODE_SIGN = re.compile(r"[{};=<>]|\w\(")
-_CODE_START = re.compile(r"\s{2,}\S|\s*(?:#|//)|\$ ")
+_CODE_START = re.compile(r"\A(?:\s{2,}+\S|\s*+(?:#|//)|\$ )")
 MAX_FENCE_CHARS = 24
 HEAD_CHARS = 64
 """Characters of a line that show whether it begins as code does."""

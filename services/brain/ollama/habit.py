@@ -11,7 +11,7 @@ OPENING_CHARS = 24
 """As many characters show whether an answer begins as thinking does."""
 
 _MUSING = re.compile(
-    r"\W*(?:(?:okay|ok|alright|all right|right|hmm+|well|so|now|first|wait|let'?s see|let me see)\b[,.!:\s]+)*"
+    r"\A\W*+(?:(?:okay|ok|alright|all right|right|hmm+|well|so|now|first|wait|let'?s see|let me see)\b[,.!:\s]++)*+"
     r"(?:the user\b|the person\b|they (?:said|say|want|are asking)\b|user (?:says|said|wants|asks|greets)\b"
     r"|(?:we|i) (?:need|have|should|must|want) to (?:answer|respond|reply|greet|think|figure|consider|produce|write)\b"
     r"|let me (?:think|analy[sz]e|consider|work)\b|let'?s (?:think|analy[sz]e|craft|respond)\b"

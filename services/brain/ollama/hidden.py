@@ -335,8 +335,8 @@ class Thinking:
 
     def _end_header(self) -> None:
         header = self._header.lower()
-        role = re.match(r"\s*([a-z_]+)", header[: self._channel_at] if self._channel_at >= 0 else header)
-        channel = re.match(r"\s*([a-z_]+)", header[self._channel_at :]) if self._channel_at >= 0 else None
+        role = re.match(r"\s*+([a-z_]++)", header[: self._channel_at] if self._channel_at >= 0 else header)
+        channel = re.match(r"\s*+([a-z_]++)", header[self._channel_at :]) if self._channel_at >= 0 else None
         recipient = re.search(r"\bto=([\w.:-]+)", self._header)
         if role and role[1] in _OTHERS:
             self._state = "foreign"

@@ -83,7 +83,7 @@ _TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
     (r"(?:begin|start)_(?:of_)?(?:solution|response|answer)", "/header"),
     (rf"im_(?:{'|'.join(_ROLES)})", "header"),
     (rf"/?(?:{'|'.join(_ROLES)})(?:_token)?", "role"),
-    (r".*(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_.*)?", "end"),
+    (r"\A(?=.*?(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_|\Z)).*", "end"),
 )  # fmt: skip
 """Special tokens by their names in lower case, with "_" for other signs; the first that matches counts."""
 _TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)

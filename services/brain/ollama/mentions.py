@@ -13,14 +13,15 @@ TAIL_CHARS = 32
 """As many characters before a mark are looked at."""
 
 _CLOSING = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "(": ")"}
-_AT_START = re.compile(r"(?:^|[\n.!?\u2026:;\u3002\uff01\uff1f>\]\)\"'\u201d*_])\s*$")
+_BEFORE_START = frozenset(".!?\u2026:;\u3002\uff01\uff1f>])\"'\u201d*_")
+"""Signs that end what stands before thinking."""
 _MENTIONED = re.compile(
     r"[\"'`\u201d\u2019]?[,.;:!?)](?=\s|$)"
     r"|[\"'`\u201d\u2019]?\s?-?\s?(?:html |xml |special )?"
     r"(?:tags?|elements?|tokens?|markers?|marks?|blocks?|labels?|sections?|markup)\b",
     re.IGNORECASE,
 )
-_SUBJECT = re.compile(r"\s+(?:is|are|was|means|marks|stands for|starts|begins|opens|and|or)\b", re.IGNORECASE)
+_SUBJECT = re.compile(r"\A\s++(?:is|are|was|means|marks|stands for|starts|begins|opens|and|or)\b", re.IGNORECASE)
 _BETWEEN = re.compile(
     r"[\"'`\u201d]?\s*(?:and|or|to|until|with|then|/|,|\.\.\.|\u2026|-|\u2013)?\s*(?:its |the |a )?"
     r"(?:closing |end |matching )?(?:tag )?[\"'`\u201c]?"
@@ -33,7 +34,8 @@ _NAMED = re.compile(
 
 def begins_after(tail: str) -> bool:
     """Says whether thinking can begin after `tail`: after nothing, a line, a sentence, or another mark."""
-    return _AT_START.search(tail) is not None
+    before = tail.rstrip()
+    return not before or before[-1] in _BEFORE_START or "\n" in tail[len(before) :]
 
 
 def names_after(tail: str) -> bool:

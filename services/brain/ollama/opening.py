@@ -12,9 +12,9 @@ MAX_TAG_CHARS = 48
 OPENING_CHARS = 192
 """Characters at the start of an answer that are judged: its emotion, and whether it reads as thinking."""
 
-_BARE_CHANNELS = re.compile(r"\s*analysis(?=[A-Z:]).*?assistant\s?final:?", re.DOTALL)
+_BARE_CHANNELS = re.compile(r"\A\s*+analysis(?=[A-Z:]).*?assistant\s?final:?", re.DOTALL)
 """gpt-oss's channels where the server has taken off their marks: "analysisThe user greets me.assistantfinalHello!"."""
-_TAG_OPENS = re.compile(r"\s*(?:\*{1,2}|_)?\[")
+_TAG_OPENS = re.compile(r"\A\s*+(?:\*{1,2}|_)?\[")
 
 
 class Opening:
