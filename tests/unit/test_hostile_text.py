@@ -14,7 +14,7 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
-from services.brain.ollama.speech import Speech
+from services.brain.ollama.speech import Speech, paced
 from services.brain.ollama.tones import Tones
 from services.csm.config import CsmConfig
 from services.csm.limits import Limits, check_text
@@ -79,18 +79,18 @@ async def test_speak(sign):
 
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_a_models_stream(sign):
-    for text in hostile(sign)[1:]:
-        for step in (1, 256):  # a server sends tokens, and at most a few hundred characters at once
+    _, text = hostile(sign)
+    for chunk in (64, len(text)):  # a server sends tokens, or all that it has at once
 
-            async def job(text: str = text, step: int = step) -> None:
-                speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
-                for at in range(0, len(text), step):
-                    speech.push(text[at : at + step])
-                    if at % 16 == 0:
-                        await asyncio.sleep(0)
-                speech.flush()
+        async def job(chunk: int = chunk) -> None:
+            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
+            for at in range(0, len(text), chunk):
+                async for _ in paced(speech.push_steps(text[at : at + chunk])):
+                    pass
+            async for _ in paced(speech.flush_steps()):
+                pass
 
-            await check(job, text)
+        await check(job, text)
 
 
 @pytest.mark.parametrize("sign", SIGNS)

@@ -14,7 +14,7 @@ from services.brain.backend import Sentence
 from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
 from services.brain.ollama.client import BadStream, ToolCall
 from services.brain.ollama.prompt import Message
-from services.brain.ollama.speech import Hidden, Speech
+from services.brain.ollama.speech import Hidden, Speech, paced
 from services.brain.ollama.tools import ToolResult
 
 if TYPE_CHECKING:
@@ -52,10 +52,10 @@ class Answer:
                     if chunk.cut:
                         cut = True
                         CUT_REPLIES.inc()
-                    for sentence in self._speech.push(chunk.text):
+                    async for sentence in paced(self._speech.push_steps(chunk.text)):
                         said = spoke = True
                         yield self._told(sentence)
-            rest = self._speech.flush(cut=cut)
+            rest = [sentence async for sentence in paced(self._speech.flush_steps(cut=cut))]
             hidden = self._speech.hidden
             spoke |= bool(rest)
             calls += self._written(hidden, calls, offers, spoke=spoke)

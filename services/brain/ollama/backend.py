@@ -17,7 +17,7 @@ from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, Ol
 from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
-from services.brain.ollama.speech import Speech
+from services.brain.ollama.speech import Speech, paced
 from services.brain.ollama.tags import read_tags
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools import Tools
@@ -155,7 +155,7 @@ class OllamaBackend:
         if failure is None:
             return
         if said:  # what the model had begun to say; a mere beginning is left to whoever answers instead
-            for sentence in speech.flush(cut=True):
+            async for sentence in paced(speech.flush_steps(cut=True)):
                 yield sentence
         raise failure
 

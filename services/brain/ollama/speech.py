@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import asyncio
+from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from oviya.text.segmenter import Piece, Segmenter
@@ -16,6 +17,21 @@ from services.brain.ollama.hidden import Thinking
 from services.brain.ollama.tags import Tagged, read_tags
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.written_calls import WrittenCalls
+
+STEP_CHARS = 256
+"""Characters of a stream that are worked on at once: servers send tokens, some send whole answers."""
+
+
+async def paced(steps: Iterable[list[Sentence]]) -> AsyncGenerator[Sentence, None]:
+    """Yields the sentences of `steps`; the event loop serves others after each step."""
+    for step in steps:
+        for sentence in step:
+            yield sentence
+        await asyncio.sleep(0)
+
+
+def _slices(text: str) -> Iterator[str]:
+    return (text[at : at + STEP_CHARS] for at in range(0, len(text), STEP_CHARS))
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +94,12 @@ class Speech:
 
     def push(self, text: str) -> list[Sentence]:
         """Takes the next tokens; returns the sentences that they complete."""
-        return self._said(self._segmenter.push(self._code.push(self._visible(self._thinking.push(text)))))
+        return [sentence for step in self.push_steps(text) for sentence in step]
+
+    def push_steps(self, text: str) -> Iterator[list[Sentence]]:
+        """Like `push`, in steps of some milliseconds each: an event loop can serve others between them."""
+        for part in _slices(text):
+            yield from self._read(self._thinking.push(part))
 
     def flush(self, *, cut: bool = False) -> list[Sentence]:
         """Ends an answer; returns what is left of it.  Another may follow, as after a tool's call.
@@ -86,15 +107,19 @@ class Speech:
         Args:
             cut: the answer ended because it reached its longest length.
         """
-        rest = self._visible(self._thinking.flush(cut=cut))
+        return [sentence for step in self.flush_steps(cut=cut) for sentence in step]
+
+    def flush_steps(self, *, cut: bool = False) -> Iterator[list[Sentence]]:
+        """Like `flush`, in steps.  The answer has ended when they are exhausted."""
+        yield from self._read(self._thinking.flush(cut=cut))
         self._kept.append(held := self._calls.flush())
-        rest = self._code.push(rest + held) + self._code.flush()
-        sentences = self._said([*self._segmenter.push(rest), *self._segmenter.flush()])
+        yield from self._segment(self._code.push(held) + self._code.flush())
+        for piece in self._segmenter.flush():
+            yield self._said(piece)
         if said := self._narrator.finish():
-            sentences.append(self._sentence(said, starts=True, tagged=False))
+            yield [self._sentence(said, starts=True, tagged=False)]
         self._report()
         self._begin()
-        return sentences
 
     def _begin(self) -> None:
         self._thinking = Thinking(self._habit)
@@ -106,15 +131,21 @@ class Speech:
         self._narrator = Narrator()
         self._kept: list[str] = []
 
-    def _visible(self, text: str) -> str:
-        """What is left of `text` without tool calls; starts again where all before it has proved to be thinking."""
+    def _read(self, text: str) -> Iterator[list[Sentence]]:
+        """The sentences of `text`, which holds no thinking.  What came before it is dropped where that was thinking."""
         if self._thinking.retracted:
             self._thinking.retracted = False
             self._unmarked, self._emotion, self._given = True, "", ""
             self._begin_text()
-        text = self._calls.push(text)
-        self._kept.append(text)
-        return text
+        for part in _slices(text):
+            self._kept.append(shown := self._calls.push(part))
+            yield from self._segment(self._code.push(shown))
+            yield []
+
+    def _segment(self, text: str) -> Iterator[list[Sentence]]:
+        for part in _slices(text):
+            for piece in self._segmenter.push(part):
+                yield self._said(piece)
 
     def _report(self) -> None:
         thinking, calls = self._thinking, self._calls
@@ -140,10 +171,9 @@ class Speech:
             if amount:
                 HIDDEN_TEXT.labels(kind).inc()
 
-    def _said(self, pieces: list[Piece]) -> list[Sentence]:
+    def _said(self, piece: Piece) -> list[Sentence]:
         return [
             sentence
-            for piece in pieces
             for tagged in read_tags(piece.text)
             if (sentence := self._tagged(tagged, starts=piece.starts)) is not None
         ]
