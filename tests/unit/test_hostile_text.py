@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import unicodedata
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
+from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.speech import Speech, paced
 from services.brain.ollama.tones import Tones
 from services.csm.config import CsmConfig
@@ -26,11 +28,17 @@ CHARS = 8192
 LIMIT_S = 0.05
 """CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
 DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
-WIDE = (
-    "\u3001\u3002\uff01\uff1f\u300c\u300d\u300e\u300f\uff08\uff09\u3010\u3011\u300a\u300b\uff0c\uff1b\uff1a\u30fb\uff5e\u2026\u2014"
-    "\u20ac\u00bd\u00b0\U0001f44d"
-)
+WIDE = [
+    *(
+        sign
+        for sign in map(chr, [*range(0x3000, 0x3040), *range(0xFF01, 0xFF66)])
+        if unicodedata.category(sign)[0] == "P"
+    ),
+    *"\u00b7\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u30a0\u30fb\ufe30\ufe4f\u20ac\u00bd\u00b0\U0001f44d",
+]
+"""CJK punctuation, what else stands in such text, and signs that have cost much."""
 SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
+LISTENER = Listener()
 
 
 def hostile(sign: str) -> list[str]:
@@ -80,10 +88,11 @@ async def test_speak(sign):
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_a_models_stream(sign):
     _, text = hostile(sign)
-    for chunk in (64, len(text)):  # a server sends tokens, or all that it has at once
+    # A server sends tokens, or all that it has at once; the answer of a model that thinks is held back until its end.
+    for chunk, habit in ((64, None), (len(text), None), (len(text), ThinkingHabit(can_think=True))):
 
-        async def job(chunk: int = chunk) -> None:
-            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
+        async def job(chunk: int = chunk, habit: ThinkingHabit | None = habit) -> None:
+            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, habit=habit)
             for at in range(0, len(text), chunk):
                 async for _ in paced(speech.push_steps(text[at : at + chunk])):
                     pass
@@ -95,11 +104,10 @@ async def test_a_models_stream(sign):
 
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_the_listener(sign):
-    listener = Listener()
     for text in filter(str.strip, hostile(sign)):
 
         async def job(text: str = text) -> None:
-            async for sentence in listener.reply(Exchange(text)):
+            async for sentence in LISTENER.reply(Exchange(text)):
                 speakable(sentence.text)
 
         await check(job, text)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from oviya.text.speakable.words import digits
+from oviya.text.speakable.words import digits, in_pairs
 
 _SPELLED = (
     "code|codes|pin|pins|otp|passcode|passcodes|password|passwort|zip|zip code|zipcode|postcode|postal code|extension"
@@ -19,7 +19,8 @@ _LONG = (
 )
 """What follows these is spelled from three digits on."""
 _TOKEN = (
-    r"(?:[A-Z]{1,4}[ -]?)?\d[\dA-Z]{1,24}(?:[ -](?=[\dA-Z]{0,6}\d)[\dA-Z]{2,6}){0,5}(?![\w$\u20ac\u00a3%]|[.,:/-]\d)"
+    r"(?:[A-Z]{1,4}[ -]?)?\d[\dA-Z]{1,24}(?:[ -](?=[\dA-Z]{0,6}\d)[\dA-Z]{2,6}){0,5}(?:-(?-i:[A-Z]{1,4}))?"
+    r"(?![\w$\u20ac\u00a3%]|[.,:/-]\d)"
 )
 _MORE = r"(?:(?:,?\s(?:or|and|then)\s|,\s)\d{3,8}(?![\w%]|[.,:/]\d)){0,8}"
 _LINK = (
@@ -57,9 +58,14 @@ _STATE_ZIP = re.compile(r"(?<=, )([A-Z]{2}) (\d{5})(?:-(\d{4}))?(?![\w.,-]*\d)")
 _VANITY = re.compile(r"(?<![\w-])(\+?1)-(\d{3})-((?=[A-Z-]{4})[A-Z]+(?:-[A-Z]+)*)(?![\w-])")
 _IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?:\s?[A-Z0-9]{4}){2,7}(?:\s?[A-Z0-9]{1,4})?\b(?=\W|$)")
 _MAC = re.compile(r"\b[0-9A-Fa-f]{2}(?:[:-][0-9A-Fa-f]{2}){5}\b")
-_EXTENSION = re.compile(r"(?<=\d)\s(?:x|ext\.?)\s?(\d{2,6})\b|\b[Ee]xt\.?\s?(\d{2,6})\b")
+_EXTENSION = re.compile(r"(?:(?<=\d[-. ]\d{4})|(?<=\d{7}))\sx\s?(\d{2,6})\b|\b[Ee]xt\.?\s?(\d{2,6})\b")
+_CODE_POINT = re.compile(r"\b([Uu])\+([0-9A-Fa-f]{4,6})\b")
+_MODEL = re.compile(
+    r"\b(Boeing|Airbus A?|Porsche|Peugeot|Highway|Route|Interstate|Area) ?(?!\d00\b)(\d{3})\b(?![.,]\d)"
+)
 _UUID = re.compile(r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"(?<![\w.+])\+(?=\d)(?:[ .\-/]?+\(?+\d{1,5}+\)?+){1,8}+(?![\w]|[.,]\d)")
+_TRUNK = re.compile(r"\(0\)[ ./-]?")
 _NATIONAL = re.compile(
     r"(?<![\w.,$\u20ac\u00a3#/+:-])(?:\(\d{2,5}\)\s?|\d{1,5}[ .\-/])(?:\d{2,5}+[ .\-]){0,4}\d{2,6}(?![\w%]|[.,:/-]\d"
     r"|\s?[=+*\u00d7])"
@@ -76,6 +82,8 @@ def say_codes(text: str) -> str:
     if not any(map(str.isdigit, text)):
         return text
     text = _UUID.sub(lambda at: _spelled(at[0]), text)
+    text = _CODE_POINT.sub(lambda at: f"U plus {_spelled(at[2])}", text)
+    text = _MODEL.sub(lambda at: f"{at[1].strip()} {in_pairs(at[2])}", text)
     text = _MAC.sub(lambda at: _spelled(at[0]), text)
     text = _EXTENSION.sub(lambda at: f"{' ' if at[1] else ''}extension {digits(at[1] or at[2])}", text)
     text = _IBAN.sub(lambda at: _spelled(at[0]), text)
@@ -122,7 +130,7 @@ def _say_numbered(at: re.Match[str]) -> str:
 def _each(tokens: str) -> str:
     """Spells every word with a digit in it, and single capital letters before digits."""
     return re.sub(
-        r"(?<![\dA-Za-z])[A-Za-z]{0,26}+\d[\dA-Za-z]*+|(?<![A-Z])[A-Z]{1,4}(?=[ -]?\d)",
+        r"(?<![\dA-Za-z])[A-Za-z]{0,26}+\d[\dA-Za-z]*+|(?<![A-Z])[A-Z]{1,4}(?=[ -]?\d)|(?<=\d-)[A-Z]{1,4}(?!\w)",
         lambda at: f"{_spelled(at[0])}",
         tokens,
     ).replace("-", ", ")
@@ -143,7 +151,8 @@ def _say_international(at: re.Match[str]) -> str:
     if not 7 <= count <= 15:
         return at[0]
     trailing = at[0][len(at[0].rstrip(" .-/(")) :]
-    return f"plus {_groups(at[0])}{trailing}"
+    # "+49 (0)30": the digit in brackets is dialled within the country, before the rest of the area code.
+    return f"plus {_groups(_TRUNK.sub('0', at[0]))}{trailing}"
 
 
 def _say_national(written: str, *, context: bool) -> str:

@@ -34,6 +34,11 @@ _YEAR = re.compile(
     rf"( | ?\()(1[1-9]\d{{2}}|20\d{{2}})\b(?![,.]?\d){_QUANTITY}",
     re.IGNORECASE,
 )
+_EARLY_YEAR = re.compile(
+    r"(?:\b(?:in|since|circa|around|until|during|before|after|of)|^) (?!1024)(10[1-9]\d)(?![\w,]*\d|[.:/-]\d)(?=\W|$)"
+    rf"{_QUANTITY}|\b(?:year|AD) (10\d\d)\b{_QUANTITY}",
+    re.IGNORECASE,
+)
 _YEAR_ALONE = re.compile(
     r"(?:(?<=\()|^)(1[1-9]\d{2}|20\d{2})(?=[),:]|\s(?:was|is|were|will|saw|brought|has|had|marked)\b)(?![,.]\d)"
 )
@@ -42,7 +47,8 @@ _YEARS = re.compile(r"\b(1[1-9]\d{2}|20\d{2}) ?[-\u2013] ?(1[1-9]\d{2}|20\d{2}|\
 _QUARTER = re.compile(r"\bQ([1-4])\b")
 _FISCAL = re.compile(r"\bFY\s?(20\d\d)\b")
 _TIME_RANGE = re.compile(
-    r"(?<![\d:])(\d{1,2}(?::[0-5]\d)?\s?(?:[ap]\.?m\.?)?)\s?[-\u2013]\s?(?=\d{1,2}:[0-5]\d(?![\d:])|\d{1,2}\s?[ap]\.?m\b)",
+    r"(?<![\d:])(\d{1,2}(?::[0-5]\d)?\s?(?:[ap]\.?m\.?)?|\b(?:noon|midday|midnight))\s?[-\u2013]\s?"
+    r"(?=\d{1,2}:[0-5]\d(?![\d:])|\d{1,2}\s?[ap]\.?m\b|(?:noon|midday|midnight)\b)",
     re.IGNORECASE,
 )
 _ZONE = re.compile(r"\b(UTC|GMT)\s?([+\u2212-])\s?(\d{1,2})(?::?(\d{2}))?\b")
@@ -84,6 +90,7 @@ def say_dates(text: str) -> str:
     # Twice: "from 1999 to 2004", where the word before the second one belongs to the first match.
     for _ in range(2):
         text = _YEAR.sub(lambda at: f"{at[1]}{at[2]}{year(int(at[3]))}", text)
+    text = _EARLY_YEAR.sub(lambda at: f"{at[0][:-4]}{year(int(at[1] or at[2]))}", text)
     return _QUARTER.sub(lambda at: f"Q {digits(at[1])}", text)
 
 

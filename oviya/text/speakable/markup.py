@@ -36,6 +36,7 @@ _HEADING = re.compile(r"\s{0,3}#{1,6}\s++(?=\S)")
 _QUOTE = re.compile(r"(?<!\s)\s*+(?:>\s?)++(?=\D|$)")
 _BULLET = re.compile(r"(?<!\s)\s*+(?:[-*+]\s++|[\u2022\u2023\u25aa\u25cf\u25e6\u00b7]\s*+)(?=\S)(?!\d+ *[-+*=])")
 _BOX = re.compile(r"\[[ xX]\]\s++")
+_LETTERED = re.compile(r"\A\s*+([A-Za-z])\) (?=\S)")
 _NUMBERED = re.compile(r"(?<!\s)\s*+(\d{1,2})([.)])\s++(?=\S)")
 _DEFINITION = re.compile(r"(?<!\s)\s*+\[[^\[\]\n]{1,60}\]:\s++\S++(?:\s++\"[^\"\n]*+\")?\s*+$")
 _STRONG = re.compile(r"\*\*\*|\*\*|__(?=\S)|(?<=\S)__|~~|\|\||==(?=\w[^=\n]{0,200}==)|(?<=\w)==(?!\s?[\w=-])")
@@ -99,6 +100,8 @@ def _line(line: str, numbered: bool) -> str | None:
     bullet = _BULLET.match(line)
     if bullet:
         line = _BOX.sub("", line[bullet.end() :], count=1)
+    if numbered:
+        line = _LETTERED.sub(r"\1, ", line)
     item = _NUMBERED.match(line)
     if item:
         line = f"{ordinal(int(item[1])).capitalize()}, {line[item.end() :]}" if numbered else line

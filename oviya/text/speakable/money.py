@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from oviya.text.speakable.currencies import CURRENCIES, Currency
-from oviya.text.speakable.words import NUMBER, cardinal
+from oviya.text.speakable.words import NUMBER, cardinal, plural
 
 _SCALES = {"k": "thousand", "m": "million", "mm": "million", "mn": "million", "mio": "million", "mio.": "million",
            "b": "billion", "bn": "billion", "mrd": "billion", "mrd.": "billion", "t": "trillion", "tn": "trillion",
@@ -34,6 +34,7 @@ _AFTER = re.compile(
     rf"(?<![\w.,])([-\u2212]?)({NUMBER})(?:\s?({_SCALE}))?(?:\s?[-\u2013\u2014]\s?({NUMBER})(?:\s?({_SCALE}))?)?(?:,[-\u2013\u2014])?"
     rf"\s?({_ALL})(?!\w){_TAIL}"
 )
+_CENTS_BEFORE = re.compile(rf"(?<![\w.])\u00a2\s?({NUMBER})(?!\w)")
 _PENCE = re.compile(rf"(?<![\w.,\u00a3])({NUMBER})p(?!\w)(?=\s(?:each|per|a|coin|off|piece|more|less)\b)")
 _ALONE = re.compile(
     r"[\u20ac\u00a3\u00a5\u20b9\u20a9\u20bd\u20ba\u20b4\u20aa\u0e3f\u20ab\u20a6\u20b1\u20bf\u20a1\u20b5\u20b8\u20be\u20bc]"
@@ -44,6 +45,7 @@ def say_money(text: str) -> str:
     """`text` with money said: "$5.50" is "five dollars and fifty cents"."""
     text = _BEFORE.sub(_say_before, text)
     text = _AFTER.sub(_say_after, text)
+    text = _CENTS_BEFORE.sub(lambda at: f"{cardinal(at[1].replace(',', ''))} {plural('cent', at[1])}", text)
     text = _PENCE.sub(lambda at: f"{cardinal(at[1].replace(',', ''))} pence", text)
     return _ALONE.sub(lambda at: f" {CURRENCIES[at[0]].many} ", text)
 

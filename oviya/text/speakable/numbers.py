@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from oviya.text.speakable.words import NUMBER, cardinal, digits, ordinal
+from oviya.text.speakable.words import NUMBER, cardinal, digits, in_pairs, ordinal
 
 _CURRENCY_OR_UNIT = (
     r"\s?(?:[\u20ac\u00a3\u00a5\u20bd\u20ba\u20b4\u20aa%\u2030\u00b0$]|EUR\b|CHF\b|USD\b|GBP\b|PLN\b|SEK\b|NOK\b|DKK\b|CZK\b|HUF\b|RUB\b|BRL\b"
@@ -44,16 +44,18 @@ _PARTS = {2: "half", 4: "quarter"}
 _RANGE = re.compile(rf"(?<![\w.,-])({NUMBER})(\s?%)?\s?[-\u2013\u2014]\s?({NUMBER})(?![\w-]*-\d|[.,]\d)")
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}):(\d{1,3})(?![\w:])")
 _RESOLUTION = re.compile(r"\b(\d{1,2})(\d\d)([pi])\b|\b([248])K\b(?!\s(?:people|users|runs?|race))")
+_PIXELS = re.compile(r"(?<![\w.,])(\d{3,4})\s?[x\u00d7]\s?(\d{3,4})(?:\s?px)?(?![\w.,]*\d)\b")
+_ASPECTS = frozenset({"4:3", "16:9", "16:10", "21:9"})
 _HASH = re.compile(r"(?:#\s?|\b[Nn]os?\.\s?|\u2116\s?|\b[Nn]r\.\s?)(?=\d)")
 _SIGNED = re.compile(r"(?<![\w.)\u2019'])([-\u2212+\u00b1])\s?(?=[\d.]*\d)")
 _PLUS_MINUS = re.compile(r" ?\u00b1 ?")
 _EQUATION = re.compile(r"\d\s?=|=\s?-?\d")
-_MINUS = re.compile(r"(?<=[\d)]) [-\u2212\u2013] (?=[\d(])")
+_MINUS = re.compile(r"(?<=[\d)]) [-\u2212\u2013] (?=[\d(])|(?<=[\w)]) ?[-\u2212\u2013] ?(?=[\u221a\u221b])")
 _MINUS_TIGHT = re.compile(r"(?<=[\d)])\s?[-\u2212\u2013]\s?(?=[\d(])")
-_TIMES = re.compile(r"(?<=[\w)])\s?[*\u00d7\u00b7\u22c5]\s?(?=[\w(])|(?<=\d)\s?[xX]\s?(?=\d)")
+_TIMES = re.compile(r"(?<=[\w)])\s?[*\u00d7\u00b7\u22c5]\s?(?=[\w(\u221a\u221b])|(?<=\d)\s?[xX]\s?(?=\d)")
 _BY = re.compile(r"(?<=\d)\s?[x\u00d7]\s?(?=\d{3,4}\b)|(?<=\d)x(?=\d)")
 _FOLD = re.compile(r"(?<=\d)[xX\u00d7](?![\w]|\s?(?:[-+=*/^\u2212]|plus|minus|times|equals|divided))")
-_PLUS = re.compile(r"(?<=[\w)]) ?\+ ?(?=[\w(])")
+_PLUS = re.compile(r"(?<=[\w)]) ?\+ ?(?=[\w(\u221a\u221b])")
 _POWER = re.compile(r"(?<=[\w)])\s?\^\s?\(?(-?\w{1,12})\)?")
 _SUPERSCRIPTS = str.maketrans(
     "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b\u207a\u207f\u2071\u02e3", "0123456789-+nix"
@@ -110,6 +112,8 @@ def say_series(text: str) -> str:
         .replace("9/11", "nine eleven")
     )
     text = _SPLIT.sub(_say_split, text)
+    if "=" not in text:
+        text = _PIXELS.sub(_say_pixels, text)
     text = _SCIENTIFIC.sub(r"\1 times 10^\2", text)
     text = _HEXADECIMAL.sub(lambda at: f"zero x {' '.join(at[1]).upper()}", text)
     if _EQUATION.search(text):
@@ -130,7 +134,7 @@ def say_numbers(text: str) -> str:
     text = _RESOLUTION.sub(_say_resolution, text)
     text = _ORDINAL.sub(lambda at: ordinal(int(at[1].replace(",", ""))), text)
     text = _OUT_OF.sub(r"\1 out of \2", text)
-    text = _FRACTION.sub(_say_fraction, text)
+    text = _FRACTION.sub(say_fraction, text)
     text = _HASH.sub("number ", text)
     text = _SUPERSCRIPT.sub(_say_superscript, text)
     text = _POWER.sub(lambda at: f" {_power(at[1])}", text)
@@ -190,7 +194,12 @@ def _say_number(at: re.Match[str]) -> str:
 
 
 def _say_ratio(at: re.Match[str]) -> str:
-    return f"{at[1]} to {at[2]}"
+    return f"{at[1]} {'by' if at[0] in _ASPECTS else 'to'} {at[2]}"
+
+
+def _say_pixels(at: re.Match[str]) -> str:
+    """The size of a picture: "1920x1080" is "nineteen twenty by ten eighty"."""
+    return f"{in_pairs(at[1])} by {in_pairs(at[2])}{' pixels' if at[0].endswith('px') else ''}"
 
 
 def _say_split(at: re.Match[str]) -> str:
@@ -200,7 +209,8 @@ def _say_split(at: re.Match[str]) -> str:
     return at[0]
 
 
-def _say_fraction(at: re.Match[str]) -> str:
+def say_fraction(at: re.Match[str]) -> str:
+    """The fraction whose groups are the whole number before it, which may be missing, its top and its bottom."""
     whole, top, bottom = at[1], int(at[2]), int(at[3])
     if bottom == 10 and top > 1 and not whole:
         return f"{at[2]} out of {at[3]}"

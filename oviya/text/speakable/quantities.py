@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from oviya.text.speakable.numbers import say_fraction
 from oviya.text.speakable.words import NUMBER, cardinal, plural
 
 UNITS = {
@@ -52,6 +53,10 @@ _ONE_LETTER = frozenset({"m", "g", "l", "L", "s", "h", "W", "V", "N", "J"})
 _UNIT = "|".join(re.escape(unit) for unit in sorted(UNITS, key=len, reverse=True))
 _RANGED = rf"([-\u2212+]?)({NUMBER})"
 _WITH_UNIT = re.compile(rf"(?<![\w.,]){_RANGED}[\s-]?({_UNIT})(?![\w/\u00b2\u00b3'])\.?(?=(?:\s[a-z])|\.?)")
+_FRACTION_WITH_UNIT = re.compile(
+    rf"(?<![\w/.,])(?:(\d{{1,4}})(?: |-))?(\d{{1,3}})[/\u2044](\d{{1,3}})"
+    rf"(?:(\s?-?)({_UNIT})(?![\w/\u00b2\u00b3'])(\.(?=\s[a-z]))?|(?<!\d\")\s?[\"\u2033](?!\w))"
+)
 _BY = re.compile(
     rf"(?<![\w.,])({NUMBER})\s?[x\u00d7]\s?({NUMBER})(?:\s?[x\u00d7]\s?({NUMBER}))?(?=\s?(?:{_UNIT}|in|inch|inches|pixels?)\b)"
 )
@@ -71,6 +76,8 @@ _COORDINATE = re.compile(
     rf"(?<![\w.,])({NUMBER})\s?\u00b0\s?(?:(\d{{1,2}})\s?[\u2032'\u2019]\s?)?(?:({NUMBER})\s?[\u2033\"\u201d]\s?)?([NSEW])\b"
 )
 _DEGREES = re.compile(rf"(?<![\w.,]){_RANGED}\s?\u00b0\s?([CFK]\b)?")
+_ARTICLE = re.compile(r"\b[Aa]n? $")
+_NOUN = re.compile(r" ?[a-z]")
 _DEGREE_SIGN = re.compile(r"\s?\u00b0\s?([CFK]\b)?")
 _PERCENT = re.compile(rf"(?<![\d.,])({NUMBER})\s?%")
 _PERMILLE = re.compile(rf"(?<![\d.,])({NUMBER})\s?\u2030")
@@ -85,6 +92,7 @@ def say_quantities(text: str) -> str:
         text = _COORDINATE.sub(_say_coordinate, text)
         text = _DEGREES.sub(_say_degrees, text)
         text = _DEGREE_SIGN.sub(lambda at: f" degrees{_SCALE_NAMES.get(at[1] or '', '')} ", text)
+    text = _FRACTION_WITH_UNIT.sub(_say_fraction_with_unit, text)
     text = _PERCENT.sub(lambda at: f"{_plain(at[1])} percent", text)
     text = _PERMILLE.sub(lambda at: f"{_plain(at[1])} per mille", text)
     text = _FEET_INCHES.sub(lambda at: f"{_plain(at[1])} {'foot' if at[1] == '1' else 'feet'} {_plain(at[2])}", text)
@@ -107,7 +115,9 @@ def _say_coordinate(at: re.Match[str]) -> str:
 
 
 def _say_degrees(at: re.Match[str]) -> str:
-    return f"{_SIGNS[at[1]]}{_plain(at[2])} {plural('degree', at[2])}{_SCALE_NAMES.get(at[3] or '', '')} "
+    is_adjective = _ARTICLE.search(at.string, max(0, at.start() - 4), at.start()) and _NOUN.match(at.string, at.end())
+    number = "1" if is_adjective and not at[3] else at[2]  # "a ninety degree turn"
+    return f"{_SIGNS[at[1]]}{_plain(at[2])} {plural('degree', number)}{_SCALE_NAMES.get(at[3] or '', '')} "
 
 
 def _say_unit(at: re.Match[str]) -> str:
@@ -119,6 +129,19 @@ def _say_unit(at: re.Match[str]) -> str:
     first, _, rest = UNITS[at[3]].partition(" per ")
     many = first if at[2] == "1" or hyphen else _unit_plural(first)
     return f"{_SIGNS[at[1]]}{_plain(at[2])} {many}{f' per {rest}' if rest else ''}{dot}"
+
+
+def _say_fraction_with_unit(at: re.Match[str]) -> str:
+    if at[5] is None and at.string.count('"', 0, at.start()) % 2:
+        return at[0]  # the sign closes a quotation
+    first, _, rest = UNITS[at[5]].partition(" per ") if at[5] else ("inch", "", "")
+    tail = f"{first}{f' per {rest}' if rest else ''}"
+    said = say_fraction(at)
+    if at[4] == "-" or (not at[1] and at[2] == "1"):
+        return f"{said} {tail}"
+    if at[1] or " over " in said or " out of " in said:
+        return f"{said} {_unit_plural(first)}{f' per {rest}' if rest else ''}"
+    return f"{said} of {'an' if first[0] in 'aeiou' or first.startswith('hour') else 'a'} {tail}"
 
 
 def _unit_plural(unit: str) -> str:

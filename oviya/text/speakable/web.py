@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from oviya.text.speakable.words import digits
+from oviya.text.speakable.words import digits, year
 
 _URL = re.compile(r"(?<![\w@])(?:(?:https?|ftp|wss?|git|ssh)://|www\.)[^\s<>\"'\u300d]++", re.IGNORECASE)
 _ENDINGS = (
@@ -24,6 +24,7 @@ _FILE_ENDINGS = (
     "|env|lock|safetensors|proto|epub|apk|iso|bin|dat|bak|tmp"
 )
 _FILE = re.compile(rf"(?<![\w@./\\-])[\w-]{{1,80}}(?:\.[\w-]{{1,40}}){{0,3}}\.(?:{_FILE_ENDINGS})(?![\w-])")
+_GLOB = re.compile(r"(?<![\w*])\*\.(?=[A-Za-z])")
 _PATH = re.compile(r"(?<![\w/.:<])(?:~|\.{1,2})?(?:/[\w.@+-]{1,80}){2,20}/?(?![\w/])|(?<![\w/])~/[\w.@+/-]{1,200}")
 _WINDOWS_PATH = re.compile(r"(?<!\w)([A-Za-z]):\\([\w.\\ -]{0,200}[\w-])")
 _HANDLE = re.compile(r"(?<![\w@.])@([A-Za-z_][\w.]{0,40}\b)")
@@ -31,6 +32,7 @@ _HASHTAG = re.compile(r"(?<![\w&#])#([A-Za-z_][\w-]{0,80})")
 _REST = re.compile(r"^dot ([a-z0-9.-]{1,60}\b)((?:/[\w.@+-]{1,80}){1,20})?")
 _DOTTED = re.compile(r"(?<![\w.@])([A-Za-z][A-Za-z0-9_]{1,40})((?:\.[a-z_][A-Za-z0-9_]{0,40}){1,5})(?![\w.]*@)(?=\W|$)")
 _DOT_NAME = re.compile(r"(?<![\w.])\.([A-Za-z][A-Za-z0-9]{1,15})\b")
+_TAG_YEAR = re.compile(r"(?<=[^\W\d]) ?(19\d\d|20\d\d)$")
 _HUMP = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
 _TRAILING = ".,;:!?)]}\u2026\u201d\u2019*_"
 _SIGNS = {
@@ -52,13 +54,14 @@ def say_addresses(text: str) -> str:
         text = _URL.sub(_say_url, text)
         text = _WINDOWS_PATH.sub(lambda at: f"{at[1]} colon {_spelled(chr(92) + at[2])}", text)
         text = _IP.sub(_say_ip, text)
+        text = _GLOB.sub("star dot ", text)
         text = _FILE.sub(lambda at: _say_file(at[0]), text)
         text = _DOMAIN.sub(_say_url, text)
         text = _HOST_PORT.sub(_say_port, text)
         text = _PATH.sub(lambda at: _say_path(at[0]), text)
         text = _DOTTED.sub(_say_dotted, text)
         text = _DOT_NAME.sub(r"dot \1", text)
-    text = _HASHTAG.sub(lambda at: f"hashtag {_words(at[1])}", text)
+    text = _HASHTAG.sub(lambda at: f"hashtag {_TAG_YEAR.sub(_say_year, _words(at[1]))}", text)
     return _HANDLE.sub(lambda at: f"at {_spelled(at[1])}", text)
 
 
@@ -124,6 +127,10 @@ def _say_dotted(at: re.Match[str]) -> str:
     if at[0].lower() in _ABBREVIATED or all(len(part) == 1 for part in at[0].split(".")):
         return at[0]
     return _spelled(at[0])
+
+
+def _say_year(at: re.Match[str]) -> str:
+    return f" {year(int(at[1]))}"
 
 
 def _words(name: str) -> str:

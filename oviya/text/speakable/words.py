@@ -39,6 +39,14 @@ def digits(number: str) -> str:
     return " ".join(_DIGITS[int(digit)] for digit in number)
 
 
+def in_pairs(number: str) -> str:
+    """A number of three or four digits as names are said: "747" is "seven forty-seven", "101" is "one oh one"."""
+    head, tail = number[:-2], number[-2:]
+    if tail == "00" or head.startswith("0"):
+        return cardinal(number)
+    return f"{cardinal(head)} {cardinal(tail) if tail[0] != '0' else f'oh {digits(tail[1])}'}"
+
+
 def plural(unit: str, number: str) -> str:
     """`unit` as it follows `number`: one dollar, two dollars."""
     return unit if number == "1" else f"{unit}s"
