@@ -42,7 +42,8 @@ LISTENER = Listener()
 
 
 def hostile(sign: str) -> list[str]:
-    return [sign * CHARS, f"a{sign * (CHARS - 2)}b"]
+    """Texts of one sign.  Between letters, another letter or digit makes the same long word."""
+    return [sign * CHARS] if sign.isalnum() else [sign * CHARS, f"a{sign * (CHARS - 2)}b"]
 
 
 async def longest_step_s(job: Callable[[], Awaitable[None]]) -> float:
@@ -87,7 +88,7 @@ async def test_speak(sign):
 
 @pytest.mark.parametrize("sign", SIGNS)
 async def test_a_models_stream(sign):
-    _, text = hostile(sign)
+    *_, text = hostile(sign)
     # A server sends tokens, or all that it has at once; the answer of a model that thinks is held back until its end.
     for chunk, habit in ((64, None), (len(text), None), (len(text), ThinkingHabit(can_think=True))):
 
@@ -128,7 +129,8 @@ def test_the_preparation_of_a_generation(sign):  # on a thread of its own, see C
                 pass
             return time.thread_time() - started
 
-        spent = min(prepare() for _ in range(2))
+        if (spent := prepare()) > 0.5:
+            spent = prepare()
         assert spent < 0.5, f"{spent:.3f} s for {text[:4]!r}"
 
 

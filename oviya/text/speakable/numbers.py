@@ -45,7 +45,7 @@ _RANGE = re.compile(rf"(?<![\w.,-])({NUMBER})(\s?%)?\s?[-\u2013\u2014]\s?({NUMBE
 _RATIO = re.compile(r"(?<![\w.:])(\d{1,3}):(\d{1,3})(?![\w:])")
 _RESOLUTION = re.compile(r"\b(\d{1,2})(\d\d)([pi])\b|\b([248])K\b(?!\s(?:people|users|runs?|race))")
 _PIXELS = re.compile(r"(?<![\w.,])(\d{3,4})\s?[x\u00d7]\s?(\d{3,4})(?:\s?px)?(?![\w.,]*\d)\b")
-_ASPECTS = frozenset({"4:3", "16:9", "16:10", "21:9"})
+_ASPECTS = frozenset({"16:9", "16:10", "21:9"})
 _HASH = re.compile(r"(?:#\s?|\b[Nn]os?\.\s?|\u2116\s?|\b[Nn]r\.\s?)(?=\d)")
 _SIGNED = re.compile(r"(?<![\w.)\u2019'])([-\u2212+\u00b1])\s?(?=[\d.]*\d)")
 _PLUS_MINUS = re.compile(r" ?\u00b1 ?")
