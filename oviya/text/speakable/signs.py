@@ -40,6 +40,8 @@ _WORDS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"\b([A-GJ])#(?!\w)"), r"\1 sharp"),
     (re.compile(r"\b([A-G])\u266f"), r"\1 sharp"),
     (re.compile(r"\b([A-G])\u266d"), r"\1 flat"),
+)
+_SIGNS: tuple[tuple[re.Pattern[str], str], ...] = (
     (re.compile(r"(?<=[^\W\d_])/(?=[^\W\d_])"), " or "),
     (re.compile(r"(?<=\w)_(?=\w)"), " "),
     (re.compile(r" ?(?:<->|<=>|\u21c4|\u27f7) ?"), " to and from "),
@@ -105,6 +107,8 @@ _GREEK = {
     "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi", "\u03a8": "psi",
     "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
 }  # fmt: skip
+_SIGN = re.compile(r"[^A-Za-z0-9\s.,;:!?'\"()]")
+"""Whatever the rules for signs may change; most sentences hold none."""
 _GREEK_LETTER = re.compile(f"(?<![\u0370-\u03ff])[{''.join(_GREEK)}](?![\u0370-\u03ff])")
 
 
@@ -122,6 +126,10 @@ def say_short_forms(text: str) -> str:
 def say_signs(text: str) -> str:
     """`text` with signs and abbreviations said, and without signs that say nothing."""
     for pattern, words in _WORDS:
+        text = pattern.sub(words, text)
+    if _SIGN.search(text) is None:
+        return text
+    for pattern, words in _SIGNS:
         text = pattern.sub(words, text)
     if text.isascii():
         return text
