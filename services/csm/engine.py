@@ -67,8 +67,8 @@ def settle_process() -> None:
 
 
 MAX_CHARS_IN_PLACE = 1024
-"""Characters of a request and its context that are prepared on the event loop, in a few milliseconds.  A thread for each
-request costs more than that where hundreds arrive: it competes with the engine's thread for the interpreter."""
+"""Characters of a request and its context that are prepared on the event loop, in a few milliseconds.  A thread for
+each request costs more than that where hundreds arrive: it competes with the engine's thread for the interpreter."""
 
 _WARM_UP_TEXT = "Ready when you are."
 
