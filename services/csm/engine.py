@@ -66,6 +66,10 @@ def settle_process() -> None:
     gc.set_threshold(*GC_THRESHOLDS)
 
 
+MAX_CHARS_IN_PLACE = 1024
+"""Characters of a request and its context that are prepared on the event loop, in a few milliseconds.  A thread for
+each request costs more than that where hundreds arrive: it competes with the engine's thread for the interpreter."""
+
 _WARM_UP_TEXT = "Ready when you are."
 
 
@@ -192,11 +196,13 @@ class CsmEngine:
         return self._offer(self._prepare(request, sink or LoopSink(asyncio.get_running_loop())))
 
     async def start(self, request: GenerateRequest) -> FrameStream:
-        """As `generate`, with the text prepared on another thread: 8 KB of it take longer than other calls should wait.
+        """As `generate`, with a long text prepared on another thread: it takes longer than other calls should wait.
 
         Raises:
             InvalidInput, Busy, NotReady: as `generate` does.
         """
+        if len(request.text) + sum(len(segment.text) for segment in request.context) <= MAX_CHARS_IN_PLACE:
+            return self.generate(request)
         sink = LoopSink(asyncio.get_running_loop())
         return self._offer(await asyncio.to_thread(self._prepare, request, sink))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import csv
 from contextlib import asynccontextmanager, suppress
+from typing import Any
 
 import grpc
 import numpy as np
@@ -267,7 +268,8 @@ async def test_a_full_service_refuses_detect_before_it_reads_and_has_room_later(
             with pytest.raises(grpc.RpcError) as caught:
                 await refused
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        assert "grpc-retry-pushback-ms" in [key for key, _ in caught.value.trailing_metadata() or ()]
+        metadata: Any = caught.value.trailing_metadata()
+        assert "grpc-retry-pushback-ms" in dict(metadata)
         error = error_from_rpc(caught.value, "emotion")
         assert isinstance(error, Busy)
         for call in held:

@@ -97,7 +97,7 @@ async def test_a_stream_must_begin_with_its_configuration():
 async def test_ten_minutes_of_silence_then_a_turn():
     stt, brain = ScriptedStt("at last"), ScriptedBrain()
     second = bytes(2 * 16_000)
-    async with gateway_with(stt, brain) as gateway:
+    async with gateway_with(stt, brain, max_audio_speed=1000) as gateway:
         heard = await gateway.converse(*[second] * 600, *speech())
     assert heard.of("final")[0].text == "at last"
     assert seconds(heard.of("speech_started")[0].start) == pytest.approx(600, abs=0.1)

@@ -25,9 +25,9 @@ class Waiting(FakePeers):
         super().__init__()
         self.release = asyncio.Event()
 
-    async def answer(self, sdp, session_id="", *, client=""):
+    async def answer(self, sdp, session_id="", resume_token="", *, client=""):
         await self.release.wait()
-        return await super().answer(sdp, session_id, client=client)
+        return await super().answer(sdp, session_id, resume_token, client=client)
 
 
 @asynccontextmanager
@@ -47,6 +47,10 @@ class Client:
 
     def __init__(self, reader, writer):
         self.reader, self.writer = reader, writer
+
+    def pause_reading(self):
+        """Stops taking what the server sends."""
+        self.writer.transport.pause_reading()
 
     async def until_closed(self):
         """Returns what comes until the server closes; fails where it does not."""
@@ -161,7 +165,7 @@ async def test_a_request_that_is_not_answered_in_time_is_cut():
 
 async def test_a_client_that_reads_nothing_is_cut():
     async with served() as server, connected(server) as client:
-        client.writer.transport.pause_reading()
+        client.pause_reading()
         with suppress(ConnectionError):
             async with asyncio.timeout(PATIENCE_S):
                 while not client.writer.is_closing():

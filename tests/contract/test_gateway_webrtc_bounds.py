@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import struct
+from typing import Any
 
 import pytest
 from aiortc import rtcsctptransport
@@ -117,7 +118,8 @@ async def test_the_largest_message_is_read_and_a_larger_one_answered():
 async def test_a_message_beyond_what_was_advertised_ends_the_peer():
     async with peers_of(Echo()) as peers, browser() as user:
         await user.connect(await peers.answer(await user.offer()))
-        user.connection.sctp._remote_max_message_size = 0
+        sctp: Any = user.connection.sctp
+        sctp._remote_max_message_size = 0
         user.send("x" * (200 << 10))
         failed = (await user.event("turnFailed"))["turnFailed"]
         assert "unfinished messages" in failed["hint"]
@@ -163,7 +165,7 @@ async def test_packets_that_aiortc_trips_over_end_this_peer_alone(kind, caplog):
     async with peers_of(Echo()) as peers, browser() as user, browser() as other:
         for one in (user, other):
             await one.connect(await peers.answer(await one.offer()))
-        sctp = user.connection.sctp
+        sctp: Any = user.connection.sctp
         if kind == "twice opened":
             label = b"events"
             opened = struct.pack("!BBHLHH", 3, 0, 0, 0, len(label), 0) + label
@@ -187,13 +189,14 @@ async def test_packets_that_aiortc_trips_over_end_this_peer_alone(kind, caplog):
 async def test_sound_faster_than_real_time_is_dropped_and_then_ends_the_peer():
     async with peers_of(Echo()) as peers, browser() as user:
         await user.connect(await peers.answer(await user.offer()))
-        user.microphone._sleep = lambda _: asyncio.sleep(0.0002)  # 20 ms of sound in 0.2 ms
+        microphone: Any = user.microphone
+        microphone._sleep = lambda _: asyncio.sleep(0.0002)  # 20 ms of sound in 0.2 ms
         loop = asyncio.get_running_loop()
         since = loop.time()
         async with asyncio.timeout(60):
             while len(peers):
                 await asyncio.sleep(0.02)
-                user.microphone._next_at = loop.time()
+                microphone._next_at = loop.time()
         dropped = metrics.EXCESS_SOUND._value.get()
         assert dropped > 0
         assert loop.time() - since < 60

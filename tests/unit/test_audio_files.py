@@ -33,21 +33,23 @@ def encoded(container: str, codec: str, rate_hz: int = 16_000, layout: str = "mo
         if video:
             pictures = out.add_stream("mpeg4", rate=10)
             pictures.width, pictures.height, pictures.pix_fmt = 64, 48, "yuv420p"
-        stream: Any = out.add_stream(codec, rate=rate_hz)
+        added = out.add_stream(codec, rate=rate_hz)
+        stream: Any = added
         stream.layout = layout
         wave = 0.4 * np.sin(2 * np.pi * TONE_HZ * np.arange(round(LENGTH_S * rate_hz)) / rate_hz)
-        packed = np.repeat(wave.astype(np.float32), len(stream.layout.channels))[np.newaxis]
+        channels = av.AudioLayout(layout).nb_channels
+        packed = np.repeat(wave.astype(np.float32), channels)[np.newaxis]
         resampler = av.AudioResampler(format=stream.format, layout=layout, rate=rate_hz)
         whole = av.AudioFrame.from_ndarray(packed, format="flt", layout=layout)
         whole.sample_rate = rate_hz
         for frame in resampler.resample(whole):
             out.mux(stream.encode(frame))
         out.mux(stream.encode(None))
-        for number in range(20 if pictures is not None else 0):
+        for number in range(20 if video else 0):
             picture = av.VideoFrame.from_ndarray(np.full((48, 64, 3), 10 * number, np.uint8))
             picture.pts = number
             out.mux(pictures.encode(picture))
-        if pictures is not None:
+        if video:
             out.mux(pictures.encode(None))
     return file.getvalue()
 

@@ -42,5 +42,5 @@ def test_a_gpu_takes_what_a_quarter_of_its_free_memory_holds(model, monkeypatch)
 
 
 def test_a_stream_of_the_published_size_takes_some_nine_megabytes():
-    model = Mimi(lambda _name, shape: torch.zeros(shape), MimiConfig(), CPU)
+    model = Mimi(lambda name, shape: torch.zeros(shape), MimiConfig(), CPU)
     assert 8e6 < stream_bytes(model) < 10e6
