@@ -25,7 +25,7 @@ RUN pip install --no-deps --no-build-isolation /src && mkdir /opt/oviya/work
 FROM ${PYTHON_IMAGE}
 # Matplotlib, which comes with pyannote, keeps its fonts in the home folder.
 # PYTHONSAFEPATH: the working directory is no place that modules are imported from.
-ENV PATH=/opt/oviya/bin:$PATH PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 GRPC_VERBOSITY=ERROR STT_BACKEND=whisperx HOME=/tmp
+ENV PATH=/opt/oviya/bin:$PATH PYTHONUNBUFFERED=1 PYTHONSAFEPATH=1 GRPC_VERBOSITY=ERROR MALLOC_ARENA_MAX=2 STT_BACKEND=whisperx HOME=/tmp
 # The base image ships its library without bytecode, and nobody can write it later: every health check would compile.
 RUN python -m compileall -q -x '/(test|idlelib|lib2to3|site-packages)/' "$(python -c 'import os; print(os.path.dirname(os.__file__))')"
 COPY --from=build /opt/oviya /opt/oviya

@@ -92,6 +92,11 @@ def say_sentence(text: str, max_chars: int, spoken: str = "") -> list[Said]:
     return list(say_text(text, max_chars))
 
 
+def with_end(spoken: str) -> str:
+    """`spoken` with a full stop where it ends in a word: a speech model goes on talking where a sentence has no end."""
+    return f"{spoken}." if spoken and spoken[-1].isalnum() else spoken
+
+
 def is_speakable(text: str) -> bool:
     """Whether `text` holds anything that can be said: words, numbers, emoji."""
     return any(True for _ in say_text(text, 1000))

@@ -76,7 +76,7 @@ class CsmVoice:
         plan, manner, known = line.plan, line.manner, self._readiness
         has_clip = plan.reference_clip in known.reference_clips and manner.speaker in known.speakers
         request = csm_pb2.GenerateRequest(
-            text=line.spoken,
+            text=line.prompt_text,
             speaker=manner.speaker,
             context=line.context,
             sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=line.seed),

@@ -252,7 +252,7 @@ class _Making:
         try:
             await self._record(take, voice)
             if voice == CSM:
-                self._speaker.context.add(line.manner.speaker, line.spoken, line.frames)
+                self._speaker.context.add(line.manner.speaker, line.prompt_text, line.frames)
         except OviyaError as error:
             if voice != CSM:
                 raise

@@ -8,6 +8,7 @@ from typing import Protocol, TypeAlias
 
 from oviya.audio.pcm import Pcm
 from oviya.text.scripts import Language
+from oviya.text.sentences import with_end
 from oviya.v1 import common_pb2, conversation_pb2, csm_pb2, emotion_pb2
 from services.gateway.fallback_voice import FallbackVoice
 
@@ -59,6 +60,11 @@ class Line:
     context: list[csm_pb2.ContextSegment]
     frames: common_pb2.RvqFrames = field(default_factory=common_pb2.RvqFrames)
     first_frame_at: float | None = None
+
+    @property
+    def prompt_text(self) -> str:
+        """What CSM is given of the sentence: it goes on talking where a text has no end."""
+        return with_end(self.spoken)
 
     @property
     def seed(self) -> int | None:

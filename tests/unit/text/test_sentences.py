@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from oviya.text.sentences import Said, is_speakable, say_sentence, say_text
+from oviya.text.sentences import Said, is_speakable, say_sentence, say_text, with_end
 
 
 def texts(text: str, max_chars: int = 200) -> list[str]:
@@ -115,3 +115,18 @@ def test_time_grows_with_the_length_alone():
 
     short, long = min(cpu_s(200) for _ in range(3)), cpu_s(2_000)
     assert long < 40 * short
+
+
+@pytest.mark.parametrize(
+    ("spoken", "ended"),
+    [
+        ("hello", "hello."),
+        ("Hello.", "Hello."),
+        ("you?", "you?"),
+        ("one,", "one,"),
+        ('he said "yes"', 'he said "yes"'),
+        ("", ""),
+    ],
+)
+def test_a_sentence_without_an_end_gets_a_full_stop(spoken, ended):
+    assert with_end(spoken) == ended
