@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 import unicodedata
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -15,6 +17,7 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
+from services.brain.ollama.answer import Answer
 from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.speech import Speech, paced
 from services.brain.ollama.tones import Tones
@@ -101,6 +104,22 @@ async def test_a_models_stream(sign):
                 pass
 
         await check(job, text)
+
+
+@pytest.mark.parametrize("sign", ["1", "\u00bd", "%"])
+async def test_an_answer_that_comes_in_one_chunk(sign):
+    chunk = SimpleNamespace(text=f"Yes {sign * CHARS}.", calls=(), thinking=False, cut=False)
+
+    async def chat(*_: object) -> AsyncGenerator[SimpleNamespace, None]:
+        yield chunk
+
+    backend: Any = SimpleNamespace(limits=SimpleNamespace(tool_rounds=0), offers=[], tools=None, model="m", chat=chat)
+
+    async def job() -> None:
+        speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
+        assert [sentence async for sentence in Answer(backend, speech, []).run()]
+
+    await check(job, chunk.text)
 
 
 @pytest.mark.parametrize("sign", SIGNS)
