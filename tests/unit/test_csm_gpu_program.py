@@ -1,16 +1,13 @@
-"""The Triton kernels of a frame against plain torch, in Triton's interpreter where there is no GPU."""
+"""The Triton kernels of a frame against plain torch; without a GPU in Triton's interpreter (tests/conftest.py)."""
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
-if not torch.cuda.is_available():
-    os.environ["TRITON_INTERPRET"] = "1"  # before a kernel is defined
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart, Sampling
 from services.csm.gpu import linear, sample
 from services.csm.gpu.program import FrameProgram, make_state
