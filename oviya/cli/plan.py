@@ -108,14 +108,14 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
     return int(text)
 
 
-MALLOC_ARENAS = "1"
-"""For glibc, which otherwise makes up to eight heaps for each core: what is freed in one does not serve the others.
-With one, the six services together took 1,047 MiB instead of 1,140 after a conversation, and answered as soon."""
+HEAP_SETTINGS = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
+"""For glibc, which otherwise makes up to eight heaps for each core and keeps much of what was freed.  With one heap,
+trimmed soon, the six services together take some 50 MiB less after a conversation, and answer as soon."""
 
 
 def _environment(env: Mapping[str, str], ports: Mapping[str, int], http_port: int) -> dict[str, str]:
-    """Returns `env` with each service's port, the gateway told where the others are, and few heaps a process."""
-    result = {"MALLOC_ARENA_MAX": MALLOC_ARENAS, **env}
+    """Returns `env` with each service's port, the gateway told where the others are, and a small heap."""
+    result = {**HEAP_SETTINGS, **env}
     for name, port in ports.items():
         result[f"{name.upper()}_PORT"] = str(port)
         result.setdefault(f"{name.upper()}_DRAIN_GRACE_S", f"{DRAIN_GRACE_S:g}")

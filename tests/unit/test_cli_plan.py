@@ -80,6 +80,7 @@ def test_free_ports_are_different_and_free():
     assert len({*plan.ports.values(), plan.http_port}) == len(DEFAULT_PORTS) + 1
 
 
-def test_services_share_few_heaps_unless_the_environment_says_otherwise():
+def test_services_keep_small_heaps_unless_the_environment_says_otherwise():
     assert plan_mesh({}).env["MALLOC_ARENA_MAX"] == "1"
+    assert plan_mesh({}).env["MALLOC_TRIM_THRESHOLD_"] == "65536"
     assert plan_mesh({"MALLOC_ARENA_MAX": "8"}).env["MALLOC_ARENA_MAX"] == "8"
