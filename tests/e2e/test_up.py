@@ -27,9 +27,8 @@ from tests.speech import SAD, speak
 
 TIMEOUT_S = 120.0
 MAX_MEMORY_BYTES = 1.15 * (1 << 30)
-"""Proportional set size; what else runs on the machine moves it by some percent.  The goal of 1.1 GiB is held by
-benchmarks/conversation.py."""
-"""Proportional set size of the six services together, after a conversation."""
+"""Proportional set size of the six services together, after a conversation.  What else runs on the machine moves it by
+some percent; the goal of 1.1 GiB is held by benchmarks/conversation.py."""
 
 
 class Up:
