@@ -151,7 +151,9 @@ async def test_two_connections_at_two_gateways_keep_every_turn(tmp_path):
                 for half in (0, 4)
             )
         )
-        kept = await oviya.export_session("s", token)
+        async with asyncio.timeout(20):  # the other gateway writes in the background
+            while len((kept := await oviya.export_session("s", token)).turns) < 2 * 17:
+                await asyncio.sleep(0.05)
     users = [turn.text for turn in kept.turns if turn.role == "user"]
     assert sorted(users) == sorted(["begin", *said[0], *said[1]])
     assert len(kept.turns) == 2 * 17
