@@ -24,7 +24,6 @@ _NAMES = {
 }  # fmt: skip
 """The first word of a letter's Unicode name, and its script by the name that Unicode gives it; Hiragana and Katakana,
 which one text mixes, are both "Kana"."""
-SCRIPTS = frozenset(_NAMES.values())
 
 
 @dataclass(frozen=True, slots=True)
