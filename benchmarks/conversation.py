@@ -26,9 +26,9 @@ from rich.console import Console
 from rich.table import Table
 
 from oviya.audio.wav import read_wav
-from oviya.cli.plan import GATEWAY, plan_on_free_ports
+from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
+from oviya.cli.local.supervisor import LocalMesh
 from oviya.cli.recording import Turn, play
-from oviya.cli.supervisor import LocalMesh
 from oviya.cli.talk import latencies
 from oviya.client import Oviya
 

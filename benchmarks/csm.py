@@ -32,7 +32,7 @@ import torch
 
 from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
-from oviya.mesh.device import choose_device
+from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
 from services.csm.device import (
     PAGE,

@@ -28,11 +28,11 @@ from rich.progress import track
 from rich.table import Table
 
 from benchmarks.demo_voice_measures import RATE_HZ, Prosody, Sound, Speakers, lacks_end, prosody, recognize, words
-from oviya.cli.plan import GATEWAY, plan_on_free_ports
-from oviya.cli.supervisor import LocalMesh
+from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
+from oviya.cli.local.supervisor import LocalMesh
 from oviya.client import Oviya
 from oviya.client.events import AudioChunk
-from oviya.mesh.checkpoint import shipped_checkpoint
+from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.engine import CsmEngine, EngineOptions
 from services.csm.prompt import Segment

@@ -29,7 +29,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
 
 from oviya.audio.resample import Resampler  # noqa: E402
-from oviya.mesh.checkpoint import shipped_checkpoint  # noqa: E402
+from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
 from oviya.v1 import emotion_pb2  # noqa: E402
 from services.emotion.baseline import NO_BASELINE  # noqa: E402
 from services.emotion.catalogue import Catalogue  # noqa: E402

@@ -75,9 +75,9 @@ install_whisperx() {
   fi
 }
 
-# A Chromium that is no snap, or Google Chrome; oviya/cli/browsers.py says which ones serve.
+# A Chromium that is no snap, or Google Chrome; oviya/cli/local/browsers.py says which ones serve.
 install_browser() {
-  "$VENV/bin/python" -m oviya.cli.browsers >/dev/null && return
+  "$VENV/bin/python" -m oviya.cli.local.browsers >/dev/null && return
   if ! is_ubuntu && command -v apt-get >/dev/null; then apt_install chromium; return; fi
   say "installing Chromium with Playwright"
   if as_root true 2>/dev/null; then as_root "$VENV/bin/python" -m playwright install-deps chromium || true; fi

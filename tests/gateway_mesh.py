@@ -21,13 +21,13 @@ from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
 from oviya.errors import OviyaError
 from oviya.mesh.service import RunningService, Service
 from oviya.mesh.testing import serve_for_test
-from oviya.mesh.writing import half_close, write
 from oviya.status import error_from_rpc
 from oviya.v1 import (
     conversation_pb2,
     conversation_pb2_grpc,
     stt_pb2,
 )
+from oviya.writing import half_close, write
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
 from services.gateway.service import GatewayService

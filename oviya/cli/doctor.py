@@ -7,10 +7,10 @@ from dataclasses import asdict
 
 import typer
 
-from oviya.cli.checks import Check, Verdict, all_checks
+from oviya.cli.local.checks import Check, Verdict, all_checks
+from oviya.cli.local.plan import plan_mesh
 from oviya.cli.options import AsJson
 from oviya.cli.output import EXIT_FAILED, Output, reported
-from oviya.cli.plan import plan_mesh
 
 MARKS = {
     Verdict.OK: ("ok      ", "green"),

@@ -13,13 +13,13 @@ from typing import Annotated
 
 import typer
 
-from oviya.cli.live import View, open_view
+from oviya.cli.local.live import View, open_view
+from oviya.cli.local.plan import GATEWAY, plan_mesh
+from oviya.cli.local.process import State
+from oviya.cli.local.restarts import Death, Reviver
+from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
 from oviya.cli.output import Output, reported
-from oviya.cli.plan import GATEWAY, plan_mesh
-from oviya.cli.process import State
-from oviya.cli.restarts import Death, Reviver
-from oviya.cli.supervisor import POLL_S, LocalMesh
 from oviya.errors import Timeout
 
 STATE_DIR = Path(".oviya")

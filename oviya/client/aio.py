@@ -17,9 +17,9 @@ from oviya.client.channel import STALL_TIMEOUT_S, channel_options, read_events
 from oviya.client.events import AudioChunk, ConverseEvent, Sentence, SpeakEvent
 from oviya.client.sessions import KeptSession, from_export
 from oviya.errors import NotReady
-from oviya.mesh.writing import half_close, write
 from oviya.status import error_from_rpc, failure_of
 from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc, stt_pb2
+from oviya.writing import half_close, write
 
 GATEWAY = "gateway"
 GATEWAY_ADDRESS = "localhost:50050"

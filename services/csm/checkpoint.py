@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
-from oviya.mesh.device import choose_device
+from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
+from oviya.model.device import choose_device
 from services.csm.config import CsmConfig, TransformerConfig
 from services.csm.model import CsmModel
 from services.csm.tokenizer import TextTokenizer

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import read_config
+from oviya.model.checkpoint import read_config
 
 FRAME_S = 0.080
 """Length of one RVQ frame: Mimi makes 12.5 a second."""

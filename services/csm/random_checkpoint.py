@@ -16,7 +16,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
-from oviya.mesh.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
+from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.csm.checkpoint import Checkpoint, weight_sources
 from services.csm.config import CsmConfig
 from services.csm.model import CsmModel

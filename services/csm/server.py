@@ -15,9 +15,9 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.errors import InvalidInput, NotReady
-from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
+from oviya.model.checkpoint import RANDOM, shipped_checkpoint
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
 from services.csm.settings import CsmSettings

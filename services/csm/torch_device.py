@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from oviya.mesh.device import still_works
+from oviya.model.device import still_works
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart
 from services.csm.kv import FrameKv, PagedKv
 from services.csm.model import CsmModel

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import resolve_checkpoint
+from oviya.model.checkpoint import resolve_checkpoint
 from services.emotion.affect import Affect, Shares, centre
 from services.emotion.baseline import Baseline
 from services.emotion.catalogue import DATA, read_tsv

@@ -15,10 +15,10 @@ from grpc import aio
 from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, OviyaError, Timeout
-from oviya.mesh.checkpoint import shipped_checkpoint
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
+from oviya.model.checkpoint import shipped_checkpoint
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
 from services.emotion.admission import Admission
 from services.emotion.affect import Affect, load_affects

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import read_config
+from oviya.model.checkpoint import read_config
 from services.emotion.text_features import key_of, letters_of, phrases_of, words_of
 
 WEIGHTS_FILE = "weights.npz"

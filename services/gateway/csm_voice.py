@@ -13,8 +13,8 @@ from grpc import aio
 from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import Timeout, Unavailable
-from oviya.mesh.writing import half_close, write
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
+from oviya.writing import half_close, write
 from services.gateway.clients import Mesh, read_fed, typed_errors
 from services.gateway.output import VOICE_RATE_HZ
 from services.gateway.readiness import Readiness

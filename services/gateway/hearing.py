@@ -10,8 +10,8 @@ import structlog
 from grpc import aio
 
 from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
-from oviya.mesh.writing import half_close, write
 from oviya.v1 import common_pb2, stt_pb2
+from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.clients import Mesh, read_fed
 from services.gateway.latency import duration_of, seconds_of

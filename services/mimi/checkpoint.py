@@ -9,7 +9,7 @@ from pathlib import Path
 
 import torch
 
-from oviya.mesh.checkpoint import ModelCard, read_card, read_config, resolve_checkpoint
+from oviya.model.checkpoint import ModelCard, read_card, read_config, resolve_checkpoint
 from services.mimi.config import MimiConfig, parse_config
 from services.mimi.model import Mimi
 from services.mimi.weights import CheckpointWeights, RandomWeights, Weights

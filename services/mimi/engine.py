@@ -21,8 +21,8 @@ from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.background import guarded_thread
-from oviya.mesh.device import still_works
 from oviya.mesh.tracebacks import describe_type
+from oviya.model.device import still_works
 from services.mimi import metrics
 from services.mimi.capacity import STEP_FRAMES, Capacity
 from services.mimi.directions import DecodeLane, EncodeLane

@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from oviya.mesh.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
+from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.mimi.checkpoint import RANDOM_SEED
 from services.mimi.config import MimiConfig
 from services.mimi.model import Mimi

@@ -12,10 +12,10 @@ from grpc import aio
 
 from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
 from oviya.errors import InvalidInput, NotReady
-from oviya.mesh.checkpoint import RANDOM, shipped_checkpoint
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.mesh.streams import with_stall_timeout
+from oviya.model.checkpoint import RANDOM, shipped_checkpoint
 from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.settings import MimiSettings
@@ -173,7 +173,7 @@ def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: 
     """
     import torch
 
-    from oviya.mesh.device import choose_device
+    from oviya.model.device import choose_device
     from services.mimi.capacity import choose_capacity
     from services.mimi.checkpoint import load_checkpoint, random_checkpoint
     from services.mimi.engine import MimiEngine

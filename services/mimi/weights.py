@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from oviya.mesh.checkpoint import load_safetensors_state, take_tensor
+from oviya.model.checkpoint import load_safetensors_state, take_tensor
 
 CSM_PREFIX = "codec_model."
 """A CSM checkpoint holds its Mimi under this prefix."""

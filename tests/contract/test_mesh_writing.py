@@ -10,9 +10,9 @@ from grpc import aio
 
 from oviya.errors import Busy
 from oviya.mesh.testing import serve_for_test
-from oviya.mesh.writing import write
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
+from oviya.writing import write
 from tests.scripted_services import ScriptedMimi
 
 FRAME = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8, codes=[0] * 8))

@@ -7,7 +7,7 @@ import asyncio
 import grpc
 import pytest
 
-from oviya.cli.process import gateway_readiness
+from oviya.cli.local.process import gateway_readiness
 from oviya.client import Oviya
 from oviya.client.channel import channel_options, is_local
 from oviya.mesh.probe import is_serving

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
 from oviya.audio.wav import write_wav
-from oviya.cli.browsers import find_browser
+from oviya.cli.local.browsers import find_browser
 from tests.speech import silence, speak
 
 RATE_HZ = 48_000

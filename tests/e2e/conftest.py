@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 
 from oviya.audio.wav import write_wav
-from oviya.cli.plan import GATEWAY, plan_on_free_ports
-from oviya.cli.process import State
-from oviya.cli.supervisor import LocalMesh
+from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
+from oviya.cli.local.process import State
+from oviya.cli.local.supervisor import LocalMesh
 from tests.e2e.mimi_tap import MimiTap
 from tests.speech import SAD, speak
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.async_api import Page, expect
 
-from oviya.cli.plan import GATEWAY, Plan
-from oviya.cli.ports import free_ports
-from oviya.cli.supervisor import LocalMesh
+from oviya.cli.local.plan import GATEWAY, Plan
+from oviya.cli.local.ports import free_ports
+from oviya.cli.local.supervisor import LocalMesh
 from tests.e2e import browser
 
 READY_S = 60

@@ -8,8 +8,8 @@ import socket
 import subprocess
 import sys
 
-from oviya.cli.checks import EXTRAS, requirements
-from oviya.cli.plan import plan_on_free_ports
+from oviya.cli.local.checks import EXTRAS, requirements
+from oviya.cli.local.plan import plan_on_free_ports
 
 
 def doctor(*arguments: str, **env: str) -> subprocess.CompletedProcess[str]:

@@ -20,8 +20,8 @@ import psutil
 import pytest
 
 from oviya.audio.wav import write_wav
-from oviya.cli.plan import DEFAULT_PORTS, Plan, plan_on_free_ports
-from oviya.cli.ports import is_free
+from oviya.cli.local.plan import DEFAULT_PORTS, Plan, plan_on_free_ports
+from oviya.cli.local.ports import is_free
 from oviya.mesh.probe import is_serving
 from tests.speech import SAD, speak
 

@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from oviya.audio.wav import read_wav
-from oviya.cli.plan import GATEWAY
+from oviya.cli.local.plan import GATEWAY
 from tests.e2e.test_up import TIMEOUT_S, Up
 
 NOBODY = "http://127.0.0.1:9"

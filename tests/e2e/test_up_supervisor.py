@@ -8,11 +8,11 @@ import signal
 import psutil
 import pytest
 
-from oviya.cli import supervisor
-from oviya.cli.plan import Plan
-from oviya.cli.ports import free_ports
-from oviya.cli.process import ServiceDied, State
-from oviya.cli.supervisor import LocalMesh
+from oviya.cli.local import supervisor
+from oviya.cli.local.plan import Plan
+from oviya.cli.local.ports import free_ports
+from oviya.cli.local.process import ServiceDied, State
+from oviya.cli.local.supervisor import LocalMesh
 from oviya.errors import OviyaError, Timeout
 from oviya.mesh.probe import is_serving
 

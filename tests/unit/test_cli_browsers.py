@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from oviya.cli.browsers import find_browser, is_snap
+from oviya.cli.local.browsers import find_browser, is_snap
 
 
 def program(path: Path, text: str = "\x7fELF") -> Path:

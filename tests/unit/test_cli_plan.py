@@ -7,8 +7,8 @@ import socket
 
 import pytest
 
-from oviya.cli.plan import DEFAULT_PORTS, PortTaken, plan_mesh, plan_on_free_ports
-from oviya.cli.ports import free_ports, is_free, owner_of
+from oviya.cli.local.plan import DEFAULT_PORTS, PortTaken, plan_mesh, plan_on_free_ports
+from oviya.cli.local.ports import free_ports, is_free, owner_of
 from oviya.errors import InvalidInput
 
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from oviya.cli.plan import Plan
-from oviya.cli.process import ServiceProcess, State, gateway_readiness, proportional_bytes, signal_name
-from oviya.cli.restarts import MAX_RESTARTS, WINDOW_S, Restarts, Reviver
+from oviya.cli.local.plan import Plan
+from oviya.cli.local.process import ServiceProcess, State, gateway_readiness, proportional_bytes, signal_name
+from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarts, Reviver
 
 
 class Clock:

@@ -9,7 +9,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from oviya.errors import CheckpointError, OviyaError
-from oviya.mesh.device import choose_device
+from oviya.model.device import choose_device
 from services.csm.checkpoint import load_checkpoint
 from tests.checkpoints.csm import write_checkpoint
 from tests.checkpoints.faults import edit_config

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oviya.errors import InvalidInput
-from oviya.mesh.checkpoint import ModelCard, read_card, write_card
+from oviya.model.checkpoint import ModelCard, read_card, write_card
 from oviya.text.scripts import language_of, main_script, romanized
 from services.csm.config import CsmConfig
 from services.csm.limits import Limits, check_text

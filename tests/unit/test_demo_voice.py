@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from benchmarks.demo_voice import HELD_OUT_TEXTS
 from benchmarks.demo_voice_measures import recognize, words
-from oviya.mesh.checkpoint import shipped_checkpoint
+from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import Checkpoint, load_checkpoint
 from services.csm.engine import CsmEngine, EngineOptions
 from services.csm.request import Finish, GenerateRequest

@@ -36,7 +36,7 @@ VENV_PYTHON = """#!/bin/sh
 [ "$1" = --version ] || echo "venv $*" >> "$LOG"
 case "$*" in
   --version) ;;
-  "-m oviya.cli.browsers") exit {browser} ;;
+  "-m oviya.cli.local.browsers") exit {browser} ;;
   *) exit 0 ;;
 esac
 """

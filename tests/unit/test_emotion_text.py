@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import read_card, shipped_checkpoint
+from oviya.model.checkpoint import read_card, shipped_checkpoint
 from services.emotion.affect import centre, load_affects
 from services.emotion.catalogue import DATA, Catalogue
 from services.emotion.lexicon import load_lexicon

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from oviya.errors import CheckpointError
-from oviya.mesh.checkpoint import CONFIG_FILE, INDEX_FILE, load_safetensors_state
+from oviya.model.checkpoint import CONFIG_FILE, INDEX_FILE, load_safetensors_state
 
 SHARD = "model-00001-of-00001.safetensors"
 

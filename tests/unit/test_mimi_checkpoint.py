@@ -14,8 +14,8 @@ from torch import Tensor
 from transformers import MimiModel
 
 from oviya.errors import CheckpointError, OviyaError
-from oviya.mesh.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, write_card
-from oviya.mesh.device import choose_device
+from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, write_card
+from oviya.model.device import choose_device
 from services.mimi.checkpoint import RANDOM_CONFIG, load_checkpoint, random_checkpoint
 from services.mimi.config import MimiConfig, parse_config
 from services.mimi.slots import Slots

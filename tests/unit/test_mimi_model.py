@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from transformers import MimiModel
 
-from oviya.mesh.checkpoint import read_config
+from oviya.model.checkpoint import read_config
 from services.mimi.config import parse_config
 from services.mimi.gpu.graphs import batch_sizes
 from services.mimi.model import Mimi

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from oviya.mesh.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
+from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.csm.checkpoint import weight_sources
 from services.csm.model import CsmModel
 from training.demo_voice.codec import LEVEL, Codec

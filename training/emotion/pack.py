@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from oviya.mesh.checkpoint import ModelCard, write_card
+from oviya.model.checkpoint import ModelCard, write_card
 from services.emotion.text_model import WEIGHTS_FILE
 from training.emotion.calibrate import Calibration
 from training.emotion.linear import Vocabulary

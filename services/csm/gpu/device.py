@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oviya.errors import OviyaError
-from oviya.mesh.device import still_works
+from oviya.model.device import still_works
 from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart
 from services.csm.gpu.attention import attend, place
 from services.csm.gpu.program import FrameProgram, make_state

@@ -10,9 +10,9 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from oviya.cli.local.process import ServiceProcess, State
+from oviya.cli.local.supervisor import LocalMesh
 from oviya.cli.output import Output, line, printable
-from oviya.cli.process import ServiceProcess, State
-from oviya.cli.supervisor import LocalMesh
 
 STYLES = {
     State.STARTING: "yellow",

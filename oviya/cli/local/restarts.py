@@ -7,8 +7,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from oviya.cli.process import ServiceProcess
-from oviya.cli.supervisor import LocalMesh
+from oviya.cli.local.process import ServiceProcess
+from oviya.cli.local.supervisor import LocalMesh
 
 MAX_RESTARTS = 5
 """Restarts of one service within `WINDOW_S`; when it dies once more, it stays down."""

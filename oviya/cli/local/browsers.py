@@ -1,4 +1,4 @@
-"""Finds a Chromium that Playwright can drive: `python -m oviya.cli.browsers` prints its path.
+"""Finds a Chromium that Playwright can drive: `python -m oviya.cli.local.browsers` prints its path.
 
 The browser tests, the set-up and `oviya doctor` ask here.
 """

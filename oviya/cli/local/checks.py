@@ -18,10 +18,10 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from oviya.cli.browsers import find_browser
-from oviya.cli.plan import GATEWAY, Plan
-from oviya.cli.ports import is_free, owner_of
-from oviya.cli.process import gateway_readiness
+from oviya.cli.local.browsers import find_browser
+from oviya.cli.local.plan import GATEWAY, Plan
+from oviya.cli.local.ports import is_free, owner_of
+from oviya.cli.local.process import gateway_readiness
 
 EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
 """Those with packages of their own; brain and emotion need no more than mesh."""

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 
-from oviya.cli.ports import LOOPBACK, free_ports, is_free, owner_of
+from oviya.cli.local.ports import LOOPBACK, free_ports, is_free, owner_of
 from oviya.errors import InvalidInput, OviyaError
 
 GATEWAY = "gateway"

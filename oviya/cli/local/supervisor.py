@@ -12,8 +12,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from oviya.cli.plan import DRAIN_GRACE_S, GATEWAY, Plan
-from oviya.cli.process import ServiceProcess, State
+from oviya.cli.local.plan import DRAIN_GRACE_S, GATEWAY, Plan
+from oviya.cli.local.process import ServiceProcess, State
 from oviya.errors import OviyaError, Timeout
 
 POLL_S = 0.1

@@ -20,8 +20,8 @@ import grpc
 import psutil
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from oviya.cli.plan import GATEWAY, Plan
-from oviya.cli.ports import LOOPBACK
+from oviya.cli.local.plan import GATEWAY, Plan
+from oviya.cli.local.ports import LOOPBACK
 from oviya.errors import OviyaError
 
 STARTING_CHECK_S, READY_CHECK_S = 0.2, 2.0

@@ -1,0 +1,1 @@
+"""What services that run a model share: checkpoints and devices."""
