@@ -34,7 +34,7 @@ from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
 from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
-from services.csm.device import (
+from services.csm.device.contract import (
     PAGE,
     DepthWeights,
     DeviceOptions,
@@ -44,10 +44,10 @@ from services.csm.device import (
     Sampling,
     make_device,
 )
-from services.csm.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions, settle_process
-from services.csm.limits import Limits
-from services.csm.prompt import NO_TEXT, Prompt
+from services.csm.engine.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions, settle_process
 from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
+from services.csm.request.limits import Limits
+from services.csm.request.prompt import NO_TEXT, Prompt
 
 SECTIONS = ("frame", "first", "arrivals", "streams", "exact", "start", "host", "reference")
 ROOT = Path(__file__).resolve().parent.parent
@@ -243,8 +243,8 @@ def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) 
 
 def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights) -> float:
     """Largest relative error (in the 2-norm) of a codebook's logits against float32, given the same codes before it."""
-    from services.csm.gpu.device import GpuDevice
-    from services.csm.torch_device import TorchDevice
+    from services.csm.device.gpu.gpu_device import GpuDevice
+    from services.csm.device.torch_device import TorchDevice
 
     exact = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).float(), dtype=torch.float32)
     pages = -(-(CONTEXT + 1) // PAGE)
@@ -273,7 +273,7 @@ def start_once(folder: Path, device: str, served: bool) -> Figures:
     else:
         program = (
             "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
-            "from services.csm.engine import CsmEngine, EngineOptions; "
+            "from services.csm.engine.engine import CsmEngine, EngineOptions; "
             "engine = CsmEngine(load_checkpoint(sys.argv[1], device=sys.argv[2]), EngineOptions(slots=256)); "
             "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
             "engine.close()"

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.csm_load import percentiles
-from services.csm.config import CsmConfig
-from services.csm.device import PromptChunk, RowStart
+from services.csm.device.contract import PromptChunk, RowStart
+from services.csm.model.config import CsmConfig
 
 
 class NullDevice:

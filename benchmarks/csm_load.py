@@ -16,10 +16,10 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from services.csm.engine import CsmEngine
-from services.csm.prompt import Segment
-from services.csm.request import GenerateRequest, GenerationEnd
-from services.csm.stream import FrameStream, Item
+from services.csm.engine.engine import CsmEngine
+from services.csm.engine.stream import FrameStream, Item
+from services.csm.request.prompt import Segment
+from services.csm.request.request import GenerateRequest, GenerationEnd
 
 SENTENCE = "The next sentence of a conversation is about as long as people's sentences are."
 """79 letters: 71 frames at an ordinary pace, so an answer may have up to 202."""

@@ -34,9 +34,9 @@ from oviya.client import Oviya
 from oviya.client.events import AudioChunk
 from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import load_checkpoint as load_csm
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.prompt import Segment
-from services.csm.request import GenerateRequest
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.prompt import Segment
+from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine import MimiEngine
 from tests.speech import word_errors

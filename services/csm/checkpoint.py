@@ -12,10 +12,10 @@ from torch import Tensor
 from oviya.errors import CheckpointError
 from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
 from oviya.model.device import choose_device
-from services.csm.config import CsmConfig, TransformerConfig
-from services.csm.model import CsmModel
-from services.csm.tokenizer import TextTokenizer
-from services.csm.voices import Voices, load_voices
+from services.csm.model.config import CsmConfig, TransformerConfig
+from services.csm.model.csm import CsmModel
+from services.csm.request.tokenizer import TextTokenizer
+from services.csm.request.voices import Voices, load_voices
 
 _CODEC_PREFIX = "codec_model."
 """Mimi travels in the same file; its own service loads it."""

@@ -18,10 +18,10 @@ from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
 from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.csm.checkpoint import Checkpoint, weight_sources
-from services.csm.config import CsmConfig
-from services.csm.model import CsmModel
-from services.csm.rope import rotation_table
-from services.csm.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TextTokenizer, style_token
+from services.csm.model.config import CsmConfig
+from services.csm.model.csm import CsmModel
+from services.csm.model.rope import rotation_table
+from services.csm.request.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TextTokenizer, style_token
 
 CODEBOOK_SIZE = 512
 """Codes that it makes: as many as the smallest codec shipped, so that every codec of 8 codebooks can decode them."""

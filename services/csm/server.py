@@ -23,8 +23,8 @@ from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
 from services.csm.settings import CsmSettings
 
 if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
-    from services.csm.engine import CsmEngine
-    from services.csm.request import GenerateRequest
+    from services.csm.engine.engine import CsmEngine
+    from services.csm.request.request import GenerateRequest
 
 log = structlog.get_logger()
 
@@ -111,7 +111,7 @@ class CsmService(Service[CsmSettings]):
         csm_pb2_grpc.add_CsmServiceServicer_to_server(CsmServicer(self), server)
 
     async def start(self) -> None:
-        from services.csm.engine import settle_process
+        from services.csm.engine.engine import settle_process
 
         loop = asyncio.get_running_loop()
         on_lost = partial(loop.call_soon_threadsafe, self.break_down)
@@ -137,10 +137,10 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
     import torch
 
     from services.csm.checkpoint import load_checkpoint
-    from services.csm.device import choose_slots
-    from services.csm.engine import CsmEngine, EngineOptions
-    from services.csm.limits import Limits
+    from services.csm.device.contract import choose_slots
+    from services.csm.engine.engine import CsmEngine, EngineOptions
     from services.csm.random_checkpoint import write_random_checkpoint
+    from services.csm.request.limits import Limits
 
     torch.set_num_threads(settings.threads)
     if settings.checkpoint == RANDOM:
@@ -189,8 +189,8 @@ def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> Gener
     Raises:
         InvalidInput: RVQ frames of the context or the request's id are malformed.
     """
-    from services.csm.prompt import Segment
-    from services.csm.request import GenerateRequest
+    from services.csm.request.prompt import Segment
+    from services.csm.request.request import GenerateRequest
 
     if len(request.request_id) > MAX_REQUEST_ID_CHARS:
         raise InvalidInput("request_id", request.request_id, f"at most {MAX_REQUEST_ID_CHARS} characters")

@@ -10,10 +10,10 @@ import numpy as np
 import torch
 
 from services.csm.checkpoint import Checkpoint
-from services.csm.device import DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, pages_a_row
-from services.csm.prompt import Prompt
+from services.csm.device.contract import DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, pages_a_row
+from services.csm.device.torch_device import TorchDevice
 from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_random_checkpoint
-from services.csm.torch_device import TorchDevice
+from services.csm.request.prompt import Prompt
 
 torch.set_num_threads(1)
 """Small products gain nothing from a second thread, and lose much where another program has the core."""

@@ -307,7 +307,7 @@ LOSES_ITS_DEVICE = """
 from oviya.mesh.service import run
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
-from services.csm.torch_device import TorchDevice
+from services.csm.device.torch_device import TorchDevice
 
 collect, frames = TorchDevice.collect, 0
 

@@ -16,9 +16,9 @@ from oviya.mesh.testing import serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import csm_pb2, csm_pb2_grpc
+from services.csm.request.voices import VOICES_FILE
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
-from services.csm.voices import VOICES_FILE
 from tests.checkpoints.csm import write_checkpoint
 
 CODES = np.random.default_rng(5).integers(1, 512, (12, 8))

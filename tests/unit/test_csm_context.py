@@ -7,11 +7,11 @@ import pytest
 
 from oviya.errors import InvalidInput
 from services.csm.checkpoint import load_checkpoint
-from services.csm.context import keep_context, split_text
-from services.csm.limits import Limits, expected_frames, most_frames
-from services.csm.prompt import Prompt, Segment, build_prompt
-from services.csm.request import Finish, GenerateRequest
-from services.csm.speech import Speech
+from services.csm.request.context import keep_context, split_text
+from services.csm.request.limits import Limits, expected_frames, most_frames
+from services.csm.request.prompt import Prompt, Segment, build_prompt
+from services.csm.request.request import Finish, GenerateRequest
+from services.csm.request.speech import Speech
 from tests.checkpoints.csm import write_checkpoint
 
 

@@ -10,7 +10,7 @@ import torch
 
 from oviya.errors import OviyaError
 from services.csm.checkpoint import load_checkpoint
-from services.csm.device import (
+from services.csm.device.contract import (
     PAGE,
     DeviceOptions,
     PromptChunk,
@@ -22,8 +22,8 @@ from services.csm.device import (
     page_bytes,
     pages_a_row,
 )
-from services.csm.prompt import NO_TEXT, Prompt, Segment, build_prompt, join_prompts
-from services.csm.torch_device import TorchDevice
+from services.csm.device.torch_device import TorchDevice
+from services.csm.request.prompt import NO_TEXT, Prompt, Segment, build_prompt, join_prompts
 from tests.checkpoints.csm import feed, frames_alone, step, write_checkpoint
 
 

@@ -13,12 +13,12 @@ import pytest
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
 from services.csm import metrics
 from services.csm.checkpoint import load_checkpoint
-from services.csm.config import FRAME_S
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.limits import Limits, expected_frames, most_frames
-from services.csm.prefill_budget import LEAST_POSITIONS
-from services.csm.prompt import Segment
-from services.csm.request import Finish, GenerateRequest
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.engine.prefill_budget import LEAST_POSITIONS
+from services.csm.model.config import FRAME_S
+from services.csm.request.limits import Limits, expected_frames, most_frames
+from services.csm.request.prompt import Segment
+from services.csm.request.request import Finish, GenerateRequest
 from tests.checkpoints.csm import favour_end, write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)

@@ -8,14 +8,14 @@ import numpy as np
 import pytest
 import torch
 
-from services.csm.device import PAGE, DeviceOptions, PromptChunk, RowStart, Sampling
-from services.csm.gpu import linear, sample
-from services.csm.gpu.program import FrameProgram, make_state
-from services.csm.gpu.weights import OFFSET, Scaled, frame_weights, scale_rows
-from services.csm.prompt import NO_TEXT, Prompt
+from services.csm.device.contract import PAGE, DeviceOptions, PromptChunk, RowStart, Sampling
+from services.csm.device.gpu import linear, sample
+from services.csm.device.gpu.program import FrameProgram, make_state
+from services.csm.device.gpu.weights import OFFSET, Scaled, frame_weights, scale_rows
+from services.csm.device.torch_device import TorchDevice
+from services.csm.model.sampling import draw, frame_keys
 from services.csm.random_checkpoint import random_checkpoint, small_config
-from services.csm.sampling import draw, frame_keys
-from services.csm.torch_device import TorchDevice
+from services.csm.request.prompt import NO_TEXT, Prompt
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMATS = {"int8": torch.uint8, "fp8": torch.float8_e4m3fn}

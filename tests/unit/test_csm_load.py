@@ -14,11 +14,11 @@ from prometheus_client import REGISTRY
 
 from oviya.errors import Busy, NotReady
 from services.csm.checkpoint import load_checkpoint
-from services.csm.device import DeviceOptions, Sampling, make_device
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.prompt import Segment, build_prompt
-from services.csm.request import Finish, GenerateRequest, GenerationEnd
-from services.csm.stream import FrameStream
+from services.csm.device.contract import DeviceOptions, Sampling, make_device
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.engine.stream import FrameStream
+from services.csm.request.prompt import Segment, build_prompt
+from services.csm.request.request import Finish, GenerateRequest, GenerationEnd
 from tests.checkpoints.csm import frames_alone, write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)

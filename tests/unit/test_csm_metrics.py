@@ -10,9 +10,9 @@ from prometheus_client import REGISTRY
 
 from oviya.errors import Busy
 from services.csm.checkpoint import load_checkpoint
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.prompt import Segment
-from services.csm.request import GenerateRequest
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.prompt import Segment
+from services.csm.request.request import GenerateRequest
 from tests.checkpoints.csm import write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0, max_frames=4)

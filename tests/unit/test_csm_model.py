@@ -10,10 +10,10 @@ import torch
 from transformers.modeling_rope_utils import ROPE_INIT_FUNCTIONS
 
 from services.csm.checkpoint import load_checkpoint
-from services.csm.config import CsmConfig, RopeConfig
-from services.csm.device import Sampling
-from services.csm.prompt import Segment, build_prompt
-from services.csm.rope import inverse_frequencies
+from services.csm.device.contract import Sampling
+from services.csm.model.config import CsmConfig, RopeConfig
+from services.csm.model.rope import inverse_frequencies
+from services.csm.request.prompt import Segment, build_prompt
 from tests.checkpoints.csm import (
     config_fields,
     favour_end,

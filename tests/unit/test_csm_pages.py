@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.csm.device import PAGE
-from services.csm.pages import PagePool, page_names
-from services.csm.prompt import NO_TEXT, Prompt
+from services.csm.device.contract import PAGE
+from services.csm.engine.pages import PagePool, page_names
+from services.csm.request.prompt import NO_TEXT, Prompt
 
 
 def frames_prompt(positions: int, seed: int = 0) -> Prompt:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.csm.prefill_budget import GAP_BUDGET_S, LEAST_POSITIONS, PrefillBudget
+from services.csm.engine.prefill_budget import GAP_BUDGET_S, LEAST_POSITIONS, PrefillBudget
 
 MOST = 4096
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from services.csm.checkpoint import load_checkpoint
-from services.csm.prompt import NO_TEXT, Segment, build_prompt
+from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
 from tests.checkpoints.csm import write_checkpoint
 
 

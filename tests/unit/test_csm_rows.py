@@ -6,8 +6,8 @@ import math
 
 import numpy as np
 
-from services.csm.config import FRAME_S
-from services.csm.rows import GATHER_S, Rows
+from services.csm.engine.rows import GATHER_S, Rows
+from services.csm.model.config import FRAME_S
 
 Q = 4
 

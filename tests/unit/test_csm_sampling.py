@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from services.csm.sampling import draw, frame_keys, gumbel_noise, scramble
+from services.csm.model.sampling import draw, frame_keys, gumbel_noise, scramble
 
 ROWS = 40_000
 

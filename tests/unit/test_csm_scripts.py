@@ -9,9 +9,9 @@ import pytest
 from oviya.errors import InvalidInput
 from oviya.model.checkpoint import ModelCard, read_card, write_card
 from oviya.text.scripts import language_of, main_script, romanized
-from services.csm.config import CsmConfig
-from services.csm.limits import Limits, check_text
-from services.csm.tokenizer import TextTokenizer
+from services.csm.model.config import CsmConfig
+from services.csm.request.limits import Limits, check_text
+from services.csm.request.tokenizer import TextTokenizer
 
 DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
 

@@ -15,8 +15,8 @@ from benchmarks.demo_voice import HELD_OUT_TEXTS
 from benchmarks.demo_voice_measures import recognize, words
 from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import Checkpoint, load_checkpoint
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.request import Finish, GenerateRequest
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.request import Finish, GenerateRequest
 from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine import MimiEngine

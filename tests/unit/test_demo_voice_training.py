@@ -13,9 +13,9 @@ import torch
 import transformers
 
 from services.csm.checkpoint import load_checkpoint as load_csm
-from services.csm.config import END_CODE, CsmConfig
-from services.csm.prompt import NO_TEXT, Segment, build_prompt
-from services.csm.tokenizer import TextTokenizer
+from services.csm.model.config import END_CODE, CsmConfig
+from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
+from services.csm.request.tokenizer import TextTokenizer
 from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine import MimiEngine

@@ -21,11 +21,11 @@ from services.brain.ollama.answer import Answer
 from services.brain.ollama.habit import ThinkingHabit
 from services.brain.ollama.speech import Speech, paced
 from services.brain.ollama.tones import Tones
-from services.csm.config import CsmConfig
-from services.csm.limits import Limits, check_text
-from services.csm.request import GenerateRequest
-from services.csm.speech import Speech as CsmSpeech
-from services.csm.tokenizer import TextTokenizer
+from services.csm.model.config import CsmConfig
+from services.csm.request.limits import Limits, check_text
+from services.csm.request.request import GenerateRequest
+from services.csm.request.speech import Speech as CsmSpeech
+from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
 LIMIT_S = 0.05

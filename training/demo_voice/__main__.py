@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.csm.config import CsmConfig
-from services.csm.tokenizer import TextTokenizer
+from services.csm.model.config import CsmConfig
+from services.csm.request.tokenizer import TextTokenizer
 from training.demo_voice.clips import write_clips
 from training.demo_voice.codec import Codec
 from training.demo_voice.corpus import SHARD_ITEMS, Corpus, load_corpus, plan

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from services.csm.voices import VOICES_FILE
+from services.csm.request.voices import VOICES_FILE
 from services.mimi.checkpoint import load_checkpoint
 from services.mimi.engine import MimiEngine
 from training.demo_voice.speech import speak

@@ -18,9 +18,9 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, IterableDataset
 
-from services.csm.config import END_CODE
-from services.csm.prompt import NO_TEXT
-from services.csm.tokenizer import TextTokenizer
+from services.csm.model.config import END_CODE
+from services.csm.request.prompt import NO_TEXT
+from services.csm.request.tokenizer import TextTokenizer
 from training.demo_voice.corpus import Item
 from training.demo_voice.voices import ANONYMOUS_IDS
 

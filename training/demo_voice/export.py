@@ -12,7 +12,7 @@ from torch import Tensor
 
 from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.csm.checkpoint import weight_sources
-from services.csm.model import CsmModel
+from services.csm.model.csm import CsmModel
 from training.demo_voice.codec import LEVEL, Codec
 from training.demo_voice.sizes import MIMI_FIELDS, csm_fields
 from training.demo_voice.tokenizer import build_tokenizer, special_ids, write_tokenizer

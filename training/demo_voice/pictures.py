@@ -13,8 +13,8 @@ import torch
 from numpy.typing import NDArray
 
 from services.csm.checkpoint import load_checkpoint as load_csm
-from services.csm.engine import CsmEngine, EngineOptions
-from services.csm.request import GenerateRequest
+from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine import MimiEngine
 from training.demo_voice.speech import SAMPLE_RATE_HZ, speak

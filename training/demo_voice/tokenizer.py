@@ -12,7 +12,7 @@ from pathlib import Path
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, normalizers, pre_tokenizers
 
 from services.csm.random_checkpoint import AUDIO_END_TOKEN, AUDIO_TOKEN, BOS_TOKEN, EOS_TOKEN
-from services.csm.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, style_token
+from services.csm.request.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, style_token
 
 CHARACTERS = " abcdefghijklmnopqrstuvwxyz0123456789.,?!'-:;\"()[]&%$"
 _PLAIN = {"[\u2018\u2019\u02bc`]": "'", "[\u201c\u201d\u00ab\u00bb]": '"', "[\u2010-\u2015]": "-", "\u2026": "..."}

@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.csm.config import CsmConfig
-from services.csm.model import CsmModel
-from services.csm.prompt import NO_TEXT
-from services.csm.transformer import Window
+from services.csm.model.config import CsmConfig
+from services.csm.model.csm import CsmModel
+from services.csm.model.transformer import Window
+from services.csm.request.prompt import NO_TEXT
 from training.demo_voice.documents import Writer, batches
 from training.demo_voice.run import Budget, Log, adam, learning_rate, load_state, save_state, set_rate
 from training.demo_voice.speech import PHONES

@@ -1,0 +1,1 @@
+"""What computes frames: the contract of a device, and its implementations."""

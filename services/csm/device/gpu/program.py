@@ -1,0 +1,176 @@
+"""The frame as one device program: backbone step, depth passes, sampling and the next position, without the host.
+
+The host writes the inputs of a frame (who runs, where each row's pages are) and reads the codes; all else stays on the
+device.  Launched kernel by kernel it is correct anywhere; captured as a CUDA graph it costs one launch.
+
+Letters in shapes: N rows, Q codebooks, P pages of a row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from services.csm.device.gpu.attention import attend, attend_depth, place
+from services.csm.device.gpu.sample import draw, finish_frame
+from services.csm.device.gpu.stack import Pass, open_pass, run_layers
+from services.csm.device.gpu.weights import FrameWeights
+from services.csm.model.config import CsmConfig
+from services.csm.model.csm import CsmModel
+
+See = Callable[[int, Tensor], None]
+"""Gets a codebook's number and its logits, (N, at least V)."""
+
+
+@dataclass(frozen=True)
+class FrameState:
+    """What the rows carry from frame to frame; a program of N rows works on the first N.
+
+    Attributes:
+        newest: (N, W) float32, the embedding of the newest position, not yet in the cache.
+        positions: (N,) int32, where that position is.
+        frames: (N,) int64, frames made so far.
+        active: (N,) int32, 1 where the row takes part.
+        seeds: (N,) int64; temperatures: (N,) float32; top_ks: (N,) int32.
+        tables: (N, P) int32, each row's pages in order.
+        k_pages, v_pages: (layers, pages, K, PAGE, D).
+        codes: (N, Q) int32, the frame that was made.
+        depth_keys, depth_values: (layers, N, K, positions of a frame, D), which each frame overwrites.
+    """
+
+    newest: Tensor
+    positions: Tensor
+    frames: Tensor
+    active: Tensor
+    seeds: Tensor
+    temperatures: Tensor
+    top_ks: Tensor
+    tables: Tensor
+    k_pages: Tensor
+    v_pages: Tensor
+    codes: Tensor
+    depth_keys: Tensor
+    depth_values: Tensor
+
+
+def make_state(model: CsmModel, *, rows: int, pages: int, page: int) -> FrameState:
+    """A state in which nobody takes part, with `pages` pages of `page` positions, on the model's device."""
+    config, weight = model.config, model.audio_embedding
+    backbone, depth = config.backbone, config.depth
+    frame_positions = max(16, 1 << (config.codebooks - 1).bit_length())  # what a tile of a matrix product takes
+
+    def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
+        return torch.zeros(shape, device=weight.device, dtype=dtype)
+
+    kv_shape = (backbone.layers, pages, backbone.kv_heads, page, backbone.head_dim)
+    depth_shape = (depth.layers, rows, depth.kv_heads, frame_positions, depth.head_dim)
+    return FrameState(
+        newest=zeros(rows, backbone.width, dtype=torch.float32),
+        positions=zeros(rows, dtype=torch.int32),
+        frames=zeros(rows, dtype=torch.int64),
+        active=zeros(rows, dtype=torch.int32),
+        seeds=zeros(rows, dtype=torch.int64),
+        temperatures=zeros(rows, dtype=torch.float32),
+        top_ks=torch.ones(rows, device=weight.device, dtype=torch.int32),
+        tables=zeros(rows, -(-backbone.positions // page), dtype=torch.int32),
+        k_pages=zeros(*kv_shape, dtype=weight.dtype),
+        v_pages=zeros(*kv_shape, dtype=weight.dtype),
+        codes=zeros(rows, config.codebooks, dtype=torch.int32),
+        depth_keys=zeros(*depth_shape, dtype=weight.dtype),
+        depth_values=zeros(*depth_shape, dtype=weight.dtype),
+    )
+
+
+class FrameProgram:
+    """Makes one frame of the first `rows` rows.
+
+    Args:
+        config: the model's sizes.
+        weights: its weights.
+        state: what the rows carry.
+        rows: N.
+    """
+
+    def __init__(self, config: CsmConfig, weights: FrameWeights, state: FrameState, rows: int) -> None:
+        self.rows = rows
+        self._see: See | None = None
+        self._config, self._weights, self._state = config, weights, state
+        device, depth = weights.audio_table.device, config.depth
+        self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
+        self._stream = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
+        # The frame's first two positions of every row, which run together, then the position of each pass.
+        self._first_stream = torch.empty(2 * rows, depth.width, device=device, dtype=torch.float32)
+        self._depth_stream = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
+        # Few rows leave most multiprocessors without work: then several share a row's pages.
+        programs = rows * config.backbone.kv_heads
+        self._splits = 1 << max(0, min(4, (128 // programs).bit_length() - 1))
+
+    @torch.inference_mode()
+    def run(self, see: See | None = None) -> None:
+        """Launches the kernels of one frame on the current stream; nothing waits for the host.
+
+        Args:
+            see: is shown every codebook's logits, for comparisons.
+        """
+        self._see = see
+        config, weights, state, rows = self._config, self._weights, self._state, self.rows
+        positions = torch.where(state.active[:rows] != 0, state.positions[:rows], -1)
+
+        self._stream.copy_(state.newest[:rows])
+        hearing = open_pass(self._stream, config.backbone.norm_eps)
+        run_layers(weights.backbone, hearing, lambda layer, qkv: self._attend(layer, qkv, positions))
+        first_logits = hearing.normed_linear(weights.heads[0])
+        self._first_stream[:rows].copy_(hearing.normed_linear(weights.depth_input))
+        self._draw(first_logits, 0, self._first_stream[rows:])
+
+        speaking = self._depth_pass(self._first_stream, (0, 1))
+        self._draw(speaking.normed_linear(weights.heads[1])[rows:], 1, self._depth_stream)
+        for codebook in range(2, config.codebooks):
+            speaking = self._depth_pass(self._depth_stream, (codebook,))
+            self._draw(speaking.normed_linear(weights.heads[codebook]), codebook, self._depth_stream)
+        finish_frame(
+            state.codes[:rows], weights.audio_table, state.newest, state.active, state.positions, state.frames,
+            config.audio_vocabulary,
+        )  # fmt: skip
+
+    def _attend(self, layer: int, qkv: Tensor, positions: Tensor) -> Tensor:
+        state, stack, sizes = self._state, self._weights.backbone, self._config.backbone
+        q = torch.empty(self.rows, sizes.heads, sizes.head_dim, device=qkv.device, dtype=state.k_pages.dtype)
+        pages = (state.k_pages[layer], state.v_pages[layer], state.tables, self._row_numbers, positions)
+        place(qkv, q, *pages, stack.cos, stack.sin)
+        out = torch.empty_like(q)
+        attend(q, *pages, out, splits=self._splits)
+        return out.view(self.rows, -1)
+
+    def _depth_pass(self, stream: Tensor, positions: Sequence[int]) -> Pass:
+        """Runs the depth decoder over `stream`, all rows at the first of the frame's `positions`, then at the next."""
+        lines, sizes = stream.shape[0], self._config.depth
+        stack = self._weights.single_depth if lines == 1 else self._weights.depth
+        current = open_pass(stream, sizes.norm_eps)
+
+        def attention(layer: int, qkv: Tensor) -> Tensor:
+            out = torch.empty(
+                lines, sizes.heads * sizes.head_dim, device=qkv.device, dtype=self._state.depth_keys.dtype
+            )
+            keys, values = self._state.depth_keys[layer, : self.rows], self._state.depth_values[layer, : self.rows]
+            each = zip(positions, qkv.split(self.rows), out.split(self.rows), strict=True)
+            for position, qkv_there, out_there in each:
+                attend_depth(qkv_there, keys, values, stack.cos, stack.sin, out_there, position)
+            return out
+
+        run_layers(stack, current, attention)
+        return current
+
+    def _draw(self, logits: Tensor, codebook: int, following: Tensor) -> None:
+        state, more = self._state, codebook + 1 < self._config.codebooks
+        if self._see is not None:
+            self._see(codebook, logits)
+        draw(
+            logits, codebook, state.codes, usable=self._config.codebook_size,
+            seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,
+            table=self._weights.depth_table if more else None, vocabulary=self._config.audio_vocabulary,
+            following=following if more else None,
+        )  # fmt: skip

@@ -1,0 +1,1 @@
+"""CSM in plain torch: the backbone, the depth decoder and their configuration."""

@@ -1,0 +1,81 @@
+"""The Conversational Speech Model: a backbone over positions, a depth decoder over the codebooks of one frame.
+
+Letters in shapes: N rows, T positions, Q codebooks, V codes that a decoder understands, W backbone width.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from services.csm.model.config import CsmConfig
+from services.csm.model.kv import FrameKv
+from services.csm.model.transformer import KvView, Transformer, Window, weight
+
+Choose = Callable[[Tensor, int], Tensor]
+"""Picks codes (N,) of a codebook, the second argument, from its logits (N, V) in float32."""
+
+
+class CsmModel(nn.Module):
+    """Weights and arithmetic; what changes while speaking (caches, positions) belongs to the caller."""
+
+    def __init__(self, config: CsmConfig) -> None:
+        super().__init__()
+        self.config = config
+        width, depth_width = config.backbone.width, config.depth.width
+        self.text_embedding = weight(config.text_vocabulary, width)
+        self.audio_embedding = weight(config.codebooks * config.audio_vocabulary, width)
+        self.backbone = Transformer(config.backbone)
+        self.first_head = weight(config.audio_vocabulary, width)
+        self.depth_input = weight(depth_width, width)
+        self.depth = Transformer(config.depth)
+        self.depth_heads = weight(config.codebooks - 1, depth_width, config.audio_vocabulary)
+
+    def embed_text(self, ids: Tensor) -> Tensor:
+        """Positions of text tokens: (T,) to (T, W)."""
+        return F.embedding(ids, self.text_embedding)
+
+    def embed_frames(self, codes: Tensor) -> Tensor:
+        """Positions of frames, the sum of their codes' embeddings: (T, Q) to (T, W)."""
+        starts = torch.arange(self.config.codebooks, device=codes.device) * self.config.audio_vocabulary
+        return F.embedding(codes + starts, self.audio_embedding).sum(dim=-2)
+
+    def hear(self, x: Tensor, window: Window, kv: KvView) -> Tensor:
+        """Runs the backbone over `x` (N, T, W) at the window's positions: (N, T, W)."""
+        return self.backbone(x, window, kv)
+
+    def speak(self, hidden: Tensor, kv: FrameKv, choose: Choose) -> Tensor:
+        """Makes one frame from the backbone's output at the newest position.
+
+        The depth decoder reads `hidden` and the codes so far and writes the next code, codebook after codebook; it
+        starts afresh in every frame.
+
+        Args:
+            hidden: (N, W).
+            kv: the depth decoder's, of at least N rows; what it holds is overwritten.
+            choose: how to pick a code.
+
+        Returns:
+            Codes (N, Q) int64, each below the codec's codebook size.
+        """
+        rows, usable = hidden.shape[0], self.config.codebook_size
+        code = choose(F.linear(hidden, self.first_head[:usable]).float(), 0)
+        codes = [code]
+        x = torch.stack((hidden, F.embedding(code, self.audio_embedding)), dim=1)
+        start = 0
+        for codebook in range(1, self.config.codebooks):
+            stop = codebook + 1
+            window = self.depth.window_of_all(start, stop, rows)
+            out = self.depth(F.linear(x, self.depth_input), window, kv.at(rows, start, stop))[:, -1]
+            code = choose((out @ self.depth_heads[codebook - 1, :, :usable]).float(), codebook)
+            codes.append(code)
+            x = F.embedding(code + codebook * self.config.audio_vocabulary, self.audio_embedding)[:, None]
+            start = stop
+        return torch.stack(codes, dim=1)
+
+    def parameter_count(self) -> int:
+        """Number of weights."""
+        return sum(parameter.numel() for parameter in self.parameters())

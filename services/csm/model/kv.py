@@ -1,0 +1,87 @@
+"""Keys and values in plain torch: pages for the backbone, one frame's worth for the depth decoder.
+
+Letters in shapes: N rows of a call, T positions of a call, K key-value heads, D head width, P pages of a row, S
+positions that attention looks at.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from services.csm.device.contract import PAGE
+from services.csm.model.config import TransformerConfig
+
+
+class PagedKv:
+    """Keys and values of all rows, in pages of PAGE positions."""
+
+    def __init__(self, config: TransformerConfig, pages: int, *, device: torch.device, dtype: torch.dtype) -> None:
+        shape = (config.layers, pages, PAGE, config.kv_heads, config.head_dim)
+        # Zeros, not empty memory: attention multiplies what it does not see by 0, and 0 * NaN is NaN.
+        self.keys = _zeros(shape, device, dtype)
+        self.values = _zeros(shape, device, dtype)
+
+    def at(self, tables: Tensor, positions: Tensor) -> PagedView:
+        """The view of rows whose pages are `tables` (N, P) and that stand at `positions` (N, T)."""
+        slots = tables.gather(1, positions // PAGE) * PAGE + positions % PAGE
+        return PagedView(self, tables, slots)
+
+
+def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
+    """Zeros that on a CPU take no memory until they are written: torch writes its own, numpy gets them so."""
+    if device.type == "cpu" and dtype == torch.float32:
+        return torch.from_numpy(np.zeros(shape, np.float32))
+    return torch.zeros(shape, device=device, dtype=dtype)
+
+
+@dataclass(frozen=True)
+class PagedView:
+    """A call's part of the pages; S is P * PAGE."""
+
+    kv: PagedKv
+    tables: Tensor
+    slots: Tensor
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """As `KvView.extend`."""
+        views = []
+        for pages, new in ((self.kv.keys[layer], keys), (self.kv.values[layer], values)):
+            pages.flatten(0, 1)[self.slots] = new
+            views.append(pages[self.tables].flatten(1, 2).transpose(1, 2))
+        return views[0], views[1]
+
+
+class FrameKv:
+    """Keys and values of the few positions of one frame, for every row; a frame starts them afresh."""
+
+    def __init__(self, config: TransformerConfig, rows: int, *, device: torch.device, dtype: torch.dtype) -> None:
+        shape = (config.layers, rows, config.kv_heads, config.positions, config.head_dim)
+        self.keys = torch.empty(shape, device=device, dtype=dtype)
+        self.values = torch.empty(shape, device=device, dtype=dtype)
+
+    def at(self, rows: int, start: int, stop: int) -> FrameView:
+        """The view of the first `rows` rows, which all stand at positions `start` to `stop` - 1."""
+        return FrameView(self, rows, start, stop)
+
+
+@dataclass(frozen=True)
+class FrameView:
+    """A call's part of a frame; S is `stop`."""
+
+    kv: FrameKv
+    rows: int
+    start: int
+    stop: int
+
+    def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """As `KvView.extend`."""
+        views = []
+        for cache, new in ((self.kv.keys, keys), (self.kv.values, values)):
+            rows = cache[layer, : self.rows]
+            rows[:, :, self.start : self.stop] = new.transpose(1, 2)
+            views.append(rows[:, :, : self.stop])
+        return views[0], views[1]

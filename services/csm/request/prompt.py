@@ -1,0 +1,87 @@
+"""Builds prompts: context segments, then the text to be said.
+
+A position holds either a text token or a frame of codes.  A segment is the rows of `BOS [speaker]text EOS`, then its
+frames, then one end frame; a segment without sound is its text rows alone.  The text to be said is the last segment,
+whose frames the model makes (SesameAILabs/csm, generator.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from services.csm.model.config import END_CODE
+from services.csm.request.tokenizer import TextTokenizer
+
+NO_TEXT = -1
+"""Stands in a row of text ids where the position holds a frame."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Earlier speech.
+
+    Attributes:
+        speaker: who spoke.
+        text: what was said; empty where the words are unknown.
+        audio: how it sounded, codes (T, Q), or None.
+        reference: it is a clip of the voice to speak with, which is kept whatever else must go.
+    """
+
+    speaker: int
+    text: str
+    audio: NDArray[np.int64] | None = None
+    reference: bool = False
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """The positions of a prompt.
+
+    Attributes:
+        text: (P,) int64, the text token of each position or NO_TEXT.
+        codes: (P, Q) int64, the frame of each position; zeros where it holds text.
+    """
+
+    text: NDArray[np.int64]
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.text)
+
+
+def text_prompt(tokenizer: TextTokenizer, codebooks: int, text: str, speaker: int, style: str = "") -> Prompt:
+    """The positions of a text: `BOS [speaker] style? text EOS`."""
+    ids = np.asarray(tokenizer.segment(text, speaker, style), np.int64)
+    return Prompt(ids, np.zeros((len(ids), codebooks), np.int64))
+
+
+def segment_prompt(tokenizer: TextTokenizer, codebooks: int, segment: Segment) -> Prompt:
+    """The positions of a segment: its text, its frames and the end frame."""
+    text = text_prompt(tokenizer, codebooks, segment.text, segment.speaker)
+    if segment.audio is None or not len(segment.audio):
+        return text
+    frames = np.concatenate((segment.audio, np.full((1, codebooks), END_CODE, np.int64)))
+    return join_prompts((text, Prompt(np.full(len(frames), NO_TEXT, np.int64), frames)))
+
+
+def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
+    """One after the other."""
+    return Prompt(np.concatenate([p.text for p in prompts]), np.concatenate([p.codes for p in prompts]))
+
+
+def build_prompt(
+    tokenizer: TextTokenizer,
+    codebooks: int,
+    *,
+    text: str,
+    speaker: int,
+    style: str = "",
+    context: Sequence[Segment] = (),
+) -> Prompt:
+    """Lays out `context`, oldest first, and the text to be said, in `style`."""
+    before = [segment_prompt(tokenizer, codebooks, segment) for segment in context]
+    return join_prompts((*before, text_prompt(tokenizer, codebooks, text, speaker, style)))
