@@ -31,16 +31,16 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 from oviya.audio.resample import Resampler  # noqa: E402
 from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
 from oviya.v1 import emotion_pb2  # noqa: E402
-from services.emotion.baseline import NO_BASELINE  # noqa: E402
 from services.emotion.catalogue import Catalogue  # noqa: E402
 from services.emotion.engine import Ear, Speaker  # noqa: E402
-from services.emotion.lexicon import load_lexicon  # noqa: E402
-from services.emotion.lexicon_detector import LexiconDetector  # noqa: E402
-from services.emotion.text_detector import ClassifierDetector  # noqa: E402
-from services.emotion.text_features import words_of  # noqa: E402
-from services.emotion.text_model import TextModel  # noqa: E402
-from services.emotion.voice_detector import AcousticDetector  # noqa: E402
-from services.emotion.voice_features import measure  # noqa: E402
+from services.emotion.voice.baseline import NO_BASELINE  # noqa: E402
+from services.emotion.voice.voice_detector import AcousticDetector  # noqa: E402
+from services.emotion.voice.voice_features import measure  # noqa: E402
+from services.emotion.words.lexicon import load_lexicon  # noqa: E402
+from services.emotion.words.lexicon_detector import LexiconDetector  # noqa: E402
+from services.emotion.words.text_detector import ClassifierDetector  # noqa: E402
+from services.emotion.words.text_features import words_of  # noqa: E402
+from services.emotion.words.text_model import TextModel  # noqa: E402
 from services.gateway.shaping import Shaper  # noqa: E402
 from tests.speech import speak  # noqa: E402
 from tests.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402

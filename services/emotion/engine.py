@@ -13,12 +13,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.affect import Affect, centre, load_affects
-from services.emotion.baseline import NO_BASELINE, Baseline
 from services.emotion.catalogue import DATA
 from services.emotion.fusion import NO_MOOD, Feeling, Mood, Side, follow, fuse
 from services.emotion.policy import Policy, Tone
-from services.emotion.text_detector import TextDetector, TextJudgement
-from services.emotion.voice_detector import VoiceDetector, VoiceJudgement
+from services.emotion.voice.baseline import NO_BASELINE, Baseline
+from services.emotion.voice.voice_detector import VoiceDetector, VoiceJudgement
+from services.emotion.words.text_detector import TextDetector, TextJudgement
 
 
 @dataclass(frozen=True, slots=True)

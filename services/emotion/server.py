@@ -22,19 +22,19 @@ from oviya.model.checkpoint import shipped_checkpoint
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
 from services.emotion.admission import Admission
 from services.emotion.affect import Affect, load_affects
-from services.emotion.baseline import Baseline
 from services.emotion.catalogue import Catalogue
 from services.emotion.engine import Detection, Ear, Speaker
 from services.emotion.fusion import TOP, Mood
-from services.emotion.lexicon import load_lexicon
-from services.emotion.lexicon_detector import LexiconDetector
 from services.emotion.metrics import DETECTED, MAPPED, VOICES
 from services.emotion.prosody import Planner, ProsodyPlan
 from services.emotion.settings import EmotionSettings
-from services.emotion.text_detector import ClassifierDetector
-from services.emotion.text_model import TextModel
-from services.emotion.voice_detector import AcousticDetector, VoiceDetector
-from services.emotion.voice_features import RATE_HZ
+from services.emotion.voice.baseline import Baseline
+from services.emotion.voice.voice_detector import AcousticDetector, VoiceDetector
+from services.emotion.voice.voice_features import RATE_HZ
+from services.emotion.words.lexicon import load_lexicon
+from services.emotion.words.lexicon_detector import LexiconDetector
+from services.emotion.words.text_detector import ClassifierDetector
+from services.emotion.words.text_model import TextModel
 
 FULL_INTENSITY = 1.0
 
@@ -260,7 +260,7 @@ def voice_detector(settings: EmotionSettings, emotions: set[str]) -> VoiceDetect
         CheckpointError: the hub's model cannot be loaded.
     """
     if settings.voice_backend == "hub":
-        from services.emotion.hub_voice import HubDetector
+        from services.emotion.voice.hub_voice import HubDetector
 
         return HubDetector(settings.voice_model, load_affects(emotions))
     return AcousticDetector(emotions)

@@ -9,9 +9,9 @@ import tomllib
 import pytest
 
 from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.lexicon import load_lexicon
-from services.emotion.lexicon_detector import LexiconDetector
-from services.emotion.tokens import tokenize
+from services.emotion.words.lexicon import load_lexicon
+from services.emotion.words.lexicon_detector import LexiconDetector
+from services.emotion.words.tokens import tokenize
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 

@@ -15,11 +15,11 @@ from oviya.errors import CheckpointError
 from oviya.model.checkpoint import read_card, shipped_checkpoint
 from services.emotion.affect import centre, load_affects
 from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.lexicon import load_lexicon
-from services.emotion.lexicon_detector import LexiconDetector
-from services.emotion.text_detector import ClassifierDetector
-from services.emotion.text_features import MAX_CHARS, key_of, letters_of, phrases_of, words_of
-from services.emotion.text_model import TextModel
+from services.emotion.words.lexicon import load_lexicon
+from services.emotion.words.lexicon_detector import LexiconDetector
+from services.emotion.words.text_detector import ClassifierDetector
+from services.emotion.words.text_features import MAX_CHARS, key_of, letters_of, phrases_of, words_of
+from services.emotion.words.text_model import TextModel
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 AFFECTS = load_affects(NAMES)

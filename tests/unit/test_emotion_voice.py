@@ -7,11 +7,11 @@ import shutil
 import numpy as np
 import pytest
 
-from services.emotion.baseline import MEMORY, NO_BASELINE, Baseline, FeatureTable
 from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.syllables import count_syllables
-from services.emotion.voice_detector import AcousticDetector
-from services.emotion.voice_features import NAMES, RATE_HZ, measure
+from services.emotion.voice.baseline import MEMORY, NO_BASELINE, Baseline, FeatureTable
+from services.emotion.voice.syllables import count_syllables
+from services.emotion.voice.voice_detector import AcousticDetector
+from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
 from tests.speech import silence, speak
 from tests.styled_speech import STYLES, speak_in
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from services.emotion.text_model import WEIGHTS_FILE, TextModel
+from services.emotion.words.text_model import WEIGHTS_FILE, TextModel
 from training.emotion import linear, recurrent
 from training.emotion.calibrate import calibrate, f1_by_label
 from training.emotion.data import FOLDS, Texts, as_spoken, read_labels, read_texts

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.emotion.text_features import words_of
+from services.emotion.words.text_features import words_of
 
 FOLDS = 4
 _FOLD_SEED = 0

@@ -16,7 +16,7 @@ import scipy.sparse as sp  # pyright: ignore[reportMissingImports]
 from numpy.typing import NDArray
 from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingImports]
 
-from services.emotion.text_features import key_of, letters_of, phrases_of, words_of
+from services.emotion.words.text_features import key_of, letters_of, phrases_of, words_of
 from training.emotion.data import FOLDS
 
 MIN_PHRASES, MIN_LETTERS = 2, 3

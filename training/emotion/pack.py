@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.model.checkpoint import ModelCard, write_card
-from services.emotion.text_model import WEIGHTS_FILE
+from services.emotion.words.text_model import WEIGHTS_FILE
 from training.emotion.calibrate import Calibration
 from training.emotion.linear import Vocabulary
 from training.emotion.recurrent import Network
@@ -99,8 +99,8 @@ def _in_bytes(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 _CARD = """# oviya-emotion
 
 Which of GoEmotions' 28 labels an English sentence bears.  Logistic regression over words, phrases and letters
-({features:,} features), and {networks} recurrent networks over words; `services/emotion/text_model.py` runs both in
-numpy.
+({features:,} features), and {networks} recurrent networks over words;
+`services/emotion/words/text_model.py` runs both in numpy.
 
 | | |
 |---|---|

@@ -17,8 +17,8 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from services.emotion.text_features import key_of, words_of
-from services.emotion.text_model import MAX_WORDS, PIECES, UNKNOWN, pieces_of
+from services.emotion.words.text_features import key_of, words_of
+from services.emotion.words.text_model import MAX_WORDS, PIECES, UNKNOWN, pieces_of
 
 WIDTH, HIDDEN = 96, 96
 """Length of a word's vector; outputs of the GRU in each direction."""

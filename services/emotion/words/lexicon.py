@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from services.emotion.catalogue import DATA
-from services.emotion.tokens import Token, tokenize
+from services.emotion.words.tokens import Token, tokenize
 
 WORTH = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
 """What one word of each list adds to its emotion."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.catalogue import DATA, read_tsv
-from services.emotion.voice_features import NAMES
+from services.emotion.voice.voice_features import NAMES
 
 Floats = NDArray[np.float64]
 

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from services.emotion.pitch import Pitch, track_pitch
+from oviya.audio.pitch import Pitch, track_pitch
 
 Floats = NDArray[np.float64]
 

@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from oviya.errors import CheckpointError
 from oviya.model.checkpoint import resolve_checkpoint
 from services.emotion.affect import Affect, Shares, centre
-from services.emotion.baseline import Baseline
 from services.emotion.catalogue import DATA, read_tsv
-from services.emotion.voice_detector import VoiceJudgement
-from services.emotion.voice_features import MAX_S, RATE_HZ, measure
+from services.emotion.voice.baseline import Baseline
+from services.emotion.voice.voice_detector import VoiceJudgement
+from services.emotion.voice.voice_features import MAX_S, RATE_HZ, measure
 
 
 class HubDetector:

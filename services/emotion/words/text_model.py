@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
 from oviya.model.checkpoint import read_config
-from services.emotion.text_features import key_of, letters_of, phrases_of, words_of
+from services.emotion.words.text_features import key_of, letters_of, phrases_of, words_of
 
 WEIGHTS_FILE = "weights.npz"
 

@@ -15,10 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.affect import Affect, Shares
-from services.emotion.baseline import Baseline, FeatureTable
 from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
-from services.emotion.syllables import count_syllables
-from services.emotion.voice_features import NAMES, measure
+from services.emotion.voice.baseline import Baseline, FeatureTable
+from services.emotion.voice.syllables import count_syllables
+from services.emotion.voice.voice_features import NAMES, measure
 
 TEMPER = 0.6
 """Factor on the evidence: the features are not independent, as the product of their likelihoods would have it."""

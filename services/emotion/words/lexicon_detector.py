@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 from services.emotion.affect import Shares
 from services.emotion.catalogue import NEUTRAL
-from services.emotion.lexicon import Entry, Lexicon
-from services.emotion.tokens import Token, tokenize
+from services.emotion.words.lexicon import Entry, Lexicon
+from services.emotion.words.tokens import Token, tokenize
 
 NEUTRAL_WORTH = 0.5
 """Evidence for neutral that every text starts with: one weak word against it leaves even odds."""

@@ -15,10 +15,10 @@ import numpy as np
 
 from services.emotion.affect import Shares, mixed, ranked
 from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
-from services.emotion.lexicon_detector import LexiconDetector
-from services.emotion.negation import denied_words
-from services.emotion.text_features import MAX_CHARS, words_of
-from services.emotion.text_model import TextModel
+from services.emotion.words.lexicon_detector import LexiconDetector
+from services.emotion.words.negation import denied_words
+from services.emotion.words.text_features import MAX_CHARS, words_of
+from services.emotion.words.text_model import TextModel
 
 UNSURE = 0.25
 """Factor on a label below its threshold: taken together, the unlikely ones would outweigh the likely one."""

@@ -1,0 +1,1 @@
+"""What a voice sounds like, against how its speaker usually sounds."""

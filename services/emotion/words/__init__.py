@@ -1,0 +1,1 @@
+"""What the words say: the text model, the lexicon and negation."""
