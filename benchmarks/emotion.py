@@ -41,7 +41,7 @@ from services.emotion.words.lexicon_detector import LexiconDetector  # noqa: E40
 from services.emotion.words.text_detector import ClassifierDetector  # noqa: E402
 from services.emotion.words.text_features import words_of  # noqa: E402
 from services.emotion.words.text_model import TextModel  # noqa: E402
-from services.gateway.shaping import Shaper  # noqa: E402
+from services.gateway.voice.shaping import Shaper  # noqa: E402
 from tests.speech import speak  # noqa: E402
 from tests.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
 

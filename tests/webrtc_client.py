@@ -11,8 +11,8 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-from services.gateway.ice import LOOPBACK, IcePolicy
-from services.gateway.playout import RATE_HZ, Playout
+from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.transport.webrtc.playout import RATE_HZ, Playout
 
 LOOPBACK_ONLY = IcePolicy(bind_addresses=[LOOPBACK])
 PATIENCE_S = 20.0

@@ -11,19 +11,19 @@ from grpc import aio
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import conversation_pb2_grpc
-from services.gateway.clients import Mesh
-from services.gateway.conversation import Conversation
-from services.gateway.csm_voice import CsmVoice
-from services.gateway.fallback_voice import FallbackVoice
-from services.gateway.readiness import Readiness
-from services.gateway.server import ConversationServicer
+from services.gateway.conversation.conversation import Conversation
+from services.gateway.memory import Keeper, Limits
+from services.gateway.memory.access import CLOSE_S, STORE
+from services.gateway.memory.make_store import make_store
 from services.gateway.settings import GatewaySettings
-from services.gateway.speech import Voices
-from services.gateway.store import Keeper, Limits
-from services.gateway.store.access import CLOSE_S, STORE
-from services.gateway.store.make import make_store
-from services.gateway.voice import FallbackSpeech
-from services.gateway.web import Web
+from services.gateway.transport.browsers import Web
+from services.gateway.transport.grpc_servicer import ConversationServicer
+from services.gateway.upstream.clients import Mesh
+from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.csm import CsmVoice
+from services.gateway.voice.fallback import FallbackVoice
+from services.gateway.voice.speaker import Voices
+from services.gateway.voice.voice import FallbackSpeech
 
 log = structlog.get_logger()
 

@@ -11,10 +11,10 @@ from oviya.audio.pcm import S16LE
 from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
-from services.gateway.memory import Memory
-from services.gateway.speech import Speaker
-from services.gateway.turn import TurnTaker, Utterance
-from services.gateway.voice import Manner
+from services.gateway.memory.memory import Memory
+from services.gateway.turn.turn_handler import TurnTaker, Utterance
+from services.gateway.voice.speaker import Speaker
+from services.gateway.voice.voice import Manner
 from tests.gateway_mesh import END_TURN, gateway_with, seconds, speech, turn_events
 from tests.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 

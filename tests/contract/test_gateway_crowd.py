@@ -11,11 +11,11 @@ import aiohttp
 import pytest
 
 from oviya.errors import Busy
-from services.gateway.admission import AdmissionLimits, OfferInUse
-from services.gateway.ice import LOOPBACK, IcePolicy
-from services.gateway.peer import PeerLimits
 from services.gateway.settings import GatewaySettings
-from services.gateway.web import Web
+from services.gateway.transport.admission import AdmissionLimits, OfferInUse
+from services.gateway.transport.browsers import Web
+from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.test_gateway_http import FakeReadiness
 from tests.contract.test_gateway_webrtc import Echo, peers_of, until
 from tests.webrtc_client import browser, free_range

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from oviya.v1 import brain_pb2, emotion_pb2
-from services.gateway.clients import Mesh
-from services.gateway.memory import Keeper, Memory
+from services.gateway.memory.memory import Keeper, Memory
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn import TurnTaker
+from services.gateway.turn.turn_handler import TurnTaker
+from services.gateway.upstream.clients import Mesh
 from tests.gateway_mesh import free_port
 
 

@@ -12,12 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
-from services.gateway.http import PAGE, Gateway, HttpServer
-from services.gateway.http_security import HEADERS
 from services.gateway.ice_servers import IceServers
-from services.gateway.peer import PeerLimits
 from services.gateway.settings import GatewaySettings
-from services.gateway.web import Web
+from services.gateway.transport.browsers import Web
+from services.gateway.transport.http.app import PAGE, Gateway, HttpServer
+from services.gateway.transport.http.security import HEADERS
+from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.test_gateway_webrtc import Echo
 from tests.webrtc_client import browser
 

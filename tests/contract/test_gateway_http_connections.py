@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from services.gateway.client_address import ClientAddresses
-from services.gateway.http import LINGER_S, Gateway, HttpServer
-from services.gateway.http_connections import HttpLimits
+from services.gateway.transport.http.app import LINGER_S, Gateway, HttpServer
+from services.gateway.transport.http.connections import HttpLimits
 from tests.contract.test_gateway_http import FakePeers, FakeReadiness
 
 PATIENCE_S = 20.0

@@ -9,10 +9,10 @@ import logging
 import pytest
 import structlog
 
-from services.gateway.http_security import AllowedHosts
 from services.gateway.ice_servers import IceServers
-from services.gateway.page_message import read_message
-from services.gateway.web import own_names
+from services.gateway.transport.browsers import own_names
+from services.gateway.transport.http.security import AllowedHosts
+from services.gateway.transport.webrtc.page_message import read_message
 from tests.contract.test_gateway_http import OFFER, REPORT, served
 
 TURN = IceServers(["turn:turn.example"], "user", "turn-password")

@@ -24,7 +24,7 @@ from oviya.errors import InvalidInput, OviyaError, PermissionDenied, Unsupported
 from oviya.mesh.logs import configure_logs
 from oviya.mesh.redaction import log_id
 from oviya.v1 import conversation_pb2
-from services.gateway.memory import Memory
+from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
 from tests.gateway_mesh import Heard, failure_of, gateway_with, speech
 from tests.scripted_services import RATE_HZ, ScriptedBrain, ScriptedStt

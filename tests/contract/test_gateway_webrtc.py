@@ -14,12 +14,12 @@ from oviya.audio.pcm import decode_pcm, encode_pcm
 from oviya.errors import Busy, InvalidInput, NotReady, Unavailable
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
-from services.gateway.ice import LOOPBACK, IcePolicy
-from services.gateway.microphone import Microphone
-from services.gateway.page_message import read_message
-from services.gateway.peer import PeerLimits
-from services.gateway.playout import RATE_HZ
-from services.gateway.webrtc import Peers
+from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.transport.webrtc.microphone import Microphone
+from services.gateway.transport.webrtc.page_message import read_message
+from services.gateway.transport.webrtc.peer import PeerLimits
+from services.gateway.transport.webrtc.peers import Peers
+from services.gateway.transport.webrtc.playout import RATE_HZ
 from tests.webrtc_client import LOOPBACK_ONLY, PATIENCE_S, browser, dominant_hz, free_range, tone
 
 

@@ -20,8 +20,9 @@ from aiortc.rtcsctptransport import (
 )
 
 from oviya.errors import OviyaError
-from services.gateway import metrics, peer_guard
-from services.gateway.peer_guard import (
+from services.gateway import metrics
+from services.gateway.transport.webrtc import peer_guard
+from services.gateway.transport.webrtc.peer_guard import (
     ADVERTISED_MESSAGE_BYTES,
     MAX_UNFINISHED_BYTES,
     check_upstream,

@@ -21,7 +21,7 @@ from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
-from services.gateway.readiness import Readiness
+from services.gateway.upstream.readiness import Readiness
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from tests.contract.test_mesh_runtime import EchoService

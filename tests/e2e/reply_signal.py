@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.audio.pcm import Pcm
-from services.gateway.fallback_voice import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
 
 WINDOW = round(0.25 * SAMPLE_RATE_HZ)
 """About a syllable: a lost, doubled or swapped one shows in some window."""

@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from oviya.errors import Busy
-from services.gateway.admission import Admission, AdmissionLimits, OfferInUse, client_limit
+from services.gateway.transport.admission import Admission, AdmissionLimits, OfferInUse, client_limit
 
 _offers = itertools.count()
 

@@ -8,11 +8,11 @@ import pytest
 
 from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
 from oviya.v1 import common_pb2
-from services.gateway.events import EventQueue, events_of, first_failure
-from services.gateway.history import VoiceContext
-from services.gateway.latency import duration_of, latency, seconds_of
-from services.gateway.speech import Spoken
-from services.gateway.tape import Tape
+from services.gateway.conversation.event_queue import EventQueue, events_of, first_failure
+from services.gateway.turn.latency import duration_of, latency, seconds_of
+from services.gateway.turn.replay_buffer import Tape
+from services.gateway.voice.speaker import Spoken
+from services.gateway.voice.voice_context import VoiceContext
 
 RATE_HZ = 1000
 

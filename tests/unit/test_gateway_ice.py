@@ -12,10 +12,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
-from services.gateway import ice
-from services.gateway.ice import IcePolicy, check_upstream
 from services.gateway.ice_servers import IceServers
-from services.gateway.offer import MAX_CANDIDATES, read_offer
+from services.gateway.transport.webrtc import ice
+from services.gateway.transport.webrtc.ice import IcePolicy, check_upstream
+from services.gateway.transport.webrtc.offer import MAX_CANDIDATES, read_offer
 from tests.webrtc_client import free_range
 
 LOOPBACK = "127.0.0.1"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.gateway.fallback_voice import ACTIVE_LEVEL_DBOV, FallbackVoice
-from services.gateway.loudness import DEFAULT_CEILING, DEFAULT_GAIN, TARGET_DBOV, Loudness
+from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV, FallbackVoice
+from services.gateway.voice.loudness import DEFAULT_CEILING, DEFAULT_GAIN, TARGET_DBOV, Loudness
 
 RATE = 24_000
 TEXT = "Hello there, how are you today? I hear that you feel sad, and I would like to know more about it. Tell me more."

@@ -11,8 +11,8 @@ from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
 from av import AudioFrame
 
 from oviya.audio.frames import planes
-from services.gateway import microphone
-from services.gateway.microphone import RATE_HZ, Microphone
+from services.gateway.transport.webrtc import microphone
+from services.gateway.transport.webrtc.microphone import RATE_HZ, Microphone
 
 
 class FakeTrack(MediaStreamTrack):

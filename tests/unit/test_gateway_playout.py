@@ -9,7 +9,7 @@ import pytest
 from aiortc.mediastreams import MediaStreamError
 from prometheus_client import REGISTRY
 
-from services.gateway.playout import CAPACITY_S, FRAME_SAMPLES, PREBUFFER_S, RATE_HZ, Playout
+from services.gateway.transport.webrtc.playout import CAPACITY_S, FRAME_SAMPLES, PREBUFFER_S, RATE_HZ, Playout
 
 
 def sound(seconds, value=0.5):

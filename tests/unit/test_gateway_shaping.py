@@ -8,7 +8,7 @@ import pytest
 from oviya.audio.resample import Resampler
 from oviya.v1 import emotion_pb2
 from services.emotion.voice.voice_features import measure
-from services.gateway.shaping import Shaper, shaped
+from services.gateway.voice.shaping import Shaper, shaped
 from tests.speech import speak
 
 RATE_HZ = 24_000

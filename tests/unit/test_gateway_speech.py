@@ -10,8 +10,8 @@ import pytest
 
 from oviya.audio.pcm import F32LE, decode_pcm
 from oviya.v1 import common_pb2
-from services.gateway.output import PIECE_S, Output
-from services.gateway.pacing import Pacer
+from services.gateway.voice.pacer import Pacer
+from services.gateway.voice.packetizer import PIECE_S, Output
 
 
 async def test_pacer_holds_back_what_is_too_far_ahead():

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.gateway.tape import Tape
+from services.gateway.turn.replay_buffer import Tape
 
 RATE_HZ = 1000
 

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from oviya.errors import InvalidInput, OviyaError
-from services.gateway import espeak
-from services.gateway.espeak import Delivery
-from services.gateway.fallback_voice import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from services.gateway.voice import espeak
+from services.gateway.voice.espeak import Delivery
+from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
 
 SENTENCE = "Hello there, how are you feeling today? I hear that you feel sad, and I would like to know more about it."
 
@@ -223,7 +223,7 @@ def test_nothing_stays_behind():
     # In a process of its own: here, whatever else runs in the background moves the figure.
     program = """
 from services.gateway import espeak
-from services.gateway.espeak import Delivery
+from services.gateway.voice.espeak import Delivery
 
 def resident_kib():
     with open("/proc/self/statm") as file:

@@ -1,0 +1,202 @@
+"""Conversations, whatever carries them: gRPC and WebRTC are thin adapters onto `Conversation`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from contextlib import aclosing, contextmanager
+from typing import Any
+
+import structlog
+
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.mesh.redaction import log_id
+from oviya.text.sentences import say_text
+from oviya.v1 import common_pb2, conversation_pb2
+from services.gateway import metrics
+from services.gateway.conversation.event_queue import EventQueue, events_of
+from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
+from services.gateway.conversation.session import Session
+from services.gateway.memory import Keeper
+from services.gateway.turn.latency import duration_of, latency
+from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
+from services.gateway.voice.voice import AUTO
+
+log = structlog.get_logger()
+
+RETRY_AFTER_S = 5.0
+"""When a caller that was turned away may try again."""
+
+_FIELD_OF = {
+    conversation_pb2.ReplySentence: "sentence",
+    common_pb2.Audio: "audio",
+    conversation_pb2.Degraded: "degraded",
+}
+"""The field of SpeakResponse that carries an event."""
+
+
+class Conversation:
+    """The gateway's two services to people: conversing and speaking.
+
+    Args:
+        voices: the services and the voices.
+        keeper: where sessions are kept.
+    """
+
+    def __init__(self, voices: Voices, keeper: Keeper) -> None:
+        self._voices = voices
+        self._keeper = keeper
+        self._settings = voices.settings
+        self._draining = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._sessions = 0
+        self._speaks = 0
+
+    @property
+    def sessions(self) -> int:
+        """Sessions that are open."""
+        return self._sessions
+
+    def drain(self) -> None:
+        """Refuses new sessions and lets the open ones finish the turns that they have."""
+        self._draining.set()
+        self._voices.readiness.draining = True
+
+    async def wait_until_idle(self) -> None:
+        """Waits until no session is open."""
+        await self._idle.wait()
+
+    async def converse(
+        self, requests: AsyncIterable[conversation_pb2.ConverseRequest]
+    ) -> AsyncGenerator[conversation_pb2.ConverseResponse, None]:
+        """Holds one session.
+
+        Args:
+            requests: the configuration, then sound, text and ends of turns; its end ends the session after its turns.
+
+        Yields:
+            The session's events, as the contract orders them.
+
+        Raises:
+            Busy: there are as many sessions as the settings allow.
+            InvalidInput: a request cannot be used.
+            Timeout: a limit of the session was reached, or the caller reads nothing.
+            NotReady: the gateway stops.
+            PermissionDenied: the session's name is another caller's.
+        """
+
+        async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
+            with self._session():
+                iterator = aiter(requests)
+                config = read_config(await self._first(iterator), self._settings)
+                log.info("session opened", session=log_id(config.session_id))
+                await Session(self._voices, self._keeper, config, events, self._draining).run(iterator)
+
+        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+            async for event in events:
+                yield event
+
+    async def speak(
+        self, request: conversation_pb2.SpeakRequest
+    ) -> AsyncGenerator[conversation_pb2.SpeakResponse, None]:
+        """Speaks a text.
+
+        Yields:
+            Sentences, their sound, degraded modes, and the end.
+
+        Raises:
+            Busy: as many texts are spoken as the settings allow.
+            InvalidInput: a field cannot be used, or there is no such emotion.
+            Unavailable, Timeout: the voice that was asked for cannot speak.
+        """
+        order = read_order(request, self._settings)
+
+        async def job(events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
+            with self._speaking():
+                await self._speak(order, events)
+
+        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+            async for event in events:
+                yield event
+
+    async def _speak(self, order: SpeakOrder, events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
+        since = asyncio.get_running_loop().time()
+
+        async def send(event: Event) -> None:
+            carried: dict[str, Any] = {_FIELD_OF[type(event)]: event}
+            await events.put(conversation_pb2.SpeakResponse(**carried))
+
+        async def sentences() -> AsyncGenerator[Sentence, None]:
+            texts, count = say_text(order.text, self._settings.max_sentence_chars), 0
+            # On a thread: a long text without a word takes a while, in which nobody else should wait.
+            while (said := await asyncio.to_thread(next, texts, None)) is not None:
+                count += 1
+                yield Sentence(said.text, said.spoken, order.emotion, strict=True)
+            if not count:
+                raise nothing_to_say("text", order.text)
+
+        problem = self._voices.readiness.voice_problem() if order.manner.voice == AUTO else None
+        if problem is not None:
+            service, reason = problem
+            await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
+        spoken = Spoken()
+        await Speaker(self._voices, order.manner, order.output).speak(sentences(), send, spoken)
+        ended = conversation_pb2.ReplyEnded(
+            duration=duration_of(spoken.duration_s), latency=latency(spoken, since=since)
+        )
+        await events.put(conversation_pb2.SpeakResponse(ended=ended))
+
+    async def _first(
+        self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
+    ) -> conversation_pb2.ConverseConfig:
+        """Waits for the first message."""
+        wait_s = self._settings.session_start_s
+        try:
+            async with asyncio.timeout(wait_s):
+                request = await anext(requests, None)
+        except TimeoutError as error:
+            raise Timeout(f"the configuration did not come within {wait_s:g} s") from error
+        kind = "an empty stream" if request is None else request.WhichOneof("request")
+        if request is None or kind != "config":
+            raise InvalidInput("config", kind or "", "the first message must be the configuration")
+        return request.config
+
+    # Places are held by the jobs, not by the generators that people read: a caller who stops reading keeps a generator
+    # for as long as the connection lasts, but its job ends when it has waited long enough.
+
+    @contextmanager
+    def _speaking(self) -> Iterator[None]:
+        """Counts a text that is spoken."""
+        if self._speaks >= self._settings.max_speaks:
+            raise Busy(f"{self._speaks} texts are being spoken, and no more are taken", retry_after_s=RETRY_AFTER_S)
+        self._speaks += 1
+        try:
+            yield
+        finally:
+            self._speaks -= 1
+
+    @contextmanager
+    def _session(self) -> Iterator[None]:
+        """Counts a session, and how it ended."""
+        if self._draining.is_set():
+            raise NotReady("the gateway is stopping", hint="connect again")
+        if self._sessions >= self._settings.max_sessions:
+            raise Busy(f"all {self._sessions} sessions are taken", retry_after_s=RETRY_AFTER_S)
+        self._sessions += 1
+        self._idle.clear()
+        metrics.SESSIONS.inc()
+        outcome = "left"  # the caller hung up
+        try:
+            yield
+            outcome = "ended"
+        except OviyaError as error:
+            outcome = type(error).__name__
+            raise
+        finally:
+            self._sessions -= 1
+            metrics.SESSIONS.dec()
+            metrics.SESSIONS_ENDED.labels(outcome).inc()
+            log.info("session closed", outcome=outcome)
+            if self._sessions == 0:
+                self._idle.set()

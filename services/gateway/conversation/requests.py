@@ -1,0 +1,137 @@
+"""What callers may ask for: every field of Converse and Speak is checked here."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass, field
+
+from google.protobuf.duration_pb2 import Duration
+
+from oviya.audio.pcm import check_format
+from oviya.errors import InvalidInput
+from oviya.v1 import common_pb2, conversation_pb2
+from services.gateway.settings import GatewaySettings
+from services.gateway.turn.latency import seconds_of
+from services.gateway.voice.voice import Manner, Voice
+
+MAX_SESSION_ID_CHARS = 128
+MAX_SPEAKER = 65_535
+DEFAULT_INPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=16_000)
+DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=24_000)
+
+
+@dataclass(frozen=True)
+class SessionConfig:
+    """A session's configuration, complete and checked.
+
+    `fresh` says that the gateway made the name; `resume_token` is what the caller sent, empty: nothing.
+    """
+
+    session_id: str
+    fresh: bool
+    resume_token: str = field(repr=False)
+    input: common_pb2.AudioFormat
+    output: common_pb2.AudioFormat
+    manner: Manner
+
+
+@dataclass(frozen=True)
+class SpeakOrder:
+    """A request to speak, complete and checked."""
+
+    text: str
+    emotion: str
+    output: common_pb2.AudioFormat
+    manner: Manner
+
+
+def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettings) -> SessionConfig:
+    """Checks and completes the first message of Converse.
+
+    Raises:
+        InvalidInput: names the field, what was sent and the limit.
+    """
+    if config.resume_token and not config.session_id:
+        raise InvalidInput("config.session_id", "", "must name the session that the resume_token belongs to")
+    return SessionConfig(
+        session_id=check_session_id(config.session_id or uuid.uuid4().hex, "config.session_id"),
+        fresh=not config.session_id,
+        resume_token=config.resume_token,
+        input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
+        output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
+        manner=Manner(
+            voice=_voice(config.voice, "config.voice"),
+            speaker=_speaker(config.speaker, "config.speaker"),
+            lead_s=_lead_s(config.lead if config.HasField("lead") else None, "config.lead", settings),
+        ),
+    )
+
+
+def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings) -> SpeakOrder:
+    """Checks and completes a request to speak; its emotion is checked by the emotion service.
+
+    Raises:
+        InvalidInput: names the field, what was sent and the limit.
+    """
+    return SpeakOrder(
+        text=check_text(request.text, "text", settings.max_text_chars),
+        emotion=request.emotion,
+        output=check_format(request.output, "output") if request.HasField("output") else DEFAULT_OUTPUT,
+        manner=Manner(
+            voice=_voice(request.voice, "voice"),
+            speaker=_speaker(request.speaker, "speaker"),
+            lead_s=_lead_s(request.lead if request.HasField("lead") else None, "lead", settings),
+            seed=request.seed if request.HasField("seed") else None,
+        ),
+    )
+
+
+def check_session_id(session_id: str, field: str) -> str:
+    """Returns the name of a session.
+
+    Raises:
+        InvalidInput: empty, too long, or not printable.
+    """
+    if not 1 <= len(session_id) <= MAX_SESSION_ID_CHARS or not session_id.isprintable():
+        raise InvalidInput(field, session_id, f"must be 1 to {MAX_SESSION_ID_CHARS} printable characters")
+    return session_id
+
+
+def check_text(text: str, field: str, max_chars: int) -> str:
+    """Returns `text`, whose length is right.
+
+    Raises:
+        InvalidInput: empty, nothing but white space, or too long.
+    """
+    if len(text) > max_chars or not text.strip():
+        raise InvalidInput(field, f"{len(text)} characters", f"must be 1 to {max_chars} characters")
+    return text
+
+
+def nothing_to_say(field: str, text: str) -> InvalidInput:
+    """The error of a text that nobody can say."""
+    return InvalidInput(
+        field, text, "must hold something to say", hint="send words, numbers or emoji: signs alone are not spoken"
+    )
+
+
+def _voice(voice: Voice, field: str) -> Voice:
+    if voice not in conversation_pb2.Voice.values():
+        names = ", ".join(conversation_pb2.Voice.keys())
+        raise InvalidInput(field, voice, f"must be one of {names}")
+    return voice
+
+
+def _speaker(speaker: int, field: str) -> int:
+    if speaker > MAX_SPEAKER:
+        raise InvalidInput(field, speaker, f"must be 0 to {MAX_SPEAKER}")
+    return speaker
+
+
+def _lead_s(lead: Duration | None, field: str, settings: GatewaySettings) -> float:
+    if lead is None:
+        return settings.lead_s
+    lead_s = seconds_of(lead)
+    if not 0 <= lead_s <= settings.max_lead_s:
+        raise InvalidInput(field, f"{lead_s:g} s", f"must be 0 to {settings.max_lead_s:g} s")
+    return lead_s

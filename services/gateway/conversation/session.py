@@ -1,0 +1,286 @@
+"""One session: the caller's requests in, the conversation's events out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import structlog
+
+from oviya.audio.pcm import decode_pcm
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.mesh.status import detail_of
+from oviya.text.sentences import is_speakable
+from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
+from services.gateway import metrics
+from services.gateway.conversation.event_queue import EventQueue, first_failure
+from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
+from services.gateway.memory import Keeper
+from services.gateway.memory.memory import Memory
+from services.gateway.rate import TokenBucket
+from services.gateway.turn.stt_stream import HeardEvent, Hearing
+from services.gateway.turn.turn_handler import TurnEvent, TurnTaker, Utterance
+from services.gateway.voice.speaker import Speaker, Voices
+
+log = structlog.get_logger()
+
+BUSY_RETRY_S = 5.0
+"""When a turn that found too many waiting may be tried again: about a reply later."""
+
+AUDIO_BURST_S = 5.0
+"""Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
+
+OWN_END_S = 0.1
+"""Time in seconds for a caller's own end to arrive when the gateway stops: its session then ends without an error."""
+
+_FIELD_OF = {
+    conversation_pb2.ReplySentence: "reply_sentence",
+    common_pb2.Audio: "audio",
+    conversation_pb2.Degraded: "degraded",
+    emotion_pb2.EmotionScore: "user_emotion",
+    emotion_pb2.DetectResponse: "user_feeling",
+    conversation_pb2.ReplyEnded: "reply_ended",
+    common_pb2.ErrorDetail: "turn_failed",
+}
+"""The field of ConverseResponse that carries an event of a turn."""
+
+
+class Session:
+    """Holds one conversation.
+
+    What the user says while a reply is spoken is heard at once and answered after it: nothing overlaps, nothing is
+    lost.
+
+    Args:
+        voices: the services and the voices.
+        keeper: where sessions are kept.
+        config: how the caller wants the conversation.
+        events: takes what happens.
+        draining: set when the gateway stops: the session ends after the turns that wait.
+    """
+
+    def __init__(
+        self,
+        voices: Voices,
+        keeper: Keeper,
+        config: SessionConfig,
+        events: EventQueue[conversation_pb2.ConverseResponse],
+        draining: asyncio.Event,
+    ) -> None:
+        settings = voices.settings
+        self._settings = settings
+        self._readiness = voices.readiness
+        self._config = config
+        self._events = events
+        self._draining = draining
+        speaker = Speaker(voices, config.manner, config.output)
+        self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
+        self._memory = Memory(
+            config.session_id,
+            keeper,
+            voices.mesh.summarize,
+            verbatim=settings.history_turns,
+            token=config.resume_token,
+            fresh=config.fresh,
+        )
+        self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
+        self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
+        self._turns = 0
+        self._told: set[str] = set()
+        self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
+        self._in_turn = False
+        self._last_active = 0.0
+
+    async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
+        """Converses until the requests end, a limit is reached or the gateway stops.
+
+        Raises:
+            InvalidInput: a request that cannot be used.
+            Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
+            NotReady: the gateway stops.
+            PermissionDenied: the session's name is another caller's.
+        """
+        try:
+            await self._begin()
+            async with asyncio.TaskGroup() as group:
+                hearing = group.create_task(self._hearing.run())
+                answering = group.create_task(self._answer())
+                ending = await self._listen(requests)
+                self._hearing.finish()
+                await hearing
+                self._waiting.put_nowait(None)
+                await answering
+        except BaseExceptionGroup as failures:
+            raise first_failure(failures) from failures
+        finally:
+            await self._taker.forget()
+            await self._memory.close()
+        if ending is not None:
+            raise ending
+
+    async def _begin(self) -> None:
+        away: Unavailable | None = None
+        try:
+            await self._memory.load()
+        except Unavailable as error:
+            away = error
+        started = conversation_pb2.SessionStarted(
+            session_id=self._config.session_id,
+            output=self._config.output,
+            resume_token=self._memory.resume_token,
+        )
+        await self._put(0, "session_started", started)
+        if away is not None:
+            message = f"{away}; the session begins without what was said before"
+            await self._tell_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
+        for service, message in self._readiness.degraded():
+            await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
+
+    async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
+        """Takes requests; returns None at their end, or what ends the session before."""
+        self._last_active = _now()
+        reading = asyncio.create_task(self._read(requests))
+        limits = {
+            reading: None,
+            asyncio.create_task(self._draining.wait()): NotReady("the gateway is stopping", hint="connect again"),
+            asyncio.create_task(asyncio.sleep(self._settings.session_max_s)): Timeout(
+                f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
+            ),
+            asyncio.create_task(self._wait_until_idle()): Timeout(
+                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
+            ),
+        }
+        try:
+            done, _ = await asyncio.wait(limits, return_when=asyncio.FIRST_COMPLETED)
+            if reading not in done:
+                # A caller that the gateway has asked to end, as it does with browsers, half-closes by itself.
+                done |= (await asyncio.wait({reading}, timeout=OWN_END_S))[0]
+            for task in done:
+                task.result()
+            return next(ending for task, ending in limits.items() if task in done)
+        finally:
+            for task in limits:
+                task.cancel()
+            await asyncio.gather(*limits, return_exceptions=True)
+
+    async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
+        async for request in requests:
+            match request.WhichOneof("request"):
+                case "audio":
+                    samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
+                    self._hearing.hear(request.audio)
+                    await self._pace(len(samples) / self._config.input.sample_rate_hz)
+                case "text":
+                    await self._typed(request.text)
+                case "end_turn":
+                    self._hearing.end_turn()
+                case "config":
+                    raise InvalidInput("config", "a second one", "only the first message is the configuration")
+                case _:
+                    raise InvalidInput("request", "", "must be audio, text or end_turn")
+
+    async def _pace(self, seconds: float) -> None:
+        """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
+        if (wait_s := self._sound.borrow(seconds)) > 0:
+            metrics.PACED_SOUND.inc(wait_s)
+            await asyncio.sleep(wait_s)
+
+    @property
+    def _max_audio_bytes(self) -> int:
+        return self._settings.max_audio_message_bytes
+
+    async def _typed(self, text: str) -> None:
+        """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
+        turn, ended_at = self.new_turn(), _now()
+        self._last_active = ended_at
+        try:
+            check_text(text, "text", self._settings.max_text_chars)
+            if not await asyncio.to_thread(is_speakable, text):
+                raise nothing_to_say("text", text)
+        except InvalidInput as error:
+            metrics.TURNS.labels("text", "failed").inc()
+            await self._send_turn_event(turn, detail_of(error))
+            return
+        await self.said(Utterance(turn, text, True, ended_at=ended_at))
+
+    async def _wait_until_idle(self) -> None:
+        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
+        while True:
+            left_s = self._last_active + self._settings.session_idle_s - _now()
+            if left_s <= 0 and not self._in_turn:
+                return
+            await asyncio.sleep(max(left_s, 1.0))
+
+    async def _answer(self) -> None:
+        """Answers what was said, one utterance after the other."""
+        while (utterance := await self._waiting.get()) is not None:
+            self._in_turn = True
+            self._told &= {service for service, _ in self._readiness.degraded()}
+            try:
+                await self._taker.take(utterance)
+            finally:
+                self._in_turn = False
+                self._last_active = _now()
+
+    async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
+        if isinstance(event, conversation_pb2.Degraded):
+            await self._tell_degraded(turn, event)
+            return
+        await self._put(turn, _FIELD_OF[type(event)], event)
+
+    async def _put(self, turn: int, field: str, event: Any) -> None:
+        carried: dict[str, Any] = {field: event}
+        await self._events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
+
+    async def _tell_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
+        """Tells each service's degraded mode once a turn, and not again while it lasts."""
+        if degraded.service in self._told:
+            return
+        self._told.add(degraded.service)
+        metrics.DEGRADED_TOLD.labels(degraded.service).inc()
+        await self._put(turn, "degraded", degraded)
+
+    # --- What the ears tell (hearing.Listener) ------------------------------------------------------------------------
+
+    def new_turn(self) -> int:
+        """Numbers a turn: typed and spoken ones in the order in which they begin."""
+        self._turns += 1
+        return self._turns - 1
+
+    async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
+        """Passes on what was heard."""
+        self._last_active = _now()
+        await self._put(turn, kind, event)
+
+    async def said(self, utterance: Utterance) -> None:
+        """Lets an utterance wait for its turn; fails the turn where too many wait."""
+        if self._waiting.qsize() >= self._settings.max_waiting_turns:
+            busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
+            metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
+            await self._send_turn_event(utterance.turn, detail_of(busy))
+            return
+        self._waiting.put_nowait(utterance)
+
+    async def likely_said(self, text: str) -> None:
+        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
+        if self._settings.early_reply and not self._in_turn and self._waiting.empty():
+            await self._taker.prepare(text)
+
+    async def resumed(self) -> None:
+        """The user goes on: what was thought ahead is worth nothing."""
+        await self._taker.forget()
+
+    async def lost(self, turn: int, error: OviyaError) -> None:
+        """Fails a turn that could not be heard."""
+        metrics.TURNS.labels("speech", "failed").inc()
+        await self._send_turn_event(turn, detail_of(error))
+
+    async def deaf(self, error: OviyaError) -> None:
+        """Tells that nothing is heard."""
+        message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
+        await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()

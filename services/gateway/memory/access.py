@@ -1,0 +1,209 @@
+"""The way to a store that may be away: writes are queued and tried again, reads wait for them, failures are shown."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import TypeVar
+
+import structlog
+
+from oviya.errors import Unavailable
+from oviya.mesh.background import BackgroundLoops
+from services.gateway import metrics
+from services.gateway.memory.store import BadRecord, Store, StoreError
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+STORE = "store"
+"""Its name where services are named: in readiness, in degraded modes."""
+MAX_WAITING_WRITES = 10_000
+"""Writes that wait for a store that is away: hours of some hundred sessions.  More are lost, and counted."""
+RETRY_S = 1.0
+READ_S = 2.0
+"""Longest time in seconds for a session to be read, at its start among others: somebody waits."""
+CLOSE_S = 5.0
+"""Longest time in seconds for what still has to be written when the gateway stops."""
+PRUNE_S = 3600.0
+"""Time in seconds between two searches for sessions that are too old."""
+
+Write = Callable[[], Awaitable[None]]
+
+
+class StoreAccess:
+    """One gateway's access to a store.
+
+    Args:
+        store: the store.
+        tell: takes what is wrong with it; empty: nothing any more.
+        clock: the present time in seconds since 1970.
+        sleep: waits for a time in seconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        tell: Callable[[str], None],
+        *,
+        clock: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+    ) -> None:
+        self.store = store
+        self._tell = tell
+        self._clock = clock
+        self._sleep = sleep
+        self._loops = BackgroundLoops(self._note)
+        self._problems: dict[str, str] = {}
+        self._writes: asyncio.Queue[tuple[Write, int]] = asyncio.Queue(MAX_WAITING_WRITES)
+        self._unwritten = 0  # turns and summaries in the queue and in hand
+        self._opening = asyncio.Lock()
+        self._opened = False
+        self._away = False
+        self._started = False
+
+    async def start(self) -> None:
+        """Opens the store.  One that is away is waited for in the background."""
+        try:
+            await self._ready()
+        except StoreError as error:
+            self._failed("open", error)
+        self._started = True
+        self._loops.start("store-writer", self._write_all)
+        self._loops.start("store-pruner", self._prune_hourly)
+
+    async def flush(self, timeout_s: float) -> int:
+        """Waits until all that waits is written, at most `timeout_s`; returns how many turns and summaries are not."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self._writes.join()
+        return self._unwritten
+
+    async def close(self, within_s: float) -> None:
+        """Writes what waits, for `within_s` seconds at most, and closes the store."""
+        if not self._started:
+            return
+        self._started = False
+        lost = await self.flush(within_s)
+        await self._loops.close()
+        if lost:
+            metrics.STORE_LOST.inc(lost)
+            log.error("the store is away; turns are lost", lost=lost)
+        with suppress(StoreError):
+            await self.store.close()
+
+    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Asks the store, after all that is to be written before.
+
+        Raises:
+            Unavailable: the store is away, or what is kept cannot be read.
+        """
+        try:
+            async with asyncio.timeout(READ_S):
+                await self._writes.join()
+                await self._ready()
+                answer = await ask()
+        except (StoreError, TimeoutError) as error:
+            if isinstance(error, BadRecord):
+                log.error("a kept session cannot be read", reason=str(error))
+            else:
+                self._failed("read", error)
+            raise Unavailable(STORE, "sessions cannot be read now", hint="the gateway's log has the reason") from error
+        self._recovered()
+        return answer
+
+    def later(self, write: Write, *, worth: int) -> None:
+        """Queues a write.  `worth` is 1 where something would be lost without it."""
+        try:
+            self._writes.put_nowait((write, worth))
+            self._unwritten += worth
+        except asyncio.QueueFull:
+            metrics.STORE_LOST.inc(worth)
+
+    async def prune(self) -> None:
+        """Has the store forget what is too old and what is too much.
+
+        Raises:
+            StoreError: the store is away.
+        """
+        pruned = await self.store.prune(self._clock())
+        metrics.STORE_DROPPED.labels("expired").inc(pruned.expired)
+        metrics.STORE_DROPPED.labels("sessions").inc(pruned.dropped)
+        if pruned.dropped:
+            log.warning("the store of sessions is full; the oldest are dropped", dropped=pruned.dropped)
+
+    # --- Loops --------------------------------------------------------------------------------------------------------
+
+    async def _write_all(self) -> None:
+        """Writes for ever, in order.  A write that fails in an unforeseen way is lost; the next one is tried."""
+        while True:
+            write, worth = await self._writes.get()
+            try:
+                await self._write(write)
+            except Exception:
+                metrics.STORE_LOST.inc(worth)
+                self._written(worth)
+                raise
+            self._written(worth)
+
+    def _written(self, worth: int) -> None:
+        self._unwritten -= worth
+        self._writes.task_done()
+
+    async def _write(self, write: Write) -> None:
+        """Writes, trying again while the store is away."""
+        while True:
+            try:
+                await self._ready()
+                await write()
+            except BadRecord:
+                raise
+            except StoreError as error:
+                self._failed("write", error)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._recovered()
+                return
+
+    async def _prune_hourly(self) -> None:
+        while True:
+            await self._sleep(PRUNE_S)
+            try:
+                await self._ready()
+                await self.prune()
+            except StoreError as error:
+                self._failed("prune", error)
+
+    # --- Health -------------------------------------------------------------------------------------------------------
+
+    async def _ready(self) -> None:
+        async with self._opening:
+            if not self._opened:
+                await self.store.open()
+                self._opened = True
+
+    def _failed(self, doing: str, error: Exception) -> None:
+        metrics.STORE_FAILURES.labels(doing).inc()
+        if self._away:  # it is tried again every second: once in the log is enough
+            return
+        log.warning("the store of sessions failed", doing=doing, reason=str(error) or type(error).__name__)
+        self._away = True
+        self._note(STORE, "cannot be reached; sessions are kept in memory until it is back")
+        if doing != "write":  # which is tried again until it works
+            self.later(self._probe, worth=0)
+
+    async def _probe(self) -> None:
+        await self.store.load("")
+
+    def _recovered(self) -> None:
+        if self._away:
+            log.info("the store of sessions is back")
+            self._away = False
+            self._note(STORE, "")
+
+    def _note(self, part: str, problem: str) -> None:
+        """Tells what is wrong with the store and the loops that serve it."""
+        self._problems[part] = problem
+        self._tell("; ".join(filter(None, self._problems.values())))

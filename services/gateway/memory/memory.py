@@ -1,0 +1,225 @@
+"""What a session remembers of its turns: the newest as they were, the older ones as a summary."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+
+import structlog
+
+from oviya.errors import OviyaError, Unavailable
+from oviya.mesh.redaction import log_id
+from oviya.v1 import brain_pb2
+from services.gateway import metrics
+from services.gateway.memory.hold import Hold
+from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.store import KeptSession, Role
+
+log = structlog.get_logger()
+
+MAX_TURN_CHARS = 8192
+"""Longest turn that the brain takes (protos/oviya/v1/brain.proto)."""
+MAX_TURNS = 400
+"""Most turns that the brain takes; more only wait where no summary can be made."""
+
+ROLES: dict[Role, brain_pb2.Role.ValueType] = {"user": brain_pb2.ROLE_USER, "assistant": brain_pb2.ROLE_ASSISTANT}
+
+Summarize = Callable[[brain_pb2.SummarizeRequest], Awaitable[brain_pb2.SummarizeResponse]]
+
+
+@dataclass(eq=False, slots=True)
+class _Entry:
+    """A turn, its uid, and its number in the store; 0: it has none yet."""
+
+    turn: brain_pb2.Turn
+    uid: str
+    number: int = 0
+
+
+class Memory:
+    """The turns of one connection's session.
+
+    Turns beyond the newest `verbatim` are summarized some at a time, in the background: until the summary is there they
+    are given to the brain as they were, so that nothing is missing in between.
+
+    Where sessions are kept, the store is the truth and this is a copy of its end: turns of other connections under the
+    same name are merged in, and a summary is made of what the store holds.  While the store is away, this goes on alone
+    and writes no summary; once it is back, what is kept is merged with what was said meanwhile.
+
+    Args:
+        session_id: name of the session.
+        keeper: where it is kept.
+        summarize: asks the brain for a summary.
+        verbatim: turns that are kept as they were, both sides counted; 0: nothing is remembered.
+        token: what the caller sent to show that an earlier session is its own; empty: nothing.
+        fresh: whether the gateway has just made the name.
+    """
+
+    def __init__(
+        self,
+        session_id: str,
+        keeper: Keeper,
+        summarize: Summarize,
+        *,
+        verbatim: int,
+        token: str = "",
+        fresh: bool = False,
+    ) -> None:
+        self.session_id = session_id
+        self.summary = ""
+        """What is worth knowing of the turns before `turns`."""
+        self._keeper = keeper
+        self._summarize = summarize
+        self._verbatim = verbatim
+        self._hold = keeper.hold(self, session_id, token, fresh=fresh)
+        self._entries: list[_Entry] = []
+        self._unkept: list[_Entry] = []  # without a number, in their order; also those that only the summary has
+        self._summarized = 0  # number of the last turn that the store's summary covers
+        self._newest = 0  # highest number that is known
+        self._asked: Hold | None = None  # what the last turn of the user was kept under
+        self._summarizing: asyncio.Task[None] | None = None
+
+    @property
+    def resume_token(self) -> str:
+        """What shows later that the session is the caller's; empty: it is kept nowhere."""
+        return self._hold.token
+
+    async def load(self) -> None:
+        """Takes up what is kept of the session.
+
+        Raises:
+            PermissionDenied: the session is another caller's.
+            Unavailable: the store is away; the session begins without, and gets it once the store is back.
+        """
+        self.merge(self._hold, await self._keeper.open(self._hold))
+
+    async def close(self) -> None:
+        """Ends the session; what it remembers stays where it is kept."""
+        self._keeper.leave(self._hold)
+        if self._summarizing is not None:
+            self._summarizing.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._summarizing
+
+    def add_user(self, text: str) -> None:
+        """Remembers what the user said."""
+        self._asked = self._hold
+        self._add("user", text)
+
+    def add_reply(self, sentences: Sequence[str]) -> None:
+        """Remembers the sentences of a reply that the user heard, unless what it answers was deleted meanwhile."""
+        if self._asked is None or self._asked is self._hold:
+            self._add("assistant", " ".join(sentences))
+
+    def turns(self) -> list[brain_pb2.Turn]:
+        """The turns that the summary does not cover, oldest first."""
+        return [entry.turn for entry in self._entries]
+
+    def _add(self, role: Role, text: str) -> None:
+        text = text.strip()[:MAX_TURN_CHARS]
+        if not text:
+            return
+        uid = self._keeper.add(self._hold, role, text)
+        if not self._verbatim:
+            return
+        entry = _Entry(brain_pb2.Turn(role=ROLES[role], text=text), uid)
+        self._entries.append(entry)
+        if self._keeper.keeps:
+            self._unkept = [*self._unkept[-MAX_TURNS:], entry]
+        self._drop_surplus()
+
+    def _drop_surplus(self) -> None:
+        if surplus := max(0, len(self._entries) - MAX_TURNS):
+            del self._entries[:surplus]
+            metrics.FORGOTTEN_TURNS.inc(surplus)
+
+    # --- What the keeper tells (hold.Listener) ------------------------------------------------------------------------
+
+    def numbered(self, hold: Hold, uid: str, number: int) -> None:
+        """A turn is kept; where numbers are missing before it, another connection's turns came in between."""
+        if hold is not self._hold or not self._verbatim:
+            return
+        if number > self._newest + 1:
+            self._keeper.refresh(hold)
+        self._newest = max(self._newest, number)
+        for entry in self._unkept:
+            if entry.uid == uid:
+                entry.number = number
+                self._unkept.remove(entry)
+                return
+
+    def merge(self, hold: Hold, kept: KeptSession) -> None:
+        """Takes over what is kept: its summary where it covers more, its turns, and after them what is not kept yet."""
+        if hold is not self._hold or not self._verbatim:
+            return
+        if kept.summarized > self._summarized or not self._summarized:
+            self.summary, self._summarized = kept.summary or self.summary, kept.summarized
+        known = {entry.uid: entry for entry in (*self._entries, *self._unkept)}
+        merged: dict[int, _Entry] = {entry.number: entry for entry in self._entries if entry.number}
+        for turn in kept.turns:
+            entry = known.get(turn.uid) or _Entry(brain_pb2.Turn(role=ROLES[turn.role], text=turn.text), turn.uid)
+            entry.number = turn.number
+            merged[turn.number] = entry
+        self._unkept = [entry for entry in self._unkept if not entry.number]
+        self._newest = max(self._newest, kept.summarized, *merged, 0)
+        self._entries = [merged[number] for number in sorted(merged) if number > self._summarized] + self._unkept
+        self._drop_surplus()
+
+    def forget(self, hold: Hold) -> None:
+        """Forgets everything; what is said from now on is a new session under the same name."""
+        if hold is not self._hold:
+            return
+        self._entries, self._unkept, self.summary = [], [], ""
+        self._summarized = self._newest = 0
+        self._hold = self._keeper.renew(hold)
+
+    # --- Summaries ----------------------------------------------------------------------------------------------------
+
+    def shorten(self) -> None:
+        """Has the oldest turns summarized where enough of them are beyond what is kept as it was.
+
+        A good moment is when the brain has made its reply, which is then spoken for some seconds: a model that can do
+        one thing at a time is not asked for both.
+        """
+        older = self._older()
+        if older and (self._summarizing is None or self._summarizing.done()):
+            self._summarizing = asyncio.create_task(self._summarize_oldest(self._entries[:older]))
+
+    def _older(self) -> int:
+        """Returns how many of the oldest turns should be summarized now."""
+        older = len(self._entries) - self._verbatim
+        while 0 < older < len(self._entries) and self._entries[older].turn.role != brain_pb2.ROLE_USER:
+            older -= 1  # a reply stays with what it answers
+        return older if older >= max(2, self._verbatim // 2) else 0
+
+    async def _summarize_oldest(self, oldest: list[_Entry]) -> None:
+        hold = self._hold
+        try:
+            kept = await self._keeper.current(hold)  # other connections may have said something too
+        except Unavailable:  # this summary is not kept: it may lack what the store holds
+            kept = None
+        if kept is not None:
+            self.merge(hold, kept)
+            oldest = self._entries[: self._older()]
+        if hold is not self._hold or not oldest:
+            return
+        request = brain_pb2.SummarizeRequest(
+            session_id=self.session_id, summary=self.summary, turns=[entry.turn for entry in oldest]
+        )
+        try:
+            made = await self._summarize(request)
+        except OviyaError as error:  # the turns stay as they are, and the next turn tries again
+            metrics.SUMMARIES.labels("failed").inc()
+            log.warning("no summary", session=log_id(self.session_id), error=type(error).__name__)
+            return
+        metrics.SUMMARIES.labels("degraded" if made.degraded else "made").inc()
+        if hold is not self._hold or self._entries[: len(oldest)] != oldest:
+            return  # deleted, or summarized by another connection meanwhile
+        del self._entries[: len(oldest)]
+        self.summary = made.summary
+        covered = max(entry.number for entry in oldest)
+        if kept is not None and covered > self._summarized:
+            self._summarized = covered
+            self._keeper.set_summary(hold, made.summary, covered)

@@ -1,0 +1,1 @@
+"""How callers reach a conversation: gRPC, HTTP and WebRTC."""

@@ -1,0 +1,65 @@
+"""The gRPC side of the gateway: passes messages on to `Conversation`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator
+from contextlib import aclosing
+from typing import Any
+
+from grpc import aio
+
+from oviya.v1 import conversation_pb2, conversation_pb2_grpc
+from services.gateway.client_address import ClientAddresses, grpc_peer_address
+from services.gateway.conversation.conversation import Conversation
+from services.gateway.conversation.requests import check_session_id
+from services.gateway.memory import Keeper
+from services.gateway.memory.export import make_page, read_page
+from services.gateway.settings import GatewaySettings
+from services.gateway.transport.client_quota import ClientQuota
+
+
+class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
+    """The RPCs of conversation.proto."""
+
+    def __init__(self, conversation: Conversation, keeper: Keeper, settings: GatewaySettings) -> None:
+        self._conversation = conversation
+        self._keeper = keeper
+        self._clients = ClientAddresses(settings.trusted_proxies)
+        limit = settings.max_sessions_per_client
+        self._sessions = ClientQuota("sessions", settings.max_sessions, limit)
+        self._speaks = ClientQuota("Speak calls", settings.max_speaks, limit)
+
+    def _client(self, context: aio.ServicerContext[Any, Any]) -> str:
+        forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == "x-forwarded-for"]
+        return self._clients.name(grpc_peer_address(context.peer()), forwarded)
+
+    async def Converse(
+        self, request_iterator: AsyncIterable[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[conversation_pb2.ConverseResponse]:
+        with self._sessions.hold(self._client(context)):
+            async with aclosing(self._conversation.converse(request_iterator)) as events:
+                async for event in events:
+                    yield event
+
+    async def Speak(
+        self, request: conversation_pb2.SpeakRequest, context: aio.ServicerContext[Any, Any]
+    ) -> AsyncIterator[conversation_pb2.SpeakResponse]:
+        with self._speaks.hold(self._client(context)):
+            async with aclosing(self._conversation.speak(request)) as events:
+                async for event in events:
+                    yield event
+
+    async def ExportSession(
+        self, request: conversation_pb2.ExportSessionRequest, context: aio.ServicerContext[Any, Any]
+    ) -> conversation_pb2.ExportSessionResponse:
+        session_id = check_session_id(request.session_id, "session_id")
+        place = read_page(request)
+        kept = await self._keeper.export(session_id, request.resume_token, after=place.after, limit=place.limit + 1)
+        return make_page(kept, place)
+
+    async def DeleteSession(
+        self, request: conversation_pb2.DeleteSessionRequest, context: aio.ServicerContext[Any, Any]
+    ) -> conversation_pb2.DeleteSessionResponse:
+        session_id = check_session_id(request.session_id, "session_id")
+        turns = await self._keeper.delete(session_id, request.resume_token)
+        return conversation_pb2.DeleteSessionResponse(turns=turns)

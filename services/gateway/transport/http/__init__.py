@@ -1,0 +1,1 @@
+"""The HTTP server: the page, offers, health and metrics."""

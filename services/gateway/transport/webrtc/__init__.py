@@ -1,0 +1,1 @@
+"""Peers: ICE, the microphone, playout and what bounds them."""

@@ -1,0 +1,215 @@
+"""Bounds on what one browser can make aiortc hold and do.
+
+aiortc keeps the fragments of an unfinished data-channel message for as long as the peer goes on sending them, and looks
+through all of them for each new one; the same holds for gaps in the sequence, for streams and channels, and for RTP
+sources.  It decodes sound as fast as it arrives.  None of this has a setting.  `PeerGuard.watch` replaces three methods
+on the transports of one peer connection, between setRemoteDescription, which makes the transports, and
+setLocalDescription, which starts them; other connections of the process stay as they are.  `check_upstream` fails with
+a clear message where a new aiortc no longer fits.
+
+A browser that runs the page stays far below every bound: a peer that exceeds one is ended.
+"""
+
+from __future__ import annotations
+
+import inspect
+import time
+from collections.abc import Callable
+from importlib.metadata import version
+from typing import Any
+
+import aioice
+import structlog
+from aiortc import RTCPeerConnection, RTCSctpTransport, rtcrtpreceiver, rtcsctptransport
+from aiortc.rtcsctptransport import RTCSctpCapabilities
+from prometheus_client import Counter
+
+from oviya.errors import OviyaError
+from services.gateway.metrics import EXCESS_SOUND
+from services.gateway.rate import TokenBucket
+from services.gateway.transport.webrtc.page_message import MAX_MESSAGE_BYTES
+
+log = structlog.get_logger()
+
+MAX_UNFINISHED_BYTES = MAX_MESSAGE_BYTES
+"""Bytes of data-channel messages that are not complete, or wait for an earlier one.  The same is advertised as the
+receive window, so that a correct SCTP sender never exceeds it."""
+ADVERTISED_MESSAGE_BYTES = MAX_MESSAGE_BYTES + 1024
+"""Largest message in the SDP answer: browsers refuse to send longer ones.  Slightly more than is accepted, so that a
+message that is a little too long is answered with the reason."""
+MAX_UNFINISHED_CHUNKS = 512
+"""Fragments that these bytes may be in: aiortc's work for each fragment grows with the number held."""
+MAX_GAPS = 1024
+"""Fragments received after a lost one.  A browser has about 100 in flight."""
+MAX_STREAMS = 16
+"""SCTP streams, and data channels, of one peer; the page uses one."""
+MAX_SOURCES = 8
+"""RTP synchronization sources of one peer.  A browser changes its own rarely, e.g. when the microphone changes."""
+SOUND_RATE = 1.25
+"""Seconds of sound taken each second: real time, and catching up after a stall of the network."""
+SOUND_BURST_S = 5.0
+"""Seconds of sound taken at once after a stall."""
+MAX_EXCESS_S = 30.0
+"""Seconds of sound dropped over a session as too fast before the peer is ended."""
+
+BREACHES = Counter("oviya_gateway_peer_breaches_total", "Browsers that were ended at a bound, by which", ["bound"])
+
+_SILK_MS, _HYBRID_MS, _CELT_MS = (10, 20, 40, 60), (10, 20), (2.5, 5, 10, 20)  # RFC 6716, table 2
+_LONGEST_OPUS_S = 0.120  # RFC 6716, 3.2.5
+
+
+class PeerGuard:
+    """Watches one peer connection.
+
+    Args:
+        on_alive: called at each authenticated STUN check of the browser.
+        on_breach: called once, with the bound that the browser exceeded.  From then on nothing of it is processed.
+        clock: monotonic time in seconds.
+    """
+
+    def __init__(
+        self,
+        on_alive: Callable[[], object],
+        on_breach: Callable[[str], object],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._on_alive, self._on_breach = on_alive, on_breach
+        self._sound = TokenBucket(SOUND_RATE, SOUND_BURST_S, clock)
+        self._excess_s = 0.0
+        self._sources: set[int] = set()
+        self.breached = ""
+        """The bound that was exceeded; empty: none."""
+
+    def watch(self, connection: RTCPeerConnection) -> None:
+        """Puts the bounds on the transports that `connection` has by now."""
+        transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
+        if connection.sctp:
+            transports.append(connection.sctp.transport)
+            self._watch_messages(connection.sctp)
+        for transceiver in connection.getTransceivers():
+            self._watch_sound(transceiver.receiver)
+        for gatherer in {dtls.transport.iceGatherer for dtls in transports}:
+            self._watch_checks(gatherer._connection)
+
+    def breach(self, bound: str) -> None:
+        """Ends the peer because it exceeded `bound`, one of a few short names."""
+        if self.breached:
+            return
+        self.breached = bound
+        BREACHES.labels(bound).inc()
+        log.warning("peer is ended at a bound", bound=bound)
+        self._on_breach(bound)
+
+    def _watch_messages(self, sctp: Any) -> None:
+        """Bounds the SCTP association, after each packet: one holds at most 1500 bytes."""
+        handle = sctp._handle_data
+        sctp._advertised_rwnd = MAX_UNFINISHED_BYTES
+        sctp.getCapabilities = lambda: RTCSctpCapabilities(maxMessageSize=ADVERTISED_MESSAGE_BYTES)
+
+        async def handle_bounded(data: bytes) -> None:
+            if self.breached:
+                return
+            try:
+                await handle(data)
+            except ConnectionError:
+                raise
+            except Exception:
+                # aiortc asserts what only a correct peer keeps, e.g. that a channel is opened once.  Uncaught, it would
+                # end the connection's reader with a stack in the log for every such packet.
+                log.debug("a data-channel packet could not be handled", exc_info=True)
+                self.breach("protocol")
+                return
+            if bound := exceeded_bound(sctp):
+                self.breach(bound)
+
+        sctp._handle_data = handle_bounded
+
+    def _watch_sound(self, receiver: Any) -> None:
+        """Bounds RTP: sources, and sound faster than real time, before anything is decoded."""
+        handle = receiver._handle_rtp_packet
+
+        async def handle_bounded(packet: Any, arrival_time_ms: int) -> None:
+            if self.breached:
+                return
+            self._sources.add(packet.ssrc)
+            if len(self._sources) > MAX_SOURCES:
+                self.breach("sources")
+            elif self._take_sound(opus_duration_s(packet.payload)):
+                await handle(packet, arrival_time_ms=arrival_time_ms)
+
+        receiver._handle_rtp_packet = handle_bounded
+
+    def _take_sound(self, seconds: float) -> bool:
+        if self._sound.take(seconds):
+            return True
+        EXCESS_SOUND.inc(seconds)
+        self._excess_s += seconds
+        if self._excess_s > MAX_EXCESS_S:
+            self.breach("sound")
+        return False
+
+    def _watch_checks(self, agent: Any) -> None:
+        """Notes STUN checks.  aioice calls `check_incoming` for those alone whose integrity it has verified."""
+        check_incoming = agent.check_incoming
+
+        def noted(*arguments: Any) -> None:
+            self._on_alive()
+            check_incoming(*arguments)
+
+        agent.check_incoming = noted
+
+
+def exceeded_bound(sctp: Any) -> str:
+    """Returns the name of the bound that an SCTP association exceeds; empty: none."""
+    streams = sctp._inbound_streams.values()
+    if len(streams) > MAX_STREAMS or len(sctp._data_channels) > MAX_STREAMS:
+        return "channels"
+    held = [chunk for stream in streams for chunk in stream.reassembly]
+    if len(held) > MAX_UNFINISHED_CHUNKS or sum(len(chunk.user_data) for chunk in held) > MAX_UNFINISHED_BYTES:
+        return "unfinished messages"
+    return "gaps" if len(sctp._sack_misordered) > MAX_GAPS else ""
+
+
+def opus_duration_s(packet: bytes) -> float:
+    """Returns the length of the sound in an Opus packet (RFC 6716, section 3.1), at least one shortest frame."""
+    if not packet:
+        return _CELT_MS[0] / 1000
+    configuration, code = packet[0] >> 3, packet[0] & 3
+    if configuration < 12:
+        frame_ms: float = _SILK_MS[configuration % 4]
+    elif configuration < 16:
+        frame_ms = _HYBRID_MS[configuration % 2]
+    else:
+        frame_ms = _CELT_MS[configuration % 4]
+    frames = (1, 2, 2)[code] if code < 3 else (packet[1] & 0x3F if len(packet) > 1 else 1)
+    return min(max(frames, 1) * frame_ms / 1000, _LONGEST_OPUS_S)
+
+
+def check_upstream() -> None:
+    """Checks that aiortc and aioice have what `PeerGuard` builds on.
+
+    Raises:
+        OviyaError: they changed; says what is missing and in which versions.
+    """
+    missing = [
+        f"{owner.__name__}.{name}({', '.join(parameters)})"
+        for owner, name, parameters in (
+            (RTCSctpTransport, "_handle_data", ["data"]),
+            (rtcrtpreceiver.RTCRtpReceiver, "_handle_rtp_packet", ["packet", "arrival_time_ms"]),
+            (aioice.Connection, "check_incoming", ["message", "addr", "protocol"]),
+        )
+        if not hasattr(owner, name) or list(inspect.signature(getattr(owner, name)).parameters)[1:] != parameters
+    ]
+    source = inspect.getsource(RTCSctpTransport.__init__)
+    missing += [
+        f"RTCSctpTransport.{name}"
+        for name in ("_advertised_rwnd", "_inbound_streams", "_data_channels", "_sack_misordered")
+        if f"self.{name}" not in source
+    ]
+    if not hasattr(rtcsctptransport.InboundStream(), "reassembly"):
+        missing.append("InboundStream.reassembly")
+    if missing:
+        raise OviyaError(
+            f"aioice {version('aioice')} and aiortc {version('aiortc')} lack {', '.join(missing)}",
+            hint="what a browser sends cannot be bounded; install aiortc 1.16 with aioice 0.13",
+        )

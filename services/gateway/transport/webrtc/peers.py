@@ -1,0 +1,172 @@
+"""All browsers that are connected: admission, and the end of each."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+
+import structlog
+from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
+from prometheus_client import Counter, Gauge
+
+from oviya.errors import Busy, NotReady, OviyaError
+from services.gateway.ice_servers import IceServers
+from services.gateway.transport.admission import Admission, AdmissionLimits, Place
+from services.gateway.transport.webrtc.ice import IcePolicy
+from services.gateway.transport.webrtc.ice import check_upstream as check_ice
+from services.gateway.transport.webrtc.offer import identify_offer, read_offer
+from services.gateway.transport.webrtc.peer import Conversation, Peer, PeerLimits
+from services.gateway.transport.webrtc.peer_guard import check_upstream as check_guard
+
+log = structlog.get_logger()
+
+DISPLACED = "newer offers have taken the place of this one"
+
+PEERS = Gauge("oviya_gateway_peers_open", "Browsers that are connected or connecting")
+PEERS_ENDED = Counter("oviya_gateway_peers_total", "Browsers that left, by the reason", ["end"])
+
+
+class Peers:
+    """The peers of one gateway.
+
+    Args:
+        conversation: what they talk to.
+        ice_policy: where their media flows.
+        ice_servers: STUN and TURN servers.
+        limits: what one peer may cost.
+        admission: limits by client and on browsers that are connecting; the number of places comes from `max_peers`
+            and from the UDP ports of `ice_policy`, whichever is smaller.
+        max_peers: how many there may be at once.
+        max_sdp_bytes: largest offer.
+
+    Raises:
+        OviyaError: aiortc or aioice have changed so that `ice_policy` or the bounds on a peer could not be kept.
+    """
+
+    def __init__(
+        self,
+        conversation: Conversation,
+        *,
+        ice_policy: IcePolicy | None = None,
+        ice_servers: IceServers | None = None,
+        limits: PeerLimits | None = None,
+        admission: AdmissionLimits | None = None,
+        max_peers: int = 64,
+        max_sdp_bytes: int = 64 << 10,
+    ) -> None:
+        check_ice()
+        check_guard()
+        self._conversation = conversation
+        self._policy = ice_policy or IcePolicy()
+        self.ice_servers = ice_servers or IceServers()
+        self._limits = limits or PeerLimits()
+        self._max_sdp_bytes = max_sdp_bytes
+        places, scarce = max_peers, "sessions"
+        if (ports := self._policy.port_count) and ports < max_peers:
+            places, scarce = ports, f"UDP ports from {self._policy.port_min} to {self._policy.port_max}"
+            log.warning(
+                "there are fewer UDP ports than sessions: raise GATEWAY_UDP_PORT_MAX or lower GATEWAY_MAX_SESSIONS",
+                ports=ports,
+                sessions=max_peers,
+            )
+        self._admission = Admission(replace(admission or AdmissionLimits(), places=places, scarce=scarce))
+        self._running: dict[Place, asyncio.Task[None]] = {}
+        self._peers: dict[Place, Peer] = {}
+        self._draining = False
+
+    def __len__(self) -> int:
+        return len(self._admission)
+
+    async def answer(self, sdp: str, session_id: str = "", resume_token: str = "", *, client: str = "") -> str:
+        """Connects a browser; returns the SDP answer to its offer.
+
+        Args:
+            sdp: the offer.
+            session_id: name of the session that the conversation goes on with; empty: a new one.
+            resume_token: that session's token.
+            client: who asks, for the limits by client.
+
+        Raises:
+            InvalidInput: not a valid offer, too large, or asking for something else than a conversation.
+            OfferInUse: the offer has been answered, and its browser is connecting or connected.
+            Busy: all sessions, all UDP ports or all of this client's places are taken.
+            NotReady: the gateway is stopping.
+        """
+        offer = read_offer(sdp, self._max_sdp_bytes)
+        self._check_open()
+        place = self._admission.admit(client, identify_offer(offer))
+        displaced = [task for other, task in self._running.items() if other.displaced]
+        for task in displaced:
+            task.cancel()
+        connection = RTCPeerConnection(self._configuration())
+        peer = self._peers[place] = Peer(self._conversation, connection, self._limits, session_id, resume_token, place)
+        answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+        self._running[place] = asyncio.create_task(self._serve(place, peer, offer, answered, displaced))
+        return await answered
+
+    async def drain(self, grace_s: float) -> None:
+        """Takes no new peers, lets each finish its running turn within `grace_s`, then ends the rest."""
+        self._draining = True
+        for peer in self._peers.values():
+            peer.finish()
+        await self._wait(grace_s)
+        await self.close()
+
+    async def close(self) -> None:
+        """Ends all peers at once."""
+        self._draining = True
+        for task in self._running.values():
+            task.cancel()
+        await self._wait(None)
+
+    def _check_open(self) -> None:
+        if self._draining:
+            raise NotReady("the gateway is stopping", hint="try again in a moment")
+
+    async def _wait(self, timeout_s: float | None) -> None:
+        if tasks := set(self._running.values()):
+            await asyncio.wait(tasks, timeout=timeout_s)
+
+    async def _serve(
+        self,
+        place: Place,
+        peer: Peer,
+        offer: RTCSessionDescription,
+        answered: asyncio.Future[str],
+        displaced: list[asyncio.Task[None]],
+    ) -> None:
+        """Leads one peer from its offer to its end; `answered` gets the answer, or the reason why there is none."""
+        end, failure = "cancelled", None
+        PEERS.inc()
+        try:
+            if displaced:  # their ports are free once they have ended
+                await asyncio.wait(displaced)
+            answer = await peer.negotiate(offer, self._policy)
+            self._check_open()
+            if not answered.done():  # else whoever asked has left
+                answered.set_result(answer)
+                end = await peer.run()
+        except asyncio.CancelledError:
+            end = "displaced" if place.displaced else "cancelled"
+            raise
+        except Exception as error:
+            end = "refused" if isinstance(error, OviyaError) else "error"
+            if answered.done():
+                log.exception("peer failed")
+            failure = error
+        finally:
+            try:
+                await peer.close()
+            finally:
+                PEERS.dec()
+                PEERS_ENDED.labels(end).inc()
+                del self._running[place], self._peers[place]
+                self._admission.release(place)
+                log.info("peer left", end=end)
+                if not answered.done():
+                    answered.set_exception(failure or Busy(DISPLACED, retry_after_s=1.0))
+
+    def _configuration(self) -> RTCConfiguration:
+        # An explicit list always: without one, aiortc asks a public STUN server.
+        servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
+        return RTCConfiguration(iceServers=servers)

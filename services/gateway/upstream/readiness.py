@@ -1,0 +1,274 @@
+"""Which services are there, what they have loaded, and what that means for a conversation."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Literal
+
+import grpc
+import structlog
+from grpc import aio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from oviya.errors import OviyaError
+from oviya.mesh.background import BackgroundLoops
+from oviya.mesh.channel import WITHOUT_PROXY
+from oviya.v1 import brain_pb2, csm_pb2, mimi_pb2, stt_pb2
+from services.gateway import metrics
+from services.gateway.settings import GatewaySettings
+from services.gateway.upstream.clients import GRPC_NAMES, Mesh, typed_errors
+
+log = structlog.get_logger()
+
+State = Literal["serving", "starting", "missing"]
+
+NEEDED = ("stt", "brain")
+"""A conversation needs to hear and to think.  Without emotion it goes on neutrally, without CSM and Mimi in the
+fallback voice."""
+
+CONSEQUENCES = {
+    "stt": "speech is not heard; typed turns work",
+    "brain": "nothing is answered",
+    "emotion": "replies are spoken neutrally",
+    "csm": "the fallback voice speaks",
+    "mimi": "the fallback voice speaks",
+}
+STATE_WORDS = {"missing": "cannot be reached", "starting": "is not ready yet"}
+
+
+@dataclass
+class ServiceState:
+    """One service as it was seen last.  `model` is None until it has said what it loaded."""
+
+    state: State = "missing"
+    model: Any = None
+    asked_at: float = field(default=float("-inf"))
+
+
+@dataclass(frozen=True)
+class CheckpointSpeech:
+    """What a checkpoint speaks: its name, the scripts that it takes (none: any), and its main
+    language (empty: unknown)."""
+
+    name: str = "csm"
+    scripts: tuple[str, ...] = ()
+    language: str = ""
+
+
+class Readiness:
+    """Follows the health of the five services and what they have loaded.
+
+    A service counts as serving while its channel is: the channel checks grpc.health.v1 of every replica by itself and
+    is ready while one of them serves, so that this is what calls will meet.
+
+    Args:
+        mesh: the services.
+        settings: how often to look.
+    """
+
+    def __init__(self, mesh: Mesh, settings: GatewaySettings) -> None:
+        self._mesh = mesh
+        self._settings = settings
+        self._services = {name: ServiceState() for name in GRPC_NAMES}
+        self._probes: dict[str, aio.Channel] = {}
+        self._changed = asyncio.Event()
+        self.draining = False
+        """Set while the gateway stops: it is not ready for new sessions."""
+        self._own: dict[str, str] = {}
+
+    def start(self, loops: BackgroundLoops) -> None:
+        """Looks at every service from now on; a missing service is not a failure.
+
+        Args:
+            loops: run the looking; they end before `close`.
+        """
+        for name, address in self._mesh.addresses.items():
+            self._probes[name] = aio.insecure_channel(
+                address, options=[("grpc.max_reconnect_backoff_ms", 1_000), *WITHOUT_PROXY]
+            )
+        for name in GRPC_NAMES:
+            loops.start(f"readiness of {name}", partial(self._follow, name))
+
+    async def close(self) -> None:
+        """Closes the channels that it looks through."""
+        for probe in self._probes.values():
+            await probe.close()
+
+    def is_serving(self, service: str) -> bool:
+        """Says whether calls to `service` can be expected to be answered."""
+        return self._services[service].state == "serving"
+
+    @property
+    def ready(self) -> bool:
+        """Whether a conversation can be held."""
+        return not self.draining and all(self.is_serving(name) for name in NEEDED)
+
+    @property
+    def styles(self) -> frozenset[str]:
+        """Style tokens that CSM's checkpoint was trained on."""
+        model = self._services["csm"].model
+        return frozenset(model.styles) if model is not None else frozenset()
+
+    @property
+    def speakers(self) -> dict[int, str]:
+        """Voices that CSM's checkpoint knows, by their id."""
+        model = self._services["csm"].model
+        return {speaker.id: speaker.name for speaker in model.speakers} if model is not None else {}
+
+    @property
+    def reference_clips(self) -> frozenset[str]:
+        """Reference clips that CSM's checkpoint ships, each in the voice of every speaker."""
+        model = self._services["csm"].model
+        return frozenset(model.reference_clips) if model is not None else frozenset()
+
+    @property
+    def checkpoint_speech(self) -> CheckpointSpeech:
+        """What CSM's checkpoint says that it speaks."""
+        model = self._services["csm"].model
+        if model is None:
+            return CheckpointSpeech()
+        language = model.languages[0] if model.languages else ""
+        return CheckpointSpeech(model.model.name or "csm", tuple(model.scripts), language)
+
+    def voice_problem(self) -> tuple[str, str] | None:
+        """The service and the reason why CSM does not speak where the caller leaves the choice; None: it speaks."""
+        for name in ("csm", "mimi"):
+            service = self._services[name]
+            if service.state != "serving":
+                return name, STATE_WORDS[service.state]
+            if service.model is None:
+                return name, "has not said yet what it loaded"
+            if fault := self._checkpoint_fault(name):
+                return name, fault
+        return None
+
+    def _checkpoint_fault(self, name: str) -> str:
+        """What is wrong with the checkpoint of "csm" or "mimi", as far as it is known; empty: nothing."""
+        model = self._services[name].model
+        if model is not None and not model.model.trained:
+            return "has no trained checkpoint"
+        csm, mimi = self._services["csm"].model, self._services["mimi"].model
+        if name != "mimi" or csm is None or mimi is None:
+            return ""
+        if csm.codebooks <= mimi.codebooks and csm.codebook_size == mimi.codebook_size:
+            return ""
+        return (
+            f"decodes {mimi.codebooks} codebooks of {mimi.codebook_size} codes, but csm makes {csm.codebooks} of "
+            f"{csm.codebook_size}: CSM_CHECKPOINT and MIMI_CHECKPOINT must belong together"
+        )
+
+    def degraded(self) -> list[tuple[str, str]]:
+        """The services that do not work as they should, each with what is wrong and what is done instead."""
+        problems = {
+            name: f"{STATE_WORDS[service.state]}; {CONSEQUENCES[name]}"
+            for name, service in self._services.items()
+            if service.state != "serving"
+        }
+        for name in ("csm", "mimi"):
+            if name not in problems and (fault := self._checkpoint_fault(name)):
+                problems[name] = f"{fault}; {CONSEQUENCES[name]}"
+        brain = self._services["brain"].model
+        if "brain" not in problems and brain is not None and brain.degraded:
+            problems["brain"] = brain.degraded
+        own = [(part, problem) for part, problem in self._own.items() if problem]
+        return [*((name, problems[name]) for name in GRPC_NAMES if name in problems), *own]
+
+    def tell_own(self, part: str, problem: str) -> None:
+        """Takes what is wrong with a part of the gateway itself; empty: nothing any more."""
+        metrics.DEGRADED.labels(part).set(bool(problem))
+        self._own[part] = problem
+
+    def report(self) -> dict[str, Any]:
+        """What /readyz answers."""
+        problem = self.voice_problem()
+        return {
+            "ready": self.ready,
+            "draining": self.draining,
+            "services": {name: self._describe(name) for name in GRPC_NAMES},
+            "voice": (
+                {"name": "csm", "reason": ""}
+                if problem is None
+                else {"name": "fallback", "reason": f"{problem[0]} {problem[1]}"}
+            ),
+            "degraded": [{"service": name, "message": message} for name, message in self.degraded()],
+        }
+
+    async def wait_until(self, service: str, state: State) -> None:
+        """Waits until `service` is in `state`, and has said what it loaded where it serves a model."""
+        while self._services[service].state != state or (
+            state == "serving" and service in _ASK and self._services[service].model is None
+        ):
+            await self._changed.wait()
+
+    def _describe(self, name: str) -> dict[str, Any]:
+        service = self._services[name]
+        described: dict[str, Any] = {
+            "state": service.state,
+            "address": self._mesh.addresses[name],
+            "needed": name in NEEDED,
+        }
+        if service.model is not None:
+            model = service.model.model
+            described |= {
+                "model": model.name or model.backend,
+                "backend": model.backend,
+                "trained": model.trained,
+                "device": model.device,
+            }
+        return described
+
+    async def _follow(self, name: str) -> None:
+        """Looks at one service for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            service = self._services[name]
+            state = await self._look(name)
+            if state != service.state:
+                log.info("service", name=name, state=state, address=self._mesh.addresses[name])
+                service.state, service.model, service.asked_at = state, None, float("-inf")
+            if state == "serving" and name in _ASK and loop.time() - service.asked_at > self._settings.model_refresh_s:
+                # Not while serving is doubtful: what was loaded before stays true until the service says otherwise.
+                with suppress(OviyaError):
+                    service.model = await self._ask_model(name)
+                    service.asked_at = loop.time()
+            self._tell()
+            await asyncio.sleep(self._settings.health_poll_s)
+
+    async def _look(self, name: str) -> State:
+        channel = self._mesh.channels[name]
+        if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
+            return "serving"
+        try:  # not ready: there, but not serving, or not there at all?
+            health: Any = health_pb2_grpc.HealthStub(self._probes[name])
+            request = health_pb2.HealthCheckRequest(service=GRPC_NAMES[name])
+            answer = await health.Check(request, timeout=self._settings.call_timeout_s)
+        except aio.AioRpcError as error:
+            return "starting" if error.code() is grpc.StatusCode.NOT_FOUND else "missing"
+        if answer.status != health_pb2.HealthCheckResponse.SERVING:
+            return "starting"
+        # It serves, and the channel will notice within its reconnect pause: an aged connection is being renewed.
+        return "serving" if self.is_serving(name) else "starting"
+
+    async def _ask_model(self, name: str) -> Any:
+        ask, request = _ASK[name]
+        with typed_errors(name):
+            return await ask(self._mesh)(request, timeout=self._settings.call_timeout_s)
+
+    def _tell(self) -> None:
+        degraded = dict(self.degraded())
+        for name in GRPC_NAMES:
+            metrics.DEGRADED.labels(name).set(name in degraded)
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+
+_ASK: dict[str, tuple[Any, Any]] = {
+    "brain": (lambda mesh: mesh.brain.GetModel, brain_pb2.BrainServiceGetModelRequest()),
+    "stt": (lambda mesh: mesh.stt.GetModel, stt_pb2.SttServiceGetModelRequest()),
+    "csm": (lambda mesh: mesh.csm.GetModel, csm_pb2.CsmServiceGetModelRequest()),
+    "mimi": (lambda mesh: mesh.mimi.GetModel, mimi_pb2.MimiServiceGetModelRequest()),
+}
+"""The services that say what they loaded, and how they are asked."""

@@ -1,0 +1,1 @@
+"""How a sentence becomes sound: CSM and Mimi, the fallback voice, loudness, shaping and pacing."""
