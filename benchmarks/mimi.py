@@ -58,8 +58,8 @@ def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
     import torch
 
     from services.mimi.checkpoint import random_checkpoint
-    from services.mimi.config import MimiConfig
-    from services.mimi.slots import Slots
+    from services.mimi.model.config import MimiConfig
+    from services.mimi.model.slots import Slots
 
     place = torch.device("cpu")
     mimi = random_checkpoint(place, MimiConfig()).model

@@ -17,13 +17,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.mimi.config import MimiConfig
-from services.mimi.directions import DecodeLane, EncodeLane
-from services.mimi.lanes import Job
-from services.mimi.model import Mimi
-from services.mimi.quantizer import NO_CODE
-from services.mimi.slots import Slots
-from services.mimi.weights import RandomWeights
+from services.mimi.engine.batcher import Job
+from services.mimi.engine.directions import DecodeLane, EncodeLane
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.mimi import Mimi
+from services.mimi.model.quantizer import NO_CODE
+from services.mimi.model.slots import Slots
+from services.mimi.model.weights import RandomWeights
 
 DIRECTIONS = ("decode", "encode")
 CHECKED_FRAMES = 6
@@ -58,7 +58,7 @@ class LoudWeights:
 
 def measure_gpu(streams: int, frames: int) -> Figures:
     """Milliseconds of a step of one frame by direction and way, and how far the sound is from one-shot decoding."""
-    from services.mimi.gpu.graphs import StepGraphs
+    from services.mimi.model.gpu.graphs import StepGraphs
 
     device = torch.device("cuda")
     config = MimiConfig()

@@ -10,9 +10,9 @@ from pathlib import Path
 import torch
 
 from oviya.model.checkpoint import ModelCard, read_card, read_config, resolve_checkpoint
-from services.mimi.config import MimiConfig, parse_config
-from services.mimi.model import Mimi
-from services.mimi.weights import CheckpointWeights, RandomWeights, Weights
+from services.mimi.model.config import MimiConfig, parse_config
+from services.mimi.model.mimi import Mimi
+from services.mimi.model.weights import CheckpointWeights, RandomWeights, Weights
 
 RANDOM_CONFIG = MimiConfig(
     width=64, filters=8, layers=2, heads=4, ffn_width=128, codebook_size=512, codebook_dim=32, codebooks=8

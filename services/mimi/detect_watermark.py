@@ -13,7 +13,7 @@ import numpy as np
 from oviya.audio.resample import Resampler
 from oviya.audio.wav import read_wav
 from oviya.errors import OviyaError
-from services.mimi.config import MimiConfig
+from services.mimi.model.config import MimiConfig
 from services.mimi.settings import MimiSettings
 from services.mimi.spread_spectrum import detect
 

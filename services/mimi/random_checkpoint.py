@@ -11,9 +11,9 @@ from safetensors.torch import save_file
 
 from oviya.model.checkpoint import CONFIG_FILE, WEIGHTS_FILE, ModelCard, write_card
 from services.mimi.checkpoint import RANDOM_SEED
-from services.mimi.config import MimiConfig
-from services.mimi.model import Mimi
-from services.mimi.weights import RandomWeights
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.mimi import Mimi
+from services.mimi.model.weights import RandomWeights
 
 
 def write_random_checkpoint(folder: Path, seed: int = RANDOM_SEED) -> Path:

@@ -21,7 +21,7 @@ from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.settings import MimiSettings
 
 if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
-    from services.mimi.engine import MimiEngine
+    from services.mimi.engine.engine import MimiEngine
 
 log = structlog.get_logger()
 
@@ -174,9 +174,9 @@ def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: 
     import torch
 
     from oviya.model.device import choose_device
-    from services.mimi.capacity import choose_capacity
     from services.mimi.checkpoint import load_checkpoint, random_checkpoint
-    from services.mimi.engine import MimiEngine
+    from services.mimi.engine.capacity import choose_capacity
+    from services.mimi.engine.engine import MimiEngine
     from services.mimi.watermark import load_watermark
 
     torch.set_num_threads(settings.threads)

@@ -174,7 +174,7 @@ async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
         raise error("what a user said")
 
     if where == "deliver":
-        monkeypatch.setattr("services.mimi.lanes.Job.deliver", broken)
+        monkeypatch.setattr("services.mimi.engine.batcher.Job.deliver", broken)
     else:
         monkeypatch.setattr(engine._decode, where, broken)
     go_on.set()

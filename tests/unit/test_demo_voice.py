@@ -19,7 +19,7 @@ from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.request import Finish, GenerateRequest
 from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
-from services.mimi.engine import MimiEngine
+from services.mimi.engine.engine import MimiEngine
 from tests.checkpoints.csm import load_reference
 from tests.speech import word_errors
 from training.demo_voice.voices import SPEAKERS

@@ -18,7 +18,7 @@ from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
 from services.csm.request.tokenizer import TextTokenizer
 from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
-from services.mimi.engine import MimiEngine
+from services.mimi.engine.engine import MimiEngine
 from training.demo_voice.codec import Codec, scale_layers
 from training.demo_voice.corpus import Corpus, Item, make_shards, plan
 from training.demo_voice.documents import Utterances, Writer

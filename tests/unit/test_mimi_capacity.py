@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 import torch
 
-from services.mimi.capacity import Capacity, choose_capacity, stream_bytes
 from services.mimi.checkpoint import random_checkpoint
-from services.mimi.config import MimiConfig
-from services.mimi.model import Mimi
+from services.mimi.engine.capacity import Capacity, choose_capacity, stream_bytes
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.mimi import Mimi
 
 CPU = torch.device("cpu")
 

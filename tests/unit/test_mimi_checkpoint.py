@@ -17,8 +17,8 @@ from oviya.errors import CheckpointError, OviyaError
 from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, write_card
 from oviya.model.device import choose_device
 from services.mimi.checkpoint import RANDOM_CONFIG, load_checkpoint, random_checkpoint
-from services.mimi.config import MimiConfig, parse_config
-from services.mimi.slots import Slots
+from services.mimi.model.config import MimiConfig, parse_config
+from services.mimi.model.slots import Slots
 from tests.checkpoints.faults import edit_config
 from tests.checkpoints.mimi import TINY, reference_mimi, reference_sound, save_mimi
 

@@ -13,11 +13,11 @@ import torch
 
 from oviya.errors import Busy, InvalidInput, NotReady
 from services.mimi import metrics
-from services.mimi.capacity import STEP_FRAMES
 from services.mimi.checkpoint import random_checkpoint
-from services.mimi.config import MimiConfig
-from services.mimi.engine import MimiEngine
-from services.mimi.lanes import Job
+from services.mimi.engine.batcher import Job
+from services.mimi.engine.capacity import STEP_FRAMES
+from services.mimi.engine.engine import MimiEngine
+from services.mimi.model.config import MimiConfig
 
 CPU = torch.device("cpu")
 CONFIG = MimiConfig(
@@ -227,7 +227,7 @@ def test_a_lost_device_ends_everything_and_says_so(monkeypatch: pytest.MonkeyPat
     gate = Gate(engine)
     assert gate.entered.wait(WAIT_S)
     before = metrics.DEVICE_FAILURES.labels("lost")._value.get()
-    monkeypatch.setattr("services.mimi.engine.still_works", lambda device: False)
+    monkeypatch.setattr("services.mimi.engine.engine.still_works", lambda device: False)
     monkeypatch.setattr(engine._decode, where, lambda *_: 1 / 0)
     stream, other = engine.open_decoder(), engine.open_decoder()
     futures = [stream.decode(some_codes(2)), stream.decode(some_codes(2)), other.decode(some_codes(1))]

@@ -12,12 +12,12 @@ from torch import Tensor
 from transformers import MimiModel
 
 from oviya.model.checkpoint import read_config
-from services.mimi.config import parse_config
-from services.mimi.gpu.graphs import batch_sizes
-from services.mimi.model import Mimi
-from services.mimi.quantizer import NO_CODE
-from services.mimi.slots import MaskedSlots, Slots
-from services.mimi.weights import CheckpointWeights
+from services.mimi.model.config import parse_config
+from services.mimi.model.gpu.graphs import batch_sizes
+from services.mimi.model.mimi import Mimi
+from services.mimi.model.quantizer import NO_CODE
+from services.mimi.model.slots import MaskedSlots, Slots
+from services.mimi.model.weights import CheckpointWeights
 from tests.checkpoints.mimi import (
     TINY,
     assert_same_codes,

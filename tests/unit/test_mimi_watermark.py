@@ -13,8 +13,8 @@ import torch
 from oviya.errors import InvalidInput
 from services.mimi import metrics
 from services.mimi.checkpoint import random_checkpoint
-from services.mimi.config import MimiConfig
-from services.mimi.engine import MimiEngine
+from services.mimi.engine.engine import MimiEngine
+from services.mimi.model.config import MimiConfig
 from services.mimi.spread_spectrum import SpreadSpectrum
 from services.mimi.watermark import Watermark, WatermarkError, load_watermark
 

@@ -31,7 +31,7 @@ FLAGS_AT = {
     "compile": 1, "search": 2, "match": 2, "fullmatch": 2, "findall": 2, "finditer": 2, "split": 3, "sub": 4, "subn": 4,
 }  # fmt: skip
 """The functions of `re` that take a pattern, and where their flags stand."""
-SKIPPED = ("services.csm.device.gpu", "services.mimi.gpu", "services.emotion.voice.hub_voice", "__main__")
+SKIPPED = ("services.csm.device.gpu", "services.mimi.model.gpu", "services.emotion.voice.hub_voice", "__main__")
 SIGNS = [
     *map(chr, range(33, 127)),
     *"\t\n \u00a0\u3000\u200b\ufeff",

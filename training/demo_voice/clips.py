@@ -10,7 +10,7 @@ import torch
 
 from services.csm.request.voices import VOICES_FILE
 from services.mimi.checkpoint import load_checkpoint
-from services.mimi.engine import MimiEngine
+from services.mimi.engine.engine import MimiEngine
 from training.demo_voice.speech import speak
 from training.demo_voice.voices import SPEAKER_NAMES, SPEAKERS, STYLES
 

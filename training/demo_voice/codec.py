@@ -14,7 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.mimi.config import MimiConfig
+from services.mimi.model.config import MimiConfig
 from training.demo_voice.quantizer import SplitQuantizer
 
 LAYER_SCALE = 0.1

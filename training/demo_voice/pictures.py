@@ -16,7 +16,7 @@ from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
-from services.mimi.engine import MimiEngine
+from services.mimi.engine.engine import MimiEngine
 from training.demo_voice.speech import SAMPLE_RATE_HZ, speak
 from training.demo_voice.voices import SPEAKERS, STYLES
 

@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from services.mimi.config import MimiConfig
+from services.mimi.model.config import MimiConfig
 
 DECAY = 0.99
 DEAD_BELOW = 0.05

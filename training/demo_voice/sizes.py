@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from services.csm.random_checkpoint import small_config
-from services.mimi.config import MimiConfig, parse_config
+from services.mimi.model.config import MimiConfig, parse_config
 
 CODEBOOKS = 8
 CODEBOOK_SIZE = 512

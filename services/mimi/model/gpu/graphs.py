@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from services.mimi.slots import MaskedSlots, Slots
+from services.mimi.model.slots import MaskedSlots, Slots
 
 SMALLEST, GROWTH = 4, 2
 WARM_UP_RUNS = 2

@@ -12,13 +12,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.mimi import seanet
-from services.mimi.config import MimiConfig
-from services.mimi.convolution import ChannelUpsampling, load_conv
-from services.mimi.quantizer import SplitQuantizer
-from services.mimi.slots import Slots
-from services.mimi.transformer import AttentionMemory, Transformer
-from services.mimi.weights import Weights
+from services.mimi.model import seanet
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.convolution import ChannelUpsampling, load_conv
+from services.mimi.model.quantizer import SplitQuantizer
+from services.mimi.model.slots import Slots
+from services.mimi.model.transformer import AttentionMemory, Transformer
+from services.mimi.model.weights import Weights
 
 
 @dataclass

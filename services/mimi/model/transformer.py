@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from services.mimi.arithmetic import Projection
-from services.mimi.config import MimiConfig
-from services.mimi.slots import Slots
-from services.mimi.weights import Weights
+from services.mimi.model.arithmetic import Projection
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.slots import Slots
+from services.mimi.model.weights import Weights
 
 
 @dataclass
@@ -106,7 +106,7 @@ class Transformer:
         """The attention kernel, if there is one for steps of so many positions."""
         if not self._fused:
             return None
-        from services.mimi.gpu.attention import attend, can_attend
+        from services.mimi.model.gpu.attention import attend, can_attend
 
         return attend if can_attend(steps, self._config.head_dim) else None
 

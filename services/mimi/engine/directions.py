@@ -11,10 +11,10 @@ import torch
 from numpy.typing import NDArray
 
 from services.mimi import metrics
-from services.mimi.lanes import Job, Lane
-from services.mimi.model import Mimi
-from services.mimi.quantizer import NO_CODE
-from services.mimi.slots import Slots
+from services.mimi.engine.batcher import Job, Lane
+from services.mimi.model.mimi import Mimi
+from services.mimi.model.quantizer import NO_CODE
+from services.mimi.model.slots import Slots
 from services.mimi.watermark import SlotMarks, Watermark, WatermarkError
 
 
@@ -31,7 +31,7 @@ class DecodeLane(Lane):
         self._watermark, self._marks = watermark, SlotMarks(watermark)
 
     def record(self) -> None:
-        from services.mimi.gpu.graphs import StepGraphs
+        from services.mimi.model.gpu.graphs import StepGraphs
 
         idle = torch.full((self.slots, 1, self._model.config.codebooks), NO_CODE, device=self._model.device)
         self._graphs = StepGraphs(
@@ -85,7 +85,7 @@ class EncodeLane(Lane):
         self._encoder_state = state
 
     def record(self) -> None:
-        from services.mimi.gpu.graphs import StepGraphs
+        from services.mimi.model.gpu.graphs import StepGraphs
 
         config, step = self._model.config, self._model.encoder.step
         silence = torch.zeros(self.slots, config.frame_samples, device=self._model.device)

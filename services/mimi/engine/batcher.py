@@ -20,10 +20,10 @@ from numpy.typing import NDArray
 
 from oviya.errors import Busy, NotReady
 from services.mimi import metrics
-from services.mimi.model import Mimi, StreamState
+from services.mimi.model.mimi import Mimi, StreamState
 
 if TYPE_CHECKING:
-    from services.mimi.gpu.graphs import StepGraphs
+    from services.mimi.model.gpu.graphs import StepGraphs
 
 RETRY_AFTER_S = 1.0
 """A slot is held for an utterance, a few seconds at its most; one of several comes free about this soon."""

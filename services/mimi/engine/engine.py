@@ -24,9 +24,9 @@ from oviya.mesh.background import guarded_thread
 from oviya.mesh.tracebacks import describe_type
 from oviya.model.device import still_works
 from services.mimi import metrics
-from services.mimi.capacity import STEP_FRAMES, Capacity
-from services.mimi.directions import DecodeLane, EncodeLane
-from services.mimi.lanes import Job, Lane
+from services.mimi.engine.batcher import Job, Lane
+from services.mimi.engine.capacity import STEP_FRAMES, Capacity
+from services.mimi.engine.directions import DecodeLane, EncodeLane
 
 if TYPE_CHECKING:
     from services.mimi.checkpoint import Checkpoint

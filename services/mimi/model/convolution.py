@@ -18,12 +18,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from services.mimi.arithmetic import Projection
-from services.mimi.slots import Slots
-from services.mimi.weights import Weights
+from services.mimi.model.arithmetic import Projection
+from services.mimi.model.slots import Slots
+from services.mimi.model.weights import Weights
 
 if TYPE_CHECKING:
-    from services.mimi.gpu.convolution import ConvKernel
+    from services.mimi.model.gpu.convolution import ConvKernel
 
 
 class CausalConv:
@@ -48,7 +48,7 @@ class CausalConv:
 
     def use_kernels(self) -> None:
         """Runs as one Triton kernel from now on; needs a GPU."""
-        from services.mimi.gpu.convolution import ConvKernel
+        from services.mimi.model.gpu.convolution import ConvKernel
 
         self._fused = ConvKernel(
             self._weight, self._bias, stride=self._stride, dilation=self._dilation, history=self.memory_inputs,

@@ -8,9 +8,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from services.mimi.arithmetic import Projection
-from services.mimi.config import MimiConfig
-from services.mimi.weights import Weights
+from services.mimi.model.arithmetic import Projection
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.weights import Weights
 
 NO_CODE = -1
 """Stands where a stream has fewer codebooks than the batch: it adds nothing."""

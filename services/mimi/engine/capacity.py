@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import torch
 
-from services.mimi.model import Mimi
+from services.mimi.model.mimi import Mimi
 
 STEP_FRAMES = 8
 """Longest step of a stream in RVQ frames, 0.64 s: long clips read the weights once for eight frames."""

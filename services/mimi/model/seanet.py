@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.mimi.config import MimiConfig
-from services.mimi.convolution import CausalConv, CausalUpsampling, load_conv, load_upsampling
-from services.mimi.slots import Slots
-from services.mimi.weights import Weights
+from services.mimi.model.config import MimiConfig
+from services.mimi.model.convolution import CausalConv, CausalUpsampling, load_conv, load_upsampling
+from services.mimi.model.slots import Slots
+from services.mimi.model.weights import Weights
 
 Memories = list[Tensor]
 """The memory of each convolution, (slots, H, C), in the order in which they run."""

@@ -1,0 +1,1 @@
+"""Many streams in one batch: decoding, encoding and how many fit."""
