@@ -33,8 +33,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 
 from benchmarks.stt_sentences import SENTENCES  # noqa: E402
 from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine import RunningSession, SttEngine  # noqa: E402
-from services.stt.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
+from services.stt.engine.engine import RunningSession, SttEngine  # noqa: E402
+from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
 from tests.speech import silence, speak, word_errors  # noqa: E402
 

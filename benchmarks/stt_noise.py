@@ -23,14 +23,14 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
 
 from benchmarks.stt_sentences import SENTENCES, TURNS  # noqa: E402
-from services.stt.endpointing import EndSilence  # noqa: E402
-from services.stt.events import Final  # noqa: E402
-from services.stt.frontend import FrontEnd  # noqa: E402
-from services.stt.session import Session, TurnLimits  # noqa: E402
+from services.stt.decode.sphinx import SphinxRecognizer  # noqa: E402
+from services.stt.endpoint.endpointing import EndSilence  # noqa: E402
+from services.stt.endpoint.vad import SileroVad  # noqa: E402
+from services.stt.engine.events import Final  # noqa: E402
+from services.stt.engine.session import Session, TurnLimits  # noqa: E402
+from services.stt.frontend.frontend import FrontEnd  # noqa: E402
+from services.stt.frontend.suppression import NoiseSuppressor  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
-from services.stt.sphinx import SphinxRecognizer  # noqa: E402
-from services.stt.suppression import NoiseSuppressor  # noqa: E402
-from services.stt.vad import SileroVad  # noqa: E402
 from tests.speech import silence, speak, word_errors  # noqa: E402
 
 RESULT = ROOT / "build" / "benchmarks" / "stt_noise.json"

@@ -39,8 +39,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 
 from benchmarks.stt_sentences import TURNS, clause_place, development, held_out  # noqa: E402
 from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine import SttEngine  # noqa: E402
-from services.stt.events import Event, Final, LikelyEnd, Partial, TurnEnded  # noqa: E402
+from services.stt.engine.engine import SttEngine  # noqa: E402
+from services.stt.engine.events import Event, Final, LikelyEnd, Partial, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
 from tests.speech import silence, speak, speak_with_pause, word_errors  # noqa: E402
 

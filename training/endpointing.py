@@ -1,12 +1,12 @@
-"""Trains the sentence-end model of services/stt/endpointing.py.
+"""Trains the sentence-end model of services/stt/endpoint/endpointing.py.
 
     pip install scikit-learn
     python training/endpointing.py ../shared/data/goemotions
 
 reads GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0; only the texts, not the labels): what people
 write to each other, with its punctuation.  A sentence that somebody ended with a full stop, an exclamation or a
-question mark is an example of an end, and its prefixes are examples of none.  Writes services/stt/data/endpointing.npz
-and prints, for the dev sentences, how many ends are found at each rate of prefixes taken for ends.
+question mark is an example of an end, and its prefixes are examples of none.  Writes
+services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences, how many ends are found at each rate of prefixes taken for ends.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from services.stt.endpointing import MODEL_FILE, bucket, features
+from services.stt.endpoint.endpointing import MODEL_FILE, bucket, features
 
 BUCKETS = 1 << 17
 MAX_WORDS = 25

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from services.stt.endpointing import EndSilence
-from services.stt.engine import EngineLimits, SttEngine
-from services.stt.session import TurnLimits
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.engine.engine import EngineLimits, SttEngine
+from services.stt.engine.session import TurnLimits
+from services.stt.frontend.suppression import NoiseSuppressor
 from services.stt.settings import SttSettings
-from services.stt.sphinx import SphinxRecognizer
-from services.stt.suppression import NoiseSuppressor
 
 
 def make_engine(settings: SttSettings) -> SttEngine:
@@ -39,6 +39,6 @@ def make_engine(settings: SttSettings) -> SttEngine:
     make_suppressor = NoiseSuppressor if suppress else None
     if settings.backend == "pocketsphinx":
         return SttEngine(turns, limits, SphinxRecognizer, make_suppressor)
-    from services.stt.whisperx_backend import WhisperXBackend
+    from services.stt.decode.whisperx_backend import WhisperXBackend
 
     return SttEngine(turns, limits, WhisperXBackend(settings).recognizer, make_suppressor)

@@ -16,11 +16,11 @@ from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
-from services.stt import events
 from services.stt.backends import make_engine
-from services.stt.engine import SttEngine
+from services.stt.engine import events
+from services.stt.engine.engine import SttEngine
+from services.stt.engine.running import RunningSession
 from services.stt.recognizer import Word
-from services.stt.running import RunningSession
 from services.stt.settings import SttSettings
 
 log = structlog.get_logger()

@@ -406,7 +406,7 @@ async def test_sound_that_comes_sample_by_sample_is_heard():
 
 async def test_a_decoder_that_is_killed_in_the_middle_of_a_turn_costs_no_word():
     async with serving() as (_, stub):
-        [decoder] = [one for one in psutil.Process().children() if "services.stt.sphinx_worker" in one.cmdline()]
+        [decoder] = [one for one in psutil.Process().children() if "services.stt.decode.sphinx_worker" in one.cmdline()]
         call: Any = stub.Transcribe(timeout=TIMEOUT_S)
         sound = pieces(sentence())
         for request in (config(), *sound[: len(sound) // 2]):

@@ -7,7 +7,7 @@ import random
 
 import pytest
 
-from services.stt.agreement import SETTLED_S, SURE_CONFIDENCE, LocalAgreement, continuation, keep
+from services.stt.decode.agreement import SETTLED_S, SURE_CONFIDENCE, LocalAgreement, continuation, keep
 from services.stt.recognizer import Guess, Word
 
 

@@ -6,13 +6,13 @@ import numpy as np
 import psutil
 import pytest
 
-from services.stt.endpointing import EndSilence
-from services.stt.events import Final, SpeechStarted, TurnEnded
-from services.stt.frontend import FrontEnd
-from services.stt.session import Session, TurnLimits
-from services.stt.sphinx import SphinxRecognizer
-from services.stt.suppression import NoiseSuppressor
-from services.stt.vad import SileroVad
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.events import Final, SpeechStarted, TurnEnded
+from services.stt.engine.session import Session, TurnLimits
+from services.stt.frontend.frontend import FrontEnd
+from services.stt.frontend.suppression import NoiseSuppressor
 from tests.speech import SAD, silence, speak, word_errors
 
 LIMITS = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), max_turn_s=60.0)

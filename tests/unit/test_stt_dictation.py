@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.stt.dictation import Dictation, dictation
-from services.stt.endpointing import Endpointing, EndSilence
+from services.stt.endpoint.dictation import Dictation, dictation
+from services.stt.endpoint.endpointing import Endpointing, EndSilence
 from services.stt.recognizer import Word
 
 SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5, dictation_s=2.2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oviya.errors import CheckpointError
-from services.stt.endpointing import Endpointing, EndSilence, SentenceEnd, completeness
+from services.stt.endpoint.endpointing import Endpointing, EndSilence, SentenceEnd, completeness
 from services.stt.recognizer import Word
 
 SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5)

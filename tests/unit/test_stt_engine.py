@@ -15,11 +15,11 @@ import pytest
 
 from oviya.errors import Busy, Timeout, Unavailable
 from services.stt import metrics
-from services.stt.endpointing import EndSilence
-from services.stt.engine import EngineLimits, SttEngine
-from services.stt.events import EndReason, Final, SpeechStarted, TurnEnded
-from services.stt.session import TurnLimits
-from services.stt.sphinx import SphinxRecognizer
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.engine.engine import EngineLimits, SttEngine
+from services.stt.engine.events import EndReason, Final, SpeechStarted, TurnEnded
+from services.stt.engine.session import TurnLimits
 from tests.speech import silence, speak, word_errors
 
 TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
@@ -42,7 +42,7 @@ def decoders() -> list[psutil.Process]:
     found = []
     for child in psutil.Process().children():
         with suppress(psutil.NoSuchProcess):  # it ends just now
-            if "services.stt.sphinx_worker" in child.cmdline():
+            if "services.stt.decode.sphinx_worker" in child.cmdline():
                 found.append(child)
     return found
 
@@ -164,7 +164,7 @@ async def test_a_decoder_that_hangs_is_replaced(monkeypatch):
     async with running() as engine:
         [decoder] = decoders()
         os.kill(decoder.pid, signal.SIGSTOP)
-        monkeypatch.setattr("services.stt.sphinx.REPLY_TIMEOUT_S", 3.0)
+        monkeypatch.setattr("services.stt.decode.sphinx.REPLY_TIMEOUT_S", 3.0)
         with engine.session(16_000) as session, pytest.raises(Unavailable, match="not answered"):
             await transcribe(session, SENTENCE)
         with engine.session(16_000) as session:

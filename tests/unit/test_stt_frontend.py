@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.stt.frontend import FrontEnd
-from services.stt.suppression import NoiseSuppressor
+from services.stt.frontend.frontend import FrontEnd
+from services.stt.frontend.suppression import NoiseSuppressor
 from tests.speech import SAD, silence, speak
 
 WINDOW = 512

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.resample import Resampler
-from services.stt.narrowband import TAPS, BandwidthExtender, image_gain
+from services.stt.decode.narrowband import TAPS, BandwidthExtender, image_gain
 from tests.speech import SAD, speak
 
 DELAY = TAPS // 2

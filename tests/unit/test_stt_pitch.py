@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from services.stt.pitch import MIN_FRAMES, PitchTrack
-from services.stt.vad import WINDOW_SAMPLES
+from services.stt.endpoint.pitch import MIN_FRAMES, PitchTrack
+from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 RATE_HZ = 16_000
 

@@ -7,13 +7,13 @@ import itertools
 import numpy as np
 import pytest
 
-from services.stt.endpointing import EndSilence
-from services.stt.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
-from services.stt.frontend import FrontEnd
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.engine.session import Session, TurnLimits
+from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
-from services.stt.session import Session, TurnLimits
-from services.stt.sphinx import SphinxRecognizer
-from services.stt.vad import SileroVad
 from tests.speech import SAD, silence, speak, word_errors
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)

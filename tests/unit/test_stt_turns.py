@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.stt.turns import Edge, TurnDetector
-from services.stt.vad import WINDOW_SAMPLES
+from services.stt.endpoint.turns import Edge, TurnDetector
+from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 PHRASE_WINDOWS, END_WINDOWS = 4, 8
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from oviya.errors import CheckpointError
-from services.stt.vad import WINDOW_SAMPLES, SileroVad
+from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
 from tests.speech import SAD, silence, speak
 
 
@@ -63,7 +63,8 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 def test_the_service_needs_neither_torch_nor_the_vads_package():
     code = (
-        "import sys, services.stt.server; services.stt.server.SttEngine; from services.stt.vad import SileroVad; "
+        "import sys, services.stt.server; services.stt.server.SttEngine; "
+        "from services.stt.endpoint.vad import SileroVad; "
         "SileroVad(); print(*sorted({'torch', 'silero_vad', 'torchaudio'} & set(sys.modules)))"
     )
     ran = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -72,7 +73,7 @@ def test_the_service_needs_neither_torch_nor_the_vads_package():
 
 def test_nothing_is_reported_to_onnxruntimes_maker(tmp_path):
     """Where it reports, it keeps an id of the machine in the user's cache."""
-    code = "from services.stt.vad import SileroVad; SileroVad()"
+    code = "from services.stt.endpoint.vad import SileroVad; SileroVad()"
     # It keeps quiet by itself where it believes that it is tested.
     home = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from services.stt.endpointing import EndSilence
-from services.stt.engine import EngineLimits, SttEngine
-from services.stt.events import Final, LikelyEnd, Partial
+from services.stt.decode.whisper import Transcript, WhisperRecognizer, normal
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.engine.engine import EngineLimits, SttEngine
+from services.stt.engine.events import Final, LikelyEnd, Partial
+from services.stt.engine.session import TurnLimits
 from services.stt.recognizer import RecognizerInfo, Word
-from services.stt.session import TurnLimits
-from services.stt.whisper import Transcript, WhisperRecognizer, normal
 from tests.speech import SAD, silence, speak
 
 SECOND = np.zeros(16_000, np.float32)

@@ -13,11 +13,11 @@ from oviya.errors import CheckpointError
 from oviya.mesh.testing import serve_for_test
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
-from services.stt.events import Final, LikelyEnd, Partial, TurnEnded
+from services.stt.decode.whisperx_backend import WhisperXBackend, speech_spans
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.events import Final, LikelyEnd, Partial, TurnEnded
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
-from services.stt.vad import SileroVad
-from services.stt.whisperx_backend import WhisperXBackend, speech_spans
 from tests.checkpoints.whisper import write_aligner, write_whisper
 from tests.speech import SAD, silence, speak
 

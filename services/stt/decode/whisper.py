@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 
 from oviya.audio.pcm import Pcm
-from services.stt.agreement import continuation
+from services.stt.decode.agreement import continuation
 from services.stt.recognizer import Guess, RecognizerInfo, Word
 
 

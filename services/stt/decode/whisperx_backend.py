@@ -25,13 +25,13 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import CheckpointError, Unavailable
 from services.stt import metrics
-from services.stt.agreement import spread
-from services.stt.model_folder import model_folder
+from services.stt.decode.agreement import spread
+from services.stt.decode.model_folder import model_folder
+from services.stt.decode.whisper import Transcript, WhisperRecognizer
+from services.stt.endpoint.turns import SPEECH_PROBABILITY
+from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
 from services.stt.recognizer import SAMPLE_RATE_HZ, RecognizerInfo, Word
 from services.stt.settings import SttSettings
-from services.stt.turns import SPEECH_PROBABILITY
-from services.stt.vad import WINDOW_SAMPLES, SileroVad
-from services.stt.whisper import Transcript, WhisperRecognizer
 
 log = structlog.get_logger()
 

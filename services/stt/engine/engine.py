@@ -15,14 +15,14 @@ import structlog
 from oviya.errors import Busy, OviyaError, Unsupported
 from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
-from services.stt.frontend import FrontEnd, Suppressor
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.recovery import RecoveringRecognizer
+from services.stt.engine.running import RunningSession
+from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.slots import Slot, SlotPool
+from services.stt.frontend.frontend import FrontEnd, Suppressor
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, RecognizerInfo
-from services.stt.recovery import RecoveringRecognizer
-from services.stt.running import RunningSession
-from services.stt.session import Session, TurnLimits
-from services.stt.slots import Slot, SlotPool
-from services.stt.sphinx import SphinxRecognizer
-from services.stt.vad import SileroVad
 
 log = structlog.get_logger()
 

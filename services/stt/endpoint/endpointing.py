@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
-from services.stt.dictation import Dictation, dictation
+from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.recognizer import Word
 
 MODEL_FILE = Path(__file__).parent / "data" / "endpointing.npz"

@@ -1,4 +1,4 @@
-"""The decoder's process: python -m services.stt.sphinx_worker DESCRIPTOR.
+"""The decoder's process: python -m services.stt.decode.sphinx_worker DESCRIPTOR.
 
 Reads (command, bytes) from the pipe and answers those commands that ask for something.  Of the project it imports only
 what needs nothing but the standard library, so that it stays small.

@@ -20,14 +20,14 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
-from services.stt.agreement import LocalAgreement, keep
-from services.stt.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
-from services.stt.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
-from services.stt.frontend import FrontEnd
-from services.stt.pitch import PitchTrack
+from services.stt.decode.agreement import LocalAgreement, keep
+from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
+from services.stt.endpoint.pitch import PitchTrack
+from services.stt.endpoint.turns import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
+from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
+from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Word
-from services.stt.turns import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
-from services.stt.vad import WINDOW_SAMPLES, VadStream
 
 PREROLL_WINDOWS = 10
 """Windows heard before the start of speech is certain: 320 ms, of which 64 ms are the start itself.  The first phone

@@ -24,7 +24,7 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
-from services.stt.narrowband import WIDEBAND_HZ, BandwidthExtender
+from services.stt.decode.narrowband import WIDEBAND_HZ, BandwidthExtender
 from services.stt.recognizer import SAMPLE_RATE_HZ, Guess, RecognizerInfo, Word
 
 log = structlog.get_logger()
@@ -119,7 +119,7 @@ class SphinxRecognizer:
         with theirs:
             descriptor = theirs.fileno()
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "services.stt.sphinx_worker", str(descriptor)],
+                [sys.executable, "-m", "services.stt.decode.sphinx_worker", str(descriptor)],
                 pass_fds=[descriptor],
                 stdin=subprocess.DEVNULL,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},

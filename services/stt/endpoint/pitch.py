@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from oviya.audio.pcm import Pcm
+from services.stt.endpoint.vad import WINDOW_SAMPLES
 from services.stt.recognizer import SAMPLE_RATE_HZ
-from services.stt.vad import WINDOW_SAMPLES
 
 LOWEST_HZ, HIGHEST_HZ = 70.0, 400.0
 FRAME_SAMPLES = 2 * WINDOW_SAMPLES

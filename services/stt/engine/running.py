@@ -12,18 +12,18 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from oviya.errors import Timeout
 from services.stt import metrics
-from services.stt.events import EndReason, Event
+from services.stt.endpoint.vad import WINDOW_SAMPLES
+from services.stt.engine.events import EndReason, Event
+from services.stt.engine.session import Session
+from services.stt.engine.slots import Slot, SlotPool
 from services.stt.recognizer import SAMPLE_RATE_HZ
-from services.stt.session import Session
-from services.stt.slots import Slot, SlotPool
-from services.stt.vad import WINDOW_SAMPLES
 
 SLICE_S = 0.1
 """Sound that is processed at a time: events of a long message come out while the rest of it still waits."""
 
 
 class SessionLimits(Protocol):
-    """What one session may take; see `services.stt.engine.EngineLimits`."""
+    """What one session may take; see `services.stt.engine.engine.EngineLimits`."""
 
     @property
     def max_session_s(self) -> float: ...

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import Enum, auto
 
-from services.stt.vad import WINDOW_SAMPLES
+from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 SPEECH_PROBABILITY = 0.5
 """From here on a window is speech: Silero's own default."""

@@ -1,0 +1,1 @@
+"""From sound to words: the recognizers, and which of their words stand."""

@@ -1,0 +1,1 @@
+"""Streams that share decoders: a stream from its first sample to its last word."""

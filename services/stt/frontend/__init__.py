@@ -1,0 +1,1 @@
+"""The sound before it is decoded: levels and noise suppression."""
