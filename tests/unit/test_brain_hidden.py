@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from services.brain.ollama.code_blocks import CodeBlocks
-from services.brain.ollama.habit import ThinkingHabit
-from services.brain.ollama.hidden import Thinking
-from services.brain.ollama.markers import defused
-from services.brain.ollama.speech import Speech
+from services.brain.ollama.output.code_blocks import CodeBlocks
+from services.brain.ollama.output.habit import ThinkingHabit
+from services.brain.ollama.output.hidden import Thinking
+from services.brain.ollama.output.markers import defused
+from services.brain.ollama.output.speech import Speech
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.written_calls import WrittenCalls
+from services.brain.ollama.tools.written_calls import WrittenCalls
 
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 

@@ -7,11 +7,11 @@ from prometheus_client import REGISTRY
 
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.code_blocks import CodeBlocks
-from services.brain.ollama.hidden import Thinking
+from services.brain.ollama.output.code_blocks import CodeBlocks
+from services.brain.ollama.output.hidden import Thinking
+from services.brain.ollama.output.speech import Speech
+from services.brain.ollama.output.tags import ALIASES, Tagged, read_tags
 from services.brain.ollama.prompt import Prompt
-from services.brain.ollama.speech import Speech
-from services.brain.ollama.tags import ALIASES, Tagged, read_tags
 from services.brain.ollama.tones import Tones
 
 

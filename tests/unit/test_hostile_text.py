@@ -18,8 +18,8 @@ from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
 from services.brain.ollama.answer import Answer
-from services.brain.ollama.habit import ThinkingHabit
-from services.brain.ollama.speech import Speech, paced
+from services.brain.ollama.output.habit import ThinkingHabit
+from services.brain.ollama.output.speech import Speech, paced
 from services.brain.ollama.tones import Tones
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text

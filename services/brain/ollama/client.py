@@ -15,8 +15,8 @@ import ollama
 import pydantic
 
 from oviya.errors import Busy, NotReady, OviyaError, Timeout, Unavailable
-from services.brain.ollama.habit import writes_thinking
 from services.brain.ollama.network import is_private, shown
+from services.brain.ollama.output.habit import writes_thinking
 
 T = TypeVar("T")
 

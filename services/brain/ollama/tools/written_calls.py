@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Collection
 
-from services.brain.ollama.call_reader import (
+from services.brain.ollama.client import ToolCall
+from services.brain.ollama.tools.call_reader import (
     MAX_CALL_CHARS,
     MAX_NAME_CHARS,
     NAME_OF_TOOL,
@@ -14,7 +15,6 @@ from services.brain.ollama.call_reader import (
     looks_like_call,
     read_calls,
 )
-from services.brain.ollama.client import ToolCall
 
 
 class WrittenCalls:

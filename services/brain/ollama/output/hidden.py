@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from services.brain.ollama.habit import ThinkingHabit, reads_as_thinking
-from services.brain.ollama.markers import Mark, MarkScanner
-from services.brain.ollama.mentions import (
+from services.brain.ollama.output.habit import ThinkingHabit, reads_as_thinking
+from services.brain.ollama.output.markers import Mark, MarkScanner
+from services.brain.ollama.output.mentions import (
     MENTION_CHARS,
     TAIL_CHARS,
     begins_after,
@@ -17,7 +17,7 @@ from services.brain.ollama.mentions import (
     names_after,
     quote_after,
 )
-from services.brain.ollama.opening import Opening
+from services.brain.ollama.output.opening import Opening
 
 State = Literal["said", "thinking", "header", "foreign", "call"]
 

@@ -18,7 +18,7 @@ from typing import Literal
 from services.brain.emotions import EMOTIONS
 
 ALIASES: dict[str, str] = tomllib.loads(
-    (Path(__file__).parents[1] / "data" / "emotion-aliases.toml").read_text("utf-8")
+    (Path(__file__).parents[2] / "data" / "emotion-aliases.toml").read_text("utf-8")
 )
 """What else models call an emotion, and which of the 49 it is."""
 

@@ -11,12 +11,12 @@ from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.code_blocks import CodeBlocks
-from services.brain.ollama.habit import ThinkingHabit
-from services.brain.ollama.hidden import Thinking
-from services.brain.ollama.tags import Tagged, read_tags
+from services.brain.ollama.output.code_blocks import CodeBlocks
+from services.brain.ollama.output.habit import ThinkingHabit
+from services.brain.ollama.output.hidden import Thinking
+from services.brain.ollama.output.tags import Tagged, read_tags
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.written_calls import WrittenCalls
+from services.brain.ollama.tools.written_calls import WrittenCalls
 
 STEP_CHARS = 256
 """Characters of a stream that are worked on at once: servers send tokens, some send whole answers."""
