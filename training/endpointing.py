@@ -6,7 +6,8 @@
 reads GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0; only the texts, not the labels): what people
 write to each other, with its punctuation.  A sentence that somebody ended with a full stop, an exclamation or a
 question mark is an example of an end, and its prefixes are examples of none.  Writes
-services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences, how many ends are found at each rate of prefixes taken for ends.
+services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences, how many ends are found at each rate of
+prefixes taken for ends.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ What a mark of this kind is for: an operator who finds a recording can say "this
 protection against somebody who wants it gone.
 
 * It survives, given some 5 s of speech: another level, a cut at any place, 16-bit samples, resampling to 8 or 16 kHz
-  and back, white noise 40 dB below the speech, and Opus at 24 kbit/s (tests/unit/test_mimi_spread_spectrum.py checks
+  and back, white noise 40 dB below the speech, and Opus at 24 kbit/s (tests/unit/mimi/test_spread_spectrum.py checks
   each).
 * It does not survive: white noise 30 dB below the speech, which buries it where speech has little power; a change of
   speed, pitch or length, if only by one part in 1,000; a room's echo; a neural codec, Mimi included; somebody who has

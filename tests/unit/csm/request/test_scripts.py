@@ -13,7 +13,7 @@ from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.tokenizer import TextTokenizer
 
-DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
+DEMO = Path(__file__).parents[4] / "models" / "demo-csm"
 
 
 @pytest.fixture(scope="module")

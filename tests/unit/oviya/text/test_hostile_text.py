@@ -30,7 +30,7 @@ from services.csm.request.tokenizer import TextTokenizer
 CHARS = 8192
 LIMIT_S = 0.05
 """CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
-DEMO = Path(__file__).parents[2] / "models" / "demo-csm"
+DEMO = Path(__file__).parents[4] / "models" / "demo-csm"
 WIDE = [
     *(
         sign

@@ -17,7 +17,7 @@ import pytest
 
 from deploy.download_size import download_size, in_words
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 CUDA = [["torch", "2.13.0"], ["nvidia-cudnn-cu13", "9.20"], ["nvidia-cublas", "13.1"], ["triton", "3.7.1"]]
 CPU = [["torch", "2.13.0+cpu"], ["sympy", "1.14.0"]]
 

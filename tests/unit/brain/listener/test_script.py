@@ -62,7 +62,7 @@ def test_patterns_answer_quickly_on_the_longest_segment(script):
 
 
 def test_the_names_are_those_of_the_emotion_service():
-    table = Path(__file__).parents[2] / "services" / "emotion" / "data" / "emotions.tsv"
+    table = Path(__file__).parents[4] / "services" / "emotion" / "data" / "emotions.tsv"
     with table.open(encoding="utf-8") as lines:
         assert {row["emotion"] for row in csv.DictReader(lines, delimiter="\t")} == EMOTIONS
 

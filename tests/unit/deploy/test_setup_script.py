@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 TOOLS = ("bash", "sh", "cat", "dirname", "env", "find", "grep", "id", "ls", "mkdir", "sed", "sha256sum", "chmod")
 DEBIAN, UBUNTU = 'ID=debian\nVERSION_ID="13"\n', 'ID=ubuntu\nID_LIKE=debian\nVERSION_ID="26.04"\n'
 
