@@ -2,9 +2,9 @@
 
     python benchmarks/brain.py [--rate 50] [--runs 20] [--json FILE]
 
-streams replies from a local server of Ollama's HTTP API (tests/ollama_server.py) at a model's pace, through the real
-`ollama` package and the brain service over gRPC.  `after its last token` is measured at the caller: from the moment at
-which the server sent the token that completes a sentence to the sentence's arrival.  A sentence whose stop leaves no
+streams replies from a local server of Ollama's HTTP API (tests/support/ollama_server.py) at a model's pace, through the
+real `ollama` package and the brain service over gRPC.  `after its last token` is measured at the caller: from the moment
+at which the server sent the token that completes a sentence to the sentence's arrival.  A sentence whose stop leaves no
 doubt leaves with it; one that may go on (a number, an abbreviation, a quotation) has to wait for the next token, which
 the rate makes 20 ms.  `the listener` is the same service without a model, for the fallback's own time.
 """
@@ -36,7 +36,7 @@ from oviya.text.speakable import speakable  # noqa: E402
 from oviya.v1 import brain_pb2, brain_pb2_grpc  # noqa: E402
 from services.brain.server import BrainService  # noqa: E402
 from services.brain.settings import BrainSettings  # noqa: E402
-from tests.ollama_server import Answer, OllamaServer  # noqa: E402
+from tests.support.ollama_server import Answer, OllamaServer  # noqa: E402
 
 GOAL_S = 0.030
 REPLIES: dict[str, list[str]] = {

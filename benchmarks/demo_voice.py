@@ -39,7 +39,7 @@ from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
-from tests.speech import word_errors
+from tests.support.speech import word_errors
 from training.demo_voice import speech
 from training.demo_voice.voices import ANONYMOUS_IDS, HELD_OUT, SPEAKERS, STYLES, Style, Voice
 

@@ -42,8 +42,8 @@ from services.emotion.words.text_detector import ClassifierDetector  # noqa: E40
 from services.emotion.words.text_features import words_of  # noqa: E402
 from services.emotion.words.text_model import TextModel  # noqa: E402
 from services.gateway.voice.shaping import Shaper  # noqa: E402
-from tests.speech import speak  # noqa: E402
-from tests.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
+from tests.support.speech import speak  # noqa: E402
+from tests.support.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
 
 TONES = ("sad", "calm", "joyful", "firm")
 EARLIER = (

@@ -24,7 +24,7 @@ from grpc import aio
 
 from oviya.rvq import FRAME_S, pack_frames
 from oviya.v1 import csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 START_S = 300.0
 CALL_S = 120.0

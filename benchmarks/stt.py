@@ -36,7 +36,7 @@ from services.stt.backends import make_engine  # noqa: E402
 from services.stt.engine.engine import RunningSession, SttEngine  # noqa: E402
 from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
-from tests.speech import silence, speak, word_errors  # noqa: E402
+from tests.support.speech import silence, speak, word_errors  # noqa: E402
 
 MESSAGE_S = 0.020
 SPEECH_LEVEL = 0.01

@@ -31,7 +31,7 @@ from services.stt.engine.session import Session, TurnLimits  # noqa: E402
 from services.stt.frontend.frontend import FrontEnd  # noqa: E402
 from services.stt.frontend.suppression import NoiseSuppressor  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
-from tests.speech import silence, speak, word_errors  # noqa: E402
+from tests.support.speech import silence, speak, word_errors  # noqa: E402
 
 RESULT = ROOT / "build" / "benchmarks" / "stt_noise.json"
 LEAD_S, TAIL_S = 1.0, 1.2

@@ -42,7 +42,7 @@ from services.stt.backends import make_engine  # noqa: E402
 from services.stt.engine.engine import SttEngine  # noqa: E402
 from services.stt.engine.events import Event, Final, LikelyEnd, Partial, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
-from tests.speech import silence, speak, speak_with_pause, word_errors  # noqa: E402
+from tests.support.speech import silence, speak, speak_with_pause, word_errors  # noqa: E402
 
 RESULT = ROOT / "build" / "benchmarks" / "stt_turns.json"
 RATE_HZ, STEP = 16_000, 320

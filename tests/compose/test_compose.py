@@ -20,7 +20,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from oviya.audio.wav import read_wav, write_wav
-from tests.speech import SAD, speak, word_errors
+from tests.support.speech import SAD, speak, word_errors
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(1800)]
 

@@ -18,8 +18,8 @@ from oviya.audio.wav import write_wav
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.process import State
 from oviya.cli.local.supervisor import LocalMesh
-from tests.e2e.mimi_tap import MimiTap
-from tests.speech import SAD, speak
+from tests.support.mimi_tap import MimiTap
+from tests.support.speech import SAD, speak
 
 READY_TIMEOUT_S = 120.0
 """A machine that runs other tests beside this one is slow; `benchmarks/conversation.py` holds the real figure."""

@@ -9,10 +9,10 @@ import pytest
 from playwright.async_api import Page, expect
 
 from oviya.audio.resample import Resampler
-from tests.e2e import browser
-from tests.e2e.browser import RATE_HZ, Said, seconds
-from tests.e2e.signal_checks import Samples, band_share, likeness, trimmed
-from tests.speech import SAD, word_errors
+from tests.support import browser
+from tests.support.browser import RATE_HZ, Said, seconds
+from tests.support.signal_checks import Samples, band_share, likeness, trimmed
+from tests.support.speech import SAD, word_errors
 
 SECOND = "thank you i think i will call my sister"
 LEAD_IN_S, REPLY_S = 4.0, 14.0

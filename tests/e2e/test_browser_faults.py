@@ -12,7 +12,7 @@ from playwright.async_api import Page, expect
 from oviya.cli.local.plan import GATEWAY, Plan
 from oviya.cli.local.ports import free_ports
 from oviya.cli.local.supervisor import LocalMesh
-from tests.e2e import browser
+from tests.support import browser
 
 READY_S = 60
 TOKEN = "open sesame"

@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from tests.e2e.signal_checks import band_share, likeness, sounding
 from tests.e2e.test_browser import MIN_LIKENESS
-from tests.speech import silence, speak
+from tests.support.signal_checks import band_share, likeness, sounding
+from tests.support.speech import silence, speak
 
 RATE_HZ = 16_000
 FIRST, SECOND = "it sounds like you feel sad and lonely", "what would help you most right now"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from oviya.audio.pcm import S16LE, encode_pcm
-from tests.speech import SAD, speak, word_errors
+from tests.support.speech import SAD, speak, word_errors
 
 ROOT = Path(__file__).parents[2]
 NODE_MODULES = ROOT / "build" / "node" / "node_modules"

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.wav import read_wav
-from tests.e2e.reply_signal import correlation, level_dbov, synthesize, worst_window
+from tests.support.reply_signal import correlation, level_dbov, synthesize, worst_window
 
 TEXT = "Hello there. How are you today?"
 

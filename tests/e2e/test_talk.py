@@ -11,9 +11,9 @@ import pytest
 from oviya.audio.wav import read_wav, write_wav
 from oviya.cli.talk import STAGES
 from oviya.client import AudioChunk, Oviya, ReplyEnded, Sentence
-from tests.e2e.reply_signal import correlation, level_dbov, worst_window
-from tests.speech import SAD, silence, speak, word_errors
-from tests.styled_speech import speak_in
+from tests.support.reply_signal import correlation, level_dbov, worst_window
+from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.styled_speech import speak_in
 
 FIRST_AUDIO_S = 1.5
 """From the end of speech to the first reply audio, as promised for 2 cores."""

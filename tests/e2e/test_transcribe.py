@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.wav import write_wav
-from tests.speech import SAD, silence, speak, word_errors
+from tests.support.speech import SAD, silence, speak, word_errors
 
 
 def encoded(container: str, codec: str, samples: np.ndarray, rate_hz: int, layout: str = "mono") -> bytes:

@@ -23,7 +23,7 @@ from oviya.audio.wav import write_wav
 from oviya.cli.local.plan import DEFAULT_PORTS, Plan, plan_on_free_ports
 from oviya.cli.local.ports import is_free
 from oviya.mesh.probe import is_serving
-from tests.speech import SAD, speak
+from tests.support.speech import SAD, speak
 
 TIMEOUT_S = 120.0
 MAX_MEMORY_BYTES = 1.15 * (1 << 30)

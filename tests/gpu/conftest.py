@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 START_S = 180.0
 """A start compiles Triton's kernels and captures CUDA graphs; the first one on a machine has no cache of either."""

@@ -17,7 +17,7 @@ from google.protobuf.duration_pb2 import Duration
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import csm_pb2, csm_pb2_grpc
 from tests.gpu.conftest import START_S
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 CODEBOOKS, CODEBOOK_SIZE = 32, 2048
 AT_ONCE = Duration()

@@ -14,7 +14,7 @@ from oviya.audio.pcm import F32LE, decode_pcm, encode_pcm
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from tests.gpu.conftest import START_S
-from tests.service_process import ServiceProcess
+from tests.support.service_process import ServiceProcess
 
 CODEBOOKS, CODEBOOK_SIZE, RATE_HZ, FRAME = 32, 2048, 24_000, 1920
 CALL_S = 60.0

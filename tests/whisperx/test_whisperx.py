@@ -18,8 +18,8 @@ from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import Final, LikelyEnd, Partial, TurnEnded
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
-from tests.checkpoints.whisper import write_aligner, write_whisper
-from tests.speech import SAD, silence, speak
+from tests.support.checkpoints.whisper import write_aligner, write_whisper
+from tests.support.speech import SAD, silence, speak
 
 pytestmark = pytest.mark.whisperx
 

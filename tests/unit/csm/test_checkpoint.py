@@ -11,8 +11,8 @@ from safetensors.torch import load_file, save_file
 from oviya.errors import CheckpointError, OviyaError
 from oviya.model.device import choose_device
 from services.csm.checkpoint import load_checkpoint
-from tests.checkpoints.csm import write_checkpoint
-from tests.checkpoints.faults import edit_config
+from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.checkpoints.faults import edit_config
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from services.csm.checkpoint import load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
-from tests.checkpoints.csm import write_checkpoint
+from tests.support.checkpoints.csm import write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0, max_frames=4)
 

@@ -19,8 +19,8 @@ from oviya.model.device import choose_device
 from services.mimi.checkpoint import RANDOM_CONFIG, load_checkpoint, random_checkpoint
 from services.mimi.model.config import MimiConfig, parse_config
 from services.mimi.model.slots import Slots
-from tests.checkpoints.faults import edit_config
-from tests.checkpoints.mimi import TINY, reference_mimi, reference_sound, save_mimi
+from tests.support.checkpoints.faults import edit_config
+from tests.support.checkpoints.mimi import TINY, reference_mimi, reference_sound, save_mimi
 
 CPU = torch.device("cpu")
 WEIGHTS = "model.safetensors"

@@ -14,7 +14,7 @@ from oviya.audio.wav import write_wav
 from oviya.errors import InvalidInput
 from services.mimi import detect_watermark
 from services.mimi.spread_spectrum import Detection, SpreadSpectrum, detect
-from tests.speech import speak
+from tests.support.speech import speak
 
 RATE = 24_000
 FRAME = 1920

@@ -20,8 +20,8 @@ from services.csm.request.request import Finish, GenerateRequest
 from services.emotion.catalogue import DATA, read_tsv
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
-from tests.checkpoints.csm import load_reference
-from tests.speech import word_errors
+from tests.support.checkpoints.csm import load_reference
+from tests.support.speech import word_errors
 from training.demo_voice.voices import SPEAKERS
 
 torch.set_num_threads(1)

@@ -24,7 +24,7 @@ from services.csm.device.contract import (
 )
 from services.csm.device.torch_device import TorchDevice
 from services.csm.request.prompt import NO_TEXT, Prompt, Segment, build_prompt, join_prompts
-from tests.checkpoints.csm import feed, frames_alone, step, write_checkpoint
+from tests.support.checkpoints.csm import feed, frames_alone, step, write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -19,7 +19,7 @@ from services.csm.model.config import FRAME_S
 from services.csm.request.limits import Limits, expected_frames, most_frames
 from services.csm.request.prompt import Segment
 from services.csm.request.request import Finish, GenerateRequest
-from tests.checkpoints.csm import favour_end, write_checkpoint
+from tests.support.checkpoints.csm import favour_end, write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
 

@@ -19,7 +19,7 @@ from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment, build_prompt
 from services.csm.request.request import Finish, GenerateRequest, GenerationEnd
-from tests.checkpoints.csm import frames_alone, write_checkpoint
+from tests.support.checkpoints.csm import frames_alone, write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
 

@@ -14,14 +14,14 @@ from services.csm.device.contract import Sampling
 from services.csm.model.config import CsmConfig, RopeConfig
 from services.csm.model.rope import inverse_frequencies
 from services.csm.request.prompt import Segment, build_prompt
-from tests.checkpoints.csm import (
+from tests.support.checkpoints.csm import (
     config_fields,
     favour_end,
     frames_alone,
     load_reference,
     write_checkpoint,
 )
-from tests.checkpoints.faults import edit_config
+from tests.support.checkpoints.faults import edit_config
 
 FRAME_SAMPLES = 1920
 GREEDY = Sampling(temperature=0, top_k=1, seed=0)

@@ -12,7 +12,7 @@ from services.csm.request.limits import Limits, expected_frames, most_frames
 from services.csm.request.prompt import Prompt, Segment, build_prompt
 from services.csm.request.request import Finish, GenerateRequest
 from services.csm.request.speech import Speech
-from tests.checkpoints.csm import write_checkpoint
+from tests.support.checkpoints.csm import write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 
 from services.csm.checkpoint import load_checkpoint
 from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
-from tests.checkpoints.csm import write_checkpoint
+from tests.support.checkpoints.csm import write_checkpoint
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,7 @@ from services.emotion.affect import load_affects
 from services.emotion.catalogue import Catalogue
 from services.emotion.voice.baseline import NO_BASELINE
 from services.emotion.voice.hub_voice import HubDetector
-from tests.speech import speak
+from tests.support.speech import speak
 
 AFFECTS = load_affects({emotion.name for emotion in Catalogue.load()})
 

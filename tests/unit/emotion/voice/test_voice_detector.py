@@ -12,8 +12,8 @@ from services.emotion.voice.baseline import MEMORY, NO_BASELINE, Baseline, Featu
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
-from tests.speech import silence, speak
-from tests.styled_speech import STYLES, speak_in
+from tests.support.speech import silence, speak
+from tests.support.styled_speech import STYLES, speak_in
 
 EMOTIONS = {emotion.name for emotion in Catalogue.load()}
 TEXT = "we had soup for lunch and then went back to work"

@@ -27,7 +27,7 @@ from services.gateway.memory.make_store import make_store
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.sqlite import SqliteStore
 from services.gateway.memory.store import DAY_S, EMPTY_S, Appended, Claimed, Pruned, Store, StoreError
-from tests.gateway_mesh import free_port
+from tests.support.gateway_mesh import free_port
 
 NOW = time.time()
 HELLO, HI = KeptTurn(NOW, "user", "hello \u2764 'quoted'"), KeptTurn(NOW, "assistant", "Hi.")

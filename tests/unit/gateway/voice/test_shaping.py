@@ -9,7 +9,7 @@ from oviya.audio.resample import Resampler
 from oviya.v1 import emotion_pb2
 from services.emotion.voice.voice_features import measure
 from services.gateway.voice.shaping import Shaper, shaped
-from tests.speech import speak
+from tests.support.speech import speak
 
 RATE_HZ = 24_000
 TEXT = "i went to the market this morning and bought some bread"

@@ -18,7 +18,7 @@ from services.mimi.model.mimi import Mimi
 from services.mimi.model.quantizer import NO_CODE
 from services.mimi.model.slots import MaskedSlots, Slots
 from services.mimi.model.weights import CheckpointWeights
-from tests.checkpoints.mimi import (
+from tests.support.checkpoints.mimi import (
     TINY,
     assert_same_codes,
     reference_codes,

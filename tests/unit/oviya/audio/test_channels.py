@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.channels import Downmix, mix_down
-from tests.speech import SAD, speak
+from tests.support.speech import SAD, speak
 
 SPEECH = speak(SAD).astype(np.float64)
 QUIET = np.zeros_like(SPEECH)

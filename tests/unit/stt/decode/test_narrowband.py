@@ -7,7 +7,7 @@ import pytest
 
 from oviya.audio.resample import Resampler
 from services.stt.decode.narrowband import TAPS, BandwidthExtender, image_gain
-from tests.speech import SAD, speak
+from tests.support.speech import SAD, speak
 
 DELAY = TAPS // 2
 

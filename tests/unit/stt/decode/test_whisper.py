@@ -13,7 +13,7 @@ from services.stt.engine.engine import EngineLimits, SttEngine
 from services.stt.engine.events import Final, LikelyEnd, Partial
 from services.stt.engine.session import TurnLimits
 from services.stt.recognizer import RecognizerInfo, Word
-from tests.speech import SAD, silence, speak
+from tests.support.speech import SAD, silence, speak
 
 SECOND = np.zeros(16_000, np.float32)
 

@@ -11,7 +11,7 @@ import pytest
 
 from oviya.errors import CheckpointError
 from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
-from tests.speech import SAD, silence, speak
+from tests.support.speech import SAD, silence, speak
 
 
 @pytest.fixture(scope="module")

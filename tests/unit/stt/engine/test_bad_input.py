@@ -13,7 +13,7 @@ from services.stt.engine.events import Final, SpeechStarted, TurnEnded
 from services.stt.engine.session import Session, TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.frontend.suppression import NoiseSuppressor
-from tests.speech import SAD, silence, speak, word_errors
+from tests.support.speech import SAD, silence, speak, word_errors
 
 LIMITS = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"

@@ -20,7 +20,7 @@ from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.engine import EngineLimits, SttEngine
 from services.stt.engine.events import EndReason, Final, SpeechStarted, TurnEnded
 from services.stt.engine.session import TurnLimits
-from tests.speech import silence, speak, word_errors
+from tests.support.speech import silence, speak, word_errors
 
 TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"

@@ -14,7 +14,7 @@ from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Res
 from services.stt.engine.session import Session, TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
-from tests.speech import SAD, silence, speak, word_errors
+from tests.support.speech import SAD, silence, speak, word_errors
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
 LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)

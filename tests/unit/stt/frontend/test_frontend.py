@@ -7,7 +7,7 @@ import pytest
 
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.frontend.suppression import NoiseSuppressor
-from tests.speech import SAD, silence, speak
+from tests.support.speech import SAD, silence, speak
 
 WINDOW = 512
 

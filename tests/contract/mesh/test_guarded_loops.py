@@ -1,0 +1,239 @@
+"""A background loop or an engine's thread that ends by itself is logged, counted and shown in health."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+import pytest_asyncio
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from prometheus_client import REGISTRY
+
+from oviya.errors import NotReady
+from oviya.mesh import background
+from oviya.mesh.testing import ServedForTest, serve_for_test
+from oviya.rvq import pack_frames
+from oviya.status import error_from_rpc
+from oviya.v1 import brain_pb2, brain_pb2_grpc, csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
+from services.csm.server import CsmService
+from services.csm.settings import CsmSettings
+from services.gateway.upstream.readiness import Readiness
+from services.mimi.server import MimiService
+from services.mimi.settings import MimiSettings
+from tests.contract.mesh.test_runtime import EchoService
+from tests.support.gateway_mesh import gateway_with
+from tests.support.logged_process import LoggedProcess
+from tests.support.scripted_services import ScriptedBrain
+
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
+WAIT_S = 20.0
+
+
+def failures(loop: str) -> float:
+    return REGISTRY.get_sample_value("oviya_loop_failures_total", {"loop": loop}) or 0.0
+
+
+async def wait_until(condition: Any) -> None:
+    async with asyncio.timeout(WAIT_S):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+async def health_of(served: ServedForTest) -> int:
+    async with grpc.aio.insecure_channel(served.address) as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        return (await stub.Check(health_pb2.HealthCheckRequest(), timeout=WAIT_S)).status
+
+
+class Interrupted(BaseException):
+    """Not even an Exception."""
+
+
+@pytest.mark.parametrize("essential", [True, False])
+async def test_a_service_serves_again_once_its_loop_runs_again(essential: bool, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background.BackgroundLoops.__init__, "__kwdefaults__", {"first_pause_s": 0.3})
+    told: list[tuple[str, str]] = []
+
+    class Looping(EchoService):
+        fail = asyncio.Event()
+
+        async def start(self) -> None:
+            self.loops.start("test loop", self._loop, essential=essential)
+
+        async def _loop(self) -> None:
+            await self.fail.wait()
+            self.fail.clear()
+            raise AssertionError("what a user said")
+
+        def report_loop(self, name: str, problem: str) -> None:
+            told.append((name, problem))
+
+    before = failures("test loop")
+    async with serve_for_test(Looping()) as served:
+        served.service.fail.set()
+        await wait_until(lambda: told)
+        if essential:
+            await wait_until(lambda: not served.running.server.serving)
+            assert await health_of(served) == NOT_SERVING
+        else:
+            assert await health_of(served) == SERVING
+        await wait_until(lambda: len(told) == 2 and served.running.server.serving)
+        assert await health_of(served) == SERVING
+        assert failures("test loop") == before + 1
+        assert "AssertionError" in told[0][1]
+        assert "user" not in told[0][1]
+        assert told[1] == ("test loop", "")
+
+
+@pytest_asyncio.fixture
+async def csm() -> AsyncIterator[ServedForTest]:
+    async with serve_for_test(CsmService(CsmSettings(checkpoint="random", slots=1, queue_s=60))) as served:
+        yield served
+
+
+@pytest_asyncio.fixture
+async def mimi() -> AsyncIterator[ServedForTest]:
+    async with serve_for_test(MimiService(MimiSettings(checkpoint="random"))) as served:
+        yield served
+
+
+async def assert_broken(served: ServedForTest, *calls: asyncio.Task[Any]) -> None:
+    """Every call fails at once with a typed error, health says so, and the process is to end."""
+    async with asyncio.timeout(WAIT_S):
+        for call in calls:
+            with pytest.raises(grpc.RpcError) as caught:
+                await call
+            # One that failed on the way may have been told so before the engine gave up.
+            error = error_from_rpc(caught.value, "engine")
+            assert isinstance(error, NotReady) or "could not make the next frame" in str(error)
+        await served.service.broken.wait()
+    await wait_until(lambda: not served.running.server.serving)
+    assert await health_of(served) == NOT_SERVING
+
+
+@pytest.mark.parametrize("error", [AssertionError, Interrupted])
+@pytest.mark.parametrize("where", ["wake_at", "expire", "fail"])
+async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
+    csm: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+):
+    async def generate() -> None:
+        async with grpc.aio.insecure_channel(csm.address) as channel:
+            stub: Any = csm_pb2_grpc.CsmServiceStub(channel)
+            request = csm_pb2.GenerateRequest(text="Hello there.", max_frames=1000)
+            async for _ in stub.Generate(request, timeout=WAIT_S):
+                started.set()
+
+    engine = csm.service.engine
+    before, started = failures("csm engine"), asyncio.Event()
+    speaking = asyncio.create_task(generate())
+    async with asyncio.timeout(WAIT_S):
+        await started.wait()
+    waiting = asyncio.create_task(generate())
+    await wait_until(lambda: engine.queued == 1)
+
+    def broken(*_: object) -> Any:
+        raise error("what a user said")
+
+    monkeypatch.setattr(engine._scheduler, where, broken)
+    if where == "fail":  # the device fails first
+        monkeypatch.setattr(engine._device, "launch", broken)
+    await assert_broken(csm, speaking, waiting)
+    assert failures("csm engine") == before + 1
+
+
+@pytest.mark.parametrize("error", [AssertionError, Interrupted])
+@pytest.mark.parametrize("where", ["take", "put_back", "deliver"])
+async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
+    mimi: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
+):
+    engine = mimi.service.engine
+    before, begun = failures("mimi engine"), 0
+    go_on = asyncio.Event()
+
+    async def decode() -> None:
+        nonlocal begun
+        frames = pack_frames(np.zeros((1, engine.config.codebooks), np.int64))
+        async with grpc.aio.insecure_channel(mimi.address) as channel:
+            stub: Any = mimi_pb2_grpc.MimiServiceStub(channel)
+            call = stub.Decode(timeout=WAIT_S)
+            await call.write(mimi_pb2.DecodeRequest(frames=frames))
+            assert await call.read() is not grpc.aio.EOF
+            begun += 1
+            await go_on.wait()
+            await call.write(mimi_pb2.DecodeRequest(frames=frames))
+            assert await call.read() is not grpc.aio.EOF
+
+    calls = [asyncio.create_task(decode()) for _ in range(2)]
+    await wait_until(lambda: begun == 2)
+
+    def broken(*_: object) -> Any:
+        raise error("what a user said")
+
+    if where == "deliver":
+        monkeypatch.setattr("services.mimi.engine.batcher.Job.deliver", broken)
+    else:
+        monkeypatch.setattr(engine._decode, where, broken)
+    go_on.set()
+    await assert_broken(mimi, *calls)
+    assert failures("mimi engine") == before + 1
+
+
+def test_a_service_that_broke_down_ends_with_1():
+    with LoggedProcess("tests.support.failing_service", "FAILING_") as service:
+        with grpc.insecure_channel(service.address) as channel:
+            stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
+            list(stub.Reply(brain_pb2.ReplyRequest(text="x", session_id="break down"), timeout=10))
+        assert service.process.wait(60) == 1
+
+
+async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(background.BackgroundLoops.__init__, "__kwdefaults__", {"first_pause_s": 0.3})
+    async with gateway_with(ScriptedBrain(), emotion=False) as gateway:
+        readiness = gateway.service.readiness
+        look = Readiness._look
+        before = failures("readiness of brain")
+
+        async def broken(self: Readiness, name: str) -> Any:
+            if name == "brain":
+                raise AssertionError("what a user said")
+            return await look(self, name)
+
+        monkeypatch.setattr(Readiness, "_look", broken)
+        await wait_until(lambda: "readiness of brain" in dict(readiness.degraded()))
+        assert "AssertionError" in dict(readiness.degraded())["readiness of brain"]
+        assert "user" not in str(readiness.report())
+        assert failures("readiness of brain") >= before + 1
+        monkeypatch.setattr(Readiness, "_look", look)
+        await wait_until(lambda: "readiness of brain" not in dict(readiness.degraded()))
+        assert readiness.is_serving("brain")
+
+
+async def test_a_background_task_that_fails_is_counted():
+    async def fails() -> None:
+        raise AssertionError("what a user said")
+
+    before = failures("test task")
+    task = background.background_task("test task", fails())
+    await asyncio.wait({task})
+    await asyncio.sleep(0)
+    assert failures("test task") == before + 1
+
+
+async def test_a_listener_that_fails_does_not_keep_a_loop_from_being_started_again():
+    ran = 0
+
+    async def loop() -> None:
+        nonlocal ran
+        ran += 1
+
+    def broken(name: str, problem: str) -> None:
+        raise AssertionError
+
+    loops = background.BackgroundLoops(broken, first_pause_s=0.01)
+    loops.start("test listener", loop)
+    await wait_until(lambda: ran >= 2)
+    await loops.close()

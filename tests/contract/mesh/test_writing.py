@@ -1,0 +1,57 @@
+"""The reason why a call ended reaches the caller, whatever was being written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from grpc import aio
+
+from oviya.errors import Busy
+from oviya.mesh.testing import serve_for_test
+from oviya.status import error_from_rpc
+from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
+from oviya.writing import write
+from tests.support.scripted_services import ScriptedMimi
+
+FRAME = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8, codes=[0] * 8))
+
+
+async def test_a_refusal_during_writing_is_not_replaced():
+    mimi = ScriptedMimi()
+    mimi.fail = Busy("no stream is free", retry_after_s=0.01)
+    async with serve_for_test(mimi) as served, aio.insecure_channel(served.address) as channel:
+        stub = mimi_pb2_grpc.MimiServiceStub(channel)
+        for _ in range(100):
+            call = stub.Decode()
+
+            async def feed(call: object) -> None:
+                while await write(call, FRAME):
+                    await asyncio.sleep(0)
+
+            feeding = asyncio.create_task(feed(call))
+            with pytest.raises(aio.AioRpcError) as caught:
+                await call.read()
+            assert isinstance(error_from_rpc(caught.value, "mimi"), Busy)
+            await feeding
+            assert not await write(call, FRAME)
+
+
+async def test_messages_arrive_in_order_and_a_call_that_goes_on_says_so():
+    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
+        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+        for _ in range(3):
+            assert await write(call, FRAME)
+        await call.done_writing()
+        answers: list[Any] = [await call.read() for _ in range(4)]
+    assert [len(answer.audio.pcm) for answer in answers[:3]] == [1920 * 4] * 3
+    assert answers[3] is aio.EOF
+
+
+async def test_server_that_is_not_there():
+    async with aio.insecure_channel("127.0.0.1:1") as channel:
+        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+        assert not await write(call, FRAME)
+        with pytest.raises(aio.AioRpcError):
+            await call.read()

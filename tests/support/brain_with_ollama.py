@@ -1,0 +1,50 @@
+"""The brain with a model, as the service makes it, against a local server of Ollama's HTTP API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from typing import Any
+
+from prometheus_client import REGISTRY
+
+from services.brain.backend import Backend, Exchange, Sentence
+from services.brain.server import make_backend
+from services.brain.settings import BrainSettings
+from tests.support.ollama_server import OllamaServer
+
+FAST: dict[str, Any] = {"first_token_s": 0.3, "token_gap_s": 0.3, "first_sentence_s": 1.0, "retry_s": 0.3}
+SAD = Exchange("i feel so sad and lonely today", user_emotion="lonely")
+REPLY = "[empathetic_sad] I am so sorry. [curious] What happened?"
+
+
+def settings(url: str, **changes: Any) -> BrainSettings:
+    return BrainSettings(**{"backend": "ollama", "ollama_url": url, **FAST, **changes})
+
+
+@asynccontextmanager
+async def brain(server: OllamaServer, **changes: Any) -> AsyncIterator[Backend]:
+    """The backend as the service makes it, warm."""
+    async with server.serving():
+        backend = make_backend(settings(server.url, **changes))
+        try:
+            await backend.warm()
+            yield backend
+        finally:
+            await backend.close()
+
+
+async def ask(backend: Backend, exchange: Exchange = SAD) -> list[Sentence]:
+    async with asyncio.timeout(20), aclosing(backend.reply(exchange)) as sentences:
+        return [sentence async for sentence in sentences]
+
+
+def total(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(f"oviya_brain_{name}", labels) or 0.0
+
+
+async def until(condition: Any) -> None:
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.01)
