@@ -3,10 +3,11 @@
     python benchmarks/brain.py [--rate 50] [--runs 20] [--json FILE]
 
 streams replies from a local server of Ollama's HTTP API (tests/support/ollama_server.py) at a model's pace, through the
-real `ollama` package and the brain service over gRPC.  `after its last token` is measured at the caller: from the moment
-at which the server sent the token that completes a sentence to the sentence's arrival.  A sentence whose stop leaves no
-doubt leaves with it; one that may go on (a number, an abbreviation, a quotation) has to wait for the next token, which
-the rate makes 20 ms.  `the listener` is the same service without a model, for the fallback's own time.
+real `ollama` package and the brain service over gRPC.  `after its last token` is measured at the caller: from the
+moment at which the server sent the token that completes a sentence to the sentence's arrival.  A sentence whose stop
+leaves no doubt leaves with it; one that may go on (a number, an abbreviation, a quotation) has to wait for the next
+token, which the rate makes 20 ms.  `the listener` is the same service without a model, for the fallback's own
+time.
 """
 
 from __future__ import annotations

@@ -17,8 +17,8 @@ from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput, OviyaError, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.mesh.streams import with_stall_timeout
 from oviya.model.checkpoint import shipped_checkpoint
+from oviya.streams import with_stall_timeout
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
 from services.emotion.admission import Admission
 from services.emotion.affect import Affect, load_affects

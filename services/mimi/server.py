@@ -14,9 +14,9 @@ from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.mesh.streams import with_stall_timeout
 from oviya.model.checkpoint import RANDOM, shipped_checkpoint
 from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
+from oviya.streams import with_stall_timeout
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.settings import MimiSettings
 
