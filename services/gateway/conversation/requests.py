@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import check_format
+from oviya.durations import seconds
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.latency import seconds_of
 from services.gateway.voice.voice import Manner, Voice
 
 MAX_SESSION_ID_CHARS = 128
@@ -131,7 +131,7 @@ def _speaker(speaker: int, field: str) -> int:
 def _lead_s(lead: Duration | None, field: str, settings: GatewaySettings) -> float:
     if lead is None:
         return settings.lead_s
-    lead_s = seconds_of(lead)
+    lead_s = seconds(lead)
     if not 0 <= lead_s <= settings.max_lead_s:
         raise InvalidInput(field, f"{lead_s:g} s", f"must be 0 to {settings.max_lead_s:g} s")
     return lead_s

@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
+from oviya.durations import duration
 from oviya.errors import Timeout, Unavailable
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from oviya.writing import half_close, write
@@ -75,18 +75,15 @@ class CsmVoice:
     def _request(self, line: Line) -> csm_pb2.GenerateRequest:
         plan, manner, known = line.plan, line.manner, self._readiness
         has_clip = plan.reference_clip in known.reference_clips and manner.speaker in known.speakers
-        request = csm_pb2.GenerateRequest(
+        return csm_pb2.GenerateRequest(
             text=line.prompt_text,
             speaker=manner.speaker,
             context=line.context,
             sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=line.seed),
             style=plan.style if plan.style in known.styles else "",
             reference_clip=plan.reference_clip if has_clip else "",
+            lead=duration(manner.lead_s),
         )
-        lead = Duration()
-        lead.FromMilliseconds(round(manner.lead_s * 1000))
-        request.lead.CopyFrom(lead)
-        return request
 
 
 async def _feed(generation: Any, decoding: Any, line: Line) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oviya.audio.pcm import S16LE
+from oviya.durations import seconds
 from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
@@ -15,7 +16,7 @@ from services.gateway.memory.memory import Memory
 from services.gateway.turn.turn_handler import TurnTaker, Utterance
 from services.gateway.voice.speaker import Speaker
 from services.gateway.voice.voice import Manner
-from tests.support.gateway_mesh import END_TURN, gateway_with, seconds, speech, turn_events
+from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
 
