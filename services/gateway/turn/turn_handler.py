@@ -12,7 +12,7 @@ import structlog
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.text.sentences import say_sentence, say_text
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
