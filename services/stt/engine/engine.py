@@ -15,7 +15,6 @@ import structlog
 from oviya.errors import Busy, OviyaError, Unsupported
 from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
-from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.recovery import RecoveringRecognizer
 from services.stt.engine.running import RunningSession
@@ -73,7 +72,7 @@ class SttEngine:
         self,
         turns: TurnLimits,
         limits: EngineLimits,
-        make_recognizer: Callable[[], Recognizer] = SphinxRecognizer,
+        make_recognizer: Callable[[], Recognizer],
         make_suppressor: Callable[[], Suppressor] | None = None,
     ) -> None:
         self.turns = turns
