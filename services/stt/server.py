@@ -18,8 +18,8 @@ from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
+from services.stt.engine.async_session import RunningSession
 from services.stt.engine.engine import SttEngine
-from services.stt.engine.running import RunningSession
 from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 

@@ -24,7 +24,7 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
-from services.stt.decode.narrowband import WIDEBAND_HZ, BandwidthExtender
+from services.stt.decode.bandwidth_extension import WIDEBAND_HZ, BandwidthExtender
 from services.stt.recognizer import SAMPLE_RATE_HZ, Guess, RecognizerInfo, Word
 
 log = structlog.get_logger()

@@ -16,10 +16,10 @@ from oviya.errors import Busy, OviyaError, Unsupported
 from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
 from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.async_session import RunningSession
+from services.stt.engine.decoder_pool import Slot, SlotPool
 from services.stt.engine.recovery import RecoveringRecognizer
-from services.stt.engine.running import RunningSession
 from services.stt.engine.session import Session, TurnLimits
-from services.stt.engine.slots import Slot, SlotPool
 from services.stt.frontend.frontend import FrontEnd, Suppressor
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, RecognizerInfo
 

@@ -23,7 +23,7 @@ from services.stt import metrics
 from services.stt.decode.agreement import LocalAgreement, keep
 from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
 from services.stt.endpoint.pitch import PitchTrack
-from services.stt.endpoint.turns import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
+from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
 from services.stt.frontend.frontend import FrontEnd

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.stt.endpoint.turns import Edge, TurnDetector
+from services.stt.endpoint.turn_state import Edge, TurnDetector
 from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 PHRASE_WINDOWS, END_WINDOWS = 4, 8

@@ -13,9 +13,9 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import Timeout
 from services.stt import metrics
 from services.stt.endpoint.vad import WINDOW_SAMPLES
+from services.stt.engine.decoder_pool import Slot, SlotPool
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.session import Session
-from services.stt.engine.slots import Slot, SlotPool
 from services.stt.recognizer import SAMPLE_RATE_HZ
 
 SLICE_S = 0.1
