@@ -33,7 +33,7 @@ class SessionLimits(Protocol):
     def turn_stall_s(self) -> float: ...
 
 
-class RunningSession:
+class AsyncSession:
     """One session.  One call at a time.
 
     While nobody speaks its calls run in the `listening` threads, which all sessions share.  A turn runs in a slot,

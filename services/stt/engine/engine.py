@@ -16,7 +16,7 @@ from oviya.errors import Busy, OviyaError, Unsupported
 from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
 from services.stt.endpoint.vad import SileroVad
-from services.stt.engine.async_session import RunningSession
+from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.decoder_pool import Slot, SlotPool
 from services.stt.engine.recovery import RecoveringRecognizer
 from services.stt.engine.session import Session, TurnLimits
@@ -147,7 +147,7 @@ class SttEngine:
     @contextmanager
     def session(
         self, source_hz: int, end_silence_s: float | None = None, vocabulary: Sequence[str] = ()
-    ) -> Iterator[RunningSession]:
+    ) -> Iterator[AsyncSession]:
         """Opens one session; leaving the context ends it.
 
         Args:
@@ -175,7 +175,7 @@ class SttEngine:
 
         self._sessions += 1
         metrics.SESSIONS.inc()
-        session = RunningSession(open_session, self._pool, self._listening, source_hz, self.limits)
+        session = AsyncSession(open_session, self._pool, self._listening, source_hz, self.limits)
         try:
             yield session
         finally:
