@@ -13,7 +13,7 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import Timeout
 from services.stt import metrics
 from services.stt.endpoint.vad import WINDOW_SAMPLES
-from services.stt.engine.decoder_pool import Slot, SlotPool
+from services.stt.engine.decoder_pool import DecoderPool, Slot
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.session import Session
 from services.stt.recognizer import SAMPLE_RATE_HZ
@@ -46,7 +46,7 @@ class AsyncSession:
     def __init__(
         self,
         open_session: Callable[[], Session],
-        slots: SlotPool,
+        slots: DecoderPool,
         listening: ThreadPoolExecutor,
         source_hz: int,
         limits: SessionLimits,

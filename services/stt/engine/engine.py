@@ -17,7 +17,7 @@ from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.async_session import AsyncSession
-from services.stt.engine.decoder_pool import Slot, SlotPool
+from services.stt.engine.decoder_pool import DecoderPool, Slot
 from services.stt.engine.recovery import RecoveringRecognizer
 from services.stt.engine.session import Session, TurnLimits
 from services.stt.frontend.frontend import FrontEnd, Suppressor
@@ -79,7 +79,7 @@ class SttEngine:
         self.limits = limits
         self._make_suppressor = make_suppressor
         self._slots = [Slot(index, RecoveringRecognizer(make_recognizer())) for index in range(limits.slots)]
-        self._pool = SlotPool(self._slots, limits.slot_wait_s)
+        self._pool = DecoderPool(self._slots, limits.slot_wait_s)
         self._sessions = 0
         self._first = self._slots[0].recognizer
         self._vad: SileroVad | None = None
