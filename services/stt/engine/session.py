@@ -23,7 +23,7 @@ from services.stt import metrics
 from services.stt.decode.agreement import LocalAgreement, keep
 from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
 from services.stt.endpoint.pitch import PitchTrack
-from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
+from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition, TurnStateMachine
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
 from services.stt.frontend.frontend import FrontEnd
@@ -85,7 +85,7 @@ class Session:
         self._fixed_end = limits.end_silence_s
         longest_s = limits.end_silence.longest_s if self._fixed_end is None else self._fixed_end
         self._longest_end = _samples(longest_s)
-        self._detector = TurnDetector(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
+        self._detector = TurnStateMachine(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
         self._max_turn = _samples(limits.max_turn_s)
         self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a recognizer
         self._recent: deque[_Heard] = deque(maxlen=PREROLL_WINDOWS)
@@ -175,21 +175,21 @@ class Session:
         if probability < SILENCE_PROBABILITY:
             self._front.hear_pause(window)
         events: list[Event] = []
-        if edge is Edge.STARTED:
+        if edge is Transition.STARTED:
             events.append(self._begin_turn())
-        elif edge is Edge.RESUMED:
+        elif edge is Transition.RESUMED:
             events += self._go_on()
         if self._recent[-1].speech and self._detector.in_phrase:
             self._pitch.push(window)
         if self.needs_recognizer:
             return events
-        if edge in (Edge.STARTED, Edge.RESUMED):
+        if edge in (Transition.STARTED, Transition.RESUMED):
             self._begin_phrase()
         elif self._phrase_start is not None:
             self._feed(self._recent[-1])
-        if edge is Edge.PAUSED:
+        if edge is Transition.PAUSED:
             events += self._pause()
-        elif edge is Edge.ENDED:
+        elif edge is Transition.ENDED:
             self._silence_ended_at = self._detector.speech_end
             return [*events, *self._end_turn(EndReason.SILENCE)]
         if self._detector.in_turn and self._detector.position - self._detector.speech_start >= self._max_turn:
