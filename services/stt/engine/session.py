@@ -20,7 +20,7 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
-from services.stt.decode.agreement import LocalAgreement, keep
+from services.stt.decode.agreement import LocalAgreement, merge_final
 from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
 from services.stt.endpoint.pitch import PitchTrack
 from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition, TurnStateMachine
@@ -266,13 +266,13 @@ class Session:
         speaking = self._detector.speech_end == position
         heard = self._decoder.partial() if speaking else None  # in a silence the last decode is near
         if heard is not None:
-            self._agreement.take(heard, self.position_s)
-        return self._tell_partial(self._agreement.published)
+            self._agreement.update(heard, self.position_s)
+        return self._tell_partial(self._agreement.committed)
 
-    def _tell_partial(self, published: Sequence[str] = ()) -> list[Partial]:
-        """Tells the complete phrases' words and what is `published` of the open one."""
+    def _tell_partial(self, committed: Sequence[str] = ()) -> list[Partial]:
+        """Tells the complete phrases' words and what is `committed` of the open one."""
         position = self._detector.position
-        text = " ".join([*(word.text for word in self._words), *published])
+        text = " ".join([*(word.text for word in self._words), *committed])
         if text == self._partial_text and position - self._partial_told < _samples(PARTIAL_EVERY_S):
             return []
         self._partial_text, self._partial_told = text, position
@@ -285,8 +285,8 @@ class Session:
         rest = self._front.end()
         if len(rest):
             self._decoder.feed(rest)
-        published = self._agreement.published
-        for word in keep(published, self._decoder.end_phrase(published)):
+        committed = self._agreement.committed
+        for word in merge_final(committed, self._decoder.end_phrase(committed)):
             start_s = min(offset_s + word.start_s, self.position_s)
             end_s = max(start_s, min(offset_s + word.end_s, self.position_s))
             self._words.append(replace(word, start_s=start_s, end_s=end_s))
