@@ -30,7 +30,8 @@ from oviya.errors import InvalidInput, NotReady, OviyaError
 from oviya.model.engine_thread import EngineThread
 from services.csm import metrics
 from services.csm.checkpoint import Checkpoint
-from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, Sampling, choose_pages, make_device
+from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, Sampling
+from services.csm.device.make import choose_pages, make_device
 from services.csm.engine.pages import page_names
 from services.csm.engine.prefill_budget import PrefillBudget
 from services.csm.engine.scheduler import Flight, Scheduler
