@@ -21,9 +21,19 @@ from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.pacer import Pacer
-from services.gateway.voice.packetizer import VOICE_RATE_HZ, Output
+from services.gateway.voice.packetizer import VOICE_RATE_HZ, Packetizer
 from services.gateway.voice.shaping import shaped
-from services.gateway.voice.voice import AUTO, CSM, ENGLISH, FALLBACK, NEUTRAL_PLAN, Line, SpeechOptions, SpeechVoice, Voice
+from services.gateway.voice.voice import (
+    AUTO,
+    CSM,
+    ENGLISH,
+    FALLBACK,
+    NEUTRAL_PLAN,
+    Line,
+    SpeechOptions,
+    SpeechVoice,
+    Voice,
+)
 from services.gateway.voice.voice_context import VoiceContext
 
 log = structlog.get_logger()
@@ -293,7 +303,7 @@ class _Sending:
         self._take = take
         self._send = send
         self._spoken = spoken
-        self._output = Output(speaker.audio_format)
+        self._packetizer = Packetizer(speaker.audio_format)
         self._voice = FALLBACK
         self._energy_scale = 1.0
         self._announced = False
@@ -305,7 +315,7 @@ class _Sending:
             if isinstance(part, _Start):
                 await self._start(part)
                 continue
-            await self._push(self._output.push(self._loudness.process(part, self._energy_scale)))
+            await self._push(self._packetizer.push(self._loudness.process(part, self._energy_scale)))
         await self._finish()
         self._spoken.finished = len(self._spoken.sentences)
 
@@ -319,16 +329,16 @@ class _Sending:
             await self._finish()
             self._announced = False
             self._voice = start.voice
-            await self._push(self._output.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
+            await self._push(self._packetizer.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
         else:
             self._loudness.flush()  # what was made and never sent
-            self._output = Output(self._speaker.audio_format)
+            self._packetizer = Packetizer(self._speaker.audio_format)
             self._voice = start.voice
         self._energy_scale = start.energy_scale
 
     async def _finish(self) -> None:
-        await self._push(self._output.push(self._loudness.flush()))
-        await self._push(self._output.flush())
+        await self._push(self._packetizer.push(self._loudness.flush()))
+        await self._push(self._packetizer.flush())
 
     async def _push(self, audios: Iterable[tuple[common_pb2.Audio, float]]) -> None:
         line, spoken = self._take.line, self._spoken
