@@ -20,8 +20,8 @@ from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, r
 from services.gateway.conversation.session import Session
 from services.gateway.memory import Keeper
 from services.gateway.turn.latency import latency
+from services.gateway.voice.segment import AUTO
 from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
-from services.gateway.voice.voice import AUTO
 
 log = structlog.get_logger()
 

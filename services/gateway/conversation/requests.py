@@ -12,7 +12,7 @@ from oviya.durations import seconds
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
-from services.gateway.voice.voice import SpeechOptions, Voice
+from services.gateway.voice.segment import SpeechOptions, Voice
 
 MAX_SESSION_ID_CHARS = 128
 MAX_SPEAKER = 65_535

@@ -19,7 +19,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.clients import Mesh, read_fed, typed_errors
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.packetizer import VOICE_RATE_HZ
-from services.gateway.voice.voice import CSM, Line
+from services.gateway.voice.segment import CSM, Line
 
 
 class CsmVoice:

@@ -22,8 +22,7 @@ from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.pacer import Pacer
 from services.gateway.voice.packetizer import VOICE_RATE_HZ, Packetizer
-from services.gateway.voice.shaping import shaped
-from services.gateway.voice.voice import (
+from services.gateway.voice.segment import (
     AUTO,
     CSM,
     ENGLISH,
@@ -34,6 +33,7 @@ from services.gateway.voice.voice import (
     SpeechVoice,
     Voice,
 )
+from services.gateway.voice.shaping import shaped
 from services.gateway.voice.voice_context import VoiceContext
 
 log = structlog.get_logger()

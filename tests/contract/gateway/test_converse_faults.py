@@ -14,8 +14,8 @@ from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
 from services.gateway.turn.turn_handler import TurnTaker, Utterance
+from services.gateway.voice.segment import SpeechOptions
 from services.gateway.voice.speaker import Speaker
-from services.gateway.voice.voice import SpeechOptions
 from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
