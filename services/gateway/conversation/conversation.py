@@ -20,8 +20,8 @@ from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, r
 from services.gateway.conversation.session import Session
 from services.gateway.memory import Keeper
 from services.gateway.turn.latency import latency
+from services.gateway.voice.segment import AUTO
 from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
-from services.gateway.voice.voice import AUTO
 
 log = structlog.get_logger()
 
@@ -137,12 +137,12 @@ class Conversation:
             if not count:
                 raise nothing_to_say("text", order.text)
 
-        problem = self._voices.readiness.voice_problem() if order.manner.voice == AUTO else None
+        problem = self._voices.readiness.voice_problem() if order.options.voice == AUTO else None
         if problem is not None:
             service, reason = problem
             await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
         spoken = Spoken()
-        await Speaker(self._voices, order.manner, order.output).speak(sentences(), send, spoken)
+        await Speaker(self._voices, order.options, order.output).speak(sentences(), send, spoken)
         ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=latency(spoken, since=since))
         await events.put(conversation_pb2.SpeakResponse(ended=ended))
 

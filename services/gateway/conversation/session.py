@@ -74,7 +74,7 @@ class Session:
         self._config = config
         self._events = events
         self._draining = draining
-        speaker = Speaker(voices, config.manner, config.output)
+        speaker = Speaker(voices, config.options, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
