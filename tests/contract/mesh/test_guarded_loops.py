@@ -15,7 +15,6 @@ from prometheus_client import REGISTRY
 
 from oviya.errors import NotReady
 from oviya.mesh import background
-from oviya.mesh.testing import ServedForTest, serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
@@ -28,6 +27,7 @@ from tests.contract.mesh.test_runtime import EchoService
 from tests.support.gateway_mesh import gateway_with
 from tests.support.logged_process import LoggedProcess
 from tests.support.scripted_services import ScriptedBrain
+from tests.support.serving import ServedForTest, serve_for_test
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 20.0
