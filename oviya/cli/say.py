@@ -17,7 +17,7 @@ from oviya.cli.files import check_writable, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, reported
 from oviya.client import AudioChunk, Degraded, Oviya, ReplyEnded, Sentence
-from oviya.client.aio import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
+from oviya.client.speaking import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
 from oviya.errors import OviyaError
 
 

@@ -12,7 +12,7 @@ from oviya.cli.options import Address, AsJson, SessionToken
 from oviya.cli.output import Output, reported
 from oviya.cli.tokens import forget_token, stored_token
 from oviya.client import KeptSession, Oviya
-from oviya.client.aio import GATEWAY_ADDRESS
+from oviya.client.speaking import GATEWAY_ADDRESS
 
 app = typer.Typer(help="Show or delete what the gateway keeps of a session.", no_args_is_help=True)
 

@@ -28,7 +28,7 @@ from oviya.client import (
     UserEmotion,
     UserFeeling,
 )
-from oviya.client.aio import GATEWAY_ADDRESS
+from oviya.client.speaking import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
 MAX_RATE_HZ = 16_000
