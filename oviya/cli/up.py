@@ -90,7 +90,7 @@ def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
         mesh.poll()
         view.update()
         if mesh.dead:
-            raise mesh.dead[0].obituary()
+            raise mesh.dead[0].exit_error()
         elapsed_s = time.monotonic() - started_at
         if mesh.ready:
             _tell_ready(view, elapsed_s)
@@ -125,7 +125,7 @@ def _watch(view: View, stopping: StopFlag) -> None:
         for death in reviver.check():
             tell_death(view, death)
             if death.restart is None and death.service.name == GATEWAY:
-                raise death.service.obituary()
+                raise death.service.exit_error()
         view.update()
 
 

@@ -177,7 +177,7 @@ class ServiceProcess:
             return " ".join(found.split())[:ERROR_CHARS]
         return ""
 
-    def obituary(self) -> ServiceDied:
+    def exit_error(self) -> ServiceDied:
         """Describes its death."""
         return ServiceDied(
             f"{self.name} {self.ending}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}"

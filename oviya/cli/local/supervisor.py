@@ -80,7 +80,7 @@ class LocalMesh:
                 return
             for service in missing:
                 if service.state is State.DIED:
-                    raise service.obituary()
+                    raise service.exit_error()
             if time.monotonic() > deadline:
                 waiting = ", ".join(f"{service.name} ({service.detail or service.state})" for service in missing)
                 raise Timeout(f"not ready after {timeout_s:g} s: {waiting}", hint=f"see the logs in {self.log_dir}")
