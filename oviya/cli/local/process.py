@@ -161,7 +161,7 @@ class ServiceProcess:
             self._popen.wait()
         self.poll()
 
-    def last_words(self) -> str:
+    def log_tail(self) -> str:
         """Returns the last lines of its log."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:])
@@ -179,9 +179,7 @@ class ServiceProcess:
 
     def exit_error(self) -> ServiceDied:
         """Describes its death."""
-        return ServiceDied(
-            f"{self.name} {self.ending}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}"
-        )
+        return ServiceDied(f"{self.name} {self.ending}; the end of its log:\n{self.log_tail()}", hint=f"see {self.log}")
 
     def _poll_health(self, now: float) -> None:
         if self._check is not None and self._check.done():
