@@ -92,13 +92,13 @@ class Reviver:
         """
         for service in self._mesh.dead:
             if service.name not in self._due:
-                yield self._mourn(service)
+                yield self._schedule_restart(service)
         for name, due in list(self._due.items()):
             if due is not None and self._clock() >= due:
                 del self._due[name]
                 self._mesh.start([name])
 
-    def _mourn(self, service: ServiceProcess) -> Death:
+    def _schedule_restart(self, service: ServiceProcess) -> Death:
         following = self._restarts[service.name].next()
         if following is None:
             self._due[service.name] = None
