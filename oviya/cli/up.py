@@ -16,7 +16,7 @@ import typer
 from oviya.cli.local.live import View, open_view
 from oviya.cli.local.plan import GATEWAY, plan_mesh
 from oviya.cli.local.process import State
-from oviya.cli.local.restarts import Death, Reviver
+from oviya.cli.local.restarts import Death, Restarter
 from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
 from oviya.cli.output import Output, reported
@@ -119,7 +119,7 @@ def _watch(view: View, stopping: StopFlag) -> None:
         ServiceDied: the gateway died too often: without it nothing can be reached.
     """
     mesh = view.mesh
-    reviver = Reviver(mesh)
+    reviver = Restarter(mesh)
     while not stopping.wait(POLL_S):
         mesh.poll()
         for death in reviver.check():

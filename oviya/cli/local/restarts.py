@@ -69,7 +69,7 @@ class Restarts:
         return len(self._at), delay_s
 
 
-class Reviver:
+class Restarter:
     """Watches a mesh and starts again what died.
 
     Args:

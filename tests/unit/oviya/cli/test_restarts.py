@@ -10,7 +10,7 @@ import pytest
 
 from oviya.cli.local.plan import Plan
 from oviya.cli.local.process import ServiceProcess, State, gateway_readiness, proportional_bytes, signal_name
-from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarts, Reviver
+from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarter, Restarts
 
 
 class Clock:
@@ -78,7 +78,7 @@ def test_deaths_long_ago_are_forgotten(clock):
 
 
 def test_a_dead_service_is_told_once_and_started_after_its_pause(mesh, clock):
-    reviver = Reviver(mesh, clock)
+    reviver = Restarter(mesh, clock)
     assert list(reviver.check()) == []
     mesh.services["csm"].state = State.DIED
     (death,) = reviver.check()
@@ -95,7 +95,7 @@ def test_a_dead_service_is_told_once_and_started_after_its_pause(mesh, clock):
 
 
 def test_a_service_that_keeps_dying_stays_down_and_is_shown(mesh, clock):
-    reviver = Reviver(mesh, clock)
+    reviver = Restarter(mesh, clock)
     for _ in range(MAX_RESTARTS):
         mesh.services["csm"].state = State.DIED
         (death,) = reviver.check()
