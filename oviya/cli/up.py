@@ -119,10 +119,10 @@ def _watch(view: View, stopping: StopFlag) -> None:
         ServiceDied: the gateway died too often: without it nothing can be reached.
     """
     mesh = view.mesh
-    reviver = Restarter(mesh)
+    restarter = Restarter(mesh)
     while not stopping.wait(POLL_S):
         mesh.poll()
-        for death in reviver.check():
+        for death in restarter.check():
             tell_death(view, death)
             if death.restart is None and death.service.name == GATEWAY:
                 raise death.service.exit_error()

@@ -78,36 +78,36 @@ def test_deaths_long_ago_are_forgotten(clock):
 
 
 def test_a_dead_service_is_told_once_and_started_after_its_pause(mesh, clock):
-    reviver = Restarter(mesh, clock)
-    assert list(reviver.check()) == []
+    restarter = Restarter(mesh, clock)
+    assert list(restarter.check()) == []
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
+    (death,) = restarter.check()
     assert str(death) == "csm was ended by SIGKILL: MemoryError; it starts again in 0.5 s (restart 1 of 5)"
     clock.now += 0.4
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == []
     clock.now += 0.2
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == ["csm"]  # and not stt, which runs
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
+    (death,) = restarter.check()
     assert (death.restart, death.delay_s) == (2, 1.0)
 
 
 def test_a_service_that_keeps_dying_stays_down_and_is_shown(mesh, clock):
-    reviver = Restarter(mesh, clock)
+    restarter = Restarter(mesh, clock)
     for _ in range(MAX_RESTARTS):
         mesh.services["csm"].state = State.DIED
-        (death,) = reviver.check()
+        (death,) = restarter.check()
         assert death.restart is not None
         clock.now += death.delay_s
-        list(reviver.check())
+        list(restarter.check())
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
+    (death,) = restarter.check()
     assert death.restart is None
     assert "stays down after 5 restarts within 5 minutes (see csm.log)" in str(death)
     clock.now += 10 * WINDOW_S
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == ["csm"] * MAX_RESTARTS
     assert mesh.services["csm"].detail == "stays down"
 
