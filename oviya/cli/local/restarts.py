@@ -46,7 +46,7 @@ class Death:
         return f"{self.service.name} {self.how}{error}; it starts again in {self.delay_s:g} s ({count})"
 
 
-class Restarts:
+class RestartPolicy:
     """Decides when a service is started again: with growing pauses, and not for ever.
 
     Args:
@@ -80,7 +80,7 @@ class Restarter:
     def __init__(self, mesh: LocalMesh, clock: Callable[[], float] = time.monotonic) -> None:
         self._mesh = mesh
         self._clock = clock
-        self._restarts = {name: Restarts(clock) for name in mesh.services}
+        self._restarts = {name: RestartPolicy(clock) for name in mesh.services}
         self._due: dict[str, float | None] = {}
         """When each dead service is started again; None: it stays down."""
 

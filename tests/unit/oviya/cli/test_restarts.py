@@ -10,7 +10,7 @@ import pytest
 
 from oviya.cli.local.plan import Plan
 from oviya.cli.local.process import ServiceProcess, State, gateway_readiness, proportional_bytes, signal_name
-from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarter, Restarts
+from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarter
 
 
 class Clock:
@@ -59,7 +59,7 @@ def mesh():
 
 
 def test_pauses_grow_and_end_at_the_limit(clock):
-    restarts = Restarts(clock)
+    restarts = RestartPolicy(clock)
     assert [restarts.next() for _ in range(MAX_RESTARTS + 1)] == [
         (1, 0.5),
         (2, 1.0),
@@ -71,7 +71,7 @@ def test_pauses_grow_and_end_at_the_limit(clock):
 
 
 def test_deaths_long_ago_are_forgotten(clock):
-    restarts = Restarts(clock)
+    restarts = RestartPolicy(clock)
     for _ in range(3 * MAX_RESTARTS):
         assert restarts.next() == (1, 0.5)
         clock.now += WINDOW_S + 1
