@@ -16,7 +16,7 @@ import typer
 from oviya.cli.local.live import View, open_view
 from oviya.cli.local.plan import GATEWAY, plan_mesh
 from oviya.cli.local.process import State
-from oviya.cli.local.restarts import Death, Restarter
+from oviya.cli.local.restarts import Restarter, ServiceExit
 from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
 from oviya.cli.output import Output, reported
@@ -129,7 +129,7 @@ def _watch(view: View, stopping: StopFlag) -> None:
         view.update()
 
 
-def tell_death(view: View, death: Death) -> None:
+def tell_death(view: View, death: ServiceExit) -> None:
     """Says which service died, of what, and whether it comes back."""
     service = death.service
     view.update()  # its state before it starts again

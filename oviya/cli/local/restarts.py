@@ -18,7 +18,7 @@ FIRST_DELAY_S, MAX_DELAY_S = 0.5, 10.0
 
 
 @dataclass(frozen=True)
-class Death:
+class ServiceExit:
     """A service ended by itself.
 
     Args:
@@ -84,7 +84,7 @@ class Restarter:
         self._due: dict[str, float | None] = {}
         """When each dead service is started again; None: it stays down."""
 
-    def check(self) -> Iterator[Death]:
+    def check(self) -> Iterator[ServiceExit]:
         """Starts what is due, and yields each death once.
 
         Raises:
@@ -98,13 +98,13 @@ class Restarter:
                 del self._due[name]
                 self._mesh.start([name])
 
-    def _schedule_restart(self, service: ServiceProcess) -> Death:
+    def _schedule_restart(self, service: ServiceProcess) -> ServiceExit:
         following = self._restarts[service.name].next()
         if following is None:
             self._due[service.name] = None
             service.detail = "stays down"
-            return Death(service, service.ending, service.last_error(), None, 0.0)
+            return ServiceExit(service, service.ending, service.last_error(), None, 0.0)
         number, delay_s = following
         self._due[service.name] = self._clock() + delay_s
         service.detail = f"restart {number} of {MAX_RESTARTS} in {delay_s:g} s"
-        return Death(service, service.ending, service.last_error(), number, delay_s)
+        return ServiceExit(service, service.ending, service.last_error(), number, delay_s)
