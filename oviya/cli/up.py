@@ -122,26 +122,26 @@ def _watch(view: View, stopping: StopFlag) -> None:
     restarter = Restarter(mesh)
     while not stopping.wait(POLL_S):
         mesh.poll()
-        for death in restarter.check():
-            tell_death(view, death)
-            if death.restart is None and death.service.name == GATEWAY:
-                raise death.service.exit_error()
+        for exited in restarter.check():
+            report_exit(view, exited)
+            if exited.restart is None and exited.service.name == GATEWAY:
+                raise exited.service.exit_error()
         view.update()
 
 
-def tell_death(view: View, death: ServiceExit) -> None:
+def report_exit(view: View, exited: ServiceExit) -> None:
     """Says which service died, of what, and whether it comes back."""
-    service = death.service
+    service = exited.service
     view.update()  # its state before it starts again
     view.say(
-        (str(death), "yellow" if death.restart else "bold red"),
+        (str(exited), "yellow" if exited.restart else "bold red"),
         event="died",
         service=service.name,
         exit_code=service.exit_code,
-        how=death.how,
-        last_error=death.last_error,
-        restart=death.restart,
-        restart_in_s=death.delay_s if death.restart else None,
+        how=exited.how,
+        last_error=exited.last_error,
+        restart=exited.restart,
+        restart_in_s=exited.delay_s if exited.restart else None,
         log=str(service.log),
     )
 
