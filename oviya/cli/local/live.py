@@ -132,7 +132,7 @@ def _state_text(service: ServiceProcess) -> str:
     if service.state is State.READY and service.ready_after_s is not None:
         return f"ready after {service.ready_after_s:.1f} s" + (f", {service.detail}" if service.detail else "")
     if service.state is State.DIED:
-        return service.ending + (f"; {service.detail}" if service.detail else "")
+        return service.exit_reason + (f"; {service.detail}" if service.detail else "")
     return f"{service.state}: {service.detail}" if service.detail else str(service.state)
 
 

@@ -95,7 +95,7 @@ class ServiceProcess:
         return self._popen.returncode if self._popen is not None else None
 
     @property
-    def ending(self) -> str:
+    def exit_reason(self) -> str:
         """How it ended, in words."""
         code = self.exit_code or 0
         return f"was ended by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
@@ -179,7 +179,7 @@ class ServiceProcess:
 
     def exit_error(self) -> ServiceDied:
         """Describes its death."""
-        return ServiceDied(f"{self.name} {self.ending}; the end of its log:\n{self.log_tail()}", hint=f"see {self.log}")
+        return ServiceDied(f"{self.name} {self.exit_reason}; the end of its log:\n{self.log_tail()}", hint=f"see {self.log}")
 
     def _poll_health(self, now: float) -> None:
         if self._check is not None and self._check.done():

@@ -103,8 +103,8 @@ class Restarter:
         if following is None:
             self._due[service.name] = None
             service.detail = "stays down"
-            return ServiceExit(service, service.ending, service.last_error(), None, 0.0)
+            return ServiceExit(service, service.exit_reason, service.last_error(), None, 0.0)
         number, delay_s = following
         self._due[service.name] = self._clock() + delay_s
         service.detail = f"restart {number} of {MAX_RESTARTS} in {delay_s:g} s"
-        return ServiceExit(service, service.ending, service.last_error(), number, delay_s)
+        return ServiceExit(service, service.exit_reason, service.last_error(), number, delay_s)
