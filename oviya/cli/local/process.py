@@ -183,7 +183,7 @@ class ServiceProcess:
 
     def _poll_health(self, now: float) -> None:
         if self._check is not None and self._check.done():
-            self._judge(self._check)
+            self._update_from_health(self._check)
             self._check = None
         elif self._check is None and now >= self._next_check and self._channel is not None:
             pause_s = STARTING_CHECK_S if self.state is State.STARTING else READY_CHECK_S
@@ -191,7 +191,7 @@ class ServiceProcess:
             stub: Any = health_pb2_grpc.HealthStub(self._channel)
             self._check = stub.Check.future(health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT_S)
 
-    def _judge(self, check: Any) -> None:
+    def _update_from_health(self, check: Any) -> None:
         serving = check.code() is grpc.StatusCode.OK and check.result().status == health_pb2.HealthCheckResponse.SERVING
         if serving and self.name == GATEWAY:
             ready, missing = gateway_readiness(self._plan.http_port, self._plan.env.get("GATEWAY_HTTP_TOKEN", ""))
