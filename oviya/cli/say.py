@@ -15,7 +15,7 @@ import typer
 from oviya.audio.pcm import Pcm
 from oviya.cli.files import check_writable, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, reported
+from oviya.cli.output import Output, exit_on_error
 from oviya.client import AudioChunk, Degraded, Oviya, ReplyEnded, Sentence
 from oviya.client.speaking import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
 from oviya.errors import OviyaError
@@ -34,7 +34,7 @@ def say(
 ) -> None:
     """Speak a text and write it to a WAV file."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         check_writable(out)
         words = sys.stdin.read() if text == "-" else text
         report = asyncio.run(_say(output, address, words, out, emotion, speaker, voice.value, seed, rate))

@@ -14,7 +14,7 @@ from oviya.audio.pcm import Pcm
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Recording, SessionToken, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, describe, exit_code, reported
+from oviya.cli.output import Output, describe, exit_code, exit_on_error
 from oviya.cli.recording import Played, Turn, play
 from oviya.cli.tokens import store_token, stored_token, tokens_file
 from oviya.client import (
@@ -63,7 +63,7 @@ def talk(
 ) -> None:
     """Send a recording at the pace of speech, print the conversation and write the reply to a WAV file."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         check_writable(out)
         problems: list[str] = []
         samples, rate_hz = read_recording(

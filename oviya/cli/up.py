@@ -19,7 +19,7 @@ from oviya.cli.local.process import State
 from oviya.cli.local.restarts import Restarter, ServiceExit
 from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
-from oviya.cli.output import Output, reported
+from oviya.cli.output import Output, exit_on_error
 from oviya.errors import Timeout
 
 STATE_DIR = Path(".oviya")
@@ -70,7 +70,7 @@ def up(
     A service that dies is started again, up to five times within five minutes.
     """
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         plan = plan_mesh(os.environ, grpc_port=grpc_port, http_port=http_port, without=without or ())
         with _stop_signals() as stopping, _shown(LocalMesh(plan, logs), output, stopping) as view:
             _start(view, stopping, timeout)
