@@ -42,7 +42,7 @@ VoiceName = Annotated[
         "--voice", help="csm: the neural voice; fallback: espeak-ng; auto: csm where its weights are trained."
     ),
 ]
-Recording = Annotated[
+RecordingFile = Annotated[
     Path,
     typer.Argument(metavar="RECORDING", help="A sound or video file of any kind that FFmpeg reads; -: standard input."),
 ]

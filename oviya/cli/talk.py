@@ -13,7 +13,7 @@ from rich.table import Table
 from oviya.audio.pcm import Pcm
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
-from oviya.cli.options import Address, AsJson, OutFile, Recording, SessionToken, Speaker, VoiceChoice, VoiceName
+from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, describe, exit_code, exit_on_error
 from oviya.cli.recording import Played, Turn, play
 from oviya.cli.tokens import store_token, stored_token, tokens_file
@@ -43,7 +43,7 @@ class NoReply(OviyaError):
 
 
 def talk(
-    recording: Recording,
+    recording: RecordingFile,
     out: OutFile,
     speaker: Speaker = 0,
     voice: VoiceName = VoiceChoice.AUTO,

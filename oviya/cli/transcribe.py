@@ -10,7 +10,7 @@ from typing import Any
 from oviya.audio.files import SoundFile
 from oviya.audio.pcm import Pcm
 from oviya.cli.files import ReadingProgress, open_recording, reading_progress
-from oviya.cli.options import AsJson, Recording, SttAddress
+from oviya.cli.options import AsJson, RecordingFile, SttAddress
 from oviya.cli.output import Output, exit_on_error
 from oviya.client import FinalTranscript, SpeechStarted, SpeechToText, TurnEnded
 from oviya.client.channel import STALL_TIMEOUT_S
@@ -18,7 +18,7 @@ from oviya.client.transcription import STT_ADDRESS
 from oviya.errors import OviyaError, Timeout
 
 
-def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json: AsJson = False) -> None:
+def transcribe(recording: RecordingFile, address: SttAddress = STT_ADDRESS, as_json: AsJson = False) -> None:
     """Print what is said in a recording, turn by turn (asks the speech-to-text service directly)."""
     output = Output(as_json)
     with exit_on_error(output), open_recording(recording) as sound:
