@@ -148,7 +148,7 @@ def _rounded(value: Any) -> Any:
 
 
 @contextmanager
-def reported(output: Output) -> Generator[None]:
+def exit_on_error(output: Output) -> Generator[None]:
     """Prints a typed failure instead of its stack and exits with its code."""
     try:
         yield

@@ -1,4 +1,4 @@
-"""Starts services of a local mesh again when they die: `oviya up` uses it once the mesh has been ready."""
+"""Restarts services of a local mesh that exit.  `oviya up` uses it after the mesh was ready once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from oviya.cli.local.process import ServiceProcess
 from oviya.cli.local.supervisor import LocalMesh
 
 MAX_RESTARTS = 5
-"""Restarts of one service within `WINDOW_S`; when it dies once more, it stays down."""
+"""Restarts of one service within `WINDOW_S`.  After the next exit it stays down."""
 WINDOW_S = 300.0
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 10.0
-"""Pause before the first restart; each further one within the window waits twice as long, up to the maximum."""
+"""Delay before the first restart.  It doubles with each restart within the window, up to the maximum."""
 
 
 @dataclass(frozen=True)
 class ServiceExit:
-    """A service ended by itself.
+    """An unexpected exit of a service.
 
     Args:
-        service: which one.
-        how: its exit code or the signal that ended it, in words.
-        last_error: the last error in its log since it started; empty: its log is empty.
-        restart: the number of the restart that follows, from 1; None: it stays down.
-        delay_s: seconds until then.
+        service: the service.
+        how: its exit code or signal, in words.
+        last_error: the last error in its log since the start; empty: the log is empty.
+        restart: number of the scheduled restart, from 1; None: it stays down.
+        delay_s: delay of the restart in seconds.
     """
 
     service: ServiceProcess
@@ -47,10 +47,10 @@ class ServiceExit:
 
 
 class RestartPolicy:
-    """Decides when a service is started again: with growing pauses, and not for ever.
+    """Decides whether and when a service is restarted: with increasing delays, up to a limit.
 
     Args:
-        clock: seconds that only grow.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class RestartPolicy:
         self._at: deque[float] = deque()
 
     def next(self) -> tuple[int, float] | None:
-        """Counts a death; returns the number of the restart and its delay in seconds, or None: no more."""
+        """Counts an exit; returns the number of the restart and its delay in seconds, or None: no restart."""
         now = self._clock()
         while self._at and now - self._at[0] > WINDOW_S:
             self._at.popleft()
@@ -70,11 +70,11 @@ class RestartPolicy:
 
 
 class Restarter:
-    """Watches a mesh and starts again what died.
+    """Restarts the services of a mesh that exit.
 
     Args:
-        mesh: polled by its owner.
-        clock: seconds that only grow.
+        mesh: the mesh; its owner polls it.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, mesh: LocalMesh, clock: Callable[[], float] = time.monotonic) -> None:
@@ -82,10 +82,10 @@ class Restarter:
         self._clock = clock
         self._restarts = {name: RestartPolicy(clock) for name in mesh.services}
         self._due: dict[str, float | None] = {}
-        """When each dead service is started again; None: it stays down."""
+        """Time of restart of each exited service; None: it stays down."""
 
     def check(self) -> Iterator[ServiceExit]:
-        """Starts what is due, and yields each death once.
+        """Starts services whose restart is due, and yields each exit once.
 
         Raises:
             OviyaError: the log of a service cannot be written.
