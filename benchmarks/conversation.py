@@ -28,7 +28,7 @@ from rich.table import Table
 from oviya.audio.wav import read_wav
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
-from oviya.cli.recording import Turn, play
+from oviya.cli.player import Turn, play
 from oviya.cli.talk import latencies
 from oviya.client import Oviya
 

@@ -15,7 +15,7 @@ from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, describe, exit_code, exit_on_error
-from oviya.cli.recording import Played, Turn, play
+from oviya.cli.player import Played, Turn, play
 from oviya.cli.tokens import store_token, stored_token, tokens_file
 from oviya.client import (
     ConverseEvent,

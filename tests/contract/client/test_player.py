@@ -11,7 +11,7 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
 from oviya.cli import recording
-from oviya.cli.recording import play
+from oviya.cli.player import play
 from oviya.client import Oviya
 from oviya.errors import Busy, NotReady, Timeout, Unsupported
 from oviya.mesh.service import Service
