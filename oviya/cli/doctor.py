@@ -1,4 +1,4 @@
-"""`oviya doctor`: what is missing on this machine, and how to get it."""
+"""`oviya doctor`: shows what is missing on this machine, and how to install it."""
 
 from __future__ import annotations
 

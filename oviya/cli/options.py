@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class VoiceChoice(StrEnum):
-    """Which voice speaks."""
+    """The voices."""
 
     AUTO = "auto"
     CSM = "csm"

@@ -1,4 +1,4 @@
-"""`oviya session`: what the gateway keeps of a session."""
+"""`oviya session`: shows or deletes what the gateway keeps of a session."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def delete(
     output = Output(as_json)
     with exit_on_error(output):
         turns = asyncio.run(_delete(address, session, token or stored_token(address, session)))
-        with suppress(OSError):  # a token of no session harms nobody
+        with suppress(OSError):  # a leftover token is harmless
             forget_token(address, session)
         output.text(f"{turns} turns are forgotten" if turns else f"nothing was kept of a session named {session}")
         output.document({"session_id": session, "deleted_turns": turns})
