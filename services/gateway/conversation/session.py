@@ -19,9 +19,13 @@ from services.gateway.conversation.requests import SessionConfig, check_text, no
 from services.gateway.memory import Keeper
 from services.gateway.memory.memory import Memory
 from services.gateway.rate import TokenBucket
+from services.gateway.settings import GatewaySettings
 from services.gateway.turn.stt_stream import HeardEvent, Hearing
-from services.gateway.turn.turn_handler import TurnEvent, TurnTaker, Utterance
-from services.gateway.voice.speaker import Speaker, Voices
+from services.gateway.turn.turn_handler import TurnEvent, TurnTaker
+from services.gateway.turn.utterance import Utterance
+from services.gateway.upstream.clients import Mesh
+from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
@@ -53,8 +57,11 @@ class Session:
     lost.
 
     Args:
-        voices: the services and the voices.
+        mesh: the services.
+        readiness: their state.
+        settings: limits and time-outs.
         keeper: where sessions are kept.
+        output: speaks to the caller.
         config: how the caller wants the conversation.
         events: takes what happens.
         draining: set when the gateway stops: the session ends after the turns that wait.
@@ -62,29 +69,30 @@ class Session:
 
     def __init__(
         self,
-        voices: Voices,
+        mesh: Mesh,
+        readiness: Readiness,
+        settings: GatewaySettings,
         keeper: Keeper,
+        output: SpeechOutput,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
         draining: asyncio.Event,
     ) -> None:
-        settings = voices.settings
         self._settings = settings
-        self._readiness = voices.readiness
+        self._readiness = readiness
         self._config = config
         self._events = events
         self._draining = draining
-        speaker = Speaker(voices, config.options, config.output)
-        self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
+        self._hearing = Hearing(mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
             keeper,
-            voices.mesh.summarize,
+            mesh.summarize,
             verbatim=settings.history_turns,
             token=config.resume_token,
             fresh=config.fresh,
         )
-        self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
+        self._taker = TurnTaker(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()

@@ -16,7 +16,7 @@ from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.replay_buffer import Piece, Tape
-from services.gateway.turn.turn_handler import Utterance
+from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh, read_fed
 
 log = structlog.get_logger()

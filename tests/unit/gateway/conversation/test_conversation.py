@@ -12,7 +12,7 @@ from oviya.v1 import common_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of, first_failure
 from services.gateway.turn.latency import latency
 from services.gateway.turn.replay_buffer import Tape
-from services.gateway.voice.speaker import Spoken
+from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.voice_context import VoiceContext
 
 RATE_HZ = 1000
@@ -95,14 +95,15 @@ def test_voice_context_keeps_the_newest_sentences():
 
 
 def test_latency_counts_only_stages_that_were_reached():
-    spoken = Spoken(first_sentence_at=10.5, first_audio_at=10.75)
-    counted = latency(spoken, since=10.0, final_transcript=10.25)
+    speech = SpeechHandle()
+    speech.first_sentence_at, speech.first_audio_at = 10.5, 10.75
+    counted = latency(speech, since=10.0, final_transcript=10.25)
     assert {stage.name: seconds(value) for stage, value in counted.ListFields()} == {
         "final_transcript": 0.25,
         "first_sentence": 0.5,
         "first_audio": 0.75,
     }
-    assert seconds(latency(spoken, since=11.0).first_audio) == 0
+    assert seconds(latency(speech, since=11.0).first_audio) == 0
 
 
 async def test_events_come_before_the_failure():
