@@ -21,7 +21,7 @@ from services.gateway.memory.memory import Memory
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.stt_stream import HeardEvent, Hearing
-from services.gateway.turn.turn_handler import TurnEvent, TurnTaker
+from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
@@ -92,7 +92,7 @@ class Session:
             token=config.resume_token,
             fresh=config.fresh,
         )
-        self._taker = TurnTaker(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
+        self._turn_handler = TurnHandler(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()
@@ -122,7 +122,7 @@ class Session:
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
         finally:
-            await self._taker.forget()
+            await self._turn_handler.forget()
             await self._memory.close()
         if ending is not None:
             raise ending
@@ -226,7 +226,7 @@ class Session:
             self._in_turn = True
             self._told &= {service for service, _ in self._readiness.degraded()}
             try:
-                await self._taker.take(utterance)
+                await self._turn_handler.respond(utterance)
             finally:
                 self._in_turn = False
                 self._last_active = _now()
@@ -273,11 +273,11 @@ class Session:
     async def likely_said(self, text: str) -> None:
         """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
         if self._settings.early_reply and not self._in_turn and self._waiting.empty():
-            await self._taker.prepare(text)
+            await self._turn_handler.prepare(text)
 
     async def resumed(self) -> None:
         """The user goes on: what was thought ahead is worth nothing."""
-        await self._taker.forget()
+        await self._turn_handler.forget()
 
     async def lost(self, turn: int, error: OviyaError) -> None:
         """Fails a turn that could not be heard."""

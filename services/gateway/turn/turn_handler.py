@@ -41,7 +41,7 @@ TurnEvent = (
 )
 
 
-class TurnTaker:
+class TurnHandler:
     """Answers the utterances of one session, one at a time.
 
     Args:
@@ -70,7 +70,7 @@ class TurnTaker:
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
     async def prepare(self, text: str) -> None:
-        """Asks the brain for its reply to `text`, which the user has probably said; `take` uses it if that was so."""
+        """Asks the brain for its reply to `text`, which the user has probably said; `respond` uses it if that was so."""
         await self.forget()
         self._early = EarlyReply(partial(self._judge, text), self._mesh.reply)
 
@@ -81,7 +81,7 @@ class TurnTaker:
             early, self._early = self._early, None
             await early.close()
 
-    async def take(self, utterance: Utterance) -> None:
+    async def respond(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is told as the turn's last event; the session goes on.
 
         Cancelling it stops the brain, the voice and the sending at once; the memory then holds what was heard.

@@ -13,7 +13,7 @@ from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
-from services.gateway.turn.turn_handler import TurnTaker
+from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.voice.segment import SpeechOptions
 from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
@@ -155,15 +155,15 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
                 first_sent.set()
 
         memory = Memory("s", service.keeper, service.mesh.summarize, verbatim=20)
-        taker = TurnTaker(service.mesh, output, service.settings, memory=memory, send=send)
-        running = asyncio.create_task(taker.take(Utterance(0, "go", True, ended_at=0.0)))
+        handler = TurnHandler(service.mesh, output, service.settings, memory=memory, send=send)
+        running = asyncio.create_task(handler.respond(Utterance(0, "go", True, ended_at=0.0)))
         async with asyncio.timeout(5):
             await first_sent.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert not any(isinstance(event, conversation_pb2.ReplyEnded) for _, event in sent)
-        await taker.take(Utterance(1, "go on", True, ended_at=0.0))
+        await handler.respond(Utterance(1, "go on", True, ended_at=0.0))
     assert [turn.text for turn in brain.requests[1].history] == ["go", "One."]
     assert isinstance(sent[-1][1], conversation_pb2.ReplyEnded)
 
