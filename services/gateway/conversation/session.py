@@ -122,7 +122,7 @@ class Session:
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
         finally:
-            await self._turn_handler.forget()
+            await self._turn_handler.cancel_preemptive_reply()
             await self._memory.close()
         if ending is not None:
             raise ending
@@ -273,11 +273,11 @@ class Session:
     async def likely_said(self, text: str) -> None:
         """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
         if self._settings.early_reply and not self._in_turn and self._waiting.empty():
-            await self._turn_handler.prepare(text)
+            await self._turn_handler.start_preemptive_reply(text)
 
     async def resumed(self) -> None:
         """The user goes on: what was thought ahead is worth nothing."""
-        await self._turn_handler.forget()
+        await self._turn_handler.cancel_preemptive_reply()
 
     async def lost(self, turn: int, error: OviyaError) -> None:
         """Fails a turn that could not be heard."""

@@ -20,7 +20,7 @@ from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.turn.playback_truncation import heard_sentences
-from services.gateway.turn.preemptive_reply import EarlyReply
+from services.gateway.turn.preemptive_reply import PreemptiveReply
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import CONSEQUENCES
@@ -66,20 +66,20 @@ class TurnHandler:
         self._settings = settings
         self._memory = memory
         self._send = send
-        self._early: EarlyReply | None = None
+        self._preemptive: PreemptiveReply | None = None
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
-    async def prepare(self, text: str) -> None:
+    async def start_preemptive_reply(self, text: str) -> None:
         """Asks the brain for its reply to `text`, which the user has probably said; `respond` uses it if that was so."""
-        await self.forget()
-        self._early = EarlyReply(partial(self._judge, text), self._mesh.reply)
+        await self.cancel_preemptive_reply()
+        self._preemptive = PreemptiveReply(partial(self._judge, text), self._mesh.reply)
 
-    async def forget(self) -> None:
+    async def cancel_preemptive_reply(self) -> None:
         """Throws away what was prepared."""
-        if self._early is not None:
-            metrics.EARLY_REPLIES.labels("thrown_away").inc()
-            early, self._early = self._early, None
-            await early.close()
+        if self._preemptive is not None:
+            metrics.PREEMPTIVE_REPLIES.labels("thrown_away").inc()
+            preemptive, self._preemptive = self._preemptive, None
+            await preemptive.cancel()
 
     async def respond(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is told as the turn's last event; the session goes on.
@@ -184,12 +184,12 @@ class TurnHandler:
 
     async def _reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
         """Returns the reply that was prepared, if it answers these words in this tone, or asks for one."""
-        if self._early is None or not self._early.answers(request):
-            await self.forget()
+        if self._preemptive is None or not self._preemptive.answers(request):
+            await self.cancel_preemptive_reply()
             return self._mesh.reply(request)
-        metrics.EARLY_REPLIES.labels("used").inc()
-        early, self._early = self._early, None
-        return early.responses()
+        metrics.PREEMPTIVE_REPLIES.labels("used").inc()
+        preemptive, self._preemptive = self._preemptive, None
+        return preemptive.responses()
 
     async def _read_brain(
         self,

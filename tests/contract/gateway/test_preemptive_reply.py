@@ -47,32 +47,32 @@ async def texts(handler: TurnHandler, text: str, feeling: emotion_pb2.DetectResp
     return [response.text async for response in reply]
 
 
-async def prepare(handler: TurnHandler, mesh: CountingMesh, text: str) -> None:
-    await handler.prepare(text)
-    assert handler._early is not None
-    await handler._early._reading
+async def start(handler: TurnHandler, mesh: CountingMesh, text: str) -> None:
+    await handler.start_preemptive_reply(text)
+    assert handler._preemptive is not None
+    await handler._preemptive._reading
 
 
-async def test_a_prepared_reply_is_used_for_the_same_words_and_dropped_for_others():
+async def test_a_preemptive_reply_is_used_for_the_same_words_and_dropped_for_others():
     mesh = CountingMesh()
     handler, calm = new_handler(mesh), judged("calm_supportive", intensity=0.9)
-    await prepare(handler, mesh, "hello")
+    await start(handler, mesh, "hello")
     assert await texts(handler, "hello", calm) == ["to hello"]
     assert mesh.asked == ["hello"]  # how strong the feeling is does not matter
-    await prepare(handler, mesh, "hello")
+    await start(handler, mesh, "hello")
     assert await texts(handler, "hello there", calm) == ["to hello there"]
     assert mesh.asked == ["hello", "hello", "hello there"]
-    await prepare(handler, mesh, "hello")
-    await handler.forget()
+    await start(handler, mesh, "hello")
+    await handler.cancel_preemptive_reply()
     assert await texts(handler, "hello", calm) == ["to hello"]
     assert len(mesh.asked) == 5
     await mesh.close()
 
 
-async def test_a_prepared_reply_is_dropped_where_the_voice_said_something_else_than_the_words():
+async def test_a_preemptive_reply_is_dropped_where_the_voice_said_something_else_than_the_words():
     mesh = CountingMesh()
     handler = new_handler(mesh)
-    await prepare(handler, mesh, "hello")
+    await start(handler, mesh, "hello")
     assert await texts(handler, "hello", judged("empathetic_sad", intensity=0.4)) == ["to hello"]
     assert mesh.asked == ["hello", "hello"]
     await mesh.close()
@@ -81,7 +81,7 @@ async def test_a_prepared_reply_is_dropped_where_the_voice_said_something_else_t
 async def test_what_was_thrown_away_before_it_was_asked_leaves_nothing_behind():
     mesh = CountingMesh()
     handler = new_handler(mesh)
-    await handler.prepare("hello")
-    await handler.forget()
+    await handler.start_preemptive_reply("hello")
+    await handler.cancel_preemptive_reply()
     assert mesh.asked == []
     await mesh.close()
