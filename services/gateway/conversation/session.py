@@ -20,7 +20,7 @@ from services.gateway.memory import Keeper
 from services.gateway.memory.memory import Memory
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.stt_stream import HeardEvent, Hearing
+from services.gateway.turn.stt_stream import SttEvent, SttStream
 from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
@@ -83,7 +83,7 @@ class Session:
         self._config = config
         self._events = events
         self._draining = draining
-        self._hearing = Hearing(mesh, settings, config.input, config.session_id, self)
+        self._stt = SttStream(mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
             keeper,
@@ -112,11 +112,11 @@ class Session:
         try:
             await self._begin()
             async with asyncio.TaskGroup() as group:
-                hearing = group.create_task(self._hearing.run())
+                listening = group.create_task(self._stt.run())
                 answering = group.create_task(self._answer())
                 ending = await self._listen(requests)
-                self._hearing.finish()
-                await hearing
+                self._stt.finish()
+                await listening
                 self._waiting.put_nowait(None)
                 await answering
         except BaseExceptionGroup as failures:
@@ -177,12 +177,12 @@ class Session:
             match request.WhichOneof("request"):
                 case "audio":
                     samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
-                    self._hearing.hear(request.audio)
+                    self._stt.push(request.audio)
                     await self._pace(len(samples) / self._config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
-                    self._hearing.end_turn()
+                    self._stt.end_turn()
                 case "config":
                     raise InvalidInput("config", "a second one", "only the first message is the configuration")
                 case _:
@@ -249,14 +249,14 @@ class Session:
         metrics.DEGRADED_TOLD.labels(degraded.service).inc()
         await self._put(turn, "degraded", degraded)
 
-    # --- What the ears tell (hearing.Listener) ------------------------------------------------------------------------
+    # --- SttListener ---------------------------------------------------------------------------------------------
 
     def new_turn(self) -> int:
         """Numbers a turn: typed and spoken ones in the order in which they begin."""
         self._turns += 1
         return self._turns - 1
 
-    async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
+    async def heard(self, turn: int, kind: str, event: SttEvent) -> None:
         """Passes on what was heard."""
         self._last_active = _now()
         await self._put(turn, kind, event)

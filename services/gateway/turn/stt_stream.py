@@ -30,7 +30,7 @@ STEADY_S = 5.0
 REFUSALS = (InvalidInput, Unsupported)
 """Failures that the same sound would meet again."""
 
-HeardEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
+SttEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
 
 
 class Listener(Protocol):
@@ -40,7 +40,7 @@ class Listener(Protocol):
         """Numbers a turn."""
         ...
 
-    async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
+    async def heard(self, turn: int, kind: str, event: SttEvent) -> None:
         """Takes an event; `kind` is its name in ConverseResponse: speech_started, partial, final or turn_ended."""
         ...
 
@@ -65,7 +65,7 @@ class Listener(Protocol):
         ...
 
 
-class Hearing:
+class SttStream:
     """Feeds a session's sound to speech-to-text.
 
     A stream is opened with the first sound, so that typed conversations need none.  When it breaks, the sound since
@@ -107,7 +107,7 @@ class Hearing:
         self._patience: asyncio.Timeout | None = None
         self._answer_by: float | None = None
 
-    def hear(self, pcm: bytes) -> None:
+    def push(self, pcm: bytes) -> None:
         """Takes sound: whole samples, checked."""
         lost_s = self._buffer.add_sound(pcm, _now())
         if lost_s:
