@@ -210,7 +210,7 @@ class Session:
             metrics.TURNS.labels("text", "failed").inc()
             await self._send_turn_event(turn, detail_of(error))
             return
-        await self.said(Utterance(turn, text, True, ended_at=ended_at))
+        await self.on_turn_final(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _wait_until_idle(self) -> None:
         """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
@@ -256,12 +256,12 @@ class Session:
         self._turns += 1
         return self._turns - 1
 
-    async def heard(self, turn: int, kind: str, event: SttEvent) -> None:
+    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
         """Passes on what was heard."""
         self._last_active = _now()
         await self._put(turn, kind, event)
 
-    async def said(self, utterance: Utterance) -> None:
+    async def on_turn_final(self, utterance: Utterance) -> None:
         """Lets an utterance wait for its turn; fails the turn where too many wait."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
@@ -270,21 +270,21 @@ class Session:
             return
         self._waiting.put_nowait(utterance)
 
-    async def likely_said(self, text: str) -> None:
+    async def on_eager_end_of_turn(self, text: str) -> None:
         """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
         if self._settings.early_reply and not self._in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
-    async def resumed(self) -> None:
+    async def on_turn_resumed(self) -> None:
         """The user goes on: what was thought ahead is worth nothing."""
         await self._turn_handler.cancel_preemptive_reply()
 
-    async def lost(self, turn: int, error: OviyaError) -> None:
+    async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         """Fails a turn that could not be heard."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
-    async def deaf(self, error: OviyaError) -> None:
+    async def on_stt_unavailable(self, error: OviyaError) -> None:
         """Tells that nothing is heard."""
         message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
         await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))

@@ -33,34 +33,34 @@ REFUSALS = (InvalidInput, Unsupported)
 SttEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
 
 
-class Listener(Protocol):
+class SttListener(Protocol):
     """Who is told what was heard."""
 
     def new_turn(self) -> int:
         """Numbers a turn."""
         ...
 
-    async def heard(self, turn: int, kind: str, event: SttEvent) -> None:
+    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
         """Takes an event; `kind` is its name in ConverseResponse: speech_started, partial, final or turn_ended."""
         ...
 
-    async def said(self, utterance: Utterance) -> None:
+    async def on_turn_final(self, utterance: Utterance) -> None:
         """Takes what the user said in a turn that is over."""
         ...
 
-    async def likely_said(self, text: str) -> None:
-        """Learns that the running turn is probably over, with these words: `said` follows with them, or `resumed`."""
+    async def on_eager_end_of_turn(self, text: str) -> None:
+        """Learns that the running turn is probably over, with these words: `on_turn_final` follows with them, or `on_turn_resumed`."""
         ...
 
-    async def resumed(self) -> None:
+    async def on_turn_resumed(self) -> None:
         """Learns that the turn goes on after all."""
         ...
 
-    async def lost(self, turn: int, error: OviyaError) -> None:
+    async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         """Learns that what was said in a turn cannot be known."""
         ...
 
-    async def deaf(self, error: OviyaError) -> None:
+    async def on_stt_unavailable(self, error: OviyaError) -> None:
         """Learns that nothing is heard for the time being."""
         ...
 
@@ -86,7 +86,7 @@ class SttStream:
         settings: GatewaySettings,
         audio_format: common_pb2.AudioFormat,
         session_id: str,
-        listener: Listener,
+        listener: SttListener,
     ) -> None:
         self._mesh = mesh
         self._settings = settings
@@ -228,14 +228,14 @@ class SttStream:
             started = message.speech_started if kind == "speech_started" else stt_pb2.SpeechStarted()
             _shift(started.start, origin_s)
             self._turn_start_s = seconds(started.start)
-            await self._listener.heard(self._turn, "speech_started", started)
+            await self._listener.on_event(self._turn, "speech_started", started)
         match kind:
             case "partial":
-                await self._listener.heard(self._turn, "partial", message.partial)
+                await self._listener.on_event(self._turn, "partial", message.partial)
             case "likely_end":
-                await self._listener.likely_said(message.likely_end.text)
+                await self._listener.on_eager_end_of_turn(message.likely_end.text)
             case "resumed":
-                await self._listener.resumed()
+                await self._listener.on_turn_resumed()
             case "final":  # told with the end of the turn, which follows: a stream may break between them
                 self._final, self._final_at = message.final, _now()
                 for word in message.final.words:
@@ -261,9 +261,9 @@ class SttStream:
         _shift(ended.speech_end, origin_s)
         pcm = self._buffer.between(self._turn_start_s, seconds(ended.speech_end))
         self._buffer.forget_sent(at_s)
-        await self._listener.heard(turn, "final", final)
-        await self._listener.heard(turn, "turn_ended", ended)
-        await self._listener.said(
+        await self._listener.on_event(turn, "final", final)
+        await self._listener.on_event(turn, "turn_ended", ended)
+        await self._listener.on_turn_final(
             Utterance(
                 turn,
                 final.text,
@@ -287,7 +287,7 @@ class SttStream:
             log.warning("speech-to-text broke off", error=type(error).__name__, in_turn=self._turn is not None)
         self._broken_since = self._broken_since or now
         self._breaks += worked
-        await self._listener.deaf(error)
+        await self._listener.on_stt_unavailable(error)
         given_up = now - self._broken_since > self._settings.stt_stall_s or self._breaks > MAX_BREAKS
         if given_up or isinstance(error, REFUSALS):
             await self._give_up(error)
@@ -297,7 +297,7 @@ class SttStream:
         """Drops the sound that nobody could hear; what was said in it is lost, and told where something was said."""
         if self._turn is not None or self._finished_at is not None:
             turn = self._listener.new_turn() if self._turn is None else self._turn
-            await self._listener.lost(turn, error)
+            await self._listener.on_turn_failed(turn, error)
         self._turn, self._broken_since, self._breaks = None, None, 0
         self._buffer.clear()
 
