@@ -137,7 +137,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
     import torch
 
     from services.csm.checkpoint import load_checkpoint
-    from services.csm.device.contract import choose_slots
+    from services.csm.device.make import choose_slots
     from services.csm.engine.engine import CsmEngine, EngineOptions
     from services.csm.random_checkpoint import write_random_checkpoint
     from services.csm.request.limits import Limits

@@ -18,8 +18,8 @@ from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
+from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
-from services.stt.engine.running import RunningSession
 from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 
@@ -78,7 +78,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
                     yield pack(event)
 
     async def _events(
-        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: RunningSession, encoding: Encoding
+        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         """Yields the events of a session until its requests end.
 
@@ -113,7 +113,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             await asyncio.wait({reading})
 
     async def _take(
-        self, request: stt_pb2.TranscribeRequest, session: RunningSession, encoding: Encoding
+        self, request: stt_pb2.TranscribeRequest, session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         match request.WhichOneof("request"):
             case "audio":

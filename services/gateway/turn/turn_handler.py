@@ -11,7 +11,7 @@ import structlog
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import say_sentence, say_text
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
@@ -70,7 +70,7 @@ class TurnHandler:
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
     async def start_preemptive_reply(self, text: str) -> None:
-        """Asks the brain for its reply to `text`, which the user has probably said; `respond` uses it if that was so."""
+        """Asks the brain for a reply to `text` at an eager end of turn; `respond` uses it if the turn ends with `text`."""
         await self.cancel_preemptive_reply()
         self._preemptive = PreemptiveReply(partial(self._judge, text), self._mesh.reply)
 
