@@ -8,9 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.audio.pcm import Pcm
-from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from services.gateway.voice.fallback import FallbackVoice, Scales
+from services.gateway.voice.segment import VOICE_RATE_HZ
 
-WINDOW = round(0.25 * SAMPLE_RATE_HZ)
+WINDOW = round(0.25 * VOICE_RATE_HZ)
 """About a syllable: a lost, doubled or swapped one shows in some window."""
 
 

@@ -70,7 +70,7 @@ class TurnHandler:
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
     async def start_preemptive_reply(self, text: str) -> None:
-        """Asks the brain for a reply to `text` at an eager end of turn; `respond` uses it if the turn ends with `text`."""
+        """Asks the brain for a reply to `text` at an eager end of turn; `respond` uses it if the turn ends so."""
         await self.cancel_preemptive_reply()
         self._preemptive = PreemptiveReply(partial(self._judge, text), self._mesh.reply)
 

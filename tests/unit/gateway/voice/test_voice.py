@@ -14,7 +14,8 @@ import pytest
 from oviya.errors import InvalidInput, OviyaError
 from services.gateway.voice import espeak
 from services.gateway.voice.espeak import Delivery
-from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from services.gateway.voice.fallback import FallbackVoice, Scales
+from services.gateway.voice.segment import VOICE_RATE_HZ
 
 SENTENCE = "Hello there, how are you feeling today? I hear that you feel sad, and I would like to know more about it."
 
@@ -40,20 +41,20 @@ def fundamental_hz(samples):
             continue
         spectrum = np.fft.rfft(frame - frame.mean(), 4096)
         correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:size]
-        low, high = SAMPLE_RATE_HZ // 350, SAMPLE_RATE_HZ // 60
+        low, high = VOICE_RATE_HZ // 350, VOICE_RATE_HZ // 60
         lag = low + int(np.argmax(correlation[low:high]))
         if correlation[lag] > 0.5 * correlation[0]:
-            found.append(SAMPLE_RATE_HZ / lag)
+            found.append(VOICE_RATE_HZ / lag)
     return float(np.exp(np.mean(np.log(found))))
 
 
 async def test_it_sounds_like_speech(voice):
     samples = await spoken(voice, SENTENCE)
     assert samples.dtype == np.float32
-    assert 4 < len(samples) / SAMPLE_RATE_HZ < 9  # 21 words
+    assert 4 < len(samples) / VOICE_RATE_HZ < 9  # 21 words
     assert 0.1 < np.abs(samples).max() <= 1
     spectrum = np.abs(np.fft.rfft(samples)) ** 2
-    hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)
+    hz = np.fft.rfftfreq(len(samples), 1 / VOICE_RATE_HZ)
     assert spectrum[(hz > 80) & (hz < 4000)].sum() > 0.9 * spectrum.sum()
 
 
@@ -140,7 +141,7 @@ async def test_the_first_sound_comes_while_the_rest_is_being_made(voice, monkeyp
     monkeypatch.setattr(espeak, "synthesize", held_up)
     async with aclosing(voice.speak(SENTENCE)) as pieces:
         first = await anext(pieces)  # the synthesis stands still after its first buffer
-        assert len(first) < SAMPLE_RATE_HZ * 0.1
+        assert len(first) < VOICE_RATE_HZ * 0.1
         go_on.set()
         rest = [piece async for piece in pieces]
     assert np.array_equal(np.concatenate([first, *rest]), whole)
