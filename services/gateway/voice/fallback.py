@@ -9,8 +9,6 @@ import threading
 import unicodedata
 from collections.abc import AsyncGenerator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Protocol
 
 import numpy as np
 
@@ -18,9 +16,10 @@ from oviya.audio.pcm import S16_FULL_SCALE, Pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput
 from oviya.text.segmenter import Segmenter
+from oviya.v1.emotion_pb2 import ProsodyPlan
 from services.gateway.voice import espeak
 from services.gateway.voice.espeak import Delivery, Samples16
-from services.gateway.voice.segment import VOICE_RATE_HZ
+from services.gateway.voice.segment import NEUTRAL_PLAN, VOICE_RATE_HZ
 
 ACTIVE_LEVEL_DBOV = -26.0
 """Active speech level at energy 1, for `loudness.Loudness`; the voices below were measured at -28 to -24."""
@@ -35,39 +34,8 @@ _SYNTHESIS_CHARS = 600  # synthesized at once, about 40 s: bounds what is queued
 _WORD_CHARS = 80  # longer words exist in no language
 
 
-class Prosody(Protocol):
-    """The part of a prosody plan that a synthesizer can follow; `oviya.v1.emotion_pb2.ProsodyPlan` is one."""
-
-    @property
-    def pitch_scale(self) -> float:
-        """Factor on fundamental frequency, 0.5 to 2."""
-        ...
-
-    @property
-    def rate_scale(self) -> float:
-        """Factor on speaking rate, 0.5 to 2; above 1 is faster."""
-        ...
-
-    @property
-    def energy_scale(self) -> float:
-        """Factor on amplitude, 0.25 to 2."""
-        ...
-
-
-@dataclass(frozen=True)
-class Scales:
-    """A `Prosody` without the rest of a plan."""
-
-    pitch_scale: float = 1.0
-    rate_scale: float = 1.0
-    energy_scale: float = 1.0
-
-
-NEUTRAL = Scales()
-
-
 class FallbackVoice:
-    """espeak-ng on a thread of its own.  The same text, prosody and speaker always give the same samples."""
+    """espeak-ng on a thread of its own.  The same text, plan and speaker always give the same samples."""
 
     def __init__(self) -> None:
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="espeak")
@@ -82,13 +50,13 @@ class FallbackVoice:
             pass
 
     async def speak(
-        self, text: str, prosody: Prosody = NEUTRAL, speaker: int = 0, language: str = "en"
+        self, text: str, plan: ProsodyPlan = NEUTRAL_PLAN, speaker: int = 0, language: str = "en"
     ) -> AsyncGenerator[Pcm]:
         """Speaks `text` literally: nothing in it is markup.
 
         Args:
             text: 1 to 8192 characters.
-            prosody: scales of pitch, rate and energy.
+            plan: its scales of pitch, rate and energy are followed.
             speaker: 0 to 65535; there are 8 voices, which repeat.
             language: language of espeak-ng in which to read the text, e.g. "cmn".
 
@@ -99,7 +67,7 @@ class FallbackVoice:
         Raises:
             InvalidInput: a text that is empty or too long, a scale or a speaker out of range.
         """
-        delivery, amplitude = _delivery(prosody, speaker, language), _HEADROOM * prosody.energy_scale
+        delivery, amplitude = _delivery(plan, speaker, language), _HEADROOM * plan.energy_scale
         resampler = Resampler(espeak.SAMPLE_RATE_HZ, VOICE_RATE_HZ)
         for sentence in _sentences(_literal(text)):
             async for samples in self._synthesize(sentence, delivery):
@@ -135,7 +103,7 @@ class FallbackVoice:
             await asyncio.wait({synthesis})
 
 
-def _delivery(prosody: Prosody, speaker: int, language: str) -> Delivery:
+def _delivery(plan: ProsodyPlan, speaker: int, language: str) -> Delivery:
     """Maps scales to espeak-ng's parameters.
 
     The mean F0 depends on the parameters pitch p and range r: 22 + 68 * 2^((p - 50) / 50) + 13 + 0.36 (r - 50) Hz
@@ -144,18 +112,18 @@ def _delivery(prosody: Prosody, speaker: int, language: str) -> Delivery:
     scales of 0.57 and 1.77.
     """
     for name, value, low in (
-        ("pitch_scale", prosody.pitch_scale, 0.5),
-        ("rate_scale", prosody.rate_scale, 0.5),
-        ("energy_scale", prosody.energy_scale, 0.25),
+        ("pitch_scale", plan.pitch_scale, 0.5),
+        ("rate_scale", plan.rate_scale, 0.5),
+        ("energy_scale", plan.energy_scale, 0.25),
     ):
         if not low <= value <= 2:
             raise InvalidInput(f"plan.{name}", value, f"must be {low} to 2")
     if not 0 <= speaker <= MAX_SPEAKER:
         raise InvalidInput("speaker", speaker, f"must be 0 to {MAX_SPEAKER}")
-    scale = prosody.pitch_scale
+    scale = plan.pitch_scale
     return Delivery(
         voice=("en-us" if language == "en" else language) + _VARIANTS[speaker % len(_VARIANTS)],
-        rate_wpm=round(espeak.NORMAL_RATE_WPM * prosody.rate_scale**_RATE_EXPONENT),
+        rate_wpm=round(espeak.NORMAL_RATE_WPM * plan.rate_scale**_RATE_EXPONENT),
         pitch=_clamp(50 + 50 * math.log2(1.181 * scale - 0.181)),
         pitch_range=_clamp(50 + 63 * (scale - 1)),
     )
