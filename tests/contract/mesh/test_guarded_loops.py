@@ -25,9 +25,9 @@ from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from tests.contract.mesh.test_runtime import EchoService
 from tests.support.gateway_mesh import gateway_with
-from tests.support.logged_process import LoggedProcess
 from tests.support.metrics import metric
 from tests.support.scripted_services import ScriptedBrain
+from tests.support.service_process import ServiceProcess
 from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -178,11 +178,12 @@ async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
 
 
 def test_a_service_that_broke_down_ends_with_1():
-    with LoggedProcess("tests.support.failing_service", "FAILING_") as service:
+    with ServiceProcess("tests.support.failing_service") as service:
+        service.start()
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             list(stub.Reply(brain_pb2.ReplyRequest(text="x", session_id="break down"), timeout=10))
-        assert service.process.wait(60) == 1
+        assert service.wait() == 1
 
 
 async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(monkeypatch: pytest.MonkeyPatch):
