@@ -9,7 +9,17 @@ from typing import Protocol
 from oviya.audio.pcm import Pcm
 
 SAMPLE_RATE_HZ = 16_000
-"""Rate at which everything inside the service hears."""
+"""Sample rate of all sound within the service."""
+
+
+def to_samples(seconds: float) -> int:
+    """Converts seconds to samples at `SAMPLE_RATE_HZ`."""
+    return round(seconds * SAMPLE_RATE_HZ)
+
+
+def to_seconds(samples: int) -> float:
+    """Converts samples at `SAMPLE_RATE_HZ` to seconds."""
+    return samples / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)

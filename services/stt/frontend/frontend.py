@@ -76,7 +76,7 @@ class FrontEnd:
         self._unheard = 0  # samples from before the phrase that are still to come out of the suppressor
         self._power, self._windows, self._gain = 0.0, 0, 1.0
 
-    def hear_pause(self, window: Pcm) -> None:
+    def add_noise(self, window: Pcm) -> None:
         """Learns the noise from a window without speech."""
         self._noise.append(float(np.mean(np.square(window))))
 

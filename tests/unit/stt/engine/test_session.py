@@ -15,6 +15,7 @@ from services.stt.engine.session import Session, TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
 from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.stt_session import DecodingSession
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
 LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)
@@ -37,9 +38,7 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(vad.stream(), FrontEnd(), rate_hz, limits)
-        session.attach(recognizer, keep=True)
-        return session
+        return DecodingSession(recognizer, vad.stream(), FrontEnd(), rate_hz, limits)
 
     return open_session
 
