@@ -27,7 +27,7 @@ from services.stt.decode.sphinx import SphinxRecognizer  # noqa: E402
 from services.stt.endpoint.endpointing import EndSilence  # noqa: E402
 from services.stt.endpoint.vad import SileroVad  # noqa: E402
 from services.stt.engine.events import Final  # noqa: E402
-from services.stt.engine.session import TurnLimits  # noqa: E402
+from services.stt.engine.limits import TurnLimits  # noqa: E402
 from services.stt.frontend.frontend import FrontEnd  # noqa: E402
 from services.stt.frontend.suppression import NoiseSuppressor  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402

@@ -5,7 +5,8 @@ from __future__ import annotations
 from oviya.audio.pcm import Pcm
 from services.stt.endpoint.vad import VadStream
 from services.stt.engine.events import EndReason, Event
-from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.limits import TurnLimits
+from services.stt.engine.session import Session
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Recognizer
 

@@ -22,11 +22,12 @@ from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
 from services.stt.decode.agreement import LocalAgreement, merge_final
-from services.stt.endpoint.endpointing import Endpointer, EndSilence
+from services.stt.endpoint.endpointing import Endpointer
 from services.stt.endpoint.pitch import PitchTrack
 from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.engine.limits import TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Word, to_samples, to_seconds
 
@@ -36,23 +37,6 @@ first phone often precedes what the detector takes for speech, and the decoder e
 that."""
 PARTIAL_EVERY_S = 0.256
 """The API promises a partial every 300 ms of speech, changed or not."""
-
-
-@dataclass(frozen=True)
-class TurnLimits:
-    """When phrases and turns end, in seconds.
-
-    Attributes:
-        phrase_silence_s: silence that completes a phrase.
-        end_silence: range of the silences that end a turn.
-        max_turn_s: longest turn.
-        end_silence_s: one silence that ends every turn, in place of `end_silence`.
-    """
-
-    phrase_silence_s: float
-    end_silence: EndSilence
-    max_turn_s: float
-    end_silence_s: float | None = None
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import Final, SpeechStarted, TurnEnded
-from services.stt.engine.session import TurnLimits
+from services.stt.engine.limits import TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.frontend.suppression import NoiseSuppressor
 from tests.support.speech import SAD, silence, speak, word_errors

@@ -11,7 +11,8 @@ from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
-from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.limits import TurnLimits
+from services.stt.engine.session import Session
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
 from tests.support.speech import SAD, silence, speak, word_errors
