@@ -9,9 +9,9 @@ from contextlib import aclosing
 
 import grpc
 import structlog
-from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import Encoding, check_format, decode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
@@ -160,12 +160,12 @@ async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stal
 def _end_silence_s(config: stt_pb2.TranscribeConfig) -> float | None:
     if not config.HasField("end_silence"):
         return None
-    seconds = config.end_silence.seconds + config.end_silence.nanos / 1e9
-    if not MIN_END_SILENCE_S <= seconds <= MAX_END_SILENCE_S:
+    end_silence_s = seconds(config.end_silence)
+    if not MIN_END_SILENCE_S <= end_silence_s <= MAX_END_SILENCE_S:
         raise InvalidInput(
-            "config.end_silence", f"{seconds:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
+            "config.end_silence", f"{end_silence_s:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
         )
-    return seconds
+    return end_silence_s
 
 
 def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
@@ -179,10 +179,10 @@ def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
 
 def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
     """Converts an event of the engine to a response."""
-    response = stt_pb2.TranscribeResponse(at=_duration(event.at_s), turn=event.turn)
+    response = stt_pb2.TranscribeResponse(at=duration(event.at_s), turn=event.turn)
     match event:
         case events.SpeechStarted():
-            response.speech_started.start.CopyFrom(_duration(event.start_s))
+            response.speech_started.start.CopyFrom(duration(event.start_s))
         case events.Partial():
             response.partial.text = event.text
         case events.LikelyEnd():
@@ -194,16 +194,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.final.words.extend(_word(word) for word in event.words)
         case events.TurnEnded():
             response.turn_ended.reason = REASONS[event.reason]
-            response.turn_ended.speech_end.CopyFrom(_duration(event.speech_end_s))
+            response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
 
 
 def _word(word: Word) -> stt_pb2.Word:
     return stt_pb2.Word(
-        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+        text=word.text, start=duration(word.start_s), end=duration(word.end_s), confidence=word.confidence
     )
-
-
-def _duration(seconds: float) -> Duration:
-    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(seconds=whole, nanos=part)
