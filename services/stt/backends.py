@@ -1,4 +1,4 @@
-"""Makes the engine that the settings ask for."""
+"""Makes the engine and the recognizers that the settings select."""
 
 from __future__ import annotations
 
