@@ -17,7 +17,7 @@ WAIT_S = 10.0
 class Engine:
     """An engine whose thread runs `work`, or waits until it is closed."""
 
-    def __init__(self, work: Callable[[Engine], object] | None = None, *, device_works: bool = True) -> None:
+    def __init__(self, work: Callable[[Engine], None] | None = None, *, device_works: bool = True) -> None:
         self.failures = Counter("failures", "Failures", ["kind"], registry=CollectorRegistry())
         self.failed: list[NotReady] = []
         self.lost = threading.Event()
