@@ -8,7 +8,6 @@ from contextlib import aclosing
 from functools import partial
 
 import structlog
-from oviya.mesh.status import detail_of
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
