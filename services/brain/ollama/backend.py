@@ -12,15 +12,15 @@ import structlog
 
 from oviya.errors import OviyaError, Timeout
 from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sentence, Summary, Turn
-from services.brain.ollama.answer import Answer
 from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.speech import Speech, paced
-from services.brain.ollama.output.tags import read_tags
+from services.brain.ollama.output.emotion_tags import read_tags
+from services.brain.ollama.output.output_parser import Speech, paced
+from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.tools import Tools
+from services.brain.ollama.tool_loop import Answer
+from services.brain.ollama.tools.tool_executor import Tools
 
 log = structlog.get_logger()
 

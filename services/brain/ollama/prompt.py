@@ -10,7 +10,7 @@ from typing import Any
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.output.markers import defused
+from services.brain.ollama.output.template_markers import defused
 from services.brain.ollama.tones import Tones
 
 Message = dict[str, Any]

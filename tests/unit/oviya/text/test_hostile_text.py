@@ -17,10 +17,10 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
-from services.brain.ollama.answer import Answer
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.speech import Speech, paced
+from services.brain.ollama.output.output_parser import Speech, paced
+from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.tones import Tones
+from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.request import GenerateRequest

@@ -8,9 +8,9 @@ from prometheus_client import REGISTRY
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
 from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.speech import Speech
-from services.brain.ollama.output.tags import ALIASES, Tagged, read_tags
+from services.brain.ollama.output.emotion_tags import ALIASES, Tagged, read_tags
+from services.brain.ollama.output.output_parser import Speech
+from services.brain.ollama.output.template_parser import Thinking
 from services.brain.ollama.prompt import Prompt
 from services.brain.ollama.tones import Tones
 

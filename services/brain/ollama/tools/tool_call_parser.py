@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection
 
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.tools.call_reader import (
+from services.brain.ollama.tools.tool_call_formats import (
     MAX_CALL_CHARS,
     MAX_NAME_CHARS,
     NAME_OF_TOOL,

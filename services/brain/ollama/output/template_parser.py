@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from services.brain.ollama.output.habit import ThinkingHabit, reads_as_thinking
-from services.brain.ollama.output.markers import Mark, MarkScanner
 from services.brain.ollama.output.mentions import (
     MENTION_CHARS,
     TAIL_CHARS,
@@ -17,7 +15,9 @@ from services.brain.ollama.output.mentions import (
     names_after,
     quote_after,
 )
-from services.brain.ollama.output.opening import Opening
+from services.brain.ollama.output.start_buffer import Opening
+from services.brain.ollama.output.template_markers import Mark, MarkScanner
+from services.brain.ollama.output.thinking_profile import ThinkingHabit, reads_as_thinking
 
 State = Literal["said", "thinking", "header", "foreign", "call"]
 

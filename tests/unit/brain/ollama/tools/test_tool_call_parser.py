@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.speech import Speech
+from services.brain.ollama.output.output_parser import Speech
 from services.brain.ollama.tones import Tones
 
 PARIS = ToolCall("weather", {"city": "Paris"})

@@ -13,9 +13,9 @@ import structlog
 from services.brain.backend import Sentence
 from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
 from services.brain.ollama.client import BadStream, ToolCall
-from services.brain.ollama.output.speech import Hidden, Speech, paced
+from services.brain.ollama.output.output_parser import Hidden, Speech, paced
 from services.brain.ollama.prompt import Message
-from services.brain.ollama.tools.tools import ToolResult
+from services.brain.ollama.tools.tool_executor import ToolResult
 
 if TYPE_CHECKING:
     from services.brain.ollama.backend import OllamaBackend

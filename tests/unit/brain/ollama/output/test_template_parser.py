@@ -7,12 +7,12 @@ import time
 import pytest
 
 from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.markers import defused
-from services.brain.ollama.output.speech import Speech
+from services.brain.ollama.output.output_parser import Speech
+from services.brain.ollama.output.template_markers import defused
+from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.written_calls import WrittenCalls
+from services.brain.ollama.tools.tool_call_parser import WrittenCalls
 
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import re
 
-from services.brain.ollama.output.habit import ThinkingHabit, reads_as_thinking
-from services.brain.ollama.output.tags import read_tags
+from services.brain.ollama.output.emotion_tags import read_tags
+from services.brain.ollama.output.thinking_profile import ThinkingHabit, reads_as_thinking
 
 MAX_TAG_CHARS = 48
 """Longest emotion tag, with what stands before it."""

@@ -12,11 +12,11 @@ from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.tags import Tagged, read_tags
+from services.brain.ollama.output.emotion_tags import Tagged, read_tags
+from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.written_calls import WrittenCalls
+from services.brain.ollama.tools.tool_call_parser import WrittenCalls
 
 STEP_CHARS = 256
 """Characters of a stream that are worked on at once: servers send tokens, some send whole answers."""
