@@ -15,7 +15,7 @@ from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sente
 from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient
 from services.brain.ollama.output.emotion_tags import read_tags
 from services.brain.ollama.output.output_parser import Speech, paced
-from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
 from services.brain.ollama.tones import Tones
@@ -160,7 +160,7 @@ class OllamaBackend:
         raise failure
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        messages, text, thinking = summary_messages(summary, turns), "", Thinking(self._habit)
+        messages, text, thinking = summary_messages(summary, turns), "", TemplateParser(self._habit)
         try:
             async with asyncio.timeout(self._limits.summary_s), aclosing(self.chat(messages, ())) as chunks:
                 async for chunk in chunks:

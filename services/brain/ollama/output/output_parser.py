@@ -13,7 +13,7 @@ from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.code_blocks import CodeBlocks
 from services.brain.ollama.output.emotion_tags import Tagged, read_tags
-from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools.tool_call_parser import WrittenCalls
@@ -122,7 +122,7 @@ class Speech:
         self._begin()
 
     def _begin(self) -> None:
-        self._thinking = Thinking(self._habit)
+        self._thinking = TemplateParser(self._habit)
         self._unmarked = False
         self._begin_text()
 

@@ -33,7 +33,7 @@ _OTHERS = frozenset({
 _ROLES = _OTHERS | {"assistant", "model", "bot", "chatbot"}
 
 
-class Thinking:
+class TemplateParser:
     """One answer.
 
     Thinking between marks is removed.  So is thinking that no mark begins, once its end is seen: the start of an answer

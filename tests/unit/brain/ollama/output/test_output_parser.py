@@ -10,7 +10,7 @@ from services.brain.emotions import EMOTIONS
 from services.brain.ollama.output.code_blocks import CodeBlocks
 from services.brain.ollama.output.emotion_tags import ALIASES, Tagged, read_tags
 from services.brain.ollama.output.output_parser import Speech
-from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
 from services.brain.ollama.tones import Tones
 
@@ -125,7 +125,7 @@ def test_thinking_is_never_spoken(step):
 
 
 def test_thinking_says_what_looked_like_a_tag():
-    thinking = Thinking()
+    thinking = TemplateParser()
     assert thinking.push("a <thi") + thinking.push("s> b <") + thinking.flush() == "a <this> b <"
 
 

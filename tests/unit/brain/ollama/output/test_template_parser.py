@@ -9,7 +9,7 @@ import pytest
 from services.brain.ollama.output.code_blocks import CodeBlocks
 from services.brain.ollama.output.output_parser import Speech
 from services.brain.ollama.output.template_markers import defused
-from services.brain.ollama.output.template_parser import Thinking
+from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingHabit
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools.tool_call_parser import WrittenCalls
@@ -17,9 +17,9 @@ from services.brain.ollama.tools.tool_call_parser import WrittenCalls
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 
 
-def heard(text: str, step: int, habit: ThinkingHabit | None = None) -> tuple[str, Thinking]:
+def heard(text: str, step: int, habit: ThinkingHabit | None = None) -> tuple[str, TemplateParser]:
     """What is left of `text`, pushed `step` characters at a time."""
-    thinking, said = Thinking(habit), ""
+    thinking, said = TemplateParser(habit), ""
     for at in range(0, len(text), step):
         more = thinking.push(text[at : at + step])
         said = more if thinking.retracted else said + more
@@ -169,8 +169,8 @@ def test_model_whose_template_writes_thinking_is_held_back_from_the_start():
 
 def test_answer_that_begins_with_an_emotion_or_of_a_plain_model_is_not_held_back():
     for habit in (ThinkingHabit(), ThinkingHabit(can_think=True), ThinkingHabit(unmarked=True)):
-        assert Thinking(habit).push("[joy] Hello! ") == "[joy] Hello! "
-    assert Thinking(ThinkingHabit(plain=True)).push("How nice that you came. ") == "How nice that you came. "
+        assert TemplateParser(habit).push("[joy] Hello! ") == "[joy] Hello! "
+    assert TemplateParser(ThinkingHabit(plain=True)).push("How nice that you came. ") == "How nice that you came. "
     habit = ThinkingHabit()
     heard("How nice that you came.", 3, habit)
     assert habit.plain
@@ -181,7 +181,7 @@ def test_thinking_that_never_ends_is_not_spoken_and_is_counted(step):
     said, thinking = heard("[tender] I am here. <think>\nThe user is sad", step)
     assert said == "[tender] I am here."
     assert thinking.swallowed == len("\nThe user is sad")
-    thinking = Thinking(ThinkingHabit(can_think=True))
+    thinking = TemplateParser(ThinkingHabit(can_think=True))
     assert thinking.push("Okay, the user is sad and I") + thinking.flush(cut=True) == ""
     assert thinking.swallowed
 
@@ -214,7 +214,7 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
     text = (unit * (SIZE // len(unit) + 1))[:SIZE]
     for step in (1, SIZE):
         started = time.process_time()
-        thinking, calls, code = Thinking(), WrittenCalls(["weather"]), CodeBlocks()
+        thinking, calls, code = TemplateParser(), WrittenCalls(["weather"]), CodeBlocks()
         for at in range(0, SIZE, step):
             code.push(calls.push(thinking.push(text[at : at + step])))
         code.push(calls.push(thinking.flush()) + calls.flush())
