@@ -16,7 +16,7 @@ from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, Ol
 from services.brain.ollama.output.emotion_tags import read_tags
 from services.brain.ollama.output.output_parser import Speech, paced
 from services.brain.ollama.output.template_parser import TemplateParser
-from services.brain.ollama.output.thinking_profile import ThinkingHabit
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import Answer
@@ -81,7 +81,7 @@ class OllamaBackend:
         self._offers = tools.offers()
         self._persona = persona
         self._facts = ModelFacts()
-        self._habit = ThinkingHabit()
+        self._profile = ThinkingProfile()
         self._doing = ""
         self._lacks_tools = False
         self._prompt = Prompt(persona, self._tones, with_tools=False)
@@ -101,7 +101,7 @@ class OllamaBackend:
                 raise
             await self._download()
             self._facts = await self._client.facts()
-        self._habit.can_think = self._facts.can_think
+        self._profile.can_think = self._facts.can_think
         self._lacks_tools = bool(self._offers) and "tools" not in self._facts.capabilities
         if self._lacks_tools:
             log.warning("the model cannot call tools; none is offered", model=self._model)
@@ -132,7 +132,7 @@ class OllamaBackend:
             exchange.tone,
             max_chars=limits.max_chars,
             first_clause_chars=limits.first_clause_chars,
-            habit=self._habit,
+            profile=self._profile,
             tools=[offer["function"]["name"] for offer in self._offers],
         )
         answer = Answer(self, speech, self._prompt.messages(exchange))
@@ -160,7 +160,7 @@ class OllamaBackend:
         raise failure
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        messages, text, thinking = summary_messages(summary, turns), "", TemplateParser(self._habit)
+        messages, text, thinking = summary_messages(summary, turns), "", TemplateParser(self._profile)
         try:
             async with asyncio.timeout(self._limits.summary_s), aclosing(self.chat(messages, ())) as chunks:
                 async for chunk in chunks:

@@ -14,9 +14,9 @@ from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.code_blocks import CodeBlocks
 from services.brain.ollama.output.emotion_tags import Tagged, read_tags
 from services.brain.ollama.output.template_parser import TemplateParser
-from services.brain.ollama.output.thinking_profile import ThinkingHabit
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.tool_call_parser import WrittenCalls
+from services.brain.ollama.tools.tool_call_parser import ToolCallParser
 
 STEP_CHARS = 256
 """Characters of a stream that are worked on at once: servers send tokens, some send whole answers."""
@@ -66,7 +66,7 @@ class Speech:
         tone: which tone to answer in; None: by what the user feels.
         max_chars: longest sentence.
         first_clause_chars: length from which the first clause leaves alone; 0: never.
-        habit: how the model thinks aloud; None: nothing is known.
+        profile: how the model thinks aloud; None: nothing is known.
         tools: names of the declared tools.
     """
 
@@ -78,10 +78,10 @@ class Speech:
         *,
         max_chars: int,
         first_clause_chars: int,
-        habit: ThinkingHabit | None = None,
+        profile: ThinkingProfile | None = None,
         tools: Collection[str] = (),
     ) -> None:
-        self._habit = habit or ThinkingHabit()
+        self._profile = profile or ThinkingProfile()
         self._tools = tools
         self.hidden = Hidden()
         """What the last answer that ended held beside what is said."""
@@ -122,12 +122,12 @@ class Speech:
         self._begin()
 
     def _begin(self) -> None:
-        self._thinking = TemplateParser(self._habit)
+        self._thinking = TemplateParser(self._profile)
         self._unmarked = False
         self._begin_text()
 
     def _begin_text(self) -> None:
-        self._calls, self._code, self._segmenter = WrittenCalls(self._tools), CodeBlocks(), Segmenter(**self._limits)
+        self._calls, self._code, self._segmenter = ToolCallParser(self._tools), CodeBlocks(), Segmenter(**self._limits)
         self._narrator = Narrator()
         self._kept: list[str] = []
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from services.brain.ollama.output.emotion_tags import read_tags
-from services.brain.ollama.output.thinking_profile import ThinkingHabit, reads_as_thinking
+from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
 MAX_TAG_CHARS = 48
 """Longest emotion tag, with what stands before it."""
@@ -21,15 +21,15 @@ class Opening:
     """The start of one answer, or of what follows nested thinking.
 
     Args:
-        habit: what is known of the model; it is kept up to date.
+        profile: what is known of the model; it is kept up to date.
     """
 
-    def __init__(self, habit: ThinkingHabit) -> None:
-        self._habit = habit
+    def __init__(self, profile: ThinkingProfile) -> None:
+        self._profile = profile
         self._held: list[str] = []
         self._chars = 0
         self._opening = ""  # the first of the held characters
-        self._limit = habit.hold_chars()
+        self._limit = profile.hold_chars()
         self._after_nested = False
         self.holding = True
         """What comes is held back."""
@@ -95,17 +95,17 @@ class Opening:
         if not text.strip():
             return ""
         if channels := _BARE_CHANNELS.match(text):
-            self._habit.unmarked = True
+            self._profile.unmarked = True
             self.removed += channels.end()
             self.release()
             return text[channels.end() :]
-        suspected = self._habit.unmarked or self._after_nested
-        if reads_as_thinking(text) and (cut or suspected or (self._habit.can_think and not self._habit.plain)):
+        suspected = self._profile.unmarked or self._after_nested
+        if reads_as_thinking(text) and (cut or suspected or (self._profile.can_think and not self._profile.plain)):
             self.swallowed += self.drop()
             self.removed += self.swallowed
             return ""
         if not suspected and not cut:
-            self._habit.plain = True
+            self._profile.plain = True
         return self.release()
 
     def _may_leave(self, seen: int) -> bool:
@@ -115,7 +115,7 @@ class Opening:
             if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
                 return False
             kind = next(read_tags(opening)).kind
-            self.tagged = kind != "missing" and (kind != "unknown" or not self._habit.unmarked)
+            self.tagged = kind != "missing" and (kind != "unknown" or not self._profile.unmarked)
             if self.tagged:
                 return True
         if self._chars < self._limit:

@@ -16,8 +16,8 @@ from services.brain.ollama.output.mentions import (
     quote_after,
 )
 from services.brain.ollama.output.start_buffer import Opening
-from services.brain.ollama.output.template_markers import Mark, MarkScanner
-from services.brain.ollama.output.thinking_profile import ThinkingHabit, reads_as_thinking
+from services.brain.ollama.output.template_markers import Marker, MarkerScanner
+from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
 State = Literal["said", "thinking", "header", "foreign", "call"]
 
@@ -37,25 +37,25 @@ class TemplateParser:
     """One answer.
 
     Thinking between marks is removed.  So is thinking that no mark begins, once its end is seen: the start of an answer
-    is held back as long as the habit of the model asks for it.  A mark that a sentence only mentions stays as its name.
+    is held back as long as the profile of the model asks for it.  A mark that a sentence only mentions stays as its name.
 
     Args:
-        habit: what is known of the model; it is kept up to date.  None: nothing is known.
+        profile: what is known of the model; it is kept up to date.  None: nothing is known.
     """
 
-    def __init__(self, habit: ThinkingHabit | None = None) -> None:
-        self._habit = habit or ThinkingHabit()
-        self._scanner = MarkScanner()
+    def __init__(self, profile: ThinkingProfile | None = None) -> None:
+        self._profile = profile or ThinkingProfile()
+        self._scanner = MarkerScanner()
         self._state: State = "said"
         self._out: list[str] = []
         self._tail = ""  # the last characters that were to be said
         self._code = 0  # length of the run of backticks that opened code; 0: none is open
         self._ticks = 0  # backticks that the text ends with
-        self._opening = Opening(self._habit)
+        self._opening = Opening(self._profile)
         # --- within a mark
         self._inside: list[str] = []
         self._inside_chars = 0
-        self._opener = Mark("silent", "", "")
+        self._opener = Marker("silent", "", "")
         self._doubtful = False  # the mark may only be mentioned
         self._quote = ""
         self._nested = 0
@@ -77,7 +77,7 @@ class TemplateParser:
     def push(self, text: str) -> str:
         """Takes the next text; returns what of it is to be said."""
         for part in self._scanner.push(text):
-            if isinstance(part, Mark):
+            if isinstance(part, Marker):
                 self._mark(part)
             else:
                 self._text(part)
@@ -102,8 +102,8 @@ class TemplateParser:
             self._out.append(self._opening.end(cut=cut))
             self.removed += self._opening.removed
             self.swallowed += self._opening.swallowed
-        elif not self._ended_by_stray and not self._habit.unmarked and self._opening.released:
-            self._habit.plain = True
+        elif not self._ended_by_stray and not self._profile.unmarked and self._opening.released:
+            self._profile.plain = True
         return self._take()
 
     def _take(self) -> str:
@@ -151,7 +151,7 @@ class TemplateParser:
 
     # --- Marks --------------------------------------------------------------------------------------------------------
 
-    def _mark(self, mark: Mark) -> None:
+    def _mark(self, mark: Marker) -> None:
         if self._state == "thinking":
             self._mark_in_thinking(mark)
         elif self._state == "call":
@@ -167,7 +167,7 @@ class TemplateParser:
         else:
             self._outside(mark)
 
-    def _outside(self, mark: Mark) -> None:
+    def _outside(self, mark: Marker) -> None:
         """A mark among what is said."""
         if self._ticks:
             self._end_ticks()
@@ -190,7 +190,7 @@ class TemplateParser:
         elif mark.kind == "end" and self._tail[-1:].isalnum():
             self._say("\n")  # a turn ends here: what follows must not run into the word before
 
-    def _open(self, mark: Mark) -> None:
+    def _open(self, mark: Marker) -> None:
         self._quote = "`" * self._code or quote_after(self._tail)
         self._doubtful = bool(self._quote) or not begins_after(self._tail)
         self._opener, self._nested = mark, 0
@@ -226,7 +226,7 @@ class TemplateParser:
         if is_mentioned(inner, self._quote, final=False):
             self._keep_mention()
 
-    def _mark_in_thinking(self, mark: Mark) -> None:
+    def _mark_in_thinking(self, mark: Marker) -> None:
         if mark.kind == "/think" or (mark.kind == "end" and self._opener.kind != "think"):
             inner = self._inner()
             if mark.kind == "/think" and joins_mentions(inner, doubtful=self._doubtful):
@@ -274,7 +274,7 @@ class TemplateParser:
         self.removed += len(inner)
         self.swallowed += len(inner)
 
-    def _close_stray(self, mark: Mark) -> None:
+    def _close_stray(self, mark: Marker) -> None:
         """An end of thinking that nothing began."""
         opening = self._opening
         if self._code in (1, 2) or names_after(self._tail):
@@ -283,7 +283,7 @@ class TemplateParser:
         if (opening.tagged and opening.released) or (self._ended_by_stray and not opening.holding):
             return  # an answer, and a mark too many
         if not opening.after_nested and (opening.released or opening.text.strip()):
-            self._habit.unmarked, self._habit.plain = True, False
+            self._profile.unmarked, self._profile.plain = True, False
         self.retracted = self.retracted or opening.released
         self.removed += max(1, len(opening.text))
         opening.answer_begins()
@@ -294,7 +294,7 @@ class TemplateParser:
 
     # --- Headers ------------------------------------------------------------------------------------------------------
 
-    def _begin_header(self, mark: Mark) -> None:
+    def _begin_header(self, mark: Marker) -> None:
         self._state, self._header, self._channel_at = "header", "", -1
         if mark.kind == "channel":
             self._channel_at = 0
@@ -314,7 +314,7 @@ class TemplateParser:
             text, self._state = self._header, "said"
             self._say(text)
 
-    def _mark_in_header(self, mark: Mark) -> None:
+    def _mark_in_header(self, mark: Marker) -> None:
         if mark.kind == "/header":
             self._end_header()
         elif mark.kind == "channel":
@@ -341,10 +341,10 @@ class TemplateParser:
         if role and role[1] in _OTHERS:
             self._state = "foreign"
         elif recipient and recipient[1] not in ("assistant", "user", "all"):
-            self._open(Mark("call", "", ""))
+            self._open(Marker("call", "", ""))
             self._doubtful, self._quote, self._recipient = False, "", recipient[1]
         elif channel and channel[1] in _THINKING_CHANNELS:
-            self._open(Mark("channel", channel[1], ""))
+            self._open(Marker("channel", channel[1], ""))
             self._doubtful, self._quote, self._state = False, "", "thinking"
         else:
             self._state = "said"
@@ -362,7 +362,7 @@ class TemplateParser:
         ):
             self._keep_mention()
 
-    def _mark_in_call(self, mark: Mark) -> None:
+    def _mark_in_call(self, mark: Marker) -> None:
         if mark.kind in ("header", "role", "channel", "end"):
             self._end_call()
             if mark.kind != "end":

@@ -31,7 +31,7 @@ def reads_as_thinking(text: str) -> bool:
 
 
 @dataclass
-class ThinkingHabit:
+class ThinkingProfile:
     """One model, as its answers have shown it.
 
     Attributes:

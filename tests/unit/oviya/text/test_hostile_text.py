@@ -18,7 +18,7 @@ from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
 from services.brain.ollama.output.output_parser import Speech, paced
-from services.brain.ollama.output.thinking_profile import ThinkingHabit
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
@@ -93,10 +93,10 @@ async def test_speak(sign):
 async def test_a_models_stream(sign):
     *_, text = hostile(sign)
     # A server sends tokens, or all that it has at once; the answer of a model that thinks is held back until its end.
-    for chunk, habit in ((64, None), (len(text), None), (len(text), ThinkingHabit(can_think=True))):
+    for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
-        async def job(chunk: int = chunk, habit: ThinkingHabit | None = habit) -> None:
-            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, habit=habit)
+        async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
+            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
                 async for _ in paced(speech.push_steps(text[at : at + chunk])):
                     pass
