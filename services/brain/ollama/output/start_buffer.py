@@ -9,7 +9,7 @@ from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads
 
 MAX_TAG_CHARS = 48
 """Longest emotion tag, with what stands before it."""
-OPENING_CHARS = 192
+JUDGED_CHARS = 192
 """Characters at the start of an answer that are judged: its emotion, and whether it reads as thinking."""
 
 _BARE_CHANNELS = re.compile(r"\A\s*+analysis(?=[A-Z:]).*?assistant\s?final:?", re.DOTALL)
@@ -17,7 +17,7 @@ _BARE_CHANNELS = re.compile(r"\A\s*+analysis(?=[A-Z:]).*?assistant\s?final:?", r
 _TAG_OPENS = re.compile(r"\A\s*+(?:\*{1,2}|_)?\[")
 
 
-class Opening:
+class StartBuffer:
     """The start of one answer, or of what follows nested thinking.
 
     Args:
@@ -28,7 +28,7 @@ class Opening:
         self._profile = profile
         self._held: list[str] = []
         self._chars = 0
-        self._opening = ""  # the first of the held characters
+        self._start = ""  # the first of the held characters
         self._limit = profile.hold_chars()
         self._after_nested = False
         self.holding = True
@@ -58,7 +58,7 @@ class Opening:
             self.released = self.released or not text.isspace()
             return text
         self._held.append(text)
-        self._opening += text[: max(0, OPENING_CHARS - len(self._opening))]
+        self._start += text[: max(0, JUDGED_CHARS - len(self._start))]
         seen, self._chars = self._chars, self._chars + len(text)
         return self.release() if self._may_leave(seen) else ""
 
@@ -74,7 +74,7 @@ class Opening:
         """Forgets what is held back; returns how many characters that were."""
         dropped = self._chars
         self._held.clear()
-        self._chars, self._opening = 0, ""
+        self._chars, self._start = 0, ""
         return dropped
 
     def begin_again(self) -> str:
@@ -110,7 +110,7 @@ class Opening:
 
     def _may_leave(self, seen: int) -> bool:
         """Says whether the start of an answer may be given on; the first `seen` characters of it were judged before."""
-        opening = self._opening
+        opening = self._start
         if seen <= MAX_TAG_CHARS and _TAG_OPENS.match(opening):
             if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
                 return False

@@ -15,7 +15,7 @@ from services.brain.ollama.output.mentions import (
     names_after,
     quote_after,
 )
-from services.brain.ollama.output.start_buffer import Opening
+from services.brain.ollama.output.start_buffer import StartBuffer
 from services.brain.ollama.output.template_markers import Marker, MarkerScanner
 from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
@@ -51,7 +51,7 @@ class TemplateParser:
         self._tail = ""  # the last characters that were to be said
         self._code = 0  # length of the run of backticks that opened code; 0: none is open
         self._ticks = 0  # backticks that the text ends with
-        self._opening = Opening(self._profile)
+        self._start = StartBuffer(self._profile)
         # --- within a mark
         self._inside: list[str] = []
         self._inside_chars = 0
@@ -98,11 +98,11 @@ class TemplateParser:
         elif self._state == "header" and len(self._header.split()) > MAX_HEADER_WORDS:
             self._state = "said"
             self._say(self._header)
-        if self._opening.holding:
-            self._out.append(self._opening.end(cut=cut))
-            self.removed += self._opening.removed
-            self.swallowed += self._opening.swallowed
-        elif not self._ended_by_stray and not self._profile.unmarked and self._opening.released:
+        if self._start.holding:
+            self._out.append(self._start.end(cut=cut))
+            self.removed += self._start.removed
+            self.swallowed += self._start.swallowed
+        elif not self._ended_by_stray and not self._profile.unmarked and self._start.released:
             self._profile.plain = True
         return self._take()
 
@@ -130,7 +130,7 @@ class TemplateParser:
             return
         self._tail = (self._tail + text)[-TAIL_CHARS:]
         self._follow_code(text)
-        self._out.append(self._opening.push(text))
+        self._out.append(self._start.push(text))
 
     def _follow_code(self, text: str) -> None:
         """Follows which run of backticks is open; a single one ends with its line."""
@@ -254,10 +254,10 @@ class TemplateParser:
         self._state = "said"
         if not self._doubtful:
             self._tail += "\n"
-        if self._opening.holding and not self._opening.text.strip():
-            self._out.append(self._opening.release())  # marked thinking came first: what follows is the answer
+        if self._start.holding and not self._start.text.strip():
+            self._out.append(self._start.release())  # marked thinking came first: what follows is the answer
         if self._nested:  # what follows may be thinking still, up to another mark that ends it
-            self._out.append(self._opening.begin_again())
+            self._out.append(self._start.begin_again())
 
     def _end_unclosed(self, cut: bool) -> None:
         inner = self._inner()
@@ -276,17 +276,17 @@ class TemplateParser:
 
     def _close_stray(self, mark: Marker) -> None:
         """An end of thinking that nothing began."""
-        opening = self._opening
+        opening = self._start
         if self._code in (1, 2) or names_after(self._tail):
             self._say(f"closing {mark.name.strip('/')}" if not self._tail.rstrip().endswith("closing") else mark.name)
             return
-        if (opening.tagged and opening.released) or (self._ended_by_stray and not opening.holding):
+        if (start.tagged and start.released) or (self._ended_by_stray and not start.holding):
             return  # an answer, and a mark too many
-        if not opening.after_nested and (opening.released or opening.text.strip()):
+        if not start.after_nested and (start.released or start.text.strip()):
             self._profile.unmarked, self._profile.plain = True, False
-        self.retracted = self.retracted or opening.released
-        self.removed += max(1, len(opening.text))
-        opening.answer_begins()
+        self.retracted = self.retracted or start.released
+        self.removed += max(1, len(start.text))
+        start.answer_begins()
         self._out.clear()
         self._ended_by_stray = True
         self._code = self._ticks = 0
@@ -326,11 +326,11 @@ class TemplateParser:
 
     def _bare_message(self) -> None:
         """ "analysis<|message|>" at the start of an answer, whose first marks the server has taken off."""
-        opening = self._opening
-        header = opening.text.strip().lower()
-        if opening.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
+        opening = self._start
+        header = start.text.strip().lower()
+        if start.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
             self._header, self._channel_at = header, 0
-            opening.drop()
+            start.drop()
             self._end_header()
 
     def _end_header(self) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 UNKNOWN_HOLD_CHARS = 400
 """As much of the first answer of an unknown model is held back: some three sentences."""
-OPENING_CHARS = 24
+JUDGED_CHARS = 24
 """As many characters show whether an answer begins as thinking does."""
 
 _MUSING = re.compile(
@@ -48,7 +48,7 @@ class ThinkingProfile:
         """Characters at the start of an answer that are held back until thinking may be excluded."""
         if self.unmarked or (self.can_think and not self.plain):
             return float("inf")
-        return OPENING_CHARS if self.plain else UNKNOWN_HOLD_CHARS
+        return JUDGED_CHARS if self.plain else UNKNOWN_HOLD_CHARS
 
 
 def writes_thinking(template: str) -> bool:
