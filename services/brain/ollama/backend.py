@@ -13,8 +13,8 @@ import structlog
 from oviya.errors import OviyaError, Timeout
 from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sentence, Summary, Turn
 from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient
-from services.brain.ollama.output.emotion_tags import read_tags
-from services.brain.ollama.output.output_parser import Speech, paced
+from services.brain.ollama.output.emotion_tags import read_emotion_tags
+from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
@@ -126,7 +126,7 @@ class OllamaBackend:
             OviyaError: the model failed; what it had said until then has been yielded.
         """
         limits = self._limits
-        speech = Speech(
+        speech = OutputParser(
             self._tones,
             exchange.user_emotion,
             exchange.tone,
@@ -172,7 +172,7 @@ class OllamaBackend:
         except TimeoutError as error:
             raise Timeout(f"ollama: no summary came within {self._limits.summary_s:g} s") from error
         # A model that is used to tags writes them here too.
-        text = " ".join(tagged.text for tagged in read_tags(text + thinking.flush())).strip()[:MAX_SUMMARY_CHARS]
+        text = " ".join(tagged.text for tagged in read_emotion_tags(text + thinking.flush())).strip()[:MAX_SUMMARY_CHARS]
         if not text:
             raise BadStream("ollama: the summary is empty")
         return Summary(text)

@@ -13,7 +13,7 @@ import structlog
 from services.brain.backend import Sentence
 from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
 from services.brain.ollama.client import BadStream, ToolCall
-from services.brain.ollama.output.output_parser import Hidden, Speech, paced
+from services.brain.ollama.output.output_parser import OutputParser, ParsedAnswer, paced
 from services.brain.ollama.prompt import Message
 from services.brain.ollama.tools.tool_executor import ToolResult
 
@@ -28,7 +28,7 @@ FILLER_EMOTION = "thoughtful"
 class Answer:
     """One reply in the making: answers of the model, and calls of tools between them."""
 
-    def __init__(self, backend: OllamaBackend, speech: Speech, messages: list[Message]) -> None:
+    def __init__(self, backend: OllamaBackend, speech: OutputParser, messages: list[Message]) -> None:
         self._backend = backend
         self._speech = speech
         self._messages = messages
@@ -74,7 +74,7 @@ class Answer:
             raise self._nothing_said(hidden, cut=cut, thought=thought)
 
     def _written(
-        self, hidden: Hidden, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
+        self, hidden: ParsedAnswer, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
     ) -> list[ToolCall]:
         """Those of the calls written as text that are made: of offered tools.
 
@@ -95,7 +95,7 @@ class Answer:
                 log.warning("the model wrote a tool call that cannot be made", model=self._backend.model)
         return made
 
-    def _report(self, hidden: Hidden) -> None:
+    def _report(self, hidden: ParsedAnswer) -> None:
         """Logs and notes what of an answer was not spoken and should not have been there."""
         model = self._backend.model
         if hidden.unread_calls:
@@ -113,7 +113,7 @@ class Answer:
             log.warning("the model wrote somebody else's words; they were not spoken", model=model,
                         characters=hidden.foreign)  # fmt: skip
 
-    def _nothing_said(self, hidden: Hidden, *, cut: bool, thought: bool) -> BadStream:
+    def _nothing_said(self, hidden: ParsedAnswer, *, cut: bool, thought: bool) -> BadStream:
         """Why an answer holds nothing to say, and what to do."""
         thinks = thought or hidden.thought
         if cut and thinks:

@@ -11,8 +11,8 @@ from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.emotion_tags import Tagged, read_tags
+from services.brain.ollama.output.code_blocks import CodeBlockFilter
+from services.brain.ollama.output.emotion_tags import TaggedText, read_emotion_tags
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
@@ -35,7 +35,7 @@ def _slices(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class ParsedAnswer:
     """What an answer held beside what is said.
 
     Attributes:
@@ -57,7 +57,7 @@ class Hidden:
     kept: str = ""
 
 
-class Speech:
+class OutputParser:
     """One reply.
 
     Args:
@@ -83,7 +83,7 @@ class Speech:
     ) -> None:
         self._profile = profile or ThinkingProfile()
         self._tools = tools
-        self.hidden = Hidden()
+        self.hidden = ParsedAnswer()
         """What the last answer that ended held beside what is said."""
         self._tones = tones
         self._user_emotion, self._tone = user_emotion, tone
@@ -127,7 +127,7 @@ class Speech:
         self._begin_text()
 
     def _begin_text(self) -> None:
-        self._calls, self._code, self._segmenter = ToolCallParser(self._tools), CodeBlocks(), Segmenter(**self._limits)
+        self._calls, self._code, self._segmenter = ToolCallParser(self._tools), CodeBlockFilter(), Segmenter(**self._limits)
         self._narrator = Narrator()
         self._kept: list[str] = []
 
@@ -151,7 +151,7 @@ class Speech:
         thinking, calls = self._thinking, self._calls
         for recipient, body in thinking.calls:
             calls.add(body, recipient)
-        self.hidden = Hidden(
+        self.hidden = ParsedAnswer(
             calls=tuple(calls.calls),
             unread_calls=calls.unread,
             thought=thinking.removed,
@@ -174,11 +174,11 @@ class Speech:
     def _said(self, piece: Piece) -> list[Sentence]:
         return [
             sentence
-            for tagged in read_tags(piece.text)
+            for tagged in read_emotion_tags(piece.text)
             if (sentence := self._tagged(tagged, starts=piece.starts)) is not None
         ]
 
-    def _tagged(self, tagged: Tagged, *, starts: bool) -> Sentence | None:
+    def _tagged(self, tagged: TaggedText, *, starts: bool) -> Sentence | None:
         if tagged.kind != "missing":
             EMOTION_TAGS.labels(tagged.kind).inc()
             self._given = tagged.emotion

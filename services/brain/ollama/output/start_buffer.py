@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from services.brain.ollama.output.emotion_tags import read_tags
+from services.brain.ollama.output.emotion_tags import read_emotion_tags
 from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
 MAX_TAG_CHARS = 48
@@ -114,7 +114,7 @@ class StartBuffer:
         if seen <= MAX_TAG_CHARS and _TAG_OPENS.match(opening):
             if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
                 return False
-            kind = next(read_tags(opening)).kind
+            kind = next(read_emotion_tags(opening)).kind
             self.tagged = kind != "missing" and (kind != "unknown" or not self._profile.unmarked)
             if self.tagged:
                 return True

@@ -17,14 +17,14 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
-from services.brain.ollama.output.output_parser import Speech, paced
+from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.request import GenerateRequest
-from services.csm.request.speech import Speech as CsmSpeech
+from services.csm.request.speech import OutputParser as CsmSpeech
 from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
@@ -96,7 +96,7 @@ async def test_a_models_stream(sign):
     for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
         async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
-            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+            speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
                 async for _ in paced(speech.push_steps(text[at : at + chunk])):
                     pass
@@ -116,7 +116,7 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     backend: Any = SimpleNamespace(limits=SimpleNamespace(tool_rounds=0), offers=[], tools=None, model="m", chat=chat)
 
     async def job() -> None:
-        speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
+        speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
         assert [sentence async for sentence in Answer(backend, speech, []).run()]
 
     await check(job, chunk.text)

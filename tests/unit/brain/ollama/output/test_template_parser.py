@@ -6,8 +6,8 @@ import time
 
 import pytest
 
-from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.output_parser import Speech
+from services.brain.ollama.output.code_blocks import CodeBlockFilter
+from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
@@ -28,7 +28,7 @@ def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple
 
 
 def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
-    speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+    speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
     said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
     return [sentence.text for sentence in [*said, *speech.flush()]]
 
@@ -214,7 +214,7 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
     text = (unit * (SIZE // len(unit) + 1))[:SIZE]
     for step in (1, SIZE):
         started = time.process_time()
-        thinking, calls, code = TemplateParser(), ToolCallParser(["weather"]), CodeBlocks()
+        thinking, calls, code = TemplateParser(), ToolCallParser(["weather"]), CodeBlockFilter()
         for at in range(0, SIZE, step):
             code.push(calls.push(thinking.push(text[at : at + step])))
         code.push(calls.push(thinking.flush()) + calls.flush())

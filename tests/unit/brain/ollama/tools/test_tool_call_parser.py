@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.output_parser import Speech
+from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.tones import Tones
 
 PARIS = ToolCall("weather", {"city": "Paris"})
@@ -55,8 +55,8 @@ CALLS = [
 ]
 
 
-def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], Speech]:
-    speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
+def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], OutputParser]:
+    speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
     said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
     said += speech.flush()
     return [sentence.text for sentence in said], speech
