@@ -24,7 +24,7 @@ from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.request import GenerateRequest
-from services.csm.request.speech import OutputParser as CsmSpeech
+from services.csm.request.speech import Speech as CsmSpeech
 from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
