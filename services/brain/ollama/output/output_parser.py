@@ -11,7 +11,7 @@ from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.code_blocks import CodeBlockFilter
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.emotion_tags import TaggedText, read_emotion_tags
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile

@@ -7,7 +7,7 @@ from prometheus_client import REGISTRY
 
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.output.code_blocks import CodeBlockFilter
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.emotion_tags import ALIASES, TaggedText, read_emotion_tags
 from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_parser import TemplateParser

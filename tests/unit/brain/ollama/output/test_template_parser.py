@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from services.brain.ollama.output.code_blocks import CodeBlockFilter
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.output.template_parser import TemplateParser
