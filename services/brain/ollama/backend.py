@@ -126,7 +126,7 @@ class OllamaBackend:
             OviyaError: the model failed; what it had said until then has been yielded.
         """
         limits = self._limits
-        speech = OutputParser(
+        parser = OutputParser(
             self._tones,
             exchange.user_emotion,
             exchange.tone,
@@ -135,7 +135,7 @@ class OllamaBackend:
             profile=self._profile,
             tools=[offer["function"]["name"] for offer in self._offers],
         )
-        answer = Answer(self, speech, self._prompt.messages(exchange))
+        answer = Answer(self, parser, self._prompt.messages(exchange))
         loop = asyncio.get_running_loop()
         deadline, said, failure = loop.time() + limits.first_sentence_s, False, None
         async with aclosing(answer.run()) as sentences:
@@ -155,7 +155,7 @@ class OllamaBackend:
         if failure is None:
             return
         if said:  # what the model had begun to say; a mere beginning is left to whoever answers instead
-            async for sentence in paced(speech.flush_steps(cut=True)):
+            async for sentence in paced(parser.flush_steps(cut=True)):
                 yield sentence
         raise failure
 

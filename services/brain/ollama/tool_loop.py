@@ -28,9 +28,9 @@ FILLER_EMOTION = "thoughtful"
 class Answer:
     """One reply in the making: answers of the model, and calls of tools between them."""
 
-    def __init__(self, backend: OllamaBackend, speech: OutputParser, messages: list[Message]) -> None:
+    def __init__(self, backend: OllamaBackend, parser: OutputParser, messages: list[Message]) -> None:
         self._backend = backend
-        self._speech = speech
+        self._parser = parser
         self._messages = messages
         self._degraded = ""
 
@@ -52,11 +52,11 @@ class Answer:
                     if chunk.cut:
                         cut = True
                         CUT_REPLIES.inc()
-                    async for sentence in paced(self._speech.push_steps(chunk.text)):
+                    async for sentence in paced(self._parser.push_steps(chunk.text)):
                         said = spoke = True
                         yield self._told(sentence)
-            rest = [sentence async for sentence in paced(self._speech.flush_steps(cut=cut))]
-            hidden = self._speech.hidden
+            rest = [sentence async for sentence in paced(self._parser.flush_steps(cut=cut))]
+            hidden = self._parser.answer
             spoke |= bool(rest)
             calls += self._written(hidden, calls, offers, spoke=spoke)
             self._report(hidden)
@@ -98,8 +98,8 @@ class Answer:
     def _report(self, hidden: ParsedAnswer) -> None:
         """Logs and notes what of an answer was not spoken and should not have been there."""
         model = self._backend.model
-        if hidden.unread_calls:
-            WRITTEN_CALLS.labels("dropped").inc(hidden.unread_calls)
+        if hidden.unreadable_calls:
+            WRITTEN_CALLS.labels("dropped").inc(hidden.unreadable_calls)
             self._note("the model wrote a tool call as text that cannot be read; it was not spoken")
             log.warning("the model wrote a tool call that cannot be read", model=model)
         if hidden.swallowed:
@@ -128,7 +128,7 @@ class Answer:
                 "ollama: the answer is thinking only and holds nothing to say",
                 hint="set BRAIN_OLLAMA_THINK=false, or choose another BRAIN_OLLAMA_MODEL",
             )
-        if hidden.calls or hidden.unread_calls:
+        if hidden.calls or hidden.unreadable_calls:
             return BadStream(
                 "ollama: the answer is a tool call written as text that cannot be made, and holds nothing to say"
             )

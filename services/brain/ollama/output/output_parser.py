@@ -40,7 +40,7 @@ class ParsedAnswer:
 
     Attributes:
         calls: tool calls that were written as text.
-        unread_calls: texts that looked like a tool call and could not be read.
+        unreadable_calls: texts that looked like a tool call and could not be read.
         thought: characters of thinking that were removed.
         swallowed: characters that were removed as thinking that never ended.
         unmarked: thinking was written that no mark began.
@@ -49,7 +49,7 @@ class ParsedAnswer:
     """
 
     calls: tuple[ToolCall, ...] = ()
-    unread_calls: int = 0
+    unreadable_calls: int = 0
     thought: int = 0
     swallowed: int = 0
     unmarked: bool = False
@@ -83,7 +83,7 @@ class OutputParser:
     ) -> None:
         self._profile = profile or ThinkingProfile()
         self._tools = tools
-        self.hidden = ParsedAnswer()
+        self.answer = ParsedAnswer()
         """What the last answer that ended held beside what is said."""
         self._tones = tones
         self._user_emotion, self._tone = user_emotion, tone
@@ -151,9 +151,9 @@ class OutputParser:
         thinking, calls = self._thinking, self._calls
         for recipient, body in thinking.calls:
             calls.add(body, recipient)
-        self.hidden = ParsedAnswer(
+        self.answer = ParsedAnswer(
             calls=tuple(calls.calls),
-            unread_calls=calls.unread,
+            unreadable_calls=calls.unread,
             thought=thinking.removed,
             swallowed=thinking.swallowed,
             unmarked=self._unmarked,

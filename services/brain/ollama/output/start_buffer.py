@@ -110,7 +110,7 @@ class StartBuffer:
 
     def _may_leave(self, seen: int) -> bool:
         """Says whether the start of an answer may be given on; the first `seen` characters of it were judged before."""
-        opening = self._start
+        start = self._start
         if seen <= MAX_TAG_CHARS and _TAG_OPENS.match(opening):
             if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
                 return False

@@ -276,7 +276,7 @@ class TemplateParser:
 
     def _close_stray(self, mark: Marker) -> None:
         """An end of thinking that nothing began."""
-        opening = self._start
+        start = self._start
         if self._code in (1, 2) or names_after(self._tail):
             self._say(f"closing {mark.name.strip('/')}" if not self._tail.rstrip().endswith("closing") else mark.name)
             return
@@ -326,7 +326,7 @@ class TemplateParser:
 
     def _bare_message(self) -> None:
         """ "analysis<|message|>" at the start of an answer, whose first marks the server has taken off."""
-        opening = self._start
+        start = self._start
         header = start.text.strip().lower()
         if start.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
             self._header, self._channel_at = header, 0

@@ -96,11 +96,11 @@ async def test_a_models_stream(sign):
     for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
         async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
-            speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+            parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
-                async for _ in paced(speech.push_steps(text[at : at + chunk])):
+                async for _ in paced(parser.push_steps(text[at : at + chunk])):
                     pass
-            async for _ in paced(speech.flush_steps()):
+            async for _ in paced(parser.flush_steps()):
                 pass
 
         await check(job, text)
@@ -116,8 +116,8 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     backend: Any = SimpleNamespace(limits=SimpleNamespace(tool_rounds=0), offers=[], tools=None, model="m", chat=chat)
 
     async def job() -> None:
-        speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
-        assert [sentence async for sentence in Answer(backend, speech, []).run()]
+        parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
+        assert [sentence async for sentence in Answer(backend, parser, []).run()]
 
     await check(job, chunk.text)
 

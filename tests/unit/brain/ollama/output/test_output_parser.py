@@ -18,9 +18,9 @@ from services.brain.ollama.tones import Tones
 def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Sentence]:
     """The sentences of `text`, pushed `step` characters at a time."""
     limits = {"max_chars": 240, "first_clause_chars": 0, **limits}
-    speech = OutputParser(Tones(), user_emotion, **limits)
-    said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
-    return said + speech.flush()
+    parser = OutputParser(Tones(), user_emotion, **limits)
+    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
+    return said + parser.flush()
 
 
 def counted(kind: str) -> float:
@@ -94,8 +94,8 @@ def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model
     tone = Tone(mirror="thoughtful", support="reassuring", ask="concerned_anxious", intensity=0.7)
 
     def first(text: str) -> str:
-        speech = OutputParser(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
-        return [*speech.push(text), *speech.flush()][0].emotion
+        parser = OutputParser(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
+        return [*parser.push(text), *parser.flush()][0].emotion
 
     assert (first("I am with you."), first("What happened?")) == ("reassuring", "concerned_anxious")
     assert first("[tender] I am with you.") == "tender"
@@ -166,6 +166,6 @@ def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
 
 
 def test_several_answers_in_one_reply():
-    speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=0)
-    first = speech.push("[thoughtful] Let me see") + speech.flush()
-    assert [s.text for s in [*first, *speech.push("It is sunny. "), *speech.flush()]] == ["Let me see", "It is sunny."]
+    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=0)
+    first = parser.push("[thoughtful] Let me see") + parser.flush()
+    assert [s.text for s in [*first, *parser.push("It is sunny. "), *parser.flush()]] == ["Let me see", "It is sunny."]

@@ -28,9 +28,9 @@ def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple
 
 
 def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
-    speech = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
-    said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
-    return [sentence.text for sentence in [*said, *speech.flush()]]
+    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
+    return [sentence.text for sentence in [*said, *parser.flush()]]
 
 
 THINKING = {
