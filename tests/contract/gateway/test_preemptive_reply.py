@@ -9,7 +9,7 @@ from services.gateway.memory.memory import Keeper, Memory
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.upstream.clients import Mesh
-from tests.support.gateway_mesh import free_port
+from tests.support.ports import free_port
 
 
 class CountingMesh(Mesh):
