@@ -1,4 +1,4 @@
-"""The gRPC side of the service: unpacks requests, calls the engine, packs events."""
+"""The gRPC servicer: unpacks requests, calls the engine, packs events."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import aclosing
 
 import grpc
 import structlog
-from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import Encoding, check_format, decode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
+from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
-from services.stt.engine.running import RunningSession
 from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 
@@ -37,7 +37,7 @@ REASONS = {
 
 
 class SttService(Service[SttSettings]):
-    """The service as the mesh's runtime sees it."""
+    """The life cycle of the service."""
 
     name = "stt"
     grpc_services = ("oviya.v1.SttService",)
@@ -71,19 +71,19 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         encoding = check_format(config.format, "config.format").encoding
         silence_s, vocabulary = _end_silence_s(config), _vocabulary(config)
         with self._engine.session(config.format.sample_rate_hz, silence_s, vocabulary) as session:
-            await session.begin()
+            await session.open()
             log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
             async with aclosing(self._events(requests, session, encoding)) as responses:
                 async for event in responses:
                     yield pack(event)
 
     async def _events(
-        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: RunningSession, encoding: Encoding
+        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         """Yields the events of a session until its requests end.
 
         Raises:
-            InvalidInput: a request cannot be used.
+            InvalidInput: a request is not valid.
             Timeout: the caller sent nothing for too long, or the session reached a limit.
         """
         loop = asyncio.get_running_loop()
@@ -91,19 +91,19 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         try:
             while True:
                 in_turn, began = session.in_turn, loop.time()
-                # asyncio.wait leaves the read running at a time-out: cancelling it could lose the message
-                timeout_s = session.patience_s if in_turn else self._settings.stall_s
+                # asyncio.wait does not cancel the read at a time-out; a cancelled read could lose the message
+                timeout_s = session.stall_budget_s if in_turn else self._settings.stall_s
                 done, _ = await asyncio.wait({reading}, timeout=timeout_s)
-                async for event in session.waited(loop.time() - began):
+                async for event in session.add_wait(loop.time() - began):
                     yield event
                 if not done:
                     if in_turn:
                         continue
-                    raise Timeout(f"nothing came for {timeout_s:g} s while waiting for the caller's next message")
+                    raise Timeout(f"no message was received from the caller for {timeout_s:g} s")
                 request = reading.result()
                 if request is None:
                     break
-                async for event in self._take(request, session, encoding):
+                async for event in self._handle(request, session, encoding):
                     yield event
                 reading = asyncio.ensure_future(anext(requests, None))
             for event in await session.finish():
@@ -112,8 +112,8 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             reading.cancel()
             await asyncio.wait({reading})
 
-    async def _take(
-        self, request: stt_pb2.TranscribeRequest, session: RunningSession, encoding: Encoding
+    async def _handle(
+        self, request: stt_pb2.TranscribeRequest, session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         match request.WhichOneof("request"):
             case "audio":
@@ -139,12 +139,12 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
 
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
-    """Returns the configuration that a stream must begin with, with a session id."""
+    """Reads the configuration, the first message of a stream; adds a session id if it has none."""
     try:
         async with asyncio.timeout(stall_s):
             first = await anext(requests, None)
     except TimeoutError as error:
-        raise Timeout(f"the configuration did not come within {stall_s:g} s") from error
+        raise Timeout(f"no configuration was received within {stall_s:g} s") from error
     kind = first.WhichOneof("request") if first is not None else "an empty stream"
     if first is None or kind != "config":
         raise InvalidInput("config", kind or "", "the first message must be the configuration")
@@ -152,7 +152,7 @@ async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stal
     if len(config.session_id) > MAX_SESSION_ID_CHARS:
         raise InvalidInput("config.session_id", config.session_id, f"at most {MAX_SESSION_ID_CHARS} characters")
     if not config.HasField("format"):
-        raise InvalidInput("config.format", "", "must be set", hint="say the encoding and the sample rate")
+        raise InvalidInput("config.format", "", "must be set", hint="set the encoding and the sample rate")
     config.session_id = config.session_id or uuid.uuid4().hex
     return config
 
@@ -160,12 +160,12 @@ async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stal
 def _end_silence_s(config: stt_pb2.TranscribeConfig) -> float | None:
     if not config.HasField("end_silence"):
         return None
-    seconds = config.end_silence.seconds + config.end_silence.nanos / 1e9
-    if not MIN_END_SILENCE_S <= seconds <= MAX_END_SILENCE_S:
+    end_silence_s = seconds(config.end_silence)
+    if not MIN_END_SILENCE_S <= end_silence_s <= MAX_END_SILENCE_S:
         raise InvalidInput(
-            "config.end_silence", f"{seconds:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
+            "config.end_silence", f"{end_silence_s:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
         )
-    return seconds
+    return end_silence_s
 
 
 def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
@@ -178,11 +178,11 @@ def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
 
 
 def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
-    """Packs an event of the engine as a message."""
-    response = stt_pb2.TranscribeResponse(at=_duration(event.at_s), turn=event.turn)
+    """Converts an event of the engine to a response."""
+    response = stt_pb2.TranscribeResponse(at=duration(event.at_s), turn=event.turn)
     match event:
         case events.SpeechStarted():
-            response.speech_started.start.CopyFrom(_duration(event.start_s))
+            response.speech_started.start.CopyFrom(duration(event.start_s))
         case events.Partial():
             response.partial.text = event.text
         case events.LikelyEnd():
@@ -194,16 +194,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.final.words.extend(_word(word) for word in event.words)
         case events.TurnEnded():
             response.turn_ended.reason = REASONS[event.reason]
-            response.turn_ended.speech_end.CopyFrom(_duration(event.speech_end_s))
+            response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
 
 
 def _word(word: Word) -> stt_pb2.Word:
     return stt_pb2.Word(
-        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+        text=word.text, start=duration(word.start_s), end=duration(word.end_s), confidence=word.confidence
     )
-
-
-def _duration(seconds: float) -> Duration:
-    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(seconds=whole, nanos=part)

@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from benchmarks.demo_voice import HELD_OUT_TEXTS
 from benchmarks.demo_voice_measures import recognize, words
+from oviya.emotions.tables import load_emotions
 from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import Checkpoint, load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
+<<<<<<< HEAD
 from services.csm.request.request import FinishReason, GenerateRequest
 from services.emotion.catalogue import DATA, read_tsv
+=======
+from services.csm.request.request import Finish, GenerateRequest
+>>>>>>> main
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.checkpoints.csm import load_reference
@@ -77,7 +82,7 @@ def test_ten_new_sentences_are_understood_and_end(engine: CsmEngine, mimi: MimiE
 
 
 def test_each_voice_has_a_clip_in_each_style_of_the_emotions(checkpoint: Checkpoint):
-    styles = {row["style"] for row in read_tsv(DATA / "emotions.tsv")}
+    styles = {emotion.style for emotion in load_emotions().values()}
     assert styles <= set(checkpoint.card.styles)
     assert styles <= set(checkpoint.voices.clips)
     for style in styles:

@@ -28,7 +28,7 @@ from prometheus_client import Counter
 from oviya.audio.pcm import F32LE, decode_pcm
 from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
 from oviya.mesh.metrics import LOOP_FAILURES
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.rate import TokenBucket
 from services.gateway.transport.admission import Place

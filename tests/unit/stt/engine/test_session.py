@@ -11,10 +11,12 @@ from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
-from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.limits import TurnLimits
+from services.stt.engine.session import Session
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
 from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.stt_session import DecodingSession
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
 LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)
@@ -37,9 +39,7 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(vad.stream(), FrontEnd(), rate_hz, limits)
-        session.attach(recognizer, keep=True)
-        return session
+        return DecodingSession(recognizer, vad.stream(), FrontEnd(), rate_hz, limits)
 
     return open_session
 
@@ -142,15 +142,15 @@ def test_no_published_word_is_taken_back_by_a_partial_a_likely_end_or_the_final(
 
 
 def test_the_final_stands_by_what_was_published_whatever_the_last_decode_hears(open_session, recognizer, monkeypatch):
-    monkeypatch.setattr(recognizer, "end_phrase", lambda published: [Word("nonsense", 0.1, 0.4, 1.0)])
+    monkeypatch.setattr(recognizer, "end_phrase", lambda committed: [Word("nonsense", 0.1, 0.4, 1.0)])
     session = open_session()
     events = push_all(session, said(silence(0.5), speak(SAD), silence(1.0)), 320)
-    published = [
+    committed = [
         partial.text for partial in of(Partial, events) if partial.at_s < of(TurnEnded, events)[0].speech_end_s
     ]
     final = of(Final, events)[0]
-    assert len(published[-1].split()) >= 3
-    assert final.text.startswith(published[-1])
+    assert len(committed[-1].split()) >= 3
+    assert final.text.startswith(committed[-1])
     assert all(word.start_s <= word.end_s for word in final.words)
     # The phrase was never ended: what follows shows that the decoder copes.
     monkeypatch.undo()
@@ -188,9 +188,9 @@ def test_the_words_are_decoded_before_the_silence_ends_the_turn(open_session, re
     session, ended_at_s = open_session(), []
     end_phrase = recognizer.end_phrase
 
-    def note_when(published):
+    def note_when(committed):
         ended_at_s.append(session.position_s)
-        return end_phrase(published)
+        return end_phrase(committed)
 
     monkeypatch.setattr(recognizer, "end_phrase", note_when)
     ended = of(TurnEnded, push_all(session, said(silence(0.3), speak(SAD), silence(1.0)), 320))[0]
