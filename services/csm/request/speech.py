@@ -104,11 +104,11 @@ class Speech:
         """The text in pieces that fit a prompt."""
         request, longest = self._request, self._config.max_positions
         room = longest - sum(map(len, self._references))
-        own = len(self._tokenizer.segment(request.text, request.speaker, request.style))
+        own = len(self._tokenizer.encode_segment(request.text, request.speaker, request.style))
         left = room + 1 - own  # the last frame is spoken, but never read again
         if min(_roomy_frames(request.text), self._left) <= left:
             return [request.text]
-        frame = len(self._tokenizer.segment("", request.speaker, request.style))
+        frame = len(self._tokenizer.encode_segment("", request.speaker, request.style))
         most = room // PIECES_IN_A_PROMPT - frame
         if most < SHORTEST_PIECE:
             if min(expected_frames(request.text), self._left) <= left:
@@ -117,7 +117,7 @@ class Speech:
             raise InvalidInput("context", f"{longest - room} positions of reference clips", limit)
 
         def size(text: str) -> float:
-            tokens = len(self._tokenizer.segment(text, request.speaker, request.style)) - frame
+            tokens = len(self._tokenizer.encode_segment(text, request.speaker, request.style)) - frame
             return tokens + spoken_frames(text)
 
         return split_text(request.text, size, most)

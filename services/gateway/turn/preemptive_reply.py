@@ -9,7 +9,7 @@ from contextlib import aclosing, suppress
 from oviya.v1 import brain_pb2
 
 
-class EarlyReply:
+class PreemptiveReply:
     """Reads a reply at once and keeps it until somebody wants it, or throws it away.
 
     Args:
@@ -44,9 +44,9 @@ class EarlyReply:
                 yield response
             await self._reading
         finally:
-            await self.close()
+            await self.cancel()
 
-    async def close(self) -> None:
+    async def cancel(self) -> None:
         """Ends the call; what has come is dropped."""
         self._reading.cancel()
         with suppress(asyncio.CancelledError, Exception):

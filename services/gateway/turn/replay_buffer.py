@@ -6,11 +6,11 @@ from bisect import bisect_left
 from collections import deque
 from dataclasses import dataclass
 
-PIECE_S = 1.0
+CHUNK_S = 1.0
 """Longest sound in seconds that is sent as one message: what is sent again should cost few of them."""
 MERGE_S = 0.1
 """Small messages that wait are sent as one of about this length in seconds."""
-MIN_PIECE_S = 0.01
+MIN_CHUNK_S = 0.01
 """Less sound than this waits for more before it is sent: a caller that sends sample by sample must not cost a message
 a sample.  Shorter than a window of speech-to-text, so it delays no event."""
 MARK_GRAIN_S = 0.1
@@ -22,7 +22,7 @@ ARRIVALS = 12_000
 
 
 @dataclass(frozen=True)
-class Piece:
+class Chunk:
     """Sound, or a mark that asks for the end of the turn.
 
     Args:
@@ -34,7 +34,7 @@ class Piece:
     data: bytes | None
 
 
-class Tape:
+class ReplayBuffer:
     """Remembers sound from when it comes until the turn that it belongs to has ended.
 
     The sound is one buffer, whatever the sizes of the messages that it came in, so every operation costs no more than
@@ -50,7 +50,7 @@ class Tape:
         self._sample_bytes = sample_bytes
         self._rate_hz = sample_rate_hz
         self._limit = round(limit_s * sample_rate_hz)
-        self._piece = max(1, round(PIECE_S * sample_rate_hz))
+        self._chunk_samples = max(1, round(CHUNK_S * sample_rate_hz))
         self._sound = bytearray()  # CPython drops the front of a bytearray without moving the rest
         self._start = 0  # position of the first sample that is kept
         self._end = 0
@@ -103,25 +103,25 @@ class Tape:
                 self._marks_sent = min(self._marks_sent, len(self._marks))
         self._marks.append(self._end)
 
-    def next_unsent(self, *, flush: bool = False) -> Piece | None:
+    def next_unsent(self, *, flush: bool = False) -> Chunk | None:
         """Returns what is to be sent next, or None; it counts as sent from now on.
 
         Args:
-            flush: send even what is shorter than `MIN_PIECE_S`, because no more comes.
+            flush: send even what is shorter than `MIN_CHUNK_S`, because no more comes.
         """
         mark = self._marks[self._marks_sent] if self._marks_sent < len(self._marks) else None
         if mark is not None and mark <= self._sent:
             self._marks_sent += 1
-            return Piece(mark, None)
+            return Chunk(mark, None)
         while self._cuts and self._cuts[0] <= self._sent:
             self._cuts.popleft()
         cut = self._cuts[0] if self._cuts else self._end
-        end = min(self._end if mark is None else mark, cut, self._sent + self._piece)
-        if end == self._sent or (end - self._sent < MIN_PIECE_S * self._rate_hz and mark is None and not flush):
+        end = min(self._end if mark is None else mark, cut, self._sent + self._chunk_samples)
+        if end == self._sent or (end - self._sent < MIN_CHUNK_S * self._rate_hz and mark is None and not flush):
             return None
-        piece = Piece(self._sent, self._slice(self._sent, end))
+        chunk = Chunk(self._sent, self._slice(self._sent, end))
         self._sent = end
-        return piece
+        return chunk
 
     def rewind(self) -> float:
         """Starts again with everything that is kept; returns the position in seconds at which that starts."""

@@ -15,8 +15,8 @@ from oviya.v1 import common_pb2, stt_pb2
 from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.replay_buffer import Piece, Tape
-from services.gateway.turn.turn_handler import Utterance
+from services.gateway.turn.replay_buffer import Chunk, ReplayBuffer
+from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh, read_fed
 
 log = structlog.get_logger()
@@ -30,42 +30,42 @@ STEADY_S = 5.0
 REFUSALS = (InvalidInput, Unsupported)
 """Failures that the same sound would meet again."""
 
-HeardEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
+SttEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
 
 
-class Listener(Protocol):
+class SttListener(Protocol):
     """Who is told what was heard."""
 
     def new_turn(self) -> int:
         """Numbers a turn."""
         ...
 
-    async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
+    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
         """Takes an event; `kind` is its name in ConverseResponse: speech_started, partial, final or turn_ended."""
         ...
 
-    async def said(self, utterance: Utterance) -> None:
+    async def on_turn_final(self, utterance: Utterance) -> None:
         """Takes what the user said in a turn that is over."""
         ...
 
-    async def likely_said(self, text: str) -> None:
-        """Learns that the running turn is probably over, with these words: `said` follows with them, or `resumed`."""
+    async def on_eager_end_of_turn(self, text: str) -> None:
+        """Learns that the running turn is probably over, with these words: `on_turn_final` follows with them, or `on_turn_resumed`."""
         ...
 
-    async def resumed(self) -> None:
+    async def on_turn_resumed(self) -> None:
         """Learns that the turn goes on after all."""
         ...
 
-    async def lost(self, turn: int, error: OviyaError) -> None:
+    async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         """Learns that what was said in a turn cannot be known."""
         ...
 
-    async def deaf(self, error: OviyaError) -> None:
+    async def on_stt_unavailable(self, error: OviyaError) -> None:
         """Learns that nothing is heard for the time being."""
         ...
 
 
-class Hearing:
+class SttStream:
     """Feeds a session's sound to speech-to-text.
 
     A stream is opened with the first sound, so that typed conversations need none.  When it breaks, the sound since
@@ -86,14 +86,14 @@ class Hearing:
         settings: GatewaySettings,
         audio_format: common_pb2.AudioFormat,
         session_id: str,
-        listener: Listener,
+        listener: SttListener,
     ) -> None:
         self._mesh = mesh
         self._settings = settings
         self._config = stt_pb2.TranscribeConfig(format=audio_format, session_id=session_id)
         self._listener = listener
         sample_bytes = 4 if audio_format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE else 2
-        self._tape = Tape(sample_bytes, audio_format.sample_rate_hz, settings.max_waiting_audio_s)
+        self._buffer = ReplayBuffer(sample_bytes, audio_format.sample_rate_hz, settings.max_waiting_audio_s)
         self._news = asyncio.Event()
         self._finished_at: float | None = None
         self._end_asked_at = 0.0
@@ -107,9 +107,9 @@ class Hearing:
         self._patience: asyncio.Timeout | None = None
         self._answer_by: float | None = None
 
-    def hear(self, pcm: bytes) -> None:
+    def push(self, pcm: bytes) -> None:
         """Takes sound: whole samples, checked."""
-        lost_s = self._tape.add_sound(pcm, _now())
+        lost_s = self._buffer.add_sound(pcm, _now())
         if lost_s:
             metrics.LOST_AUDIO.inc(lost_s)
         self._news.set()
@@ -117,7 +117,7 @@ class Hearing:
     def end_turn(self) -> None:
         """Ends the user's turn without waiting for silence."""
         self._end_asked_at = _now()
-        self._tape.add_mark()
+        self._buffer.add_mark()
         self._news.set()
 
     def finish(self) -> None:
@@ -128,7 +128,7 @@ class Hearing:
     async def run(self) -> None:
         """Hears until `finish`."""
         while True:
-            while not self._tape.has_unsent and self._turn is None:
+            while not self._buffer.has_unsent and self._turn is None:
                 if self._finished_at is not None:
                     return
                 await self._wait_for_news()
@@ -144,7 +144,7 @@ class Hearing:
 
     async def _listen(self) -> None:
         """Uses one stream to its end."""
-        origin_s = self._tape.rewind()
+        origin_s = self._buffer.rewind()
         self._answered, self._answer_by = False, None
         call = self._mesh.stt.Transcribe(timeout=self._settings.session_max_s + self._settings.stt_stall_s)
         writing = asyncio.create_task(self._write(call))
@@ -173,16 +173,16 @@ class Hearing:
                 await writing
 
     async def _write(self, call: Any) -> None:
-        """Sends what is on the tape until the call ends: its reader has the reason.
+        """Sends what is in the buffer until the call ends: its reader has the reason.
 
         The call is cancelled when it stalls, so that its reader finds the reason here.
         """
         try:
             going_on = await write(call, stt_pb2.TranscribeRequest(config=self._config))
             while going_on:
-                piece = self._tape.next_unsent(flush=self._finished_at is not None)
-                if piece is not None:
-                    going_on = await self._write_piece(call, piece)
+                chunk = self._buffer.next_unsent(flush=self._finished_at is not None)
+                if chunk is not None:
+                    going_on = await self._write_chunk(call, chunk)
                 elif self._finished_at is not None:
                     self._expect_answer()
                     await half_close(call)
@@ -193,11 +193,11 @@ class Hearing:
             call.cancel()
             raise
 
-    async def _write_piece(self, call: Any, piece: Piece) -> bool:
+    async def _write_chunk(self, call: Any, chunk: Chunk) -> bool:
         request = (
             stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())
-            if piece.data is None
-            else stt_pb2.TranscribeRequest(audio=piece.data)
+            if chunk.data is None
+            else stt_pb2.TranscribeRequest(audio=chunk.data)
         )
         try:
             async with asyncio.timeout(self._settings.stt_stall_s):
@@ -205,8 +205,8 @@ class Hearing:
         except TimeoutError as error:
             raise Timeout(f"stt: took no sound for {self._settings.stt_stall_s:g} s") from error
         if self._turn is None:
-            self._tape.forget_older_than(KEEP_S)
-        elif piece.data is None:
+            self._buffer.forget_older_than(KEEP_S)
+        elif chunk.data is None:
             self._expect_answer()
         return going_on
 
@@ -228,14 +228,14 @@ class Hearing:
             started = message.speech_started if kind == "speech_started" else stt_pb2.SpeechStarted()
             _shift(started.start, origin_s)
             self._turn_start_s = seconds(started.start)
-            await self._listener.heard(self._turn, "speech_started", started)
+            await self._listener.on_event(self._turn, "speech_started", started)
         match kind:
             case "partial":
-                await self._listener.heard(self._turn, "partial", message.partial)
+                await self._listener.on_event(self._turn, "partial", message.partial)
             case "likely_end":
-                await self._listener.likely_said(message.likely_end.text)
+                await self._listener.on_eager_end_of_turn(message.likely_end.text)
             case "resumed":
-                await self._listener.resumed()
+                await self._listener.on_turn_resumed()
             case "final":  # told with the end of the turn, which follows: a stream may break between them
                 self._final, self._final_at = message.final, _now()
                 for word in message.final.words:
@@ -248,8 +248,8 @@ class Hearing:
         turn, final, ended = self._turn, self._final or stt_pb2.Transcript(), message.turn_ended
         assert turn is not None
         at_s = seconds(message.at) + origin_s
-        ended_at = self._tape.time_of(seconds(ended.speech_end) + origin_s)
-        decided_at = self._tape.time_of(at_s)
+        ended_at = self._buffer.time_of(seconds(ended.speech_end) + origin_s)
+        decided_at = self._buffer.time_of(at_s)
         if ended.reason == stt_pb2.TURN_END_REASON_REQUESTED:
             decided_at = self._end_asked_at
         elif ended.reason == stt_pb2.TURN_END_REASON_STREAM_END and self._finished_at is not None:
@@ -259,11 +259,11 @@ class Hearing:
             self._expect_answer()  # the end of the stream
         self._broken_since, self._breaks = None, 0
         _shift(ended.speech_end, origin_s)
-        pcm = self._tape.between(self._turn_start_s, seconds(ended.speech_end))
-        self._tape.forget_sent(at_s)
-        await self._listener.heard(turn, "final", final)
-        await self._listener.heard(turn, "turn_ended", ended)
-        await self._listener.said(
+        pcm = self._buffer.between(self._turn_start_s, seconds(ended.speech_end))
+        self._buffer.forget_sent(at_s)
+        await self._listener.on_event(turn, "final", final)
+        await self._listener.on_event(turn, "turn_ended", ended)
+        await self._listener.on_turn_final(
             Utterance(
                 turn,
                 final.text,
@@ -280,14 +280,14 @@ class Hearing:
         now = _now()
         self._final = None
         if worked and self._turn is None and self._finished_at is None and not isinstance(error, REFUSALS):
-            self._tape.forget_older_than(0)  # between turns: a limit of the service, or its restart
+            self._buffer.forget_older_than(0)  # between turns: a limit of the service, or its restart
             log.info("speech-to-text ended a stream", error=type(error).__name__)
             return
         if self._broken_since is None:  # once, however often the next streams fail
             log.warning("speech-to-text broke off", error=type(error).__name__, in_turn=self._turn is not None)
         self._broken_since = self._broken_since or now
         self._breaks += worked
-        await self._listener.deaf(error)
+        await self._listener.on_stt_unavailable(error)
         given_up = now - self._broken_since > self._settings.stt_stall_s or self._breaks > MAX_BREAKS
         if given_up or isinstance(error, REFUSALS):
             await self._give_up(error)
@@ -297,9 +297,9 @@ class Hearing:
         """Drops the sound that nobody could hear; what was said in it is lost, and told where something was said."""
         if self._turn is not None or self._finished_at is not None:
             turn = self._listener.new_turn() if self._turn is None else self._turn
-            await self._listener.lost(turn, error)
+            await self._listener.on_turn_failed(turn, error)
         self._turn, self._broken_since, self._breaks = None, None, 0
-        self._tape.clear()
+        self._buffer.clear()
 
 
 def _shift(time: Any, origin_s: float) -> None:

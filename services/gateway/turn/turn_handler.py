@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from contextlib import aclosing
 from functools import partial
 
 import structlog
@@ -13,6 +12,7 @@ import structlog
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
 from oviya.status import detail_of
+from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import say_sentence, say_text
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
@@ -20,49 +20,33 @@ from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.turn.playback_truncation import heard_sentences
-from services.gateway.turn.preemptive_reply import EarlyReply
+from services.gateway.turn.preemptive_reply import PreemptiveReply
+from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import CONSEQUENCES
-from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken
+from services.gateway.voice.segment import Sentence, SpeechEvent
+from services.gateway.voice.speech_handle import SpeechHandle, SpeechState
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
 APOLOGY_EMOTION = "calm_supportive"
 
 TurnEvent = (
-    Event | emotion_pb2.EmotionScore | emotion_pb2.DetectResponse | conversation_pb2.ReplyEnded | common_pb2.ErrorDetail
+    SpeechEvent
+    | emotion_pb2.EmotionScore
+    | emotion_pb2.DetectResponse
+    | conversation_pb2.ReplyEnded
+    | common_pb2.ErrorDetail
 )
 
 
-@dataclass(frozen=True)
-class Utterance:
-    """What the user said or typed.  Times are the event loop's, in seconds; None: not applicable.
-
-    Args:
-        turn: number of the turn.
-        text: the words; empty where speech held none.
-        typed: whether it came as text.
-        ended_at: when the speech ended, or the text came; the turn's latencies count from here.
-        sound: the speech itself, for those who hear feelings in it; None for typed text.
-        decided_at: when the sound came by which the end of the turn was decided.
-        final_at: when the final transcript came.
-    """
-
-    turn: int
-    text: str
-    typed: bool
-    ended_at: float
-    sound: common_pb2.Audio | None = field(default=None, repr=False)
-    decided_at: float | None = None
-    final_at: float | None = None
-
-
-class TurnTaker:
+class TurnHandler:
     """Answers the utterances of one session, one at a time.
 
     Args:
         mesh: the services.
-        speaker: speaks the reply.
+        output: speaks the replies.
         settings: limits and time-outs.
         memory: the session's earlier turns.
         send: takes a turn's number and one of its events.
@@ -71,74 +55,67 @@ class TurnTaker:
     def __init__(
         self,
         mesh: Mesh,
-        speaker: Speaker,
+        output: SpeechOutput,
         settings: GatewaySettings,
         *,
         memory: Memory,
         send: Callable[[int, TurnEvent], Awaitable[None]],
     ) -> None:
         self._mesh = mesh
-        self._speaker = speaker
+        self._output = output
         self._settings = settings
         self._memory = memory
         self._send = send
-        self._early: EarlyReply | None = None
+        self._preemptive: PreemptiveReply | None = None
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
-    async def prepare(self, text: str) -> None:
-        """Asks the brain for its reply to `text`, which the user has probably said; `take` uses it if that was so."""
-        await self.forget()
-        self._early = EarlyReply(partial(self._judge, text), self._mesh.reply)
+    async def start_preemptive_reply(self, text: str) -> None:
+        """Asks the brain for its reply to `text`, which the user has probably said; `respond` uses it if that was so."""
+        await self.cancel_preemptive_reply()
+        self._preemptive = PreemptiveReply(partial(self._judge, text), self._mesh.reply)
 
-    async def forget(self) -> None:
+    async def cancel_preemptive_reply(self) -> None:
         """Throws away what was prepared."""
-        if self._early is not None:
-            metrics.EARLY_REPLIES.labels("thrown_away").inc()
-            early, self._early = self._early, None
-            await early.close()
+        if self._preemptive is not None:
+            metrics.PREEMPTIVE_REPLIES.labels("thrown_away").inc()
+            preemptive, self._preemptive = self._preemptive, None
+            await preemptive.cancel()
 
-    async def take(self, utterance: Utterance) -> None:
+    async def respond(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is told as the turn's last event; the session goes on.
 
         Cancelling it stops the brain, the voice and the sending at once; the memory then holds what was heard.
         """
         source = "text" if utterance.typed else "speech"
-        if not utterance.text.strip():  # a cough: nobody expects an answer
+        if not utterance.text.strip():  # a cough: no answer is expected
             metrics.TURNS.labels(source, "empty").inc()
-            await self._send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, Spoken())))
+            await self._send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, None)))
             return
-        spoken, interrupted = Spoken(), True
         sensing = asyncio.create_task(self._sense(utterance))
+        speech = self._say(utterance, self._think(utterance, sensing))
         try:
-            await self._speak(utterance, self._think(utterance, sensing), spoken)
-        except Exception as failure:  # whatever it is: the session goes on
-            interrupted = False
+            await speech.wait()
+        except Exception as failure:  # of any kind: the session goes on
             metrics.TURNS.labels(source, "failed").inc()
             error = _typed(failure)
             log.warning("turn failed", turn=utterance.turn, error=type(failure).__name__, exc_info=error is not failure)
-            if not spoken.sentences:
+            if not speech.sent_segments:
                 await self._apologize(utterance, error)
             await self._send(utterance.turn, detail_of(error))
         else:
-            interrupted = False
             metrics.TURNS.labels(source, "answered").inc()
-            stages = _latency(utterance, spoken)
+            stages = _latency(utterance, speech)
             for stage, reached in stages.ListFields():
                 metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
-            ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=stages)
+            ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages)
             await self._send(utterance.turn, ended)
         finally:
-            unplayed_s = self._speaker.pacer.unplayed_s
-            self._memory.add_reply(heard_sentences(spoken, unplayed_s) if interrupted else spoken.sentences)
-            sensing.cancel()
-            with suppress(asyncio.CancelledError):
-                await sensing
+            interrupted = speech.state is SpeechState.INTERRUPTED
+            self._memory.add_reply(heard_sentences(speech) if interrupted else speech.sent_texts)
+            await cancel_and_wait(sensing)
 
-    async def _speak(self, utterance: Utterance, sentences: AsyncGenerator[Sentence, None], spoken: Spoken) -> None:
-        async def send(event: Event) -> None:
-            await self._send(utterance.turn, event)
-
-        await self._speaker.speak(sentences, send, spoken)
+    def _say(self, utterance: Utterance, sentences: AsyncGenerator[Sentence, None]) -> SpeechHandle:
+        return self._output.say(sentences, partial(self._send, utterance.turn))
 
     async def _sense(self, utterance: Utterance) -> emotion_pb2.DetectResponse | None:
         """Tells what the user seems to feel; returns the judgement, None where nobody knows."""
@@ -182,9 +159,7 @@ class TurnTaker:
                 yield sentence
             await reading
         finally:
-            reading.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await reading
+            await cancel_and_wait(reading)
 
     def _request(self, text: str, feeling: emotion_pb2.DetectResponse | None) -> brain_pb2.ReplyRequest:
         return brain_pb2.ReplyRequest(
@@ -209,12 +184,12 @@ class TurnTaker:
 
     async def _reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
         """Returns the reply that was prepared, if it answers these words in this tone, or asks for one."""
-        if self._early is None or not self._early.answers(request):
-            await self.forget()
+        if self._preemptive is None or not self._preemptive.answers(request):
+            await self.cancel_preemptive_reply()
             return self._mesh.reply(request)
-        metrics.EARLY_REPLIES.labels("used").inc()
-        early, self._early = self._early, None
-        return early.responses()
+        metrics.PREEMPTIVE_REPLIES.labels("used").inc()
+        preemptive, self._preemptive = self._preemptive, None
+        return preemptive.responses()
 
     async def _read_brain(
         self,
@@ -253,7 +228,7 @@ class TurnTaker:
                 yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
 
         try:
-            await self._speak(utterance, sentences(), Spoken())
+            await self._say(utterance, sentences()).wait()
         except OviyaError as error:
             log.warning("no apology", turn=utterance.turn, failure=type(failure).__name__, error=type(error).__name__)
 
@@ -264,5 +239,5 @@ def _typed(failure: Exception) -> OviyaError:
     return OviyaError("internal error", hint="the gateway's log has the details")
 
 
-def _latency(utterance: Utterance, spoken: Spoken) -> conversation_pb2.TurnLatency:
-    return latency(spoken, since=utterance.ended_at, turn_end=utterance.decided_at, final_transcript=utterance.final_at)
+def _latency(utterance: Utterance, speech: SpeechHandle | None) -> conversation_pb2.TurnLatency:
+    return latency(speech, since=utterance.ended_at, turn_end=utterance.decided_at, final_transcript=utterance.final_at)

@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from oviya.audio.pcm import Pcm, audio_message
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
+from services.gateway.voice.segment import VOICE_RATE_HZ
 
-VOICE_RATE_HZ = 24_000
-"""Rate of both voices: Mimi's own, and what the fallback voice is resampled to."""
 PACKET_S = 0.080
 """Longest sound in one message, in seconds: one RVQ frame, so that stopping a reply wastes little."""
 

@@ -88,7 +88,7 @@ def test_transformers_draws_the_same_codes(checkpoint: Checkpoint, engine: CsmEn
     """Greedy, so that no random number is needed; the first second."""
     text, speaker, style, frames = "You can always ask me again.", 2, "joy", 12
     ours, _ = speak(engine, text, speaker=speaker, style=style, temperature=0.0, max_frames=frames, reference_clip="")
-    prompt = checkpoint.tokenizer.segment(text, speaker, style)
+    prompt = checkpoint.tokenizer.encode_segment(text, speaker, style)
     np.testing.assert_array_equal(ours, load_reference(CSM).greedy(prompt, None, [], frames))
 
 

@@ -56,7 +56,7 @@ async def test_frames_come_one_by_one_up_to_the_limit(engine):
     assert shapes == [(1, 8)] * 7
     assert stream.end is not None
     assert (stream.end.reason, stream.end.frames, stream.end.seed) == (Finish.LENGTH, 7, 1)
-    assert stream.end.prompt_positions == len(engine.checkpoint.tokenizer.segment(HELLO.text, 0))
+    assert stream.end.prompt_positions == len(engine.checkpoint.tokenizer.encode_segment(HELLO.text, 0))
     assert engine.slots_used == 0
 
 

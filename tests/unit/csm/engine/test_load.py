@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 
 from oviya.errors import Busy, NotReady
 from services.csm.checkpoint import load_checkpoint
@@ -21,6 +20,7 @@ from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment, build_prompt
 from services.csm.request.request import Finish, GenerateRequest, GenerationEnd
 from tests.support.checkpoints.csm import frames_alone, write_checkpoint
+from tests.support.metrics import metric
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
 
@@ -300,12 +300,12 @@ async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
 
     options = EngineOptions(slots=3)
     engine = CsmEngine(tiny, options, device=make_device(tiny, DeviceOptions(3, 6)))
-    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    waits = metric("csm_page_waits_total")
     holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
     await take(holder, 1)
     made = asyncio.create_task(speak(engine, request))
     async with asyncio.timeout(30):
-        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+        while metric("csm_page_waits_total") == waits:
             await asyncio.sleep(0.005)
     with pytest.raises(Busy):  # whoever waits in the middle of a text goes first
         engine.generate(HELLO)
@@ -319,12 +319,12 @@ async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
 async def test_a_text_that_waits_for_pages_can_be_cancelled(tiny):
     turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
     engine = CsmEngine(tiny, EngineOptions(slots=3), device=make_device(tiny, DeviceOptions(3, 6)))
-    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    waits = metric("csm_page_waits_total")
     holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
     await take(holder, 1)
     waiting = engine.generate(replace(HELLO, text="This is one sentence of it. " * 6, context=(turn,)))
     async with asyncio.timeout(30):
-        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+        while metric("csm_page_waits_total") == waits:
             await asyncio.sleep(0.005)
     waiting.close()
     assert engine.slots_used == 1

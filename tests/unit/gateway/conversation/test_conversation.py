@@ -11,41 +11,41 @@ from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
 from oviya.v1 import common_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of, first_failure
 from services.gateway.turn.latency import latency
-from services.gateway.turn.replay_buffer import Tape
-from services.gateway.voice.speaker import Spoken
+from services.gateway.turn.replay_buffer import ReplayBuffer
+from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.voice_context import VoiceContext
 
 RATE_HZ = 1000
 
 
-def tape(limit_s: float = 10.0) -> Tape:
-    return Tape(2, RATE_HZ, limit_s)
+def buffer(limit_s: float = 10.0) -> ReplayBuffer:
+    return ReplayBuffer(2, RATE_HZ, limit_s)
 
 
 def sound(seconds: float, value: int = 1) -> bytes:
     return bytes([value]) * 2 * round(seconds * RATE_HZ)
 
 
-def drain(tape: Tape) -> list[bytes | None]:
-    pieces = iter(tape.next_unsent, None)
-    return [None if piece.data is None else bytes(piece.data) for piece in pieces]
+def drain(buffer: ReplayBuffer) -> list[bytes | None]:
+    chunks = iter(buffer.next_unsent, None)
+    return [None if chunk.data is None else bytes(chunk.data) for chunk in chunks]
 
 
-def test_tape_sends_everything_once_in_order_and_merges_small_pieces():
-    kept = tape()
+def test_buffer_sends_everything_once_in_order_and_merges_small_chunks():
+    kept = buffer()
     for value in range(10):
         kept.add_sound(sound(0.02, value), 0.0)
     kept.add_mark()
     kept.add_sound(sound(0.02, 99), 0.0)
     sent = drain(kept)
     assert sent[-2:] == [None, sound(0.02, 99)]
-    assert b"".join(piece for piece in sent if piece) == b"".join(sound(0.02, v) for v in [*range(10), 99])
+    assert b"".join(chunk for chunk in sent if chunk) == b"".join(sound(0.02, v) for v in [*range(10), 99])
     assert len(sent) < 6
     assert not kept.has_unsent
 
 
-def test_tape_starts_again_with_what_is_kept():
-    kept = tape()
+def test_buffer_starts_again_with_what_is_kept():
+    kept = buffer()
     for value in range(5):
         kept.add_sound(sound(1.0, value), float(value))
     assert drain(kept) == [sound(1.0, value) for value in range(5)]
@@ -58,23 +58,23 @@ def test_tape_starts_again_with_what_is_kept():
     assert kept.rewind() == 5.0
 
 
-def test_tape_keeps_what_was_not_sent():
-    kept = tape()
+def test_buffer_keeps_what_was_not_sent():
+    kept = buffer()
     kept.add_sound(sound(1.0), 0.0)
     kept.forget_sent(5.0)
     assert drain(kept) == [sound(1.0)]
 
 
-def test_tape_drops_the_oldest_and_tells_what_nobody_got():
-    kept = tape(limit_s=3.0)
+def test_buffer_drops_the_oldest_and_tells_what_nobody_got():
+    kept = buffer(limit_s=3.0)
     assert [kept.add_sound(sound(1.0, value), 0.0) for value in range(5)] == [0, 0, 0, 1.0, 1.0]
     assert kept.rewind() == 2.0
     drain(kept)
     assert kept.add_sound(sound(1.0), 0.0) == 0.0  # what is dropped was sent
 
 
-def test_tape_knows_when_sound_came():
-    kept = tape()
+def test_buffer_knows_when_sound_came():
+    kept = buffer()
     with pytest.raises(LookupError):
         kept.time_of(0.0)
     kept.add_sound(sound(0.5), 10.0)
@@ -95,14 +95,15 @@ def test_voice_context_keeps_the_newest_sentences():
 
 
 def test_latency_counts_only_stages_that_were_reached():
-    spoken = Spoken(first_sentence_at=10.5, first_audio_at=10.75)
-    counted = latency(spoken, since=10.0, final_transcript=10.25)
+    speech = SpeechHandle()
+    speech.first_sentence_at, speech.first_audio_at = 10.5, 10.75
+    counted = latency(speech, since=10.0, final_transcript=10.25)
     assert {stage.name: seconds(value) for stage, value in counted.ListFields()} == {
         "final_transcript": 0.25,
         "first_sentence": 0.5,
         "first_audio": 0.75,
     }
-    assert seconds(latency(spoken, since=11.0).first_audio) == 0
+    assert seconds(latency(speech, since=11.0).first_audio) == 0
 
 
 async def test_events_come_before_the_failure():

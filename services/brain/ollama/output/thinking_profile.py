@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 UNKNOWN_HOLD_CHARS = 400
 """As much of the first answer of an unknown model is held back: some three sentences."""
-OPENING_CHARS = 24
+JUDGED_CHARS = 24
 """As many characters show whether an answer begins as thinking does."""
 
 _MUSING = re.compile(
@@ -31,7 +31,7 @@ def reads_as_thinking(text: str) -> bool:
 
 
 @dataclass
-class ThinkingHabit:
+class ThinkingProfile:
     """One model, as its answers have shown it.
 
     Attributes:
@@ -48,7 +48,7 @@ class ThinkingHabit:
         """Characters at the start of an answer that are held back until thinking may be excluded."""
         if self.unmarked or (self.can_think and not self.plain):
             return float("inf")
-        return OPENING_CHARS if self.plain else UNKNOWN_HOLD_CHARS
+        return JUDGED_CHARS if self.plain else UNKNOWN_HOLD_CHARS
 
 
 def writes_thinking(template: str) -> bool:

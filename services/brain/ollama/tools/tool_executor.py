@@ -17,7 +17,7 @@ from jsonschema.exceptions import best_match
 from services.brain.metrics import TOOL_CALLS, TOOL_SECONDS
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.network import is_private
-from services.brain.ollama.tools.tool_spec import ToolSpec
+from services.brain.tool_spec import ToolSpec
 
 log = structlog.get_logger()
 

@@ -11,12 +11,12 @@ from oviya.text.sentences import Narrator, Said
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.tags import Tagged, read_tags
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
+from services.brain.ollama.output.emotion_tags import TaggedText, read_emotion_tags
+from services.brain.ollama.output.template_parser import TemplateParser
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.written_calls import WrittenCalls
+from services.brain.ollama.tools.tool_call_parser import ToolCallParser
 
 STEP_CHARS = 256
 """Characters of a stream that are worked on at once: servers send tokens, some send whole answers."""
@@ -35,12 +35,12 @@ def _slices(text: str) -> Iterator[str]:
 
 
 @dataclass(frozen=True, slots=True)
-class Hidden:
+class ParsedAnswer:
     """What an answer held beside what is said.
 
     Attributes:
         calls: tool calls that were written as text.
-        unread_calls: texts that looked like a tool call and could not be read.
+        unreadable_calls: texts that looked like a tool call and could not be read.
         thought: characters of thinking that were removed.
         swallowed: characters that were removed as thinking that never ended.
         unmarked: thinking was written that no mark began.
@@ -49,7 +49,7 @@ class Hidden:
     """
 
     calls: tuple[ToolCall, ...] = ()
-    unread_calls: int = 0
+    unreadable_calls: int = 0
     thought: int = 0
     swallowed: int = 0
     unmarked: bool = False
@@ -57,7 +57,7 @@ class Hidden:
     kept: str = ""
 
 
-class Speech:
+class OutputParser:
     """One reply.
 
     Args:
@@ -66,7 +66,7 @@ class Speech:
         tone: which tone to answer in; None: by what the user feels.
         max_chars: longest sentence.
         first_clause_chars: length from which the first clause leaves alone; 0: never.
-        habit: how the model thinks aloud; None: nothing is known.
+        profile: how the model thinks aloud; None: nothing is known.
         tools: names of the declared tools.
     """
 
@@ -78,12 +78,12 @@ class Speech:
         *,
         max_chars: int,
         first_clause_chars: int,
-        habit: ThinkingHabit | None = None,
+        profile: ThinkingProfile | None = None,
         tools: Collection[str] = (),
     ) -> None:
-        self._habit = habit or ThinkingHabit()
+        self._profile = profile or ThinkingProfile()
         self._tools = tools
-        self.hidden = Hidden()
+        self.answer = ParsedAnswer()
         """What the last answer that ended held beside what is said."""
         self._tones = tones
         self._user_emotion, self._tone = user_emotion, tone
@@ -122,12 +122,12 @@ class Speech:
         self._begin()
 
     def _begin(self) -> None:
-        self._thinking = Thinking(self._habit)
+        self._thinking = TemplateParser(self._profile)
         self._unmarked = False
         self._begin_text()
 
     def _begin_text(self) -> None:
-        self._calls, self._code, self._segmenter = WrittenCalls(self._tools), CodeBlocks(), Segmenter(**self._limits)
+        self._calls, self._code, self._segmenter = ToolCallParser(self._tools), CodeBlockFilter(), Segmenter(**self._limits)
         self._narrator = Narrator()
         self._kept: list[str] = []
 
@@ -151,9 +151,9 @@ class Speech:
         thinking, calls = self._thinking, self._calls
         for recipient, body in thinking.calls:
             calls.add(body, recipient)
-        self.hidden = Hidden(
+        self.answer = ParsedAnswer(
             calls=tuple(calls.calls),
-            unread_calls=calls.unread,
+            unreadable_calls=calls.unread,
             thought=thinking.removed,
             swallowed=thinking.swallowed,
             unmarked=self._unmarked,
@@ -174,11 +174,11 @@ class Speech:
     def _said(self, piece: Piece) -> list[Sentence]:
         return [
             sentence
-            for tagged in read_tags(piece.text)
+            for tagged in read_emotion_tags(piece.text)
             if (sentence := self._tagged(tagged, starts=piece.starts)) is not None
         ]
 
-    def _tagged(self, tagged: Tagged, *, starts: bool) -> Sentence | None:
+    def _tagged(self, tagged: TaggedText, *, starts: bool) -> Sentence | None:
         if tagged.kind != "missing":
             EMOTION_TAGS.labels(tagged.kind).inc()
             self._given = tagged.emotion

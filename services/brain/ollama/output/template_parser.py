@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from services.brain.ollama.output.habit import ThinkingHabit, reads_as_thinking
-from services.brain.ollama.output.markers import Mark, MarkScanner
 from services.brain.ollama.output.mentions import (
     MENTION_CHARS,
     TAIL_CHARS,
@@ -17,7 +15,9 @@ from services.brain.ollama.output.mentions import (
     names_after,
     quote_after,
 )
-from services.brain.ollama.output.opening import Opening
+from services.brain.ollama.output.start_buffer import StartBuffer
+from services.brain.ollama.output.template_markers import Marker, MarkerScanner
+from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
 State = Literal["said", "thinking", "header", "foreign", "call"]
 
@@ -33,29 +33,29 @@ _OTHERS = frozenset({
 _ROLES = _OTHERS | {"assistant", "model", "bot", "chatbot"}
 
 
-class Thinking:
+class TemplateParser:
     """One answer.
 
     Thinking between marks is removed.  So is thinking that no mark begins, once its end is seen: the start of an answer
-    is held back as long as the habit of the model asks for it.  A mark that a sentence only mentions stays as its name.
+    is held back as long as the profile of the model asks for it.  A mark that a sentence only mentions stays as its name.
 
     Args:
-        habit: what is known of the model; it is kept up to date.  None: nothing is known.
+        profile: what is known of the model; it is kept up to date.  None: nothing is known.
     """
 
-    def __init__(self, habit: ThinkingHabit | None = None) -> None:
-        self._habit = habit or ThinkingHabit()
-        self._scanner = MarkScanner()
+    def __init__(self, profile: ThinkingProfile | None = None) -> None:
+        self._profile = profile or ThinkingProfile()
+        self._scanner = MarkerScanner()
         self._state: State = "said"
         self._out: list[str] = []
         self._tail = ""  # the last characters that were to be said
         self._code = 0  # length of the run of backticks that opened code; 0: none is open
         self._ticks = 0  # backticks that the text ends with
-        self._opening = Opening(self._habit)
+        self._start = StartBuffer(self._profile)
         # --- within a mark
         self._inside: list[str] = []
         self._inside_chars = 0
-        self._opener = Mark("silent", "", "")
+        self._opener = Marker("silent", "", "")
         self._doubtful = False  # the mark may only be mentioned
         self._quote = ""
         self._nested = 0
@@ -77,7 +77,7 @@ class Thinking:
     def push(self, text: str) -> str:
         """Takes the next text; returns what of it is to be said."""
         for part in self._scanner.push(text):
-            if isinstance(part, Mark):
+            if isinstance(part, Marker):
                 self._mark(part)
             else:
                 self._text(part)
@@ -98,12 +98,12 @@ class Thinking:
         elif self._state == "header" and len(self._header.split()) > MAX_HEADER_WORDS:
             self._state = "said"
             self._say(self._header)
-        if self._opening.holding:
-            self._out.append(self._opening.end(cut=cut))
-            self.removed += self._opening.removed
-            self.swallowed += self._opening.swallowed
-        elif not self._ended_by_stray and not self._habit.unmarked and self._opening.released:
-            self._habit.plain = True
+        if self._start.holding:
+            self._out.append(self._start.end(cut=cut))
+            self.removed += self._start.removed
+            self.swallowed += self._start.swallowed
+        elif not self._ended_by_stray and not self._profile.unmarked and self._start.released:
+            self._profile.plain = True
         return self._take()
 
     def _take(self) -> str:
@@ -130,7 +130,7 @@ class Thinking:
             return
         self._tail = (self._tail + text)[-TAIL_CHARS:]
         self._follow_code(text)
-        self._out.append(self._opening.push(text))
+        self._out.append(self._start.push(text))
 
     def _follow_code(self, text: str) -> None:
         """Follows which run of backticks is open; a single one ends with its line."""
@@ -151,7 +151,7 @@ class Thinking:
 
     # --- Marks --------------------------------------------------------------------------------------------------------
 
-    def _mark(self, mark: Mark) -> None:
+    def _mark(self, mark: Marker) -> None:
         if self._state == "thinking":
             self._mark_in_thinking(mark)
         elif self._state == "call":
@@ -167,7 +167,7 @@ class Thinking:
         else:
             self._outside(mark)
 
-    def _outside(self, mark: Mark) -> None:
+    def _outside(self, mark: Marker) -> None:
         """A mark among what is said."""
         if self._ticks:
             self._end_ticks()
@@ -190,7 +190,7 @@ class Thinking:
         elif mark.kind == "end" and self._tail[-1:].isalnum():
             self._say("\n")  # a turn ends here: what follows must not run into the word before
 
-    def _open(self, mark: Mark) -> None:
+    def _open(self, mark: Marker) -> None:
         self._quote = "`" * self._code or quote_after(self._tail)
         self._doubtful = bool(self._quote) or not begins_after(self._tail)
         self._opener, self._nested = mark, 0
@@ -226,7 +226,7 @@ class Thinking:
         if is_mentioned(inner, self._quote, final=False):
             self._keep_mention()
 
-    def _mark_in_thinking(self, mark: Mark) -> None:
+    def _mark_in_thinking(self, mark: Marker) -> None:
         if mark.kind == "/think" or (mark.kind == "end" and self._opener.kind != "think"):
             inner = self._inner()
             if mark.kind == "/think" and joins_mentions(inner, doubtful=self._doubtful):
@@ -254,10 +254,10 @@ class Thinking:
         self._state = "said"
         if not self._doubtful:
             self._tail += "\n"
-        if self._opening.holding and not self._opening.text.strip():
-            self._out.append(self._opening.release())  # marked thinking came first: what follows is the answer
+        if self._start.holding and not self._start.text.strip():
+            self._out.append(self._start.release())  # marked thinking came first: what follows is the answer
         if self._nested:  # what follows may be thinking still, up to another mark that ends it
-            self._out.append(self._opening.begin_again())
+            self._out.append(self._start.begin_again())
 
     def _end_unclosed(self, cut: bool) -> None:
         inner = self._inner()
@@ -274,19 +274,19 @@ class Thinking:
         self.removed += len(inner)
         self.swallowed += len(inner)
 
-    def _close_stray(self, mark: Mark) -> None:
+    def _close_stray(self, mark: Marker) -> None:
         """An end of thinking that nothing began."""
-        opening = self._opening
+        start = self._start
         if self._code in (1, 2) or names_after(self._tail):
             self._say(f"closing {mark.name.strip('/')}" if not self._tail.rstrip().endswith("closing") else mark.name)
             return
-        if (opening.tagged and opening.released) or (self._ended_by_stray and not opening.holding):
+        if (start.tagged and start.released) or (self._ended_by_stray and not start.holding):
             return  # an answer, and a mark too many
-        if not opening.after_nested and (opening.released or opening.text.strip()):
-            self._habit.unmarked, self._habit.plain = True, False
-        self.retracted = self.retracted or opening.released
-        self.removed += max(1, len(opening.text))
-        opening.answer_begins()
+        if not start.after_nested and (start.released or start.text.strip()):
+            self._profile.unmarked, self._profile.plain = True, False
+        self.retracted = self.retracted or start.released
+        self.removed += max(1, len(start.text))
+        start.answer_begins()
         self._out.clear()
         self._ended_by_stray = True
         self._code = self._ticks = 0
@@ -294,7 +294,7 @@ class Thinking:
 
     # --- Headers ------------------------------------------------------------------------------------------------------
 
-    def _begin_header(self, mark: Mark) -> None:
+    def _begin_header(self, mark: Marker) -> None:
         self._state, self._header, self._channel_at = "header", "", -1
         if mark.kind == "channel":
             self._channel_at = 0
@@ -314,7 +314,7 @@ class Thinking:
             text, self._state = self._header, "said"
             self._say(text)
 
-    def _mark_in_header(self, mark: Mark) -> None:
+    def _mark_in_header(self, mark: Marker) -> None:
         if mark.kind == "/header":
             self._end_header()
         elif mark.kind == "channel":
@@ -326,11 +326,11 @@ class Thinking:
 
     def _bare_message(self) -> None:
         """ "analysis<|message|>" at the start of an answer, whose first marks the server has taken off."""
-        opening = self._opening
-        header = opening.text.strip().lower()
-        if opening.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
+        start = self._start
+        header = start.text.strip().lower()
+        if start.holding and header in _THINKING_CHANNELS | {"final", "commentary", "assistant"}:
             self._header, self._channel_at = header, 0
-            opening.drop()
+            start.drop()
             self._end_header()
 
     def _end_header(self) -> None:
@@ -341,10 +341,10 @@ class Thinking:
         if role and role[1] in _OTHERS:
             self._state = "foreign"
         elif recipient and recipient[1] not in ("assistant", "user", "all"):
-            self._open(Mark("call", "", ""))
+            self._open(Marker("call", "", ""))
             self._doubtful, self._quote, self._recipient = False, "", recipient[1]
         elif channel and channel[1] in _THINKING_CHANNELS:
-            self._open(Mark("channel", channel[1], ""))
+            self._open(Marker("channel", channel[1], ""))
             self._doubtful, self._quote, self._state = False, "", "thinking"
         else:
             self._state = "said"
@@ -362,7 +362,7 @@ class Thinking:
         ):
             self._keep_mention()
 
-    def _mark_in_call(self, mark: Mark) -> None:
+    def _mark_in_call(self, mark: Marker) -> None:
         if mark.kind in ("header", "role", "channel", "end"):
             self._end_call()
             if mark.kind != "end":

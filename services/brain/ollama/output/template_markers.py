@@ -21,12 +21,12 @@ of one.  "header", "/header": surround the name of who speaks; "channel": a chan
 speaks itself.  "inst": surrounds what the user said.  "end": a turn ends.  "silent": anything else that is not spoken.
 """
 
-MAX_MARK_CHARS = 160
+MAX_MARKER_CHARS = 160
 """Longest mark, attributes included; longer text is no mark."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Marker:
     """A mark.
 
     Attributes:
@@ -107,20 +107,20 @@ _SPECIAL = re.compile(
 )
 
 
-def defused(text: str) -> str:
+def escape_special_tokens(text: str) -> str:
     """`text` in which special tokens are plain text: servers read them in what people say, too."""
     return _SPECIAL.sub(lambda sign: f"{sign[0][0]} {sign[0][1:]}", text)
 
 
-class MarkScanner:
+class MarkerScanner:
     """One stream.  Every character is looked at a bounded number of times."""
 
     def __init__(self) -> None:
         self._held = ""  # what may be the start of a mark
 
-    def push(self, text: str) -> list[str | Mark]:
+    def push(self, text: str) -> list[str | Marker]:
         """Takes the next text; returns text and marks in order, without what may still become a mark."""
-        found: list[str | Mark] = []
+        found: list[str | Marker] = []
         text, self._held = self._held + text, ""
         at = 0
         while (start := _START.search(text, at)) is not None:
@@ -146,7 +146,7 @@ class MarkScanner:
         return "" if _BROKEN_TOKEN.match(held) else held
 
 
-def _read(text: str, at: int) -> tuple[Mark | None, int]:
+def _read(text: str, at: int) -> tuple[Marker | None, int]:
     """Reads the mark at `at` and its end.  Without one, the end is past its first sign, or -1 where it may yet come."""
     sign = text[at]
     if sign == "<":
@@ -167,18 +167,18 @@ def _read(text: str, at: int) -> tuple[Mark | None, int]:
     return None, -1 if open_ended else at + 1
 
 
-def _read_angled(text: str, at: int) -> tuple[Mark | None, int]:
-    window = text[at : at + MAX_MARK_CHARS]
+def _read_angled(text: str, at: int) -> tuple[Marker | None, int]:
+    window = text[at : at + MAX_MARKER_CHARS]
     if found := _TOKEN.match(window):
         return _token(found[1], found[0]), at + found.end()
     if found := _SYS.match(window):
-        return Mark("inst", "sys", found[0], bool(found[1])), at + found.end()
+        return Marker("inst", "sys", found[0], bool(found[1])), at + found.end()
     if (found := _TAG.match(window)) and (mark := _tag(found)) is not None:
         return mark, at + found.end()
-    return None, -1 if len(window) < MAX_MARK_CHARS and _may_become_mark(window) else at + 1
+    return None, -1 if len(window) < MAX_MARKER_CHARS and _may_become_marker(window) else at + 1
 
 
-def _may_become_mark(window: str) -> bool:
+def _may_become_marker(window: str) -> bool:
     """Says whether a text that begins with "<" may be the start of a mark."""
     for pattern in (_TOKEN_PREFIX, _SYS_PREFIX):
         if pattern.fullmatch(window):
@@ -194,25 +194,25 @@ def _may_become_mark(window: str) -> bool:
     return takes_more and base in _ANGLED
 
 
-def _tag(found: re.Match[str]) -> Mark | None:
+def _tag(found: re.Match[str]) -> Marker | None:
     name, rest, closes = found[2].lower(), found["rest"].strip(), bool(found[1])
     base = name.rstrip("0123456789_")
     if rest.endswith("|"):  # "<channel|>", as Gemma 4 closes what "<|channel>" has opened
         return _token(f"/{name}", found[0])
-    mark: Mark | None = None
+    mark: Marker | None = None
     if name in _THINKING:
-        mark = Mark("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
+        mark = Marker("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
     elif name in _CALLS:
         # "<function>" alone may be anything; with a name it is a call.
         mark = _mark("call", name, found[0], closes) if name not in _NEED_NAME or rest or closes else None
     elif not rest.strip("/") and name in _HEADS:
-        mark = Mark("header", name, found[0])
+        mark = Marker("header", name, found[0])
     elif not rest.strip("/") and base in _TURN_ENDS:
-        mark = Mark("end", name, found[0])
+        mark = Marker("end", name, found[0])
     return mark
 
 
-def _token(name: str, raw: str) -> Mark:
+def _token(name: str, raw: str) -> Marker:
     key = re.sub(r"[\s\u2581.-]+", "_", name.strip().lower()).strip("_")
     closes = key.startswith(("/", "end_")) or key.endswith("_end")
     kind = _kind_of_token(key)
@@ -228,7 +228,7 @@ def _kind_of_token(key: str) -> Kind:
     return "silent"
 
 
-def _mark(kind: Kind, name: str, raw: str, closes: bool) -> Mark:
+def _mark(kind: Kind, name: str, raw: str, closes: bool) -> Marker:
     if closes and kind in ("think", "call"):
-        return Mark("/think" if kind == "think" else "/call", name, raw, closes=True)
-    return Mark(kind, name, raw, closes)
+        return Marker("/think" if kind == "think" else "/call", name, raw, closes=True)
+    return Marker(kind, name, raw, closes)

@@ -14,7 +14,7 @@ HEAD_CHARS = 64
 """Characters of a line that show whether it begins as code does."""
 
 
-class CodeBlocks:
+class CodeBlockFilter:
     """Replaces fenced code by one sentence that says so; prose that a model has put between fences stays."""
 
     def __init__(self) -> None:

@@ -51,7 +51,7 @@ def looks_like_call(text: str) -> bool:
     return _LIKE_NAME.search(text) is not None and _LIKE_ARGUMENTS.search(text) is not None
 
 
-def read_calls(text: str, names: Collection[str], recipient: str = "") -> list[ToolCall]:
+def parse_tool_calls(text: str, names: Collection[str], recipient: str = "") -> list[ToolCall]:
     """The tool calls that `text` holds; empty where it holds none that can be read.
 
     Args:
@@ -213,7 +213,7 @@ def _load(text: str) -> Any:
 
 def _missing_end(text: str) -> str:
     """The brackets that `text` leaves open, closed."""
-    balance = Balance()
+    balance = BracketMatcher()
     for sign in text:
         balance.push(sign)
     return balance.missing()
@@ -221,7 +221,7 @@ def _missing_end(text: str) -> str:
 
 def _balanced(text: str, start: int) -> int:
     """End of the brackets that open at `start`; the end of the text where they stay open."""
-    balance = Balance()
+    balance = BracketMatcher()
     for at in range(start, len(text)):
         balance.push(text[at])
         if balance.closed:
@@ -229,7 +229,7 @@ def _balanced(text: str, start: int) -> int:
     return len(text)
 
 
-class Balance:
+class BracketMatcher:
     """Follows brackets and strings of JSON or Python, sign by sign."""
 
     _CLOSERS: Mapping[str, str] = {"{": "}", "[": "]", "(": ")"}

@@ -6,20 +6,20 @@ import time
 
 import pytest
 
-from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.markers import defused
-from services.brain.ollama.output.speech import Speech
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
+from services.brain.ollama.output.output_parser import OutputParser
+from services.brain.ollama.output.template_markers import escape_special_tokens
+from services.brain.ollama.output.template_parser import TemplateParser
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.written_calls import WrittenCalls
+from services.brain.ollama.tools.tool_call_parser import ToolCallParser
 
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 
 
-def heard(text: str, step: int, habit: ThinkingHabit | None = None) -> tuple[str, Thinking]:
+def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple[str, TemplateParser]:
     """What is left of `text`, pushed `step` characters at a time."""
-    thinking, said = Thinking(habit), ""
+    thinking, said = TemplateParser(profile), ""
     for at in range(0, len(text), step):
         more = thinking.push(text[at : at + step])
         said = more if thinking.retracted else said + more
@@ -27,10 +27,10 @@ def heard(text: str, step: int, habit: ThinkingHabit | None = None) -> tuple[str
     return (said + thinking.flush()).strip(), thinking
 
 
-def spoken(text: str, step: int = 4, habit: ThinkingHabit | None = None) -> list[str]:
-    speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, habit=habit)
-    said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
-    return [sentence.text for sentence in [*said, *speech.flush()]]
+def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
+    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
+    return [sentence.text for sentence in [*said, *parser.flush()]]
 
 
 THINKING = {
@@ -152,28 +152,28 @@ def test_only_the_answer_is_spoken_where_thinking_has_no_beginning():
 
 
 def test_model_that_once_thought_without_a_beginning_is_remembered():
-    habit = ThinkingHabit()
+    profile = ThinkingProfile()
     long = "She may be sad. I could ask. " * 30
-    first = spoken(f"{long}\n</think>\n\n[joy] Hello!", habit=habit)
+    first = spoken(f"{long}\n</think>\n\n[joy] Hello!", profile=profile)
     assert first[-1] == "Hello!"
-    assert habit.unmarked
-    assert spoken(f"{long}\n</think>\n\n[joy] Hello!", habit=habit) == ["Hello!"]  # now all of it is held back
-    assert spoken("[joy] Hello! How are you?", habit=habit) == ["Hello!", "How are you?"]
-    assert spoken("How nice. Go on.", habit=habit) == ["How nice.", "Go on."]
+    assert profile.unmarked
+    assert spoken(f"{long}\n</think>\n\n[joy] Hello!", profile=profile) == ["Hello!"]  # now all of it is held back
+    assert spoken("[joy] Hello! How are you?", profile=profile) == ["Hello!", "How are you?"]
+    assert spoken("How nice. Go on.", profile=profile) == ["How nice.", "Go on."]
 
 
 def test_model_whose_template_writes_thinking_is_held_back_from_the_start():
     long = "She may be sad. I could ask. " * 30
-    assert spoken(f"{long}\n</think>\n\n[joy] Hello!", habit=ThinkingHabit(can_think=True)) == ["Hello!"]
+    assert spoken(f"{long}\n</think>\n\n[joy] Hello!", profile=ThinkingProfile(can_think=True)) == ["Hello!"]
 
 
 def test_answer_that_begins_with_an_emotion_or_of_a_plain_model_is_not_held_back():
-    for habit in (ThinkingHabit(), ThinkingHabit(can_think=True), ThinkingHabit(unmarked=True)):
-        assert Thinking(habit).push("[joy] Hello! ") == "[joy] Hello! "
-    assert Thinking(ThinkingHabit(plain=True)).push("How nice that you came. ") == "How nice that you came. "
-    habit = ThinkingHabit()
-    heard("How nice that you came.", 3, habit)
-    assert habit.plain
+    for profile in (ThinkingProfile(), ThinkingProfile(can_think=True), ThinkingProfile(unmarked=True)):
+        assert TemplateParser(profile).push("[joy] Hello! ") == "[joy] Hello! "
+    assert TemplateParser(ThinkingProfile(plain=True)).push("How nice that you came. ") == "How nice that you came. "
+    profile = ThinkingProfile()
+    heard("How nice that you came.", 3, profile)
+    assert profile.plain
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -181,7 +181,7 @@ def test_thinking_that_never_ends_is_not_spoken_and_is_counted(step):
     said, thinking = heard("[tender] I am here. <think>\nThe user is sad", step)
     assert said == "[tender] I am here."
     assert thinking.swallowed == len("\nThe user is sad")
-    thinking = Thinking(ThinkingHabit(can_think=True))
+    thinking = TemplateParser(ThinkingProfile(can_think=True))
     assert thinking.push("Okay, the user is sad and I") + thinking.flush(cut=True) == ""
     assert thinking.swallowed
 
@@ -196,8 +196,8 @@ def test_what_people_say_cannot_hold_special_tokens():
         "<start_of_turn>",
         "<\uff5cUser\uff5c>",
     ):
-        assert text not in defused(text)
-    assert defused("I <3 you [really] <b>x</b>") == "I <3 you [really] <b>x</b>"
+        assert text not in escape_special_tokens(text)
+    assert escape_special_tokens("I <3 you [really] <b>x</b>") == "I <3 you [really] <b>x</b>"
 
 
 HOSTILE = [
@@ -214,7 +214,7 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
     text = (unit * (SIZE // len(unit) + 1))[:SIZE]
     for step in (1, SIZE):
         started = time.process_time()
-        thinking, calls, code = Thinking(), WrittenCalls(["weather"]), CodeBlocks()
+        thinking, calls, code = TemplateParser(), ToolCallParser(["weather"]), CodeBlockFilter()
         for at in range(0, SIZE, step):
             code.push(calls.push(thinking.push(text[at : at + step])))
         code.push(calls.push(thinking.flush()) + calls.flush())

@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.output.code_blocks import CodeBlocks
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.speech import Speech
-from services.brain.ollama.output.tags import ALIASES, Tagged, read_tags
+from services.brain.ollama.output.code_block_filter import CodeBlockFilter
+from services.brain.ollama.output.emotion_tags import ALIASES, TaggedText, read_emotion_tags
+from services.brain.ollama.output.output_parser import OutputParser
+from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
 from services.brain.ollama.tones import Tones
+from tests.support.metrics import metric
 
 
 def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Sentence]:
     """The sentences of `text`, pushed `step` characters at a time."""
     limits = {"max_chars": 240, "first_clause_chars": 0, **limits}
-    speech = Speech(Tones(), user_emotion, **limits)
-    said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
-    return said + speech.flush()
+    parser = OutputParser(Tones(), user_emotion, **limits)
+    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
+    return said + parser.flush()
 
 
 def counted(kind: str) -> float:
-    return REGISTRY.get_sample_value("oviya_brain_emotion_tags_total", {"kind": kind}) or 0.0
+    return metric("brain_emotion_tags_total", kind=kind)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def counted(kind: str) -> float:
     ],
 )
 def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
-    assert list(read_tags(written)) == [Tagged("What then?", emotion, kind)]
+    assert list(read_emotion_tags(written)) == [TaggedText("What then?", emotion, kind)]
 
 
 @pytest.mark.parametrize("text", ["*really* good", "*Sorry* about that, Anna.", "**Happy birthday** to you!",
@@ -64,7 +64,7 @@ def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
                                   "Well [1] then",
                                   "Tender moments: I like them.", "He wrote: I am sad."])  # fmt: skip
 def test_words_of_the_sentence_are_no_emotion(text):
-    assert list(read_tags(text)) == [Tagged(text, "", "missing")]
+    assert list(read_emotion_tags(text)) == [TaggedText(text, "", "missing")]
 
 
 def test_aliases_lead_to_the_49():
@@ -94,8 +94,8 @@ def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model
     tone = Tone(mirror="thoughtful", support="reassuring", ask="concerned_anxious", intensity=0.7)
 
     def first(text: str) -> str:
-        speech = Speech(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
-        return [*speech.push(text), *speech.flush()][0].emotion
+        parser = OutputParser(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
+        return [*parser.push(text), *parser.flush()][0].emotion
 
     assert (first("I am with you."), first("What happened?")) == ("reassuring", "concerned_anxious")
     assert first("[tender] I am with you.") == "tender"
@@ -125,7 +125,7 @@ def test_thinking_is_never_spoken(step):
 
 
 def test_thinking_says_what_looked_like_a_tag():
-    thinking = Thinking()
+    thinking = TemplateParser()
     assert thinking.push("a <thi") + thinking.push("s> b <") + thinking.flush() == "a <this> b <"
 
 
@@ -140,7 +140,7 @@ def test_code_is_told_and_not_read(step):
 
 
 def test_code_blocks_leave_other_text_alone():
-    blocks = CodeBlocks()
+    blocks = CodeBlockFilter()
     assert blocks.push("use `x`") + blocks.push(" here\n\n and there") + blocks.flush() == "use `x` here\n\n and there"
 
 
@@ -166,6 +166,6 @@ def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
 
 
 def test_several_answers_in_one_reply():
-    speech = Speech(Tones(), "", max_chars=240, first_clause_chars=0)
-    first = speech.push("[thoughtful] Let me see") + speech.flush()
-    assert [s.text for s in [*first, *speech.push("It is sunny. "), *speech.flush()]] == ["Let me see", "It is sunny."]
+    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=0)
+    first = parser.push("[thoughtful] Let me see") + parser.flush()
+    assert [s.text for s in [*first, *parser.push("It is sunny. "), *parser.flush()]] == ["Let me see", "It is sunny."]

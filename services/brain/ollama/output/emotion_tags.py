@@ -47,7 +47,7 @@ _JOINING = frozenset({"a", "and", "bit", "but", "in", "little", "slightly", "sof
 
 
 @dataclass(frozen=True, slots=True)
-class Tagged:
+class TaggedText:
     """A stretch of text and the emotion that stood before it.
 
     Attributes:
@@ -61,7 +61,7 @@ class Tagged:
     kind: Kind
 
 
-def read_tags(text: str) -> Iterator[Tagged]:
+def read_emotion_tags(text: str) -> Iterator[TaggedText]:
     """Takes the tags out of a sentence; a tag in its middle begins a stretch of its own."""
     while True:
         text = text.lstrip()
@@ -70,10 +70,10 @@ def read_tags(text: str) -> Iterator[Tagged]:
         kind, emotion = ("missing", "") if found is None else found[0]
         inner = next((tag for tag in _INNER.finditer(rest) if _named(tag[1])[1]), None)
         if inner is None:
-            yield Tagged(rest.strip(), emotion, kind)
+            yield TaggedText(rest.strip(), emotion, kind)
             return
         if rest[: inner.start()].strip() or found is not None:
-            yield Tagged(rest[: inner.start()].strip(), emotion, kind)
+            yield TaggedText(rest[: inner.start()].strip(), emotion, kind)
         text = rest[inner.start() :]
 
 

@@ -13,9 +13,9 @@ import structlog
 from services.brain.backend import Sentence
 from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
 from services.brain.ollama.client import BadStream, ToolCall
-from services.brain.ollama.output.speech import Hidden, Speech, paced
+from services.brain.ollama.output.output_parser import OutputParser, ParsedAnswer, paced
 from services.brain.ollama.prompt import Message
-from services.brain.ollama.tools.tools import ToolResult
+from services.brain.ollama.tools.tool_executor import ToolResult
 
 if TYPE_CHECKING:
     from services.brain.ollama.backend import OllamaBackend
@@ -28,9 +28,9 @@ FILLER_EMOTION = "thoughtful"
 class Answer:
     """One reply in the making: answers of the model, and calls of tools between them."""
 
-    def __init__(self, backend: OllamaBackend, speech: Speech, messages: list[Message]) -> None:
+    def __init__(self, backend: OllamaBackend, parser: OutputParser, messages: list[Message]) -> None:
         self._backend = backend
-        self._speech = speech
+        self._parser = parser
         self._messages = messages
         self._degraded = ""
 
@@ -52,11 +52,11 @@ class Answer:
                     if chunk.cut:
                         cut = True
                         CUT_REPLIES.inc()
-                    async for sentence in paced(self._speech.push_steps(chunk.text)):
+                    async for sentence in paced(self._parser.push_steps(chunk.text)):
                         said = spoke = True
                         yield self._told(sentence)
-            rest = [sentence async for sentence in paced(self._speech.flush_steps(cut=cut))]
-            hidden = self._speech.hidden
+            rest = [sentence async for sentence in paced(self._parser.flush_steps(cut=cut))]
+            hidden = self._parser.answer
             spoke |= bool(rest)
             calls += self._written(hidden, calls, offers, spoke=spoke)
             self._report(hidden)
@@ -74,7 +74,7 @@ class Answer:
             raise self._nothing_said(hidden, cut=cut, thought=thought)
 
     def _written(
-        self, hidden: Hidden, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
+        self, hidden: ParsedAnswer, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
     ) -> list[ToolCall]:
         """Those of the calls written as text that are made: of offered tools.
 
@@ -95,11 +95,11 @@ class Answer:
                 log.warning("the model wrote a tool call that cannot be made", model=self._backend.model)
         return made
 
-    def _report(self, hidden: Hidden) -> None:
+    def _report(self, hidden: ParsedAnswer) -> None:
         """Logs and notes what of an answer was not spoken and should not have been there."""
         model = self._backend.model
-        if hidden.unread_calls:
-            WRITTEN_CALLS.labels("dropped").inc(hidden.unread_calls)
+        if hidden.unreadable_calls:
+            WRITTEN_CALLS.labels("dropped").inc(hidden.unreadable_calls)
             self._note("the model wrote a tool call as text that cannot be read; it was not spoken")
             log.warning("the model wrote a tool call that cannot be read", model=model)
         if hidden.swallowed:
@@ -113,7 +113,7 @@ class Answer:
             log.warning("the model wrote somebody else's words; they were not spoken", model=model,
                         characters=hidden.foreign)  # fmt: skip
 
-    def _nothing_said(self, hidden: Hidden, *, cut: bool, thought: bool) -> BadStream:
+    def _nothing_said(self, hidden: ParsedAnswer, *, cut: bool, thought: bool) -> BadStream:
         """Why an answer holds nothing to say, and what to do."""
         thinks = thought or hidden.thought
         if cut and thinks:
@@ -128,7 +128,7 @@ class Answer:
                 "ollama: the answer is thinking only and holds nothing to say",
                 hint="set BRAIN_OLLAMA_THINK=false, or choose another BRAIN_OLLAMA_MODEL",
             )
-        if hidden.calls or hidden.unread_calls:
+        if hidden.calls or hidden.unreadable_calls:
             return BadStream(
                 "ollama: the answer is a tool call written as text that cannot be made, and holds nothing to say"
             )

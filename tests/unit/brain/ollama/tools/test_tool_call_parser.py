@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.output.speech import Speech
+from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.tones import Tones
 
 PARIS = ToolCall("weather", {"city": "Paris"})
@@ -55,20 +55,20 @@ CALLS = [
 ]
 
 
-def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], Speech]:
-    speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
-    said = [sentence for at in range(0, len(text), step) for sentence in speech.push(text[at : at + step])]
-    said += speech.flush()
-    return [sentence.text for sentence in said], speech
+def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], OutputParser]:
+    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
+    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
+    said += parser.flush()
+    return [sentence.text for sentence in said], parser
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 11, 100_000])
 @pytest.mark.parametrize("text", CALLS)
 def test_call_is_read_and_never_spoken(text, step):
-    said, speech = read(text, step)
+    said, parser = read(text, step)
     assert said == []
-    assert speech.hidden.calls == (PARIS,)
-    assert not speech.hidden.unread_calls
+    assert parser.answer.tool_calls == (PARIS,)
+    assert not parser.answer.unreadable_calls
 
 
 NEEDS_NAMES = ('{"weather": {', "weather(", "[weather(", "```tool_code")
@@ -77,17 +77,17 @@ NEEDS_NAMES = ('{"weather": {', "weather(", "[weather(", "```tool_code")
 
 @pytest.mark.parametrize("text", [text for text in CALLS if not text.startswith(NEEDS_NAMES)])
 def test_without_tools_a_call_is_not_spoken_either(text):
-    said, speech = read(text, 3, tools=())
+    said, parser = read(text, 3, tools=())
     assert said == []
-    assert speech.hidden.calls or speech.hidden.unread_calls
+    assert parser.answer.tool_calls or parser.answer.unreadable_calls
 
 
 @pytest.mark.parametrize("step", [1, 4, 100_000])
 def test_text_around_calls_is_spoken_and_every_call_is_read(step):
     text = f"[curious] Let me look. {CALLS[0]}\n{CALLS[0].replace('Paris', 'Rome')} One moment."
-    said, speech = read(text, step)
+    said, parser = read(text, step)
     assert said == ["Let me look.", "One moment."]
-    assert [call.arguments["city"] for call in speech.hidden.calls] == ["Paris", "Rome"]
+    assert [call.arguments["city"] for call in parser.answer.tool_calls] == ["Paris", "Rome"]
 
 
 @pytest.mark.parametrize("step", [1, 4, 100_000])
@@ -97,11 +97,11 @@ def test_text_around_calls_is_spoken_and_every_call_is_read(step):
      "Call weather(s) what you will.", "[joy] I am glad {really}.", 'My {"name": "Anna", "age": 3} is data.'],
 )  # fmt: skip
 def test_ordinary_text_with_braces_is_spoken(text, step):
-    said, speech = read(text, step)
+    said, parser = read(text, step)
     assert "".join(said).strip()
-    assert speech.hidden.kept == text
-    assert not speech.hidden.calls
-    assert not speech.hidden.unread_calls
+    assert parser.answer.text == text
+    assert not parser.answer.tool_calls
+    assert not parser.answer.unreadable_calls
 
 
 @pytest.mark.parametrize(
@@ -110,12 +110,12 @@ def test_ordinary_text_with_braces_is_spoken(text, step):
      '<tool_call>{"name": </tool_call>'],
 )  # fmt: skip
 def test_call_that_cannot_be_read_is_counted_and_not_spoken(text):
-    said, speech = read(text, 3)
+    said, parser = read(text, 3)
     assert said == []
-    assert speech.hidden.unread_calls == 1
+    assert parser.answer.unreadable_calls == 1
 
 
 def test_call_within_thinking_is_not_made():
-    said, speech = read(f"<think>I could {CALLS[0]} or <tool_call>{CALLS[0]}</tool_call></think>Hello!", 3)
+    said, parser = read(f"<think>I could {CALLS[0]} or <tool_call>{CALLS[0]}</tool_call></think>Hello!", 3)
     assert said == ["Hello!"]
-    assert speech.hidden.calls == ()
+    assert parser.answer.tool_calls == ()

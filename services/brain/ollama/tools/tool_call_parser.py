@@ -6,18 +6,18 @@ import re
 from collections.abc import Collection
 
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.tools.call_reader import (
+from services.brain.ollama.tools.tool_call_formats import (
     MAX_CALL_CHARS,
     MAX_NAME_CHARS,
     NAME_OF_TOOL,
     NAMESPACE,
-    Balance,
+    BracketMatcher,
     looks_like_call,
-    read_calls,
+    parse_tool_calls,
 )
 
 
-class WrittenCalls:
+class ToolCallParser:
     """Takes tool calls out of a stream of text.
 
     Args:
@@ -35,7 +35,7 @@ class WrittenCalls:
         self._word = ""  # the word so far, where it may be a tool's name
         self._in_word = False  # within a word that is none
         self._held: list[str] = []
-        self._balance: Balance | None = None
+        self._brackets: BracketMatcher | None = None
         self._sure = False  # the held text began as JSON or as a call does
         self._like_call = False
         self._chars = 0
@@ -54,7 +54,7 @@ class WrittenCalls:
     def flush(self) -> str:
         """Ends the stream; returns what was held back and is no call."""
         said: list[str] = []
-        if self._balance is not None:
+        if self._brackets is not None:
             text = "".join(self._held)
             if not self._sure or not self._take(text):
                 said.append(text)
@@ -65,12 +65,12 @@ class WrittenCalls:
 
     def add(self, text: str, recipient: str = "") -> None:
         """Takes what stood between the marks of a tool call."""
-        calls = read_calls(text, self._names, recipient)
+        calls = parse_tool_calls(text, self._names, recipient)
         self.calls += calls
         self.unread += not calls
 
     def _push(self, sign: str, said: list[str]) -> None:
-        if self._balance is not None:
+        if self._brackets is not None:
             self._hold(sign, said)
             return
         if self._word:
@@ -96,18 +96,18 @@ class WrittenCalls:
         return word in self._callable or (word.startswith(NAMESPACE) and len(word) > len(NAMESPACE))
 
     def _begin(self, sign: str, *, sure: bool) -> None:
-        self._balance, self._sure, self._like_call, self._chars = Balance(), sure, False, 0
+        self._brackets, self._sure, self._like_call, self._chars = BracketMatcher(), sure, False, 0
         self._held.append(sign)
-        self._balance.push(sign)
+        self._brackets.push(sign)
 
     def _hold(self, sign: str, said: list[str]) -> None:
-        assert self._balance is not None
+        assert self._brackets is not None
         if not self._sure and not self._may_be_call(sign):
             said += self._held
             self._drop()
             self._push(sign, said)
             return
-        self._balance.push(sign)
+        self._brackets.push(sign)
         self._chars += 1
         if self._chars <= MAX_CALL_CHARS:
             self._held.append(sign)
@@ -118,7 +118,7 @@ class WrittenCalls:
                 self._drop()
                 return
             self._like_call = True  # an endless call: nothing of it is said
-        if self._balance.closed:
+        if self._brackets.closed:
             text = "".join(self._held)
             if not self._take(text):
                 said.append(text)
@@ -140,7 +140,7 @@ class WrittenCalls:
 
     def _take(self, text: str) -> bool:
         """Takes a call out of `text`; says whether it held one, or what looks like one."""
-        if calls := read_calls(text, self._names):
+        if calls := parse_tool_calls(text, self._names):
             self.calls += calls
         elif looks_like_call(text):
             self.unread += 1
@@ -149,4 +149,4 @@ class WrittenCalls:
         return True
 
     def _drop(self) -> None:
-        self._held, self._balance, self._sure, self._chars = [], None, False, 0
+        self._held, self._brackets, self._sure, self._chars = [], None, False, 0

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import re
 
-from services.brain.ollama.output.habit import ThinkingHabit, reads_as_thinking
-from services.brain.ollama.output.tags import read_tags
+from services.brain.ollama.output.emotion_tags import read_emotion_tags
+from services.brain.ollama.output.thinking_profile import ThinkingProfile, reads_as_thinking
 
 MAX_TAG_CHARS = 48
 """Longest emotion tag, with what stands before it."""
-OPENING_CHARS = 192
+JUDGED_CHARS = 192
 """Characters at the start of an answer that are judged: its emotion, and whether it reads as thinking."""
 
 _BARE_CHANNELS = re.compile(r"\A\s*+analysis(?=[A-Z:]).*?assistant\s?final:?", re.DOTALL)
@@ -17,19 +17,19 @@ _BARE_CHANNELS = re.compile(r"\A\s*+analysis(?=[A-Z:]).*?assistant\s?final:?", r
 _TAG_OPENS = re.compile(r"\A\s*+(?:\*{1,2}|_)?\[")
 
 
-class Opening:
+class StartBuffer:
     """The start of one answer, or of what follows nested thinking.
 
     Args:
-        habit: what is known of the model; it is kept up to date.
+        profile: what is known of the model; it is kept up to date.
     """
 
-    def __init__(self, habit: ThinkingHabit) -> None:
-        self._habit = habit
+    def __init__(self, profile: ThinkingProfile) -> None:
+        self._profile = profile
         self._held: list[str] = []
         self._chars = 0
-        self._opening = ""  # the first of the held characters
-        self._limit = habit.hold_chars()
+        self._start = ""  # the first of the held characters
+        self._limit = profile.hold_chars()
         self._after_nested = False
         self.holding = True
         """What comes is held back."""
@@ -58,7 +58,7 @@ class Opening:
             self.released = self.released or not text.isspace()
             return text
         self._held.append(text)
-        self._opening += text[: max(0, OPENING_CHARS - len(self._opening))]
+        self._start += text[: max(0, JUDGED_CHARS - len(self._start))]
         seen, self._chars = self._chars, self._chars + len(text)
         return self.release() if self._may_leave(seen) else ""
 
@@ -74,7 +74,7 @@ class Opening:
         """Forgets what is held back; returns how many characters that were."""
         dropped = self._chars
         self._held.clear()
-        self._chars, self._opening = 0, ""
+        self._chars, self._start = 0, ""
         return dropped
 
     def begin_again(self) -> str:
@@ -95,27 +95,27 @@ class Opening:
         if not text.strip():
             return ""
         if channels := _BARE_CHANNELS.match(text):
-            self._habit.unmarked = True
+            self._profile.unmarked = True
             self.removed += channels.end()
             self.release()
             return text[channels.end() :]
-        suspected = self._habit.unmarked or self._after_nested
-        if reads_as_thinking(text) and (cut or suspected or (self._habit.can_think and not self._habit.plain)):
+        suspected = self._profile.unmarked or self._after_nested
+        if reads_as_thinking(text) and (cut or suspected or (self._profile.can_think and not self._profile.plain)):
             self.swallowed += self.drop()
             self.removed += self.swallowed
             return ""
         if not suspected and not cut:
-            self._habit.plain = True
+            self._profile.plain = True
         return self.release()
 
     def _may_leave(self, seen: int) -> bool:
         """Says whether the start of an answer may be given on; the first `seen` characters of it were judged before."""
-        opening = self._opening
+        start = self._start
         if seen <= MAX_TAG_CHARS and _TAG_OPENS.match(opening):
             if "]" not in opening and len(opening) <= MAX_TAG_CHARS:
                 return False
-            kind = next(read_tags(opening)).kind
-            self.tagged = kind != "missing" and (kind != "unknown" or not self._habit.unmarked)
+            kind = next(read_emotion_tags(opening)).kind
+            self.tagged = kind != "missing" and (kind != "unknown" or not self._profile.unmarked)
             if self.tagged:
                 return True
         if self._chars < self._limit:
