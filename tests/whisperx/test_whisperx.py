@@ -59,7 +59,7 @@ SENTENCE = np.concatenate((silence(0.3), speak(SAD), silence(1.6)))
 
 async def hear(engine, sound, **session):
     with engine.session(16_000, **session) as running:
-        await running.begin()
+        await running.open()
         events = []
         for start in range(0, len(sound), 1600):
             events += [event async for event in running.push(sound[start : start + 1600])]
