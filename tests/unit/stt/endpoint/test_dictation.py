@@ -1,4 +1,4 @@
-"""Numbers and spellings that are read out are told from numbers that only count."""
+"""Numbers and spellings that are read out are distinguished from quantities."""
 
 from __future__ import annotations
 

@@ -1,47 +1,27 @@
-"""Sound that is no clean speech: nothing stalls, nothing is lost, memory stays bounded."""
+"""Sound that is not clean speech: nothing stalls, nothing is lost, memory stays bounded."""
 
 from __future__ import annotations
+
+from functools import partial
 
 import numpy as np
 import psutil
 import pytest
 
-from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
-from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import Final, SpeechStarted, TurnEnded
 from services.stt.engine.limits import TurnLimits
-from services.stt.frontend.frontend import FrontEnd
 from services.stt.frontend.suppression import NoiseSuppressor
 from tests.support.speech import SAD, silence, speak, word_errors
-from tests.support.stt_session import DecodingSession
+from tests.support.stt_session import of
 
 LIMITS = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"
 
 
-@pytest.fixture(scope="module")
-def recognizer():
-    recognizer = SphinxRecognizer()
-    yield recognizer
-    recognizer.close()
-
-
-@pytest.fixture(scope="module")
-def vad():
-    return SileroVad()
-
-
 @pytest.fixture
-def open_session(recognizer, vad):
-    def open_session(rate_hz=16_000, limits=LIMITS):
-        return DecodingSession(recognizer, vad.stream(), FrontEnd(NoiseSuppressor), rate_hz, limits)
-
-    return open_session
-
-
-def of(kind, events):
-    return [event for event in events if isinstance(event, kind)]
+def open_session(open_session):
+    return partial(open_session, limits=LIMITS, make_suppressor=NoiseSuppressor)
 
 
 def music(seconds, rate_hz=16_000):
@@ -91,7 +71,7 @@ def test_clipped_speech_is_heard(open_session):
     assert_hears(open_session())
 
 
-def test_speech_that_is_hardly_more_than_its_signs_is_one_whole_turn_and_harms_nobody(open_session):
+def test_speech_clipped_beyond_recognition_is_one_complete_turn_and_disturbs_nobody(open_session):
     """Nobody could say which words: only that somebody spoke, from where to where."""
     session = open_session()
     clipped = np.clip(20.0 * speak(SAD), -1, 1).astype(np.float32)
@@ -118,6 +98,7 @@ def test_noise_without_speech_says_nothing(open_session):
     assert of(Final, session.push(noise)) == []
 
 
+@pytest.mark.slow
 def test_two_hours_take_no_more_memory_than_ten_minutes(open_session, recognizer):
     """A minute of speech and 119 of quiet, as fast as they are taken."""
     session, process = open_session(), psutil.Process()

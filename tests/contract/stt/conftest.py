@@ -1,0 +1,27 @@
+"""The speech-to-text service as it is run, for all tests that need no settings of their own."""
+
+from __future__ import annotations
+
+import pytest
+import pytest_asyncio
+
+from oviya.mesh.channel import open_channel
+from oviya.v1 import stt_pb2_grpc
+from tests.support.service_process import ServiceProcess
+from tests.support.stt_calls import NAME
+
+
+@pytest.fixture(scope="session")
+def address(tmp_path_factory):
+    log = tmp_path_factory.mktemp("stt") / "stt.log"
+    with ServiceProcess("stt", log, SESSIONS="2", WARM_DECODERS="1") as service:
+        service.start(60)
+        yield service.address
+        service.terminate()
+        assert service.wait(30) == 0
+
+
+@pytest_asyncio.fixture
+async def stub(address):
+    async with open_channel(address, NAME) as channel:
+        yield stt_pb2_grpc.SttServiceStub(channel)
