@@ -1,4 +1,4 @@
-"""Calls of the speech-to-text service and what comes back."""
+"""Helpers for calling the speech-to-text service."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ async def rest_of(call) -> list[stt_pb2.TranscribeResponse]:
 
 
 async def assert_hears(stub):
-    """The service works, whatever came before."""
+    """Checks that the service still works."""
     [text] = finals(await transcribe(stub, config(), *pieces(speak(THANKS))))
     assert word_errors(text, THANKS) <= 1
 

@@ -1,4 +1,4 @@
-"""The speech-to-text service as it is run, for all tests that need no settings of their own."""
+"""The speech-to-text service as a process, for all tests that use the default settings."""
 
 from __future__ import annotations
 

@@ -87,7 +87,7 @@ async def test_a_speaker_for_whom_no_slot_becomes_free_is_rejected_and_others_go
         second: Any = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *sound):
             await second.write(request)
-        assert (await second.read()).WhichOneof("event") == "speech_started"  # before it has waited
+        assert (await second.read()).WhichOneof("event") == "speech_started"  # before it waits for a slot
         with pytest.raises(grpc.RpcError) as caught:
             await rest_of(second)
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -113,7 +113,7 @@ async def test_a_caller_that_stops_sending_while_it_speaks_gets_its_words_and_fr
             responses.append(await stalled.read())
         assert word_errors(finals(responses)[0], SAD) <= 2
         assert ends(responses)[0].reason == stt_pb2.TURN_END_REASON_SILENCE
-        for request in pieces(np.concatenate((speak(THANKS), silence(1.2)))):  # and can go on
+        for request in pieces(np.concatenate((speak(THANKS), silence(1.2)))):  # and can continue
             await stalled.write(request)
         await stalled.done_writing()
         assert word_errors(finals(await rest_of(stalled))[0], THANKS) <= 1
@@ -176,7 +176,7 @@ async def test_a_session_that_is_too_long_gets_its_last_words_first():
 
 
 async def test_a_caller_that_outruns_the_decoder_is_held_back(stub):
-    """What has been sent but not decoded stays within little more than the window of 1 MB, however much is to come."""
+    """The sound that was sent but not decoded stays within little more than the window of 1 MB."""
     rate_hz, window_bytes = 48_000, 3 << 20
     sound = np.concatenate((speak(SAD, rate_hz), silence(0.7, rate_hz)))
     sent_bytes, ahead_bytes = 0, []

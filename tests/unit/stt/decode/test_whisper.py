@@ -19,7 +19,7 @@ SECOND = np.zeros(16_000, np.float32)
 
 
 class ScriptedTranscriber:
-    """Says what the script says; each decode takes `cost_s` on its clock."""
+    """Returns the scripted texts; each decode takes `cost_s` on its clock."""
 
     info = RecognizerInfo("scripted", "whisperx", "", ("mul",), vocabulary=True)
 

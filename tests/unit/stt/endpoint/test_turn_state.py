@@ -16,7 +16,7 @@ def machine():
 
 
 def play(machine, *probabilities):
-    """Returns (window, edge) for every edge; windows count from the machine's start."""
+    """Returns (window, transition) for every transition; windows are counted from the start."""
     edges = []
     for probability in probabilities:
         edge = machine.step(probability)

@@ -41,7 +41,7 @@ async def test_a_decoder_that_dies_in_the_middle_of_a_turn_costs_no_word(number)
             events += await push_and_finish(session, SENTENCE[SPOKEN // 2 :])
             assert word_errors(text_of(events), THANKS) <= 1
             assert [type(event) for event in events if isinstance(event, TurnEnded)] == [TurnEnded]
-            events = await push(session, SENTENCE)  # and its session goes on
+            events = await push(session, SENTENCE)  # and the session continues
             assert word_errors(text_of(events), THANKS) <= 1
     assert value(metrics.RECOGNIZERS_LOST) == lost + 1
     assert value(metrics.RECOVERED_PHRASES) == recovered + 1
@@ -73,7 +73,7 @@ async def test_a_decoder_that_hangs_is_replaced(monkeypatch):
 
 
 class BreakingRecognizer(SphinxRecognizer):
-    """Breaks whenever it is asked for words while `breaks` is set."""
+    """Raises Unavailable from `partial` while `breaks` is set."""
 
     breaks = False
 

@@ -72,15 +72,15 @@ async def test_a_turn_that_gets_no_slot_in_time_is_rejected_and_disturbs_nobody(
             await first.open()
             await second.open()
             events = await push(first, SENTENCE[:SPOKEN])
-            told = []
+            events_of_second = []
 
-            async def speak_too():
+            async def push_second():
                 async for event in second.push(SENTENCE):
-                    told.append(event)
+                    events_of_second.append(event)
 
             with pytest.raises(Busy, match="1 decoders") as refusal:
-                await speak_too()
-            assert [type(event) for event in told] == [SpeechStarted]  # at once, before the wait
+                await push_second()
+            assert [type(event) for event in events_of_second] == [SpeechStarted]  # at once, before the wait
             assert refusal.value.retry_after_s > 0
             events += await push(first, SENTENCE[SPOKEN:])
             assert word_errors(text_of(events), THANKS) <= 1
@@ -104,7 +104,7 @@ async def test_a_caller_that_leaves_while_it_waits_or_speaks_frees_its_place():
             waiting[0].cancel()
             await asyncio.wait(waiting[:1])
             assert len(engine._pool._waiting) == 1
-        await waiting[1]  # the first left in the middle of its turn
+        await waiting[1]  # the first session ended in the middle of its turn
         assert len(engine._pool.free) == 1
 
 
@@ -151,7 +151,7 @@ async def test_a_second_turn_of_the_same_speaker_keeps_the_adaptation_of_the_dec
 
 async def test_a_cancelled_session_leaves_its_slot_at_once():
     class SlowRecognizer(SphinxRecognizer):
-        """Waits in the middle of a phrase until the test lets it go; not while the engine warms up."""
+        """Blocks in the middle of a phrase until `leave` is set, but not during warm-up."""
 
         warm, entered, leave = threading.Event(), threading.Event(), threading.Event()
 
@@ -173,6 +173,6 @@ async def test_a_cancelled_session_leaves_its_slot_at_once():
         holding.cancel()
         with pytest.raises(asyncio.CancelledError):
             await holding
-        with engine.session(16_000) as session:  # no Busy, though the thread is still at work
+        with engine.session(16_000) as session:  # admitted although the thread is still busy
             SlowRecognizer.leave.set()
             assert word_errors(text_of(await transcribe(session, SENTENCE)), THANKS) <= 1

@@ -17,7 +17,7 @@ def silence_before_end(events):
 
 
 def test_the_words_are_decoded_before_the_silence_ends_the_turn(open_session, recognizer, monkeypatch):
-    """The last passes run in the first half of the silence: nothing is left to do when it ends the turn."""
+    """The last passes run in the first half of the silence, so nothing is left to do when it ends the turn."""
     session, ended_at_s = open_session(), []
     end_phrase = recognizer.end_phrase
 

@@ -79,7 +79,7 @@ async def test_a_stream_in_which_nobody_speaks_ends_by_the_clock():
 
 
 async def test_a_recording_with_a_long_silence_is_heard_to_its_end():
-    """Ten minutes of silence that take no time are no idle caller."""
+    """Two minutes of silence that are pushed in no time do not count as idle time."""
     async with running(idle_s=60.0) as engine:
         with engine.session(16_000) as session:
             await session.open()
@@ -94,7 +94,7 @@ async def test_a_turn_whose_sound_stops_coming_ends_and_frees_its_slot():
             await stalled.open()
             events = await push(stalled, SENTENCE[:SPOKEN])
             assert stalled.in_turn
-            for _ in range(9):  # a sample now and then changes nothing
+            for _ in range(9):  # a single sample now and then does not help
                 events += [event async for event in stalled.add_wait(0.11)]
                 events += await push(stalled, silence(1 / 16_000))
             assert stalled.in_turn

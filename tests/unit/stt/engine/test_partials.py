@@ -21,7 +21,7 @@ def test_partials_come_at_least_every_300_ms_of_speech(open_session):
     assert len(partials) >= 8
     assert max(gaps) <= 0.3
     assert len({partial.text for partial in partials}) >= 5
-    assert partials[-1].text == of(Final, events)[0].text  # told in the pause, before it has lasted long enough
+    assert partials[-1].text == of(Final, events)[0].text  # sent in the pause, before it has ended the turn
     assert next(partial.at_s for partial in partials if partial.text) - times[0] <= 0.6
 
 
@@ -34,7 +34,7 @@ NOISY, SEVERAL_PHRASES = (
 @pytest.mark.parametrize("noise", [0.0, NOISY])
 @pytest.mark.parametrize("sound", [join(silence(0.5), speak(SAD), silence(1.0)), SEVERAL_PHRASES])
 def test_no_committed_word_is_withdrawn_by_a_partial_a_likely_end_or_the_final(open_session, sound, noise):
-    """`open_session` takes no noise out: the decoder changes its mind a lot."""
+    """Without noise suppression the hypotheses change a lot."""
     noisy = sound + np.random.default_rng(1).normal(0, noise, len(sound)).astype(np.float32)
     events = push_all(open_session(), noisy)
     texts = [event.text.split() for event in of((Partial, LikelyEnd, Final), events)]
@@ -54,6 +54,6 @@ def test_the_final_keeps_committed_words_whatever_the_last_decode_returns(open_s
     assert len(committed[-1].split()) >= 3
     assert final.text.startswith(committed[-1])
     assert all(word.start_s <= word.end_s for word in final.words)
-    # The phrase was never ended: what follows shows that the decoder copes.
+    # The phrase was not ended in the decoder, which must still work afterwards.
     monkeypatch.undo()
     assert word_errors(of(Final, push_all(open_session(), join(speak(SAD), silence(1.0))))[0].text, SAD) <= 2

@@ -17,7 +17,7 @@ from tests.support.stt_session import LIMITS, WINDOW_S, join, of, push_all
 @pytest.mark.parametrize(
     ("rate_hz", "voice"),
     [
-        # At 8 kHz half of the band is gone: these voices are still understood, flite's slt is not.
+        # At 8 kHz half of the band is missing; these voices are still recognized, flite's slt is not.
         (8_000, "rms"),
         (8_000, "kal16"),
         (12_000, "rms"),
@@ -60,7 +60,7 @@ def test_events_tell_when_and_where(open_session):
     assert final.words[0].start_s >= started.start_s - 0.15
     assert final.words[-1].end_s <= ended.speech_end_s + 0.15
     assert all(0.0 <= word.confidence <= 1.0 for word in final.words)
-    # "sad" and "lonely" are the only long vowels near the end: their times must lie where their sound does.
+    # "sad" and "lonely" are the only long vowels near the end: their times must match their sound.
     lonely = next(word for word in final.words if word.text == "lonely")
     assert lonely.end_s == pytest.approx(last_sound_s, abs=0.15)
     assert lonely.end_s - lonely.start_s > 0.3
@@ -106,10 +106,10 @@ def test_a_turn_waits_for_its_recognizer_and_loses_nothing(recognizer, vad):
     events = push_all(session, sound[: len(sound) // 2])
     assert [type(event) for event in events] == [SpeechStarted]
     assert session.needs_recognizer
-    events += session.push(sound[len(sound) // 2 :])  # nothing more is heard until it has one
+    events += session.push(sound[len(sound) // 2 :])  # buffered until a recognizer is attached
     assert len(events) == 1
     events += session.attach(recognizer)
-    assert not session.has_recognizer  # given back after the turn
+    assert not session.has_recognizer  # released after the turn
     [final] = of(Final, events)
     assert word_errors(final.text, SAD) <= 2
     assert of(TurnEnded, events)[0].reason is EndReason.SILENCE
