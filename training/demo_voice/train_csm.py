@@ -27,7 +27,7 @@ DROPOUT = 0.2
 MISHEARD_SHARE = 0.03
 """Share of the input frames that are replaced at random, so that the model tolerates its own mistakes."""
 DEPTH_FRAMES = 6144
-"""Number of frames of a batch on which the codebooks beyond the first are trained; all frames would take most of the time."""
+"""Number of frames of a batch on which the codebooks beyond the first are trained; all would take most of the time."""
 DEPTH, PHONE = 2.0, 0.3
 AVERAGE_DECAY = 0.999
 SAVE_EVERY_S = 90
