@@ -23,14 +23,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from deploy.download_size import download_size, format_size
-from deploy.project import (
-    ROOT,
-    lock_file,
-    name_of,
-    read_project,
-    requirements,
-    torch_requirement,
-)
+from deploy.project import ROOT, lock_file, name_of, read_project, requirements, torch_requirement
 from deploy.torch_build import (
     AUTO,
     INDEX,
