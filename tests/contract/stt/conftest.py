@@ -12,13 +12,11 @@ from tests.support.stt_calls import NAME
 
 
 @pytest.fixture(scope="session")
-def address(tmp_path_factory):
-    log = tmp_path_factory.mktemp("stt") / "stt.log"
-    with ServiceProcess("stt", log, SESSIONS="2", WARM_DECODERS="1") as service:
-        service.start(60)
+def address():
+    with ServiceProcess("services.stt", SESSIONS="2", WARM_DECODERS="1") as service:
+        service.start()
         yield service.address
-        service.terminate()
-        assert service.wait(30) == 0
+        assert service.stop() == 0
 
 
 @pytest_asyncio.fixture
