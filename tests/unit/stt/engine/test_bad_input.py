@@ -119,6 +119,7 @@ def test_noise_without_speech_says_nothing(open_session):
     assert of(Final, session.push(noise)) == []
 
 
+@pytest.mark.slow
 def test_two_hours_take_no_more_memory_than_ten_minutes(open_session, recognizer):
     """A minute of speech and 119 of quiet, as fast as they are taken."""
     session, process = open_session(), psutil.Process()
