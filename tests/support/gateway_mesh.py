@@ -19,7 +19,6 @@ from grpc import aio
 from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
 from oviya.errors import OviyaError
 from oviya.mesh.service import RunningService, Service
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import (
     conversation_pb2,
@@ -33,6 +32,7 @@ from services.gateway.service import GatewayService
 from services.gateway.settings import GatewaySettings
 from tests.support.ports import free_port
 from tests.support.scripted_services import RATE_HZ
+from tests.support.serving import serve_for_test
 
 
 @dataclass

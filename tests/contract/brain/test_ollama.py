@@ -11,7 +11,6 @@ import grpc
 import pytest
 from grpc import aio
 
-from oviya.mesh.testing import serve_for_test
 from oviya.v1 import brain_pb2, brain_pb2_grpc
 from services.brain.backend import Exchange, Sentence, Turn
 from services.brain.emotions import EMOTIONS
@@ -20,6 +19,7 @@ from services.brain.settings import BrainSettings
 from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings
 from tests.support.metrics import metric
 from tests.support.ollama_server import Answer, OllamaServer
+from tests.support.serving import serve_for_test
 from tests.support.waiting import until
 
 

@@ -13,9 +13,9 @@ import pytest
 from oviya.errors import OviyaError
 from services.brain.backend import Sentence
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.tools.tool_spec import ToolSpec
-from services.brain.ollama.tools.tools import Tools
+from services.brain.ollama.tools.tool_executor import Tools
 from services.brain.settings import BrainSettings
+from services.brain.tool_spec import ToolSpec
 from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings
 from tests.support.metrics import metric
 from tests.support.ollama_server import Answer, OllamaServer, tool_server

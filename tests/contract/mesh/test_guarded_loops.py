@@ -14,7 +14,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.errors import NotReady
 from oviya.mesh import background
-from oviya.mesh.testing import ServedForTest, serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
@@ -28,6 +27,7 @@ from tests.support.gateway_mesh import gateway_with
 from tests.support.metrics import metric
 from tests.support.scripted_services import ScriptedBrain
 from tests.support.service_process import ServiceProcess
+from tests.support.serving import ServedForTest, serve_for_test
 from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
@@ -111,7 +111,7 @@ async def assert_broken(served: ServedForTest, *calls: asyncio.Task[Any]) -> Non
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["wake_at", "expire", "fail"])
+@pytest.mark.parametrize("where", ["wake_at", "expire", "fail_running"])
 async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
     csm: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):
@@ -134,14 +134,14 @@ async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
         raise error("what a user said")
 
     monkeypatch.setattr(engine._scheduler, where, broken)
-    if where == "fail":  # the device fails first
+    if where == "fail_running":  # the device fails first
         monkeypatch.setattr(engine._device, "launch", broken)
     await assert_broken(csm, speaking, waiting)
     assert failures("csm engine") == before + 1
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["take", "put_back", "deliver"])
+@pytest.mark.parametrize("where", ["start_step", "finish_step", "deliver"])
 async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
     mimi: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):
