@@ -1,14 +1,27 @@
-"""Time-outs between the messages of a stream: deadlines bound a call, not a stall within it."""
+"""Time-outs of single steps.  A deadline bounds a whole call, but not a stall within it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Awaitable
 from typing import TypeVar
 
 from oviya.errors import Timeout
 
 T = TypeVar("T")
+
+
+async def wait_for(awaitable: Awaitable[T], timeout_s: float, message: str) -> T:
+    """Returns the result of `awaitable`.
+
+    Raises:
+        Timeout: with `message`, where it takes longer than `timeout_s` seconds.
+    """
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await awaitable
+    except TimeoutError as error:
+        raise Timeout(message) from error
 
 
 async def with_stall_timeout(stream: AsyncIterable[T], stall_s: float, what: str) -> AsyncIterator[T]:
@@ -25,10 +38,6 @@ async def with_stall_timeout(stream: AsyncIterable[T], stall_s: float, what: str
     iterator = aiter(stream)
     while True:
         try:
-            async with asyncio.timeout(stall_s):
-                message = await anext(iterator)
+            yield await wait_for(anext(iterator), stall_s, f"nothing came for {stall_s:g} s while waiting for {what}")
         except StopAsyncIteration:
             return
-        except TimeoutError as error:
-            raise Timeout(f"nothing came for {stall_s:g} s while waiting for {what}") from error
-        yield message
