@@ -9,9 +9,9 @@ from typing import Any, TypeVar
 
 from grpc import aio
 
+from oviya.errors import Timeout
 from oviya.mesh.channel import open_channel
 from oviya.status import error_from_rpc
-from oviya.streams import wait_for
 from oviya.v1 import (
     brain_pb2,
     brain_pb2_grpc,
@@ -147,8 +147,12 @@ async def read_stream(call: Any, service: str, *, first_s: float, stall_s: float
     patience_s = first_s
     try:
         while True:
-            with typed_errors(service):
-                message = await wait_for(call.read(), patience_s, f"{service}: nothing came for {patience_s:g} s")
+            try:
+                with typed_errors(service):
+                    async with asyncio.timeout(patience_s):
+                        message = await call.read()
+            except TimeoutError as error:
+                raise Timeout(f"{service}: nothing came for {patience_s:g} s") from error
             if message is aio.EOF:
                 return
             yield message
