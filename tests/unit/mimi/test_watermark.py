@@ -14,16 +14,12 @@ from oviya.errors import InvalidInput
 from services.mimi import metrics
 from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.engine import MimiEngine
-from services.mimi.model.config import MimiConfig
 from services.mimi.spread_spectrum import SpreadSpectrum
 from services.mimi.watermark import Watermark, WatermarkError, load_watermark
+from tests.support.tiny_mimi import TINY_CONFIG
 
 CPU = torch.device("cpu")
-CONFIG = MimiConfig(
-    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
-    codebooks=8,
-)  # fmt: skip
-FRAME = CONFIG.frame_samples
+FRAME = TINY_CONFIG.frame_samples
 WAIT_S = 30.0
 SPREAD_SPECTRUM = "services.mimi.spread_spectrum:SpreadSpectrum"
 
@@ -85,7 +81,7 @@ WRONG = {
 
 
 def engine_with(watermark: Watermark | None) -> MimiEngine:
-    return MimiEngine(random_checkpoint(CPU, CONFIG), decode_streams=3, encode_streams=1, watermark=watermark)
+    return MimiEngine(random_checkpoint(CPU, TINY_CONFIG), decode_streams=3, encode_streams=1, watermark=watermark)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +91,7 @@ def plain() -> Iterator[MimiEngine]:
 
 
 def some_codes(frames: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, CONFIG.codebook_size, (frames, 8))
+    return np.random.default_rng(seed).integers(0, TINY_CONFIG.codebook_size, (frames, 8))
 
 
 def decode(engine: MimiEngine, codes: np.ndarray) -> np.ndarray:
@@ -158,7 +154,7 @@ def test_a_mark_that_cannot_start_stops_the_utterance():
 
 def test_the_mark_that_ships_is_applied(plain: MimiEngine):
     codes = some_codes(40)
-    mark = SpreadSpectrum(sample_rate_hz=CONFIG.sample_rate_hz, key="a key of this test")
+    mark = SpreadSpectrum(sample_rate_hz=TINY_CONFIG.sample_rate_hz, key="a key of this test")
     with engine_with(mark) as engine:
         found = decode(engine, codes)
     sound = decode(plain, codes)

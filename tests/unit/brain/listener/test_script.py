@@ -11,6 +11,7 @@ from services.brain.listener.loader import DATA, ScriptError, load_script
 from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import Frame
 from services.brain.listener.text import Reader, sentence_key
+from tests.support.tables import faulty_copy
 
 SETS = {"pet": ["dog", "guinea pig"], "empty": []}
 
@@ -129,10 +130,7 @@ def test_a_frame_gives_every_combination_once():
     ],
 )
 def test_faulty_data_is_refused_by_file_and_fault(tmp_path, file, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    text = (folder / file).read_text("utf-8")
-    assert old in text
-    (folder / file).write_text(text.replace(old, new, 1), "utf-8")
+    folder = faulty_copy(DATA, tmp_path / "data", file, old, new)
     with pytest.raises(ScriptError, match=complaint):
         load_script(folder)
 

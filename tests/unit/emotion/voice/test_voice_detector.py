@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import numpy as np
 import pytest
 
@@ -14,6 +12,7 @@ from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import STYLES, speak_in
+from tests.support.tables import faulty_copy
 
 EMOTIONS = {emotion.name for emotion in Catalogue.load()}
 TEXT = "we had soup for lunch and then went back to work"
@@ -177,10 +176,7 @@ def test_a_baseline_learns_forgets_and_is_restored():
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    text = (folder / table).read_text("utf-8")
-    assert old in text
-    (folder / table).write_text(text.replace(old, new, 1), "utf-8")
+    folder = faulty_copy(DATA, tmp_path / "data", table, old, new)
     with pytest.raises(ValueError, match=complaint):
         AcousticDetector(EMOTIONS, folder)
 

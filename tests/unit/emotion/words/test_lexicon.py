@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import shutil
 import tomllib
 
 import pytest
@@ -12,6 +11,7 @@ from services.emotion.catalogue import DATA, Catalogue
 from services.emotion.words.lexicon import load_lexicon
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.tokens import tokenize
+from tests.support.tables import faulty_copy
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 
@@ -110,10 +110,6 @@ def test_tokens_write_contractions_out():
     ],
 )
 def test_a_faulty_lexicon_is_refused_by_name(tmp_path, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    table = folder / "lexicon.toml"
-    text = table.read_text("utf-8")
-    assert old in text
-    table.write_text(text.replace(old, new, 1), "utf-8")
+    folder = faulty_copy(DATA, tmp_path / "data", "lexicon.toml", old, new)
     with pytest.raises(ValueError, match=complaint):
         load_lexicon(NAMES, folder)
