@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
+from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.listener.loader import DATA, load_script
 from services.brain.listener.memory import Finder, Memory, Rememberer, Said
 from services.brain.listener.reflect import reflect
@@ -86,8 +86,8 @@ class Listener:
         run = asyncio.get_running_loop().run_in_executor
         return Summary(await run(self._worker, extract, summary, turns, self._rememberer))
 
-    def condition(self) -> Condition:
-        return Condition()
+    def status(self) -> BackendStatus:
+        return BackendStatus()
 
     async def close(self) -> None:
         self._worker.shutdown()
