@@ -26,7 +26,7 @@ FAULTS: dict[Any, tuple[str, str]] = {
     "hang": ("Timeout", "nothing came for 0.3 s"),
     "die": ("BadStream", "the connection broke"),
     "invalid json": ("BadStream", "invalid JSON"),
-    "other shape": ("BadStream", "another shape"),
+    "other shape": ("BadStream", "unexpected shape"),
     "error": ("BadStream", "CUDA error"),
     "no end": ("BadStream", "broke off"),
 }
