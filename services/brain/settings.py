@@ -74,8 +74,8 @@ class BrainSettings(ServiceSettings):
     max_retry_s: float = Field(default=120.0, gt=0, le=3600)
     """Longest time in seconds before the model is called again after a failure."""
     failures_in_a_row: int = Field(default=3, ge=1, le=1000)
-    """Sessions in a row whose replies time out before the model is not called for any session.  Until then, the listener
-    answers only in the sessions with a time-out.  One refused connection or a missing model is enough."""
+    """Sessions in a row whose replies time out before the model is not called for any session.  Until then, the
+    listener answers only in the sessions with a time-out.  One refused connection or a missing model is enough."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest sentence in characters; a longer one is cut at a clause or between words."""
     first_clause_chars: int = Field(default=40, ge=0, le=2000)

@@ -13,7 +13,7 @@ import structlog
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
 from oviya.status import detail_of
-from oviya.text.sentences import say_sentence, say_text
+from oviya.text.sentences import split_sentence, split_into_sentences
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
@@ -231,7 +231,7 @@ class TurnTaker:
                 async for response in reply:
                     if response.degraded:
                         await self._send(turn, conversation_pb2.Degraded(service="brain", message=response.degraded))
-                    for said in say_sentence(response.text, settings.max_sentence_chars, response.spoken):
+                    for said in split_sentence(response.text, settings.max_sentence_chars, response.spoken):
                         count += 1
                         if count > settings.max_reply_sentences:
                             message = f"the reply has more than {count - 1} sentences; the rest is left out"
@@ -249,7 +249,7 @@ class TurnTaker:
         """
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            for said in say_text(self._settings.apology, self._settings.max_sentence_chars):
+            for said in split_into_sentences(self._settings.apology, self._settings.max_sentence_chars):
                 yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
 
         try:

@@ -6,8 +6,8 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from oviya.text.segmenter import Piece, Segmenter
-from oviya.text.sentences import Narrator, Said
+from oviya.text.segmenter import Segment, Segmenter
+from oviya.text.sentences import SpokenText, Verbalizer
 from services.brain.backend import Sentence, Tone
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
@@ -114,10 +114,10 @@ class OutputParser:
         yield from self._parse(self._template.flush(cut=cut))
         self._kept.append(held := self._calls.flush())
         yield from self._segment(self._code.push(held) + self._code.flush())
-        for piece in self._segmenter.flush():
-            yield self._sentences(piece)
-        if said := self._narrator.finish():
-            yield [self._sentence(said, starts=True, tagged=False)]
+        for segment in self._segmenter.flush():
+            yield self._sentences(segment)
+        if spoken := self._verbalizer.finish():
+            yield [self._sentence(spoken, starts=True, tagged=False)]
         self._finish()
         self._begin()
 
@@ -128,7 +128,7 @@ class OutputParser:
 
     def _begin_text(self) -> None:
         self._calls, self._code = ToolCallParser(self._tools), CodeBlockFilter()
-        self._segmenter, self._narrator = Segmenter(**self._limits), Narrator()
+        self._segmenter, self._verbalizer = Segmenter(**self._limits), Verbalizer()
         self._kept: list[str] = []
 
     def _parse(self, text: str) -> Iterator[list[Sentence]]:
@@ -144,8 +144,8 @@ class OutputParser:
 
     def _segment(self, text: str) -> Iterator[list[Sentence]]:
         for part in _slices(text):
-            for piece in self._segmenter.push(part):
-                yield self._sentences(piece)
+            for segment in self._segmenter.push(part):
+                yield self._sentences(segment)
 
     def _finish(self) -> None:
         template, calls = self._template, self._calls
@@ -171,8 +171,8 @@ class OutputParser:
             if amount:
                 HIDDEN_TEXT.labels(kind).inc()
 
-    def _sentences(self, piece: Piece) -> list[Sentence]:
-        found = (self._tagged(part, starts=piece.starts) for part in read_emotion_tags(piece.text))
+    def _sentences(self, segment: Segment) -> list[Sentence]:
+        found = (self._tagged(part, starts=segment.starts_sentence) for part in read_emotion_tags(segment.text))
         return [sentence for sentence in found if sentence is not None]
 
     def _tagged(self, part: TaggedText, *, starts: bool) -> Sentence | None:
@@ -180,13 +180,15 @@ class OutputParser:
         if is_tagged:
             EMOTION_TAGS.labels(part.kind).inc()
             self._next_emotion = part.emotion
-        said = self._narrator.add(part.text)
-        return self._sentence(said, starts=starts, tagged=is_tagged) if said else None
+        spoken = self._verbalizer.add(part.text)
+        return self._sentence(spoken, starts=starts, tagged=is_tagged) if spoken else None
 
-    def _sentence(self, said: Said, *, starts: bool, tagged: bool) -> Sentence:
+    def _sentence(self, spoken: SpokenText, *, starts: bool, tagged: bool) -> Sentence:
         if not tagged and not self._next_emotion and starts:
             EMOTION_TAGS.labels("missing").inc()
         # Without a tag, a sentence keeps the emotion of the previous one; the first one answers the user's feeling.
-        emotion = self._next_emotion or self._emotion or self._tones.default(said.text, self._user_emotion, self._tone)
+        emotion = (
+            self._next_emotion or self._emotion or self._tones.default(spoken.text, self._user_emotion, self._tone)
+        )
         self._emotion, self._next_emotion = emotion, ""
-        return Sentence(said.text, emotion, spoken=said.spoken)
+        return Sentence(spoken.text, emotion, spoken=spoken.spoken)

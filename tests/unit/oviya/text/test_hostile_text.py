@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from oviya.errors import InvalidInput
-from oviya.text.sentences import is_speakable, say_text
+from oviya.text.sentences import is_speakable, split_into_sentences
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
@@ -82,7 +82,7 @@ async def test_speak(sign):
     for text in hostile(sign):
 
         async def job(text: str = text) -> None:
-            texts = say_text(text, 240)
+            texts = split_into_sentences(text, 240)
             while await asyncio.to_thread(next, texts, None) is not None:
                 pass
             await asyncio.to_thread(is_speakable, text)
