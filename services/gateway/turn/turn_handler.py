@@ -13,7 +13,7 @@ import structlog
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
 from oviya.status import detail_of
-from oviya.text.sentences import split_sentence, split_into_sentences
+from oviya.text.sentences import split_into_sentences, split_sentence
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
