@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
 from contextlib import aclosing, contextmanager
 from typing import Any
 
@@ -19,9 +19,12 @@ from services.gateway.conversation.event_queue import EventQueue, events_of
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
 from services.gateway.memory import Keeper
+from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
-from services.gateway.voice.segment import AUTO
-from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
+from services.gateway.upstream.clients import Mesh
+from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.segment import AUTO, Sentence, SpeechEvent, SpeechOptions
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
@@ -40,14 +43,26 @@ class Conversation:
     """The gateway's two services to people: conversing and speaking.
 
     Args:
-        voices: the services and the voices.
+        mesh: the services.
+        readiness: their state.
+        settings: limits and time-outs.
         keeper: where sessions are kept.
+        new_output: makes what speaks to one caller.
     """
 
-    def __init__(self, voices: Voices, keeper: Keeper) -> None:
-        self._voices = voices
+    def __init__(
+        self,
+        mesh: Mesh,
+        readiness: Readiness,
+        settings: GatewaySettings,
+        keeper: Keeper,
+        new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput],
+    ) -> None:
+        self._mesh = mesh
+        self._readiness = readiness
+        self._settings = settings
         self._keeper = keeper
-        self._settings = voices.settings
+        self._new_output = new_output
         self._draining = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -62,7 +77,7 @@ class Conversation:
     def drain(self) -> None:
         """Refuses new sessions and lets the open ones finish the turns that they have."""
         self._draining.set()
-        self._voices.readiness.draining = True
+        self._readiness.draining = True
 
     async def wait_until_idle(self) -> None:
         """Waits until no session is open."""
@@ -92,7 +107,18 @@ class Conversation:
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=log_id(config.session_id))
-                await Session(self._voices, self._keeper, config, events, self._draining).run(iterator)
+                output = self._new_output(config.options, config.output)
+                session = Session(
+                    self._mesh,
+                    self._readiness,
+                    self._settings,
+                    self._keeper,
+                    output,
+                    config,
+                    events,
+                    self._draining,
+                )
+                await session.run(iterator)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
             async for event in events:
@@ -124,7 +150,7 @@ class Conversation:
     async def _speak(self, order: SpeakOrder, events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
         since = asyncio.get_running_loop().time()
 
-        async def send(event: Event) -> None:
+        async def send(event: SpeechEvent) -> None:
             carried: dict[str, Any] = {_FIELD_OF[type(event)]: event}
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
@@ -137,13 +163,13 @@ class Conversation:
             if not count:
                 raise nothing_to_say("text", order.text)
 
-        problem = self._voices.readiness.voice_problem() if order.options.voice == AUTO else None
+        problem = self._readiness.voice_problem() if order.options.voice == AUTO else None
         if problem is not None:
             service, reason = problem
             await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
-        spoken = Spoken()
-        await Speaker(self._voices, order.options, order.output).speak(sentences(), send, spoken)
-        ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=latency(spoken, since=since))
+        speech = self._new_output(order.options, order.output).say(sentences(), send)
+        await speech.wait()
+        ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=latency(speech, since=since))
         await events.put(conversation_pb2.SpeakResponse(ended=ended))
 
     async def _first(

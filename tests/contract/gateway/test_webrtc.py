@@ -20,7 +20,9 @@ from services.gateway.transport.webrtc.page_message import read_message
 from services.gateway.transport.webrtc.peer import PeerLimits
 from services.gateway.transport.webrtc.peers import Peers
 from services.gateway.transport.webrtc.playout import RATE_HZ
-from tests.support.webrtc_client import LOOPBACK_ONLY, PATIENCE_S, browser, dominant_hz, free_range, tone
+from tests.support.ports import free_range
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.webrtc_client import LOOPBACK_ONLY, browser, dominant_hz, tone
 
 
 class Echo:
@@ -80,12 +82,6 @@ async def peers_of(conversation, **options):
         yield peers
     finally:
         await peers.close()
-
-
-async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_what_the_browser_says_reaches_the_conversation():

@@ -8,18 +8,16 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
+from oviya.emotions.tables import load_aliases
 from services.brain.emotions import EMOTIONS
 
-ALIASES: dict[str, str] = tomllib.loads(
-    (Path(__file__).parents[2] / "data" / "emotion-aliases.toml").read_text("utf-8")
-)
+ALIASES = {alias.name: alias.in_reply for alias in load_aliases() if alias.in_reply}
+"""What else models call an emotion, and which of the 49 it is."""
 """Other names that models use, and the emotion that each of them means."""
 
 Kind = Literal["given", "alias", "misspelled", "unknown", "missing"]

@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from oviya.errors import OviyaError, PermissionDenied, Unavailable, Unsupported
@@ -27,7 +26,8 @@ from services.gateway.memory.make_store import make_store
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.sqlite import SqliteStore
 from services.gateway.memory.store import DAY_S, EMPTY_S, Appended, Claimed, Pruned, Store, StoreError
-from tests.support.gateway_mesh import free_port
+from tests.support.metrics import metric
+from tests.support.ports import free_port
 
 NOW = time.time()
 HELLO, HI = KeptTurn(NOW, "user", "hello \u2764 'quoted'"), KeptTurn(NOW, "assistant", "Hi.")
@@ -99,10 +99,6 @@ async def texts(store: Store, name: str) -> list[str]:
 
 def turn(text: str, at: float = NOW) -> KeptTurn:
     return KeptTurn(at, "user", text)
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0
 
 
 # --- The stores -------------------------------------------------------------------------------------------------------
@@ -584,8 +580,8 @@ class Away:
 
 async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
     told: list[str] = []
-    lost = counted("oviya_gateway_store_lost_total")
-    failures = counted("oviya_loop_failures_total", loop="store-writer")
+    lost = metric("gateway_store_lost_total")
+    failures = metric("loop_failures_total", loop="store-writer")
     async with keeper_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as keeper:
         listening = Listening(keeper, "a")
         await keeper.open(listening.hold)
@@ -593,8 +589,8 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
             listening.say(text)
         assert await keeper.flush(20) == 0
         assert await exported(keeper, "a", listening.hold.token) == ["one", "two"]
-        assert counted("oviya_gateway_store_lost_total") == lost + 1
-        assert counted("oviya_loop_failures_total", loop="store-writer") == failures + 1
+        assert metric("gateway_store_lost_total") == lost + 1
+        assert metric("loop_failures_total", loop="store-writer") == failures + 1
         assert any("store-writer" in problem for problem in told)
         assert told[-1] == ""
 
@@ -608,7 +604,7 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
         await pruned.wait()
         pruned.clear()
 
-    dropped = counted("oviya_gateway_store_dropped_total", what="expired")
+    dropped = metric("gateway_store_dropped_total", what="expired")
     store = SqliteStore(tmp_path / "s.db", Limits(keep_days=2))
     async with keeper_of(store, clock=lambda: now, sleep=sleep) as keeper:
         listening = Listening(keeper, "a")
@@ -621,11 +617,11 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
             pruned.set()
             await naps.get()  # the next pause: it has been done
             assert await texts(store, "a") == left
-    assert counted("oviya_gateway_store_dropped_total", what="expired") == dropped + 1
+    assert metric("gateway_store_dropped_total", what="expired") == dropped + 1
 
 
 async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
-    dropped = counted("oviya_gateway_store_dropped_total", what="sessions")
+    dropped = metric("gateway_store_dropped_total", what="sessions")
     store = SqliteStore(tmp_path / "s.db", Limits(max_sessions=2))
     async with keeper_of(store) as keeper:
         for name in "abc":
@@ -634,11 +630,11 @@ async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
             one.say(name)
             await keeper.flush(5)
         assert [await texts(store, name) for name in "abc"] == [[], ["b"], ["c"]]
-    assert counted("oviya_gateway_store_dropped_total", what="sessions") == dropped + 1
+    assert metric("gateway_store_dropped_total", what="sessions") == dropped + 1
 
 
 async def test_what_never_reaches_the_store_is_counted():
-    before = counted("oviya_gateway_store_lost_total")
+    before = metric("gateway_store_lost_total")
     keeper = Keeper(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
     await keeper.start()
     listening = Listening(keeper, "a", fresh=True)
@@ -646,4 +642,4 @@ async def test_what_never_reaches_the_store_is_counted():
         listening.say(text)
     assert await keeper.flush(0.05) == 3
     await keeper.close(within_s=0.2)
-    assert counted("oviya_gateway_store_lost_total") == before + 3
+    assert metric("gateway_store_lost_total") == before + 3

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from prometheus_client import REGISTRY
 
 from services.brain.backend import Exchange, Sentence, Tone
 from services.brain.emotions import EMOTIONS
@@ -13,6 +12,7 @@ from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
 from services.brain.ollama.tones import Tones
+from tests.support.metrics import metric
 
 
 def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Sentence]:
@@ -24,7 +24,7 @@ def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Se
 
 
 def counted(kind: str) -> float:
-    return REGISTRY.get_sample_value("oviya_brain_emotion_tags_total", {"kind": kind}) or 0.0
+    return metric("brain_emotion_tags_total", kind=kind)
 
 
 @pytest.mark.parametrize(

@@ -7,9 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
-from prometheus_client import REGISTRY
 
 from services.gateway.transport.webrtc.playout import CAPACITY_S, FRAME_SAMPLES, PREBUFFER_S, RATE_HZ, Playout
+from tests.support.metrics import metric
 
 
 def sound(seconds, value=0.5):
@@ -21,7 +21,7 @@ def take(playout, frames):
 
 
 def gap_seconds():
-    return REGISTRY.get_sample_value("oviya_gateway_playout_underrun_seconds_total") or 0.0
+    return metric("gateway_playout_underrun_seconds_total")
 
 
 class FakeTime:

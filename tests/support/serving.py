@@ -1,4 +1,4 @@
-"""A real server on a free port, for tests."""
+"""A real server on a free port."""
 
 from __future__ import annotations
 
