@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
+from services.brain.listener.interpreter import Understander, Understanding
 from services.brain.listener.loader import DATA, load_script
 from services.brain.listener.memory import Finder, Memory, Rememberer, Said
 from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
 from services.brain.listener.summary import extract, told_in
-from services.brain.listener.text import Reader, Utterance, sentences_of
-from services.brain.listener.understanding import Understander, Understanding
+from services.brain.listener.utterance import Reader, Utterance, sentences_of
 
 MAX_MIRROR_WORDS = 12
 """Longest piece of the user's words that is given back."""

@@ -10,7 +10,7 @@ from services.brain.backend import Turn
 from services.brain.listener.phrases import Phrases
 from services.brain.listener.reflect import reflect
 from services.brain.listener.script import SLOT, Feeling, Script, Topic
-from services.brain.listener.text import Reader, Utterance, sentence_key, sentences_of
+from services.brain.listener.utterance import Reader, Utterance, sentence_key, sentences_of
 
 MIN_CUT_WORDS = 3
 """A sentence that was cut off counts as said from this many words on."""

@@ -36,7 +36,7 @@ _ANYBODY = frozenset({"when", "if", "once", "because", "until"})
 
 
 def reflect(text: str) -> str:
-    """`text` as the other side would say it.  Takes normalised words (see `text.py`); returns them with a capital I."""
+    """`text` as the other side would say it.  Takes normalised words (see `utterance.py`); returns them with a capital I."""
     words = text.split()
     result: list[str] = []
     for at, word in enumerate(words):

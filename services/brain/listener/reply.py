@@ -9,9 +9,9 @@ from itertools import chain, islice
 
 from services.brain.backend import Sentence
 from services.brain.listener.composer import compose
+from services.brain.listener.interpreter import Understanding
 from services.brain.listener.memory import Said, opening
 from services.brain.listener.script import Pool, Script, Shape
-from services.brain.listener.understanding import Understanding
 
 MAX_SENTENCES = 3
 """More than that is a speech, not an answer."""

@@ -10,7 +10,7 @@ from services.brain.backend import Exchange, Sentence, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.listener import Listener
 from services.brain.listener.reply import MAX_SENTENCES, ReplyBuilder
-from services.brain.listener.text import sentence_key
+from services.brain.listener.utterance import sentence_key
 
 MAX_HISTORY_TURNS = 400
 

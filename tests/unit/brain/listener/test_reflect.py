@@ -6,7 +6,7 @@ import pytest
 
 from services.brain.listener.listener import mirrored
 from services.brain.listener.reflect import reflect
-from services.brain.listener.text import Reader
+from services.brain.listener.utterance import Reader
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from services.brain.listener.composer import combinations
 from services.brain.listener.loader import DATA, ScriptError, load_script
 from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import Frame
-from services.brain.listener.text import Reader, sentence_key
+from services.brain.listener.utterance import Reader, sentence_key
 
 SETS = {"pet": ["dog", "guinea pig"], "empty": []}
 

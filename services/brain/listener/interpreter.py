@@ -9,7 +9,7 @@ from oviya.emotions.tables import NEUTRAL, TonePolicy
 from services.brain.listener.memory import Finder
 from services.brain.listener.phrases import Phrases
 from services.brain.listener.script import WEIGHTS, Feeling, Rule, Script, Topic
-from services.brain.listener.text import Utterance, sentence_key, sentences_of
+from services.brain.listener.utterance import Utterance, sentence_key, sentences_of
 
 STATEMENT = WEIGHTS.index("statement")
 MIN_STATEMENT_PRIORITY = 40
