@@ -17,8 +17,8 @@ MIN_STATEMENT_PRIORITY = 40
 
 
 @dataclass(slots=True)
-class Understanding:
-    """One utterance, understood.
+class Interpretation:
+    """One utterance, interpretation.
 
     Attributes:
         rule: the rule to answer by; None where nothing can be read.
@@ -48,7 +48,7 @@ class _Match:
     slots: Mapping[str, str]
 
 
-class Understander:
+class Interpreter:
     """Finds the rule that fits best."""
 
     def __init__(self, script: Script, finder: Finder) -> None:
@@ -57,14 +57,14 @@ class Understander:
         used = {name for rule in script.rules for name in (*rule.contains.values(), *rule.lacks.values())}
         self._sets = {name: Phrases.of(script.sets[name]) for name in used}
 
-    def understand(
+    def interpret(
         self,
         utterance: Utterance,
         last: str,
         session: Mapping[str, str],
         user_emotion: str,
         mood_before: Sequence[Feeling],
-    ) -> Understanding:
+    ) -> Interpretation:
         """Judges one utterance.
 
         Args:
@@ -85,7 +85,7 @@ class Understander:
             own = self._script.feelings[match.rule.feeling]
             feelings = [own, *(feeling for feeling in feelings if feeling is not own)]
         emotion, mood, is_known = self._mood(feelings, user_emotion, mood_before)
-        return Understanding(
+        return Interpretation(
             rule=match.rule if match else None,
             segment=match.segment if match else "",
             slots=match.slots if match else {},

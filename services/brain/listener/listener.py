@@ -10,14 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
-from services.brain.listener.interpreter import Understander, Understanding
+from services.brain.listener.interpreter import Interpretation, Interpreter
 from services.brain.listener.loader import DATA, load_script
-from services.brain.listener.memory import Finder, Memory, Rememberer, Said
+from services.brain.listener.memory import Finder, Memory, MemoryBuilder, Said
 from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
 from services.brain.listener.summary import extract, told_in
-from services.brain.listener.utterance import Reader, Utterance, sentences_of
+from services.brain.listener.utterance import Utterance, UtteranceParser, sentences_of
 
 MAX_MIRROR_WORDS = 12
 """Longest piece of the user's words that is given back."""
@@ -66,10 +66,10 @@ class Listener:
 
     def __init__(self, folder: Path = DATA) -> None:
         self._script = load_script(folder)
-        self._reader = Reader(self._script.fillers, self._script.greetings, self._script.emoji)
+        self._parser = UtteranceParser(self._script.fillers, self._script.greetings, self._script.emoji)
         self._finder = Finder(self._script)
-        self._rememberer = Rememberer(self._script, self._reader, self._finder)
-        self._understander = Understander(self._script, self._finder)
+        self._memory_builder = MemoryBuilder(self._script, self._parser, self._finder)
+        self._interpreter = Interpreter(self._script, self._finder)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="listener")
 
     async def warm(self) -> None:
@@ -84,7 +84,7 @@ class Listener:
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
         """Keeps what the user has told, in the user's words: sentences with facts, people, topics or feelings."""
         run = asyncio.get_running_loop().run_in_executor
-        return Summary(await run(self._worker, extract, summary, turns, self._rememberer))
+        return Summary(await run(self._worker, extract, summary, turns, self._memory_builder))
 
     def status(self) -> BackendStatus:
         return BackendStatus()
@@ -100,13 +100,13 @@ class Listener:
         said = Said.of(exchange.history)
         told_before = [Turn("user", text) for text in told_in(exchange.summary)]
         user_texts, spoken_before = _user_side([*told_before, *exchange.history, Turn("user", exchange.text)])
-        memory = self._rememberer.remember(user_texts, spoken_before)
+        memory = self._memory_builder.remember(user_texts, spoken_before)
         *earlier, utterance = memory.utterances
         memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
         values = self._session_values(memory, exchange.history, said)
         values["told"] = self._capitalise(self._told(utterance, earlier), memory)
-        values["danger"] = "danger" if any(map(self._understander.is_crisis, earlier[-CRISIS_TURNS:])) else ""
-        understood = self._understander.understand(
+        values["danger"] = "danger" if any(map(self._interpreter.is_crisis, earlier[-CRISIS_TURNS:])) else ""
+        interpretation = self._interpreter.interpret(
             utterance,
             said.last,
             values,
@@ -114,11 +114,11 @@ class Listener:
             [found for past in earlier[: -MOOD_TURNS - 1 : -1] for found in self._finder.feelings(past.whole)],
         )
         if tone := exchange.tone:
-            understood.tone = replace(understood.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
-        values |= self._matched_values(understood, memory)
+            interpretation.tone = replace(interpretation.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
+        values |= self._matched_values(interpretation, memory)
         turn = sum(past.role == "assistant" for past in exchange.history)
-        reply = ReplyBuilder(self._script, understood, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
-        rule = understood.rule
+        reply = ReplyBuilder(self._script, interpretation, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
+        rule = interpretation.rule
         if rule is None:
             reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
         elif values["danger"] and not rule.id.startswith(CRISIS):
@@ -169,18 +169,18 @@ class Listener:
             "last": _quotable(sentences[-1]) if sentences else "",
         }
 
-    def _matched_values(self, understood: Understanding, memory: Memory) -> dict[str, str]:
+    def _matched_values(self, interpretation: Interpretation, memory: Memory) -> dict[str, str]:
         """The slots that the utterance fills."""
-        values = {slot: self._capitalise(mirrored(value), memory) for slot, value in understood.slots.items() if value}
-        if understood.rule and understood.rule.state:
-            state = understood.rule.state
+        values = {slot: self._capitalise(mirrored(value), memory) for slot, value in interpretation.slots.items() if value}
+        if interpretation.rule and interpretation.rule.state:
+            state = interpretation.rule.state
             if all(values.get(slot) for slot in SLOT.findall(state)):
                 values["state"] = SLOT.sub(lambda slot: values[slot[1]], state)
-        values["echo"] = self._capitalise(mirrored(understood.segment), memory)
-        if understood.feelings:
-            values["noun"] = understood.feelings[0].noun
-        if understood.topics:
-            values["about"] = understood.topics[0].about
+        values["echo"] = self._capitalise(mirrored(interpretation.segment), memory)
+        if interpretation.feelings:
+            values["noun"] = interpretation.feelings[0].noun
+        if interpretation.topics:
+            values["about"] = interpretation.topics[0].about
         return values
 
     def _capitalise(self, words: str, memory: Memory) -> str:

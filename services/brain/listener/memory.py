@@ -10,7 +10,7 @@ from services.brain.backend import Turn
 from services.brain.listener.phrases import Phrases
 from services.brain.listener.reflect import reflect
 from services.brain.listener.script import SLOT, Feeling, Script, Topic
-from services.brain.listener.utterance import Reader, Utterance, sentence_key, sentences_of
+from services.brain.listener.utterance import Utterance, UtteranceParser, sentence_key, sentences_of
 
 MIN_CUT_WORDS = 3
 """A sentence that was cut off counts as said from this many words on."""
@@ -130,19 +130,19 @@ class Memory:
     utterances: list[Utterance] = field(default_factory=list)
 
 
-class Rememberer:
+class MemoryBuilder:
     """Works the memory out."""
 
-    def __init__(self, script: Script, reader: Reader, finder: Finder) -> None:
+    def __init__(self, script: Script, parser: UtteranceParser, finder: Finder) -> None:
         self._script = script
-        self._reader = reader
+        self._parser = parser
         self._finder = finder
 
     def remember(self, user_texts: Sequence[str], spoken_before: Sequence[str]) -> Memory:
         """Reads the user's turns in order; `spoken_before[i]` is what the listener had said just before turn i."""
         memory = Memory()
         for number, (text, before) in enumerate(zip(user_texts, spoken_before, strict=True)):
-            utterance = self._reader.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
+            utterance = self._parser.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
             memory.utterances.append(utterance)
             for at, segment in enumerate(utterance.segments):
                 self._facts(segment, before, memory)

@@ -81,7 +81,7 @@ class _Part(NamedTuple):
 
 def _compile_part(part: re.Match[str], source: str, sets: Mapping[str, Collection[str]]) -> _Part:
     if part["bad"]:
-        raise ValueError(f"pattern {source!r}: {part['bad']!r} at {part.start()} is not understood")
+        raise ValueError(f"pattern {source!r}: {part['bad']!r} at {part.start()} is not interpretation")
     if part["any"]:
         return _Part(r"(?:\S+ )*?")
     if part["word"]:

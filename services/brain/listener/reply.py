@@ -9,7 +9,7 @@ from itertools import chain, islice
 
 from services.brain.backend import Sentence
 from services.brain.listener.composer import compose
-from services.brain.listener.interpreter import Understanding
+from services.brain.listener.interpreter import Interpretation
 from services.brain.listener.memory import Said, opening
 from services.brain.listener.script import Pool, Script, Shape
 
@@ -35,10 +35,10 @@ class ReplyBuilder:
     """
 
     def __init__(
-        self, script: Script, understood: Understanding, said: Said, values: Mapping[str, str], seed: str, turn: int
+        self, script: Script, interpretation: Interpretation, said: Said, values: Mapping[str, str], seed: str, turn: int
     ) -> None:
         self._script = script
-        self._understood = understood
+        self._interpretation = interpretation
         self._said = said
         self._values = values
         self._seed = seed
@@ -59,10 +59,10 @@ class ReplyBuilder:
     def follow(self, shapes: Sequence[Shape], rule_id: str) -> None:
         """Says what one of the shapes asks for; its first sentence is always found, the others where they can be."""
         head, *rest = shapes[(self._number(rule_id) + self._turn) % len(shapes)]
-        family = self._understood.rule.family if self._understood.rule else ""
-        general = () if family else ("feeling.mirror", f"mirror.{self._understood.mood}")
+        family = self._interpretation.rule.family if self._interpretation.rule else ""
+        general = () if family else ("feeling.mirror", f"mirror.{self._interpretation.mood}")
         if not self.say(head) and not self.say(general):
-            self._compose(family or self._understood.mood)
+            self._compose(family or self._interpretation.mood)
         for choice in rest:
             # In danger, the call for help must not fall silent because its sentences have run out.
             if not self.say(choice) and family == CRISIS and not self._has_composed:
@@ -80,14 +80,14 @@ class ReplyBuilder:
         if name in self._script.pools:
             yield name
         elif part == "mood":
-            yield f"{kind}.{self._understood.mood}"
+            yield f"{kind}.{self._interpretation.mood}"
         elif kind == "feeling":
             # Of "sad and lonely", one sentence speaks to the sadness and the next to the loneliness.
-            feelings = deque(self._understood.feelings)
+            feelings = deque(self._interpretation.feelings)
             feelings.rotate(-len(self.sentences))
             yield from (f"feeling.{feeling.id}.{part}" for feeling in feelings)
         elif kind == "topic":
-            yield from (f"topic.{topic.id}.{part}" for topic in self._understood.topics)
+            yield from (f"topic.{topic.id}.{part}" for topic in self._interpretation.topics)
 
     def _unsaid(self, pool_name: str) -> tuple[str, ...]:
         """Sentences of the pool's next template that can be said, preferring one that opens unlike the last turns."""
@@ -108,8 +108,8 @@ class ReplyBuilder:
                 yield sentences
 
     def _tone(self, pool_name: str, sentence: str) -> str:
-        rule, tone = self._understood.rule, self._understood.tone
-        if rule and rule.tone and (rule.firm or not self._understood.is_known) and pool_name == f"rule.{rule.id}":
+        rule, tone = self._interpretation.rule, self._interpretation.tone
+        if rule and rule.tone and (rule.firm or not self._interpretation.is_known) and pool_name == f"rule.{rule.id}":
             return rule.tone
         if sentence.endswith("?"):
             return tone.ask

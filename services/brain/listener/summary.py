@@ -6,14 +6,14 @@ import re
 from collections.abc import Sequence
 
 from services.brain.backend import MAX_SUMMARY_CHARS, Turn
-from services.brain.listener.memory import MAX_EARLIER_CHARS, Rememberer
+from services.brain.listener.memory import MAX_EARLIER_CHARS, MemoryBuilder
 
 TOLD = "The user said: "
 """Begins each line, so that any backend understands the summary, and the listener finds its own lines in it."""
 MAX_LINE_CHARS = 300
 
 
-def extract(summary: str, turns: Sequence[Turn], rememberer: Rememberer) -> str:
+def extract(summary: str, turns: Sequence[Turn], memory_builder: MemoryBuilder) -> str:
     """The summary with what `turns` tell added; where it becomes too long, what was told first goes first.
 
     Lines that another backend wrote stay as they are.
@@ -22,7 +22,7 @@ def extract(summary: str, turns: Sequence[Turn], rememberer: Rememberer) -> str:
     for turn in turns:
         if turn.role == "user":
             sentences = re.split(r"(?<=[.?!])\s+|\n+", turn.text[:MAX_EARLIER_CHARS])
-            lines += [TOLD + s.strip()[:MAX_LINE_CHARS] for s in sentences if s.strip() and rememberer.tells(s)]
+            lines += [TOLD + s.strip()[:MAX_LINE_CHARS] for s in sentences if s.strip() and memory_builder.tells(s)]
     lines = list(dict.fromkeys(lines))
     while lines and sum(len(line) + 1 for line in lines) > MAX_SUMMARY_CHARS + 1:
         del lines[0]

@@ -88,7 +88,7 @@ class Utterance:
         return " ".join(self.segments)
 
 
-class Reader:
+class UtteranceParser:
     """Reads utterances.
 
     Args:
@@ -101,17 +101,17 @@ class Reader:
         self._greetings = frozenset(greetings)
         # Each opening, and whether it is a greeting.
         self._openings = Phrases(dict.fromkeys(fillers, False) | dict.fromkeys(self._greetings, True))
-        self._emoji = {unmarked(sign): words for sign, words in emoji.items()}
+        self._emoji = {strip_invisible(sign): words for sign, words in emoji.items()}
 
     def read(self, text: str) -> Utterance:
         """Splits `text` into segments; a text without any word gives what its emoji say, or no segment."""
-        clean = unmarked(text).translate(_QUOTES).lower()
+        clean = strip_invisible(text).translate(_QUOTES).lower()
         clean = _TITLE_DOT.sub(r"\1", clean)
         segments: list[str] = []
         clauses: list[tuple[str, ...]] = []
         greeted = False
         for piece in _BREAK.split(clean):
-            words = normal_words(_WORD.findall(piece))
+            words = normalize_words(_WORD.findall(piece))
             for start in range(0, len(words), MAX_SEGMENT_WORDS):
                 segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
                 greeted = greeted or after_greeting
@@ -130,7 +130,7 @@ class Reader:
         parts = [
             clause
             for part in _CLAUSE_BREAK.split(piece)
-            for clause in _independent(normal_words(_WORD.findall(part)))
+            for clause in _independent(normalize_words(_WORD.findall(part)))
             if clause
         ]
         return tuple(" ".join(self._without_opening(part)[0]) for part in parts) if len(parts) > 1 else ()
@@ -167,7 +167,7 @@ def _ends_introduction(words: list[str]) -> bool:
     return " ".join(words[:-1]).endswith(_INTRODUCED)
 
 
-def normal_words(words: Sequence[str]) -> list[str]:
+def normalize_words(words: Sequence[str]) -> list[str]:
     """`words` with contractions and short spellings made one."""
     spelled: list[str] = []
     for word in words:
@@ -184,7 +184,7 @@ def normal_words(words: Sequence[str]) -> list[str]:
     return result
 
 
-def unmarked(text: str) -> str:
+def strip_invisible(text: str) -> str:
     """`text` without characters that cannot be seen or heard."""
     return _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200d", "")
 
