@@ -1,4 +1,4 @@
-"""Turns first and second person round: "i feel that you hate me" becomes "you feel that I hate you"."""
+"""Swaps the first and second person: "i feel that you hate me" becomes "you feel that I hate you"."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _SUBJECT_I = frozenset({"i", "we"})
 _BE = {"am": "are", "was": "were"}
 _BE_BACK = {"are": "am", "were": "was"}
 
-# "you" is the subject where one of these follows it ...
+# "you" is the subject if one of these follows ...
 _VERBS = frozenset({
     "are", "were", "have", "had", "can", "could", "will", "would", "should", "must", "might", "may", "do", "did",
     "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never",
@@ -23,7 +23,7 @@ _VERBS = frozenset({
     "came", "tell", "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care",
     "sound", "seem", "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
 })  # fmt: skip
-# ... unless one of these stands before it: then it is their object, and what follows is what it should do.
+# ... unless one of these precedes it: then it is their object.
 _TAKES_OBJECT = frozenset({
     "to", "for", "with", "of", "at", "about", "from", "by", "on", "than", "like", "between", "without", "against",
     "near", "behind", "and", "want", "wants", "tell", "told", "ask", "asked", "love", "hate", "need", "help", "let",
@@ -36,7 +36,7 @@ _ANYBODY = frozenset({"when", "if", "once", "because", "until"})
 
 
 def reflect(text: str) -> str:
-    """`text` as the other side would say it.  Takes normalised words (see `utterance.py`); returns them with a capital I."""
+    """Reflects normalized words (see `utterance.py`); "I" has its capital."""
     words = text.split()
     result: list[str] = []
     for at, word in enumerate(words):
@@ -61,9 +61,9 @@ def _at(words: Sequence[str], index: int) -> str:
 
 
 def _is_subject(words: Sequence[str], verb_at: int) -> bool:
-    """True where "i" or "we" stands before the verb at `verb_at`, an adverb between them allowed."""
+    """Whether "i" or "we" precedes the verb at `verb_at`, directly or before an adverb."""
     if _at(words, verb_at - 1) in _SUBJECT_I:
-        # "my brother and i was"; but in "he and i", "i" still carries the verb.
+        # The verb follows "i" in "my brother and i was" as well.
         return True
     return _at(words, verb_at - 2) in _SUBJECT_I and _at(words, verb_at - 1) in {
         "never",

@@ -51,7 +51,9 @@ def test_a_long_piece_is_cut_at_a_clause_or_not_given_back():
 
 @pytest.fixture(scope="module")
 def parser() -> UtteranceParser:
-    return UtteranceParser(["well", "um", "you know"], ["hello", "good morning"], {"😢": "i feel sad", "❤️": "i love you"})
+    return UtteranceParser(
+        ["well", "um", "you know"], ["hello", "good morning"], {"😢": "i feel sad", "❤️": "i love you"}
+    )
 
 
 @pytest.mark.parametrize(

@@ -108,7 +108,7 @@ def test_a_frame_gives_every_combination_once():
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [
-        ("rules/social.toml", 'id = "thanks"', 'id = "hello"', "'hello' stands twice"),
+        ("rules/social.toml", 'id = "thanks"', 'id = "hello"', "'hello' is defined twice"),
         ("rules/social.toml", "patterns = [", "patern = [", "patern"),
         ("rules/social.toml", '"* @swear *"', '"* @swears *"', "swears"),
         ("rules/social.toml", '["say", "hello.ask"]', '["say", "hello.asks"]', "hello.asks"),
