@@ -1,4 +1,4 @@
-"""Says numbers, fractions, ranges and arithmetic."""
+"""Verbalizes numbers, fractions, ranges and arithmetic."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ MAX_UNGROUPED_DIGITS = 9
 
 
 def plain_numbers(text: str) -> str:
-    """`text` with numbers written as English writes them: "1.234,56 \u20ac" becomes "1234.56 \u20ac"."""
+    """Rewrites numbers in English notation: "1.234,56 \u20ac" becomes "1234.56 \u20ac"."""
     if not any(map(str.isdigit, text)):
         return text
     text = _COMMA_DECIMAL.sub(lambda at: f"{_ungrouped(at[1])}.{at[2]}", text)
@@ -126,7 +126,7 @@ def _say_comma_after_sign(at: re.Match[str]) -> str:
 
 
 def say_series(text: str) -> str:
-    """`text` with "to" in ranges: before units, which follow the second number."""
+    """Verbalizes ranges and other pairs of numbers.  Units, which follow the second number, come later."""
     text = (
         text.replace("24/7/365", "twenty-four seven three sixty-five")
         .replace("24/7", "twenty-four seven")
@@ -150,7 +150,7 @@ def _say_range(at: re.Match[str]) -> str:
 
 
 def say_numbers(text: str) -> str:
-    """`text` with its numbers in words."""
+    """Verbalizes the remaining numbers."""
     text = _VERSION.sub(_say_version, text)
     text = _RESOLUTION.sub(_say_resolution, text)
     text = _ORDINAL.sub(lambda at: ordinal(int(at[1].replace(",", ""))), text)
@@ -181,7 +181,7 @@ def _say_version(at: re.Match[str]) -> str:
 
 
 def _say_resolution(at: re.Match[str]) -> str:
-    """Lines of a picture: "1080p" is "ten eighty p"."""
+    """A video resolution: "1080p" is "ten eighty p"."""
     return f"{cardinal(at[4])} K" if at[4] else f"{cardinal(at[1])} {cardinal(at[2])} {at[3]}"
 
 
@@ -205,7 +205,7 @@ def _say_scaled(at: re.Match[str]) -> str:
 
 
 def _say_number(at: re.Match[str]) -> str:
-    """The number in words, apart from letters that it stood against ("B2" is "B two")."""
+    """The number in words, separated from adjacent letters ("B2" is "B two")."""
     text, start, end = at.string, at.start(), at.end()
     before = " " if start and text[start - 1].isalpha() else ""
     after = " " if end < len(text) and text[end].isalpha() else ""
@@ -219,19 +219,19 @@ def _say_ratio(at: re.Match[str]) -> str:
 
 
 def _say_pixels(at: re.Match[str]) -> str:
-    """The size of a picture: "1920x1080" is "nineteen twenty by ten eighty"."""
+    """The size of an image: "1920x1080" is "nineteen twenty by ten eighty"."""
     return f"{in_pairs(at[1])} by {in_pairs(at[2])}{' pixels' if at[0].endswith('px') else ''}"
 
 
 def _say_split(at: re.Match[str]) -> str:
-    """Shares that make up a hundred: "50/50" is "fifty fifty"; and the sight of good eyes, "20/20"."""
+    """Shares of a hundred, "50/50" is "fifty fifty", and normal vision, "20/20"."""
     if int(at[1]) + int(at[2]) == 100 or at[1] == at[2] == "20":
         return f"{cardinal(at[1])} {cardinal(at[2])}"
     return at[0]
 
 
 def say_fraction(at: re.Match[str]) -> str:
-    """The fraction whose groups are the whole number before it, which may be missing, its top and its bottom."""
+    """A fraction in words.  Groups of the match: the whole number before it (optional), numerator, denominator."""
     whole, top, bottom = at[1], int(at[2]), int(at[3])
     if bottom == 10 and top > 1 and not whole:
         return f"{at[2]} out of {at[3]}"

@@ -30,6 +30,8 @@ _TAKES_OBJECT = frozenset({
     "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show",
     "call",
 })  # fmt: skip
+_ADVERBS = frozenset({"never", "always", "really", "still", "just", "also"})
+_AUXILIARIES = frozenset({"do", "did", "can", "could", "will", "would", "should", "are", "were", "have"})
 _QUESTION_BE = frozenset({"are", "were"})
 # "when you lose somebody" means anybody, not the listener.
 _ANYBODY = frozenset({"when", "if", "once", "because", "until"})
@@ -65,14 +67,7 @@ def _is_subject(words: Sequence[str], verb_at: int) -> bool:
     if _at(words, verb_at - 1) in _SUBJECT_I:
         # The verb follows "i" in "my brother and i was" as well.
         return True
-    return _at(words, verb_at - 2) in _SUBJECT_I and _at(words, verb_at - 1) in {
-        "never",
-        "always",
-        "really",
-        "still",
-        "just",
-        "also",
-    }
+    return _at(words, verb_at - 2) in _SUBJECT_I and _at(words, verb_at - 1) in _ADVERBS
 
 
 def _asks_you(words: Sequence[str], at: int) -> bool:
@@ -91,17 +86,6 @@ def _first_person(words: Sequence[str], at: int) -> str:
     previous, following = _at(words, at - 1), _at(words, at + 1)
     if previous in _TAKES_OBJECT and following not in _BE_BACK:
         return "me"
-    if following in _VERBS or previous in {
-        "do",
-        "did",
-        "can",
-        "could",
-        "will",
-        "would",
-        "should",
-        "are",
-        "were",
-        "have",
-    }:
+    if following in _VERBS or previous in _AUXILIARIES:
         return "I"
     return "I" if at == 0 and following else "me"
