@@ -20,26 +20,25 @@ def _forms(verb: str) -> str:
 
 _IRREGULAR = "cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums"
 _VERB = re.compile("|".join([*map(_forms, _VERBS.split("|")), _IRREGULAR]))
-_AMBIGUOUS = frozenset(
-    f"{verb}{end}"
-    for verb in (
-        "clear take look reach place put shake raise pat rub scratch fold cross roll wave sing cry bow hum cheer".split()
-    )
-    for end in ("", "s", "es", "ing", "ed", "d")
-)
+_COMMON_VERBS = (
+    "clear", "take", "look", "reach", "place", "put", "shake", "raise", "pat", "rub", "scratch", "fold", "cross",
+    "roll", "wave", "sing", "cry", "bow", "hum", "cheer",
+)  # fmt: skip
+_AMBIGUOUS = frozenset(f"{verb}{end}" for verb in _COMMON_VERBS for end in ("", "s", "es", "ing", "ed", "d"))
 """Verbs that are common in parentheses of prose; alone they are not taken for a direction."""
 _NOUNS = re.compile(
     r"(?:pause|sigh|laugh|laughter|chuckle|giggle|smile|grin|silence|beat|breath|tone|voice|nod|wink|gasp|sob|sobs|tears"
     r"|applause|music|whisper|hug|shrug|smirk|inhale|exhale|sniff|cough|sounds?|noises?)"
 )
-_PLACES = frozenset(
-    "a an the in with after long short brief slight slow soft warm small deep heavy gentle quiet big little dramatic"
-    " awkward".split()
-)
-_SUBJECTS = frozenset(
-    "i you he she it we they who that and to please don't not never always just a the his her my your can could will would"
-    " me us them everyone nobody somebody someone".split()
-)
+_PLACES = frozenset({
+    "a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft", "warm", "small",
+    "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward",
+})  # fmt: skip
+_SUBJECTS = frozenset({
+    "i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't", "not", "never",
+    "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will", "would", "me", "us", "them",
+    "everyone", "nobody", "somebody", "someone",
+})  # fmt: skip
 _WORD = re.compile(r"[A-Za-z]++(?:['\u2019][A-Za-z]++)?+")
 _DIRECTION = re.compile(
     r"(?<![*\w])(\*{1,3})(?![*\s])([^*\n]++)(?<!\s)\1(?![*\w])|(?<![_\w])(_{1,2})(?![_\s])([^_\n]++)(?<!\s)\3(?![_\w])"

@@ -19,10 +19,10 @@ _COMMANDS = {
     "operatorname": "", "boxed": "", "log": " log ", "ln": " natural log of ", "sin": " sine ", "cos": " cosine ",
     "tan": " tangent ", "exp": " exp ", "min": " min ", "max": " max ",
 }  # fmt: skip
-_GREEK = frozenset(
-    "alpha beta gamma delta epsilon zeta eta theta iota kappa lambda mu nu xi pi rho sigma tau upsilon phi chi psi omega"
-    " varepsilon vartheta varphi".split()
-)
+_GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "varepsilon", "vartheta", "varphi",
+})  # fmt: skip
 _DELIMITED = re.compile(
     r"\\\(((?:[^\\]|\\(?!\)))*+)\\\)|\\\[((?:[^\\]|\\(?!\]))*+)\\\]|\$\$([^$]++)\$\$"
     r"|(?<![\w$\\])\$(?![\s$])([^$\n]{1,200})(?<!\s)\$(?![\w$])"
