@@ -13,7 +13,7 @@ from oviya.durations import duration
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
 from oviya.mesh.redaction import log_id
 from oviya.streams import wait_for
-from oviya.text.sentences import say_text
+from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, events_of
@@ -156,7 +156,7 @@ class Conversation:
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            texts, count = say_text(order.text, self._settings.max_sentence_chars), 0
+            texts, count = split_into_sentences(order.text, self._settings.max_sentence_chars), 0
             # On a thread: a long text without a word takes a while, in which nobody else should wait.
             while (said := await asyncio.to_thread(next, texts, None)) is not None:
                 count += 1
