@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 from oviya.audio.resample import Resampler  # noqa: E402
 from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
 from oviya.v1 import emotion_pb2  # noqa: E402
-from services.emotion.catalogue import Catalogue  # noqa: E402
 from services.emotion.engine import Ear, Speaker  # noqa: E402
+from services.emotion.prosody.catalogue import Catalogue  # noqa: E402
 from services.emotion.voice.baseline import NO_BASELINE  # noqa: E402
 from services.emotion.voice.voice_detector import AcousticDetector  # noqa: E402
 from services.emotion.voice.voice_features import measure  # noqa: E402

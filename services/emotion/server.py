@@ -22,11 +22,11 @@ from oviya.streams import with_stall_timeout
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
 from services.emotion.admission import Admission
 from services.emotion.affect import Affect, load_affects
-from services.emotion.catalogue import Catalogue
 from services.emotion.engine import Detection, Ear, Speaker
 from services.emotion.fusion import TOP, Mood
 from services.emotion.metrics import DETECTED, MAPPED, VOICES
-from services.emotion.prosody import Planner, ProsodyPlan
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.prosody.planner import Planner, ProsodyPlan
 from services.emotion.settings import EmotionSettings
 from services.emotion.voice.baseline import Baseline
 from services.emotion.voice.voice_detector import AcousticDetector, VoiceDetector

@@ -8,7 +8,7 @@ from pydantic import Field
 from pydantic_settings import SettingsConfigDict
 
 from oviya.mesh.settings import ServiceSettings
-from services.emotion.prosody import CSM_TEMPERATURE
+from services.emotion.prosody.planner import CSM_TEMPERATURE
 
 
 class EmotionSettings(ServiceSettings):

@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.emotions.tables import read_tsv
-from services.emotion.catalogue import DATA
 from services.emotion.voice.voice_features import NAMES
+
+DATA = Path(__file__).with_name("data")
 
 Floats = NDArray[np.float64]
 

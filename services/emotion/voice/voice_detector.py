@@ -16,8 +16,7 @@ from numpy.typing import NDArray
 
 from oviya.emotions.tables import NEUTRAL, read_tsv
 from services.emotion.affect import Affect, Shares
-from services.emotion.catalogue import DATA
-from services.emotion.voice.baseline import Baseline, FeatureTable
+from services.emotion.voice.baseline import DATA, Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_features import NAMES, measure
 

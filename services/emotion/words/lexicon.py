@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.emotion.catalogue import DATA
 from services.emotion.words.tokens import Token, tokenize
+
+DATA = Path(__file__).with_name("data")
 
 WORTH = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
 """What one word of each list adds to its emotion."""

@@ -15,7 +15,7 @@ import numpy as np
 
 from oviya.emotions.tables import NEUTRAL, read_tsv
 from services.emotion.affect import Shares, mixed, ranked
-from services.emotion.catalogue import DATA
+from services.emotion.words.lexicon import DATA
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.negation import denied_words
 from services.emotion.words.text_features import MAX_CHARS, words_of

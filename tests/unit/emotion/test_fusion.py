@@ -7,9 +7,10 @@ import csv
 import pytest
 
 from services.emotion.affect import load_affects
-from services.emotion.catalogue import DATA, Catalogue
 from services.emotion.fusion import KEPT, MAX_STEP, NO_MOOD, Side, follow, fuse
 from services.emotion.policy import Policy
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.words.lexicon import DATA
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 AFFECTS = load_affects()

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.voice.baseline import MEMORY, NO_BASELINE, Baseline, FeatureTable
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.voice.baseline import DATA, MEMORY, NO_BASELINE, Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure

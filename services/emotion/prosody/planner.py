@@ -7,7 +7,7 @@ from pathlib import Path
 
 from oviya.emotions.tables import NEUTRAL, Emotion, read_tsv
 from oviya.errors import InvalidInput
-from services.emotion.catalogue import DATA
+from services.emotion.prosody.catalogue import DATA
 
 CSM_TEMPERATURE = 0.9
 """Sampling temperature that CSM's published generator uses; a plan's temperature is around it."""
