@@ -126,7 +126,7 @@ def test_valence_and_arousal_have_the_sign_of_the_tone(detector, baseline, style
 def test_a_judgement_says_what_it_rests_on(detector, baseline):
     judgement, _ = detector.judge(speak_in("sad", TEXT), baseline, TEXT)
     assert judgement is not None
-    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.evidence)
+    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.notes)
 
 
 def test_the_same_sound_is_judged_against_the_speaker_and_not_against_all(detector, baseline):
@@ -172,8 +172,8 @@ def test_a_baseline_learns_forgets_and_is_restored():
     [
         ("voice-features.tsv", "f0_mean\t", "f0_median\t", "f0_me"),
         ("voice-features.tsv", "\t4.5\t", "\t0\t", "above 0"),
-        ("voice-tones.tsv", "melancholic", "gloomy", "gloomy"),
-        ("voice-tones.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
+        ("vocal-expressions.tsv", "melancholic", "gloomy", "gloomy"),
+        ("vocal-expressions.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):
