@@ -172,7 +172,9 @@ class OllamaBackend:
         except TimeoutError as error:
             raise Timeout(f"ollama: no summary came within {self._limits.summary_s:g} s") from error
         # A model that is used to tags writes them here too.
-        text = " ".join(tagged.text for tagged in read_emotion_tags(text + thinking.flush())).strip()[:MAX_SUMMARY_CHARS]
+        text = " ".join(tagged.text for tagged in read_emotion_tags(text + thinking.flush())).strip()[
+            :MAX_SUMMARY_CHARS
+        ]
         if not text:
             raise BadStream("ollama: the summary is empty")
         return Summary(text)

@@ -127,7 +127,11 @@ class OutputParser:
         self._begin_text()
 
     def _begin_text(self) -> None:
-        self._calls, self._code, self._segmenter = ToolCallParser(self._tools), CodeBlockFilter(), Segmenter(**self._limits)
+        self._calls, self._code, self._segmenter = (
+            ToolCallParser(self._tools),
+            CodeBlockFilter(),
+            Segmenter(**self._limits),
+        )
         self._narrator = Narrator()
         self._kept: list[str] = []
 

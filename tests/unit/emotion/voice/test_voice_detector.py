@@ -171,7 +171,7 @@ def test_a_baseline_learns_forgets_and_is_restored():
     ("table", "old", "new", "complaint"),
     [
         ("voice-features.tsv", "f0_mean\t", "f0_median\t", "f0_me"),
-        ("voice-features.tsv", "\t4.5\t", "\t0\t", "above 0"),
+        ("voice-features.tsv", "\t4.5\t", "\t0\t", "positive"),
         ("vocal-expressions.tsv", "melancholic", "gloomy", "gloomy"),
         ("vocal-expressions.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
     ],
