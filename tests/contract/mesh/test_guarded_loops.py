@@ -111,7 +111,7 @@ async def assert_broken(served: ServedForTest, *calls: asyncio.Task[Any]) -> Non
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["wake_at", "expire", "fail"])
+@pytest.mark.parametrize("where", ["wake_at", "expire", "fail_running"])
 async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
     csm: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):
@@ -134,7 +134,7 @@ async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
         raise error("what a user said")
 
     monkeypatch.setattr(engine._scheduler, where, broken)
-    if where == "fail":  # the device fails first
+    if where == "fail_running":  # the device fails first
         monkeypatch.setattr(engine._device, "launch", broken)
     await assert_broken(csm, speaking, waiting)
     assert failures("csm engine") == before + 1

@@ -18,7 +18,7 @@ from services.csm.device.make import make_device
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment, build_prompt
-from services.csm.request.request import Finish, GenerateRequest, GenerationEnd
+from services.csm.request.request import FinishReason, GenerateRequest, GenerationEnd
 from tests.support.checkpoints.csm import frames_alone, write_checkpoint
 from tests.support.metrics import metric
 
@@ -356,7 +356,7 @@ async def test_an_answer_that_falls_silent_is_stopped(checkpoint, monkeypatch):
     monkeypatch.setattr(engine._device, "collect", silent)
     frames, end = await speak(engine, replace(HELLO, text="A text that takes far longer than that to say."))
     close(engine)
-    assert (end.reason, len(frames)) == (Finish.SILENCE, 10)
+    assert (end.reason, len(frames)) == (FinishReason.SILENCE, 10)
 
 
 def living_streams() -> list[FrameStream]:
@@ -380,7 +380,7 @@ async def test_ten_thousand_short_requests_leave_nothing_behind(tiny):
         match index % 4:
             case 0 | 1:
                 frames, end = await speak(engine, request)
-                assert len(frames) == request.max_frames or end.reason is Finish.END_FRAME
+                assert len(frames) == request.max_frames or end.reason is FinishReason.END_FRAME
                 outcomes["whole"] += 1
             case 2:
                 async with engine.generate(request) as stream:
@@ -408,10 +408,10 @@ async def test_ten_thousand_short_requests_leave_nothing_behind(tiny):
     assert len(asyncio.all_tasks()) == tasks
     scheduler = engine._scheduler
     assert (engine.slots_used, engine.pages_used, engine.queued) == (0, 0, 0)
-    assert scheduler.is_fed
-    assert sorted(scheduler._free) == list(range(64))
+    assert not scheduler.has_prefills
+    assert sorted(scheduler._free_rows) == list(range(64))
     pool = scheduler.pool
-    assert len(pool._free) + pool.kept == pool.pages
+    assert len(pool._free) + pool.cached == pool.pages
     assert len(living_streams()) == streams
     request = replace(HELLO, context=contexts[2], max_frames=3)
     frames, _ = await speak(engine, request)

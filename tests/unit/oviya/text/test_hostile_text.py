@@ -23,8 +23,8 @@ from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
+from services.csm.request.pieces import PiecePlanner
 from services.csm.request.request import GenerateRequest
-from services.csm.request.speech import Speech as CsmSpeech
 from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
@@ -143,7 +143,7 @@ def test_the_preparation_of_a_generation(sign):  # on a thread of its own, see C
             started = time.thread_time()
             try:
                 check_text(text, limits, ("Latin",))
-                CsmSpeech(GenerateRequest(text), tokenizer, config, limits).next_piece()
+                PiecePlanner(GenerateRequest(text), tokenizer, config, limits).next_piece()
             except InvalidInput:
                 pass
             return time.thread_time() - started
