@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from oviya.audio.wav import read_wav
+from oviya.cli.conversation_record import TurnRecord
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
-from oviya.cli.recording import Turn, play
-from oviya.cli.talk import latencies
+from oviya.cli.player import play_recording
 from oviya.client import Oviya
 
 QUESTION = "what should i do when i feel sad and lonely"
@@ -46,12 +46,12 @@ def record_question(path: Path) -> None:
     subprocess.run([flite, "-voice", "slt", "-t", QUESTION, "-o", path], check=True, capture_output=True)
 
 
-async def ask(address: str, recording: Path) -> Turn:
+async def ask(address: str, recording: Path) -> TurnRecord:
     """Plays the recording once, in a new session; returns the turn."""
     samples, rate_hz = read_wav(recording)
     async with Oviya(address) as oviya, oviya.converse(input_rate_hz=rate_hz) as conversation:
-        played = await play(conversation, samples, rate_hz)
-    turns = list(played.turns.values())
+        record = await play_recording(conversation, samples, rate_hz)
+    turns = list(record.turns.values())
     if len(turns) != 1 or not turns[0].chunks:
         raise SystemExit(f"expected one turn with an answer, got {turns}")
     return turns[0]
@@ -84,7 +84,7 @@ def measure(runs: int) -> dict[str, Any]:
         "service_ready_s": ready_after,
         "pss_mib": sum(afterwards.values()),
         "service_pss_mib": {name: {"ready": at_start[name], "after": afterwards[name]} for name in at_start},
-        "runs": [{"transcript": turn.transcript.text if turn.transcript else "", **latencies(turn)} for turn in turns],
+        "runs": [{"transcript": turn.transcript.text if turn.transcript else "", **turn.latencies} for turn in turns],
         "first_audio_here_s": statistics.median(turn.first_audio_here_s or 0.0 for turn in turns),
         "goals": GOALS,
     }
