@@ -19,7 +19,6 @@ from services.brain.backend import Exchange
 from services.brain.listener import Listener
 from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import ToolLoop
 from services.brain.settings import BrainSettings
 from services.csm.model.config import CsmConfig
@@ -97,11 +96,11 @@ async def test_a_models_stream(sign):
     for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
         async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
-            parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+            parser = OutputParser("", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
-                async for _ in paced(parser.push_steps(text[at : at + chunk])):
+                async for _ in paced(parser.push(text[at : at + chunk])):
                     pass
-            async for _ in paced(parser.flush_steps()):
+            async for _ in paced(parser.flush()):
                 pass
 
         await check(job, text)
@@ -118,7 +117,7 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     executor: Any = None
 
     async def job() -> None:
-        parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
+        parser = OutputParser("", max_chars=240, first_clause_chars=40)
         tool_loop = ToolLoop(client, executor, BrainSettings(), parser, [], tools=[])
         assert [sentence async for sentence in tool_loop.run()]
 

@@ -11,16 +11,14 @@ from services.brain.ollama.output.emotion_tags import ALIASES, TaggedText, read_
 from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
-from services.brain.ollama.tones import Tones
+from services.brain.ollama.tones import default_emotion
 from tests.support.metrics import metric
+from tests.support.output_parser import parse
 
 
 def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Sentence]:
     """The sentences of `text`, pushed `step` characters at a time."""
-    limits = {"max_chars": 240, "first_clause_chars": 0, **limits}
-    parser = OutputParser(Tones(), user_emotion, **limits)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    return said + parser.flush()
+    return parse(text, user_emotion, step, **{"first_clause_chars": 0, **limits})[0]
 
 
 def counted(kind: str) -> float:
@@ -94,13 +92,12 @@ def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model
     tone = Tone(mirror="thoughtful", support="reassuring", ask="concerned_anxious", intensity=0.7)
 
     def first(text: str) -> str:
-        parser = OutputParser(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
-        return [*parser.push(text), *parser.flush()][0].emotion
+        return speak(text, "melancholic", tone=tone)[0].emotion
 
     assert (first("I am with you."), first("What happened?")) == ("reassuring", "concerned_anxious")
     assert first("[tender] I am with you.") == "tender"
     exchange = Exchange("I lost it.", user_emotion="empathetic_sad", tone=tone)
-    asked = str(Prompt("", Tones(), with_tools=False).messages(exchange)[-1]["content"])
+    asked = str(Prompt("", with_tools=False).messages(exchange)[-1]["content"])
     assert "empathetic sad" in asked
     assert "reassuring" in asked
     assert asked.endswith("I lost it.")
@@ -108,12 +105,12 @@ def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model
 
 def test_first_emotion_answers_the_feeling_where_none_is_given():
     unknown = counted("unknown")
-    assert [s.emotion for s in speak("I am with you.", "melancholic")] == [Tones().default("", "melancholic")]
+    assert [s.emotion for s in speak("I am with you.", "melancholic")] == [default_emotion("", "melancholic")]
     asked = speak("[zzzz] What happened?", "melancholic")
-    assert [s.emotion for s in asked] == [Tones().default("?", "melancholic")]
+    assert [s.emotion for s in asked] == [default_emotion("?", "melancholic")]
     assert counted("unknown") == unknown + 1
     for emotion in EMOTIONS:
-        assert {Tones().default("Yes.", emotion), Tones().default("Yes?", emotion)} <= EMOTIONS
+        assert {default_emotion("Yes.", emotion), default_emotion("Yes?", emotion)} <= EMOTIONS
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 1000])
@@ -166,6 +163,7 @@ def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
 
 
 def test_several_answers_in_one_reply():
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=0)
-    first = parser.push("[thoughtful] Let me see") + parser.flush()
-    assert [s.text for s in [*first, *parser.push("It is sunny. "), *parser.flush()]] == ["Let me see", "It is sunny."]
+    parser = OutputParser("", max_chars=240, first_clause_chars=0)
+    first = [*parser.push("[thoughtful] Let me see"), *parser.flush()]
+    said = [*first, *parser.push("It is sunny. "), *parser.flush()]
+    assert [s.text for sentences in said for s in sentences] == ["Let me see", "It is sunny."]

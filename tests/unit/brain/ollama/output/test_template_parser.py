@@ -7,12 +7,11 @@ import time
 import pytest
 
 from services.brain.ollama.output.code_block_filter import CodeBlockFilter
-from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools.tool_call_parser import ToolCallParser
+from tests.support.output_parser import parse
 
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 
@@ -28,9 +27,7 @@ def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple
 
 
 def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    return [sentence.text for sentence in [*said, *parser.flush()]]
+    return [sentence.text for sentence in parse(text, step=step, profile=profile)[0]]
 
 
 THINKING = {

@@ -6,7 +6,7 @@ import pytest
 
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.output_parser import OutputParser
-from services.brain.ollama.tones import Tones
+from tests.support.output_parser import parse
 
 PARIS = ToolCall("weather", {"city": "Paris"})
 CALLS = [
@@ -56,9 +56,7 @@ CALLS = [
 
 
 def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], OutputParser]:
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    said += parser.flush()
+    said, parser = parse(text, step=step, tools=tools)
     return [sentence.text for sentence in said], parser
 
 
