@@ -1,4 +1,4 @@
-"""8 KB of one sign keep no event loop for long: in Speak, the listener, a model's stream, and CSM's preparation."""
+"""8 KB of one character do not block the event loop: in Speak, the listener, a model's stream, and CSM's preparation."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
 LIMIT_S = 0.05
-"""CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
+"""CPU seconds of the event loop's thread in one step; the load of the machine does not count."""
 DEMO = Path(__file__).parents[4] / "models" / "demo-csm"
 WIDE = [
     *(
@@ -39,18 +39,18 @@ WIDE = [
     ),
     *"\u00b7\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u30a0\u30fb\ufe30\ufe4f\u20ac\u00bd\u00b0\U0001f44d",
 ]
-"""CJK punctuation, what else stands in such text, and signs that have cost much."""
+"""CJK punctuation, related characters, and characters that once were expensive."""
 SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
 LISTENER = Listener()
 
 
 def hostile(sign: str) -> list[str]:
-    """Texts of one sign.  Between letters, another letter or digit makes the same long word."""
+    """Texts of one character."""
     return [sign * CHARS] if sign.isalnum() else [sign * CHARS, f"a{sign * (CHARS - 2)}b"]
 
 
 async def longest_step_s(job: Callable[[], Awaitable[None]]) -> float:
-    """The most CPU time that the loop's thread spends between two turns of the loop while `job` runs."""
+    """The longest CPU time of the loop's thread in one step of the loop while `job` runs."""
     longest, done = 0.0, False
 
     async def watch() -> None:

@@ -1,4 +1,4 @@
-"""From a model's tokens to sentences: emotion tags, thinking, code."""
+"""Parsing a model's tokens into sentences: emotion tags, thinking, code."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
                                   "I sent a [happy birthday card] to her", "(as I said) yes", "content is king",
                                   "Well [1] then",
                                   "Tender moments: I like them.", "He wrote: I am sad."])  # fmt: skip
-def test_words_of_the_sentence_are_no_emotion(text):
+def test_words_of_the_sentence_are_not_emotion_tags(text):
     assert list(read_emotion_tags(text)) == [TaggedText(text, "", "missing")]
 
 
@@ -80,7 +80,7 @@ def test_emotion_alone_is_for_the_sentence_after_it():
     assert speak("[tender]\nI am here.") == [Sentence("I am here.", "tender")]
 
 
-def test_missing_emotion_goes_on_in_the_one_before_and_is_counted():
+def test_missing_emotion_repeats_the_previous_one_and_is_counted():
     before = counted("missing")
     assert [s.emotion for s in speak("[tender] I am here. I stay. [curious] What happened?")] == [
         "tender", "tender", "curious",
@@ -88,7 +88,7 @@ def test_missing_emotion_goes_on_in_the_one_before_and_is_counted():
     assert counted("missing") == before + 1
 
 
-def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model():
+def test_a_requested_tone_overrides_the_policy_and_is_in_the_prompt():
     tone = Tone(mirror="thoughtful", support="reassuring", ask="concerned_anxious", intensity=0.7)
 
     def first(text: str) -> str:
@@ -103,7 +103,7 @@ def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model
     assert asked.endswith("I lost it.")
 
 
-def test_first_emotion_answers_the_feeling_where_none_is_given():
+def test_first_emotion_answers_the_feeling_if_there_is_no_tag():
     unknown = counted("unknown")
     assert [s.emotion for s in speak("I am with you.", "melancholic")] == [default_emotion("", "melancholic")]
     asked = speak("[zzzz] What happened?", "melancholic")
@@ -121,13 +121,13 @@ def test_thinking_is_never_spoken(step):
     assert [s.text for s in speak("If a <b then a<3 is true.", step=step)]
 
 
-def test_thinking_says_what_looked_like_a_tag():
+def test_text_that_looked_like_a_marker_is_kept():
     thinking = TemplateParser()
     assert thinking.push("a <thi") + thinking.push("s> b <") + thinking.flush() == "a <this> b <"
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_code_is_told_and_not_read(step):
+def test_code_is_announced_and_not_spoken(step):
     text = "Try this:\n```python\nprint('hi')\nx = 1\n```\nDoes it help?"
     assert [s.text for s in speak(text, step=step)] == [
         "Try this:", "There is some python code here, which I will not read out.", "Does it help?",
@@ -155,7 +155,7 @@ def test_a_sentence_is_kept_as_the_model_wrote_it_and_as_it_is_said():
     ]
 
 
-def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
+def test_first_clause_is_returned_early_and_the_rest_has_its_emotion():
     said = speak("[tender] I am so sorry that you had to go through that, my friend, all alone.", first_clause_chars=40)
     assert [(s.text, s.emotion) for s in said] == [
         ("I am so sorry that you had to go through that,", "tender"), ("my friend, all alone.", "tender"),
