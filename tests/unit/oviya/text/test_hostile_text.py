@@ -1,4 +1,4 @@
-"""8 KB of one character do not block the event loop: in Speak, the listener, a model's stream, and CSM's preparation."""
+"""8 KB of one character do not block the event loop: Speak, the listener, a model's stream, CSM's preparation."""
 
 from __future__ import annotations
 
