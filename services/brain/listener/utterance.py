@@ -109,14 +109,14 @@ class UtteranceParser:
         segments: list[str] = []
         clauses: list[tuple[str, ...]] = []
         greeted = False
-        for piece in _BREAK.split(clean):
-            words = normalize_words(_WORD.findall(piece))
+        for part in _BREAK.split(clean):
+            words = normalize_words(_WORD.findall(part))
             for start in range(0, len(words), MAX_SEGMENT_WORDS):
                 segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
                 greeted = greeted or after_greeting
                 segments.append(" ".join(segment))
                 several = start == 0 and len(words) <= MAX_SEGMENT_WORDS
-                clauses.append(self._clauses(piece) if several else ())
+                clauses.append(self._clauses(part) if several else ())
         if not greeted and len(segments) > 1 and segments[0] in self._greetings:
             segments, clauses, greeted = segments[1:], clauses[1:], True
         if not segments:
@@ -124,11 +124,11 @@ class UtteranceParser:
             clauses = [()] * len(segments)
         return Utterance(tuple(segments), greeted, tuple(clauses))
 
-    def _clauses(self, piece: str) -> tuple[str, ...]:
+    def _clauses(self, text: str) -> tuple[str, ...]:
         """The independent clauses of a text; empty if there is only one."""
         parts = [
             clause
-            for part in _CLAUSE_BREAK.split(piece)
+            for part in _CLAUSE_BREAK.split(text)
             for clause in _independent(normalize_words(_WORD.findall(part)))
             if clause
         ]

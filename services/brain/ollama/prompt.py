@@ -55,7 +55,7 @@ class Prompt:
             return {"role": "user", "content": escape_special_tokens(turn.text)}
         text = escape_special_tokens(turn.text)
         segmenter = Segmenter(max_chars=len(text) + 1, first_clause_chars=0)
-        sentences = [piece.text for piece in [*segmenter.push(text), *segmenter.flush()]]
+        sentences = [segment.text for segment in [*segmenter.push(text), *segmenter.flush()]]
         tagged = (f"[{default_emotion(sentence, '')}] {sentence}" for sentence in sentences)
         return {"role": "assistant", "content": " ".join(tagged)}
 
