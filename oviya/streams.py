@@ -1,4 +1,4 @@
-"""Time-outs between the messages of a stream: deadlines bound a call, not a stall within it."""
+"""Time-outs between the messages of a stream.  A deadline bounds the call, but not a stall within it."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ T = TypeVar("T")
 
 
 async def with_stall_timeout(stream: AsyncIterable[T], stall_s: float, what: str) -> AsyncIterator[T]:
-    """Passes messages on, and fails when the next one takes too long.
+    """Yields the messages of a stream; fails if the next one takes too long.
 
     Args:
         stream: the messages.
         stall_s: longest wait for a message in seconds.
-        what: who is waited for, for the error, e.g. "the next RVQ frame from csm".
+        what: the awaited message, for the error, e.g. "the next RVQ frame from csm".
 
     Raises:
-        Timeout: nothing came for `stall_s` seconds.
+        Timeout: no message arrived within `stall_s` seconds.
     """
     iterator = aiter(stream)
     while True:

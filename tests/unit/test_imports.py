@@ -15,9 +15,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    "oviya": "cli > client, model > mesh, text, audio > emotions, rvq, status, streams, writing, tasks, durations > errors > v1",
+    "oviya": (
+        "cli > client, model > mesh, text, audio"
+        " > emotions, rvq, status, streams, writing, tasks, durations > errors > v1"
+    ),
     "services.brain": "server > failover > ollama, listener > settings > tool_spec, emotions > backend > metrics",
-    "services.csm": "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics",
+    "services.csm": (
+        "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics"
+    ),
     "services.emotion": (
         "server > engine > fusion, policy > voice, words > admission, affect > settings > prosody > catalogue > metrics"
     ),
