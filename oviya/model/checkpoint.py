@@ -128,7 +128,7 @@ def load_safetensors_state(folder: Path, *, wanted: Callable[[str], bool] | None
     return state
 
 
-def take_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], shape: Sequence[int]) -> torch.Tensor:
+def load_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], shape: Sequence[int]) -> torch.Tensor:
     """Returns the tensor under the first name that `state` contains, as float32.
 
     Raises:
