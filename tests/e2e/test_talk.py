@@ -36,7 +36,7 @@ def test_a_question_is_heard_and_answered_with_what_mimi_decoded(cli, mesh, ques
     reply, rate_hz = read_wav(tmp_path / "reply.wav")
     assert rate_hz == report["sample_rate_hz"] == 24_000
     assert {sentence["voice"] for sentence in turn["sentences"]} == {"csm"}
-    decoded = mesh.mimi.take()
+    decoded = mesh.mimi.drain()
     assert len(decoded) == len(turn["sentences"])
     source = np.concatenate(decoded)
     assert len(reply) == len(source)  # nothing cut, nothing doubled, no gap
