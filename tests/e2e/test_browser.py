@@ -164,7 +164,7 @@ async def test_insecure_address_says_what_to_do(mesh):
         await expect(page.get_by_role("alert")).to_contain_text("https://")
 
 
-async def test_voice_in_use_is_told(mesh):
+async def test_voice_in_use_is_reported(mesh):
     async with browser.open_page(mesh.http_url) as page:
         await expect(page.locator("#voice")).to_have_text("Speaking with the csm voice.")
 
