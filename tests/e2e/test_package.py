@@ -47,11 +47,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway() -> Iterator[str]:
     """The address of a gateway without the other services: its own voice speaks."""
     nowhere = {f"{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in ("STT", "BRAIN", "EMOTION", "CSM", "MIMI")}
-    with ServiceProcess("gateway", tmp_path_factory.mktemp("log") / "log", HTTP_PORT="0", **nowhere) as process:
-        process.start(60)
+    with ServiceProcess("services.gateway", HTTP_PORT="0", **nowhere) as process:
+        process.start()
         yield process.address
 
 
