@@ -45,8 +45,8 @@ class CsmSettings(ServiceSettings):
     """"auto": the fast program on a GPU; "torch": the plain one anywhere."""
     depth_weights: Literal["auto", "bfloat16", "int8", "fp8"] = "auto"
     """Number format of the depth decoder's weights if one request runs alone, on a GPU with the fast program: such a
-    frame is bound by reading them, and 8 bits halve that.  "auto": that of the checkpoint.  Logits are less exact with 8 bits
-    (benchmarks/README.md).  Frames of several requests do not use them."""
+    frame is bound by reading them, and 8 bits halve that.  "auto": that of the checkpoint.  Logits are less exact with
+    8 bits (benchmarks/README.md).  Frames of several requests do not use them."""
     lead_s: float = Field(default=1.5, ge=0, le=600)
     """How far ahead of real time frames are sent, in seconds, unless a request says otherwise; 0: no limit."""
     temperature: float = Field(default=0.9, ge=0, le=2)
