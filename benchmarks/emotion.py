@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 from oviya.audio.resample import Resampler  # noqa: E402
 from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
 from oviya.v1 import emotion_pb2  # noqa: E402
-from services.emotion.catalogue import Catalogue  # noqa: E402
-from services.emotion.engine import Ear, Speaker  # noqa: E402
+from services.emotion.engine import EmotionEngine, SpeakerState  # noqa: E402
+from services.emotion.prosody.catalogue import Catalogue  # noqa: E402
 from services.emotion.voice.baseline import NO_BASELINE  # noqa: E402
 from services.emotion.voice.voice_detector import AcousticDetector  # noqa: E402
 from services.emotion.voice.voice_features import measure  # noqa: E402
@@ -141,15 +141,15 @@ def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | No
     }
 
 
-def measure_together(ear: Ear) -> dict[str, Any]:
+def measure_together(engine: EmotionEngine) -> dict[str, Any]:
     """Of sad and joyful readings of the same plain sentence: how many are answered in different tones."""
     different = total = 0
     for voice in OWN_F0:
-        speaker = Speaker()
+        speaker = SpeakerState()
         for text in EARLIER:
-            speaker = ear.detect(text, speak_in("neutral", text, voice), speaker).speaker
+            speaker = engine.detect(text, speak_in("neutral", text, voice), speaker).speaker
         for text in SENTENCES:
-            sad, joyful = (ear.detect(text, speak_in(tone, text, voice), speaker).tone for tone in ("sad", "joyful"))
+            sad, joyful = (engine.detect(text, speak_in(tone, text, voice), speaker).tone for tone in ("sad", "joyful"))
             different += (sad.mirror, sad.support) != (joyful.mirror, joyful.support)
             total += 1
     return {"answered_differently": different / total, "pairs": total}
@@ -218,7 +218,7 @@ def main() -> None:
         row = f"voice: signs right after {found['earlier_sentences']} neutral sentences{noise}"
         table.add_row(row, f"{found['right']:.1%} ({cells})", "" if noise or found["earlier_sentences"] < 4 else "85 %")
     table.add_row("  a second of speech", f"{figures['voice'][0]['ms_a_second_of_speech']:.1f} ms", "")
-    together = figures["together"] = measure_together(Ear(names, text, voice))
+    together = figures["together"] = measure_together(EmotionEngine(text, voice))
     row = "both: sad and joyful reading answered differently"
     table.add_row(row, f"{together['answered_differently']:.0%} of {together['pairs']}", "")
     shaping = figures["shaping"] = measure_shaping()

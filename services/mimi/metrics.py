@@ -1,4 +1,4 @@
-"""What the Mimi engine measures; `direction` is decode or encode."""
+"""Metrics of the Mimi service; `direction` is decode or encode."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.audio.wav import read_wav
-from services.emotion.catalogue import Catalogue
+from services.emotion.prosody.catalogue import Catalogue
 
 OWN_F0 = {"slt": (167.0, 28.0), "awb": (129.0, 23.0), "kal16": (89.0, 11.0)}
 """Mean and standard deviation in Hz of flite's voices whose pitch can be set, as they are by themselves (measured)."""

@@ -20,7 +20,8 @@ from services.gateway.memory import Keeper
 from services.gateway.memory.memory import Memory
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.stt_stream import SttEvent, SttStream
+from services.gateway.turn.stt_listener import SttEvent
+from services.gateway.turn.stt_stream import SttStream
 from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh

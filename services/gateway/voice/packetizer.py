@@ -14,10 +14,10 @@ PACKET_S = 0.080
 
 
 class Packetizer:
-    """Turns a sentence's sound, 24 kHz, into messages.
+    """Cuts the sound of a sentence into messages.
 
     Args:
-        audio_format: what the caller asked for.
+        audio_format: format of the messages.
     """
 
     def __init__(self, audio_format: common_pb2.AudioFormat) -> None:
@@ -26,11 +26,11 @@ class Packetizer:
         self._packet_samples = round(PACKET_S * audio_format.sample_rate_hz)
 
     def push(self, samples: Pcm) -> Iterator[tuple[common_pb2.Audio, float]]:
-        """Takes samples, shape (samples,); yields messages, each with its length in seconds."""
+        """Takes samples at `VOICE_RATE_HZ`, shape (samples,), and yields messages, each with its length in seconds."""
         return self._pack(self._resampler.push(samples))
 
     def flush(self) -> Iterator[tuple[common_pb2.Audio, float]]:
-        """Ends a sentence: yields what the resampler still holds."""
+        """Ends the sentence and yields the samples that the resampler still holds."""
         return self._pack(self._resampler.flush())
 
     def _pack(self, samples: Pcm) -> Iterator[tuple[common_pb2.Audio, float]]:

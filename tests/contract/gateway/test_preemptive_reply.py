@@ -43,14 +43,14 @@ def new_handler(mesh: Mesh) -> TurnHandler:
 
 
 async def texts(handler: TurnHandler, text: str, feeling: emotion_pb2.DetectResponse) -> list[str]:
-    reply = await handler._reply(handler._request(text, feeling))
+    reply = await handler._replies.reply(handler._replies.request(text, feeling))
     return [response.text async for response in reply]
 
 
 async def start(handler: TurnHandler, mesh: CountingMesh, text: str) -> None:
     await handler.start_preemptive_reply(text)
-    assert handler._preemptive is not None
-    await handler._preemptive._reading
+    assert handler._replies._preemptive is not None
+    await handler._replies._preemptive._reading
 
 
 async def test_a_preemptive_reply_is_used_for_the_same_words_and_dropped_for_others():

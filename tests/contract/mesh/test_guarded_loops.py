@@ -141,7 +141,7 @@ async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["take", "put_back", "deliver"])
+@pytest.mark.parametrize("where", ["start_step", "finish_step", "deliver"])
 async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
     mimi: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):

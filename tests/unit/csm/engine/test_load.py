@@ -7,6 +7,7 @@ import gc
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment
@@ -20,6 +21,7 @@ def living_streams() -> list[FrameStream]:
     return [item for item in gc.get_objects() if type(item) is FrameStream]
 
 
+@pytest.mark.slow
 async def test_ten_thousand_short_requests_leave_nothing_behind(tiny):
     """Cancels at random, in the queue, prefill or speech; slots, pages, tasks and streams are all given back."""
     engine = make(tiny, slots=64, kv_mib=0, queue_s=60, queue_length=10_000, prefill_chunk=512)

@@ -7,8 +7,8 @@ import shutil
 import numpy as np
 import pytest
 
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.voice.baseline import MEMORY, NO_BASELINE, Baseline, FeatureTable
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.voice.baseline import DATA, MEMORY, NO_BASELINE, Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
@@ -126,7 +126,7 @@ def test_valence_and_arousal_have_the_sign_of_the_tone(detector, baseline, style
 def test_a_judgement_says_what_it_rests_on(detector, baseline):
     judgement, _ = detector.judge(speak_in("sad", TEXT), baseline, TEXT)
     assert judgement is not None
-    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.evidence)
+    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.notes)
 
 
 def test_the_same_sound_is_judged_against_the_speaker_and_not_against_all(detector, baseline):
@@ -171,9 +171,9 @@ def test_a_baseline_learns_forgets_and_is_restored():
     ("table", "old", "new", "complaint"),
     [
         ("voice-features.tsv", "f0_mean\t", "f0_median\t", "f0_me"),
-        ("voice-features.tsv", "\t4.5\t", "\t0\t", "above 0"),
-        ("voice-tones.tsv", "melancholic", "gloomy", "gloomy"),
-        ("voice-tones.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
+        ("voice-features.tsv", "\t4.5\t", "\t0\t", "positive"),
+        ("vocal-expressions.tsv", "melancholic", "gloomy", "gloomy"),
+        ("vocal-expressions.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):

@@ -8,8 +8,8 @@ import tomllib
 
 import pytest
 
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.words.lexicon import load_lexicon
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.words.lexicon import DATA, load_lexicon
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.tokens import tokenize
 

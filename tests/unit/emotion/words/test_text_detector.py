@@ -14,8 +14,8 @@ import pytest
 from oviya.errors import CheckpointError
 from oviya.model.checkpoint import read_card, shipped_checkpoint
 from services.emotion.affect import centre, load_affects
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.words.lexicon import load_lexicon
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.words.lexicon import DATA, load_lexicon
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.text_detector import ClassifierDetector
 from services.emotion.words.text_features import MAX_CHARS, key_of, letters_of, phrases_of, words_of

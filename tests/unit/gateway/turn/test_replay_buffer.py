@@ -126,3 +126,72 @@ def test_what_does_not_fit_is_dropped_to_the_sample():
     assert buffer.rewind() == 0.5
     sent = b"".join(chunk.data or b"" for chunk in chunks_of(buffer, flush=True))
     assert sent == b"".join(number.to_bytes(2, "little") for number in range(500, 1_500))
+
+
+def new_buffer(limit_s: float = 10.0) -> ReplayBuffer:
+    return ReplayBuffer(2, RATE_HZ, limit_s)
+
+
+def sound(seconds: float, value: int = 1) -> bytes:
+    return bytes([value]) * 2 * round(seconds * RATE_HZ)
+
+
+def drain(buffer: ReplayBuffer) -> list[bytes | None]:
+    chunks = iter(buffer.next_unsent, None)
+    return [None if chunk.data is None else bytes(chunk.data) for chunk in chunks]
+
+
+def test_buffer_sends_everything_once_in_order_and_merges_small_chunks():
+    kept = new_buffer()
+    for value in range(10):
+        kept.add_sound(sound(0.02, value), 0.0)
+    kept.add_mark()
+    kept.add_sound(sound(0.02, 99), 0.0)
+    sent = drain(kept)
+    assert sent[-2:] == [None, sound(0.02, 99)]
+    assert b"".join(chunk for chunk in sent if chunk) == b"".join(sound(0.02, v) for v in [*range(10), 99])
+    assert len(sent) < 6
+    assert not kept.has_unsent
+
+
+def test_buffer_starts_again_with_what_is_kept():
+    kept = new_buffer()
+    for value in range(5):
+        kept.add_sound(sound(1.0, value), float(value))
+    assert drain(kept) == [sound(1.0, value) for value in range(5)]
+    kept.forget_sent(2.0)
+    assert kept.rewind() == 2.0
+    assert drain(kept) == [sound(1.0, value) for value in (2, 3, 4)]
+    kept.forget_older_than(1.0)
+    assert kept.rewind() == 4.0
+    kept.clear()
+    assert kept.rewind() == 5.0
+
+
+def test_buffer_keeps_what_was_not_sent():
+    kept = new_buffer()
+    kept.add_sound(sound(1.0), 0.0)
+    kept.forget_sent(5.0)
+    assert drain(kept) == [sound(1.0)]
+
+
+def test_buffer_drops_the_oldest_and_tells_what_nobody_got():
+    kept = new_buffer(limit_s=3.0)
+    assert [kept.add_sound(sound(1.0, value), 0.0) for value in range(5)] == [0, 0, 0, 1.0, 1.0]
+    assert kept.rewind() == 2.0
+    drain(kept)
+    assert kept.add_sound(sound(1.0), 0.0) == 0.0  # what is dropped was sent
+
+
+def test_buffer_knows_when_sound_came():
+    kept = new_buffer()
+    with pytest.raises(LookupError):
+        kept.time_of(0.0)
+    kept.add_sound(sound(0.5), 10.0)
+    kept.add_sound(sound(0.5), 20.0)
+    for _ in range(5):
+        kept.add_sound(sound(0.001), 30.0)
+    assert [kept.time_of(position) for position in (0.0, 0.3, 0.5, 0.6, 1.0)] == [10.0, 10.0, 10.0, 20.0, 20.0]
+    kept.add_sound(sound(0.5), 40.0)
+    assert kept.time_of(1.2) == 40.0
+    assert kept.time_of(99.0) == 40.0

@@ -1,4 +1,4 @@
-"""Writes a Mimi checkpoint of the published sizes with random weights, for tests and benchmarks of the service."""
+"""Writes a Mimi checkpoint of the published sizes with random weights."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from services.mimi.model.weights import RandomWeights
 
 
 def write_random_checkpoint(folder: Path, seed: int = RANDOM_SEED) -> Path:
-    """Writes config, weights and card into `folder`, which exists, in transformers' layout; returns it.
+    """Writes config, weights and card into `folder`, which must exist, in transformers' layout; returns `folder`.
 
-    The sizes are those of kyutai/mimi, which a config.json that says nothing else stands for.
+    The sizes are those of kyutai/mimi, the defaults of config.json.
     """
     cpu = torch.device("cpu")
     random, written = RandomWeights(seed, cpu), dict[str, torch.Tensor]()
