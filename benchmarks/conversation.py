@@ -1,10 +1,10 @@
-"""The whole mesh on this machine: how soon it is ready, how large it is, and how soon it answers.
+"""The whole mesh on this machine: start-up time, memory and response time.
 
     python benchmarks/conversation.py [--runs 5] [--json FILE]
 
-starts the six services on free ports, as `oviya up` does, and plays a spoken question (made by flite) through Converse
-at the pace of speech, several times.  It prints three tables and writes all figures as JSON.  `first audio here` is
-measured by the caller: from the moment at which the last speech was sent to the arrival of the first reply audio.
+starts the six services on free ports, as `oviya up` does, and plays a question, spoken by flite, several times in real
+time through Converse.  It prints three tables and writes all figures as JSON.  `first audio here` is the time at the
+caller from sending the last speech to receiving the first reply audio.
 """
 
 from __future__ import annotations
@@ -42,12 +42,12 @@ def record_question(path: Path) -> None:
     """Writes the question, spoken by flite's voice slt at 16 kHz."""
     flite = shutil.which("flite")
     if flite is None:
-        raise SystemExit("this benchmark speaks with flite: apt install flite")
+        raise SystemExit("this benchmark needs flite: apt install flite")
     subprocess.run([flite, "-voice", "slt", "-t", QUESTION, "-o", path], check=True, capture_output=True)
 
 
 async def ask(address: str, recording: Path) -> TurnRecord:
-    """Plays the recording once, in a session of its own; returns the turn."""
+    """Plays the recording once, in a new session; returns the turn."""
     samples, rate_hz = read_wav(recording)
     async with Oviya(address) as oviya, oviya.converse(input_rate_hz=rate_hz) as conversation:
         record = await play_recording(conversation, samples, rate_hz)
@@ -58,7 +58,8 @@ async def ask(address: str, recording: Path) -> TurnRecord:
 
 
 def memory_mib(mesh: LocalMesh) -> dict[str, float]:
-    """Proportional set size of each service with its children, in MiB: shared pages count by their share."""
+    """Proportional set size of each service with its children, in MiB: shared pages are divided among their
+    processes."""
     return {name: service.measure_memory() / MIB for name, service in mesh.services.items()}
 
 

@@ -140,6 +140,7 @@ def _read_in(tone: str, path: Path) -> None:
     write_wav(path, np.concatenate([*usual, speak_in(tone, PLAIN)]), 16_000)
 
 
+@pytest.mark.slow
 def test_a_sad_and_a_joyful_reading_of_one_sentence_are_answered_differently_and_it_says_why(cli, tmp_path):
     last = {}
     for tone in ("sad", "joyful"):
@@ -155,6 +156,7 @@ def test_a_sad_and_a_joyful_reading_of_one_sentence_are_answered_differently_and
     assert replies[0] <= {sad["tone"][part] for part in ("mirror", "support", "ask")}
 
 
+@pytest.mark.slow
 def test_people_read_why(cli, tmp_path):
     _read_in("sad", tmp_path / "sad.wav")
     done = cli("talk", "sad.wav", "-o", "reply.wav", "--lead", "0", "--explain")

@@ -151,6 +151,7 @@ def converses(mesh: Up, question: Path) -> bool:
     return "sad" in json.dumps(heard) and spoken[0]["voice"] == "csm"
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_each_of_the_six_comes_back_after_a_kill_and_the_mesh_converses_again(up, tmp_path):
     question = tmp_path / "question.wav"

@@ -1,4 +1,4 @@
-"""The currencies of the world, and how their amounts are written."""
+"""Currencies and their symbols."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Currency:
-    """Names of a currency: one and many of it, one and many of its hundredth part (empty: it has none)."""
+    """Names of a currency: singular and plural, and those of its hundredth part (empty: it has none)."""
 
     one: str
     many: str

@@ -1,4 +1,4 @@
-"""Reads the formulas that language models write in LaTeX."""
+"""Verbalizes formulas in LaTeX."""
 
 from __future__ import annotations
 
@@ -19,36 +19,10 @@ _COMMANDS = {
     "operatorname": "", "boxed": "", "log": " log ", "ln": " natural log of ", "sin": " sine ", "cos": " cosine ",
     "tan": " tangent ", "exp": " exp ", "min": " min ", "max": " max ",
 }  # fmt: skip
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "pi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "varepsilon",
-        "vartheta",
-        "varphi",
-    ]
-)
+_GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu",
+    "xi", "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "varepsilon", "vartheta", "varphi",
+})  # fmt: skip
 _DELIMITED = re.compile(
     r"\\\(((?:[^\\]|\\(?!\)))*+)\\\)|\\\[((?:[^\\]|\\(?!\]))*+)\\\]|\$\$([^$]++)\$\$"
     r"|(?<![\w$\\])\$(?![\s$])([^$\n]{1,200})(?<!\s)\$(?![\w$])"
@@ -66,7 +40,7 @@ _POWERS = {"2": " squared", "3": " cubed", "n": " to the n"}
 
 
 def say_formulas(text: str) -> str:
-    """`text` with formulas between LaTeX's delimiters, and LaTeX commands beside them, in words and plain signs."""
+    """Replaces LaTeX formulas and commands by words and plain signs."""
     if "\\" not in text and "$" not in text:
         return text
     text = _DELIMITED.sub(_delimited, text)
@@ -81,7 +55,7 @@ def _delimited(at: re.Match[str]) -> str:
 
 
 def _is_formula(content: str) -> bool:
-    """Whether what stands between two dollar signs is a formula, and not the text between two prices."""
+    """Whether a text between two dollar signs is a formula, not the text between two prices."""
     if not _FORMULA.fullmatch(content):
         return False
     if any(sign in content for sign in "\\^_{}"):

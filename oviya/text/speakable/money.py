@@ -1,4 +1,4 @@
-"""Says amounts of money."""
+"""Verbalizes amounts of money."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _ALONE = re.compile(
 
 
 def say_money(text: str) -> str:
-    """`text` with money said: "$5.50" is "five dollars and fifty cents"."""
+    """Verbalizes amounts of money: "$5.50" is "five dollars and fifty cents"."""
     text = _BEFORE.sub(_say_before, text)
     text = _AFTER.sub(_say_after, text)
     text = _CENTS_BEFORE.sub(lambda at: f"{cardinal(at[1].replace(',', ''))} {plural('cent', at[1])}", text)

@@ -1,4 +1,4 @@
-"""Says numbers with units."""
+"""Verbalizes numbers with units."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ _SIGNS = {"-": "minus ", "\u2212": "minus ", "+": "plus ", "": ""}
 
 
 def say_quantities(text: str) -> str:
-    """`text` with degrees, per cent and units said: "5 km" is "five kilometers"."""
+    """Verbalizes degrees, percentages and units: "5 km" is "five kilometers"."""
     if "\u00b0" in text:
         text = _COORDINATE.sub(_say_coordinate, text)
         text = _DEGREES.sub(_say_degrees, text)

@@ -1,4 +1,4 @@
-"""Says signs and short forms."""
+"""Verbalizes signs and abbreviations."""
 
 from __future__ import annotations
 
@@ -108,12 +108,12 @@ _GREEK = {
     "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
 }  # fmt: skip
 _SIGN = re.compile(r"[^A-Za-z0-9\s.,;:!?'\"()]")
-"""Whatever the rules for signs may change; most sentences hold none."""
+"""Any character that the rules for signs may change; most sentences have none."""
 _GREEK_LETTER = re.compile(f"(?<![\u0370-\u03ff])[{''.join(_GREEK)}](?![\u0370-\u03ff])")
 
 
 def say_short_forms(text: str) -> str:
-    """`text` with titles and streets in full: "Dr. Smith" is "Doctor Smith"."""
+    """Expands titles and streets: "Dr. Smith" is "Doctor Smith"."""
     if "." not in text and not any(street in text for street in _STREETS):
         return text
     text = _TITLE.sub(lambda at: _TITLES[at[1]], text)
@@ -124,7 +124,7 @@ def say_short_forms(text: str) -> str:
 
 
 def say_signs(text: str) -> str:
-    """`text` with signs and abbreviations said, and without signs that say nothing."""
+    """Verbalizes signs and abbreviations, and removes the other signs."""
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     if _SIGN.search(text) is None:
@@ -138,7 +138,7 @@ def say_signs(text: str) -> str:
 
 
 def _say_greek(at: re.Match[str]) -> str:
-    """A Greek letter among Latin words, as in a formula."""
+    """A Greek letter in Latin text, as in a formula."""
     before = " " if at.start() and at.string[at.start() - 1].isalnum() else ""
     after = " " if at.end() < len(at.string) and at.string[at.end()].isalnum() else ""
     return f"{before}{_GREEK[at[0]]}{after}"

@@ -1,4 +1,4 @@
-"""The messages that the model gets."""
+"""The messages for the model."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ TEXTS: dict[str, str] = tomllib.loads((Path(__file__).parents[1] / "data" / "oll
 class Prompt:
     """Builds messages.
 
-    What never changes stands first, so that the server finds it in its cache of keys and values.
+    The constant part comes first, so that the server finds it in its KV cache.
 
     Args:
-        persona: who the model is; empty: Oviya, as data/ollama.toml describes her.
-        tones: the emotions that earlier replies are shown with.
-        with_tools: whether tools may be offered.
+        persona: who the model is; empty: Oviya, as described in data/ollama.toml.
+        tones: emotions for the sentences of earlier replies.
+        with_tools: whether tools are offered.
     """
 
     def __init__(self, persona: str, tones: Tones, *, with_tools: bool) -> None:
@@ -38,7 +38,7 @@ class Prompt:
         self._tones = tones
 
     def messages(self, exchange: Exchange) -> list[Message]:
-        """The conversation up to what the user has just said."""
+        """The conversation, including what the user has just said."""
         text = escape_special_tokens(exchange.text)
         if exchange.user_emotion and exchange.user_emotion != "neutral":
             text = TEXTS["feels"].format(emotion=_spoken(exchange.user_emotion), text=text)
@@ -52,7 +52,7 @@ class Prompt:
         ]
 
     def _earlier(self, turn: Turn) -> Message:
-        # A model follows the form of its earlier answers more than any instruction, so their sentences carry one too.
+        # Models imitate their earlier answers more than they follow instructions, so those have emotion tags as well.
         if turn.role == "user":
             return {"role": "user", "content": escape_special_tokens(turn.text)}
         text = escape_special_tokens(turn.text)
@@ -63,10 +63,10 @@ class Prompt:
 
 
 def _remembered(summary: str) -> list[Message]:
-    """The summary as a message of the user's side.
+    """The summary as a message of the user.
 
-    It holds what people said, so it has no more authority than they have: it does not stand among the instructions.
-    Each of its lines is quoted, so that nothing in it can look like the end of the quotation.
+    It contains what people said and must not have the authority of the instructions.  Every line is quoted, so that no
+    line can end the quotation.
     """
     lines = [f"> {line.strip()}" for line in escape_special_tokens(summary).splitlines() if line.strip()]
     return [{"role": "user", "content": "\n".join([TEXTS["remembered"].strip(), *lines])}] if lines else []
@@ -77,8 +77,8 @@ def _spoken(emotion: str) -> str:
 
 
 def summary_messages(summary: str, turns: Sequence[Turn]) -> list[Message]:
-    """Asks for a summary of `summary` and the turns after it."""
-    # One line a turn: nobody can write the other side's lines.
+    """Asks for a summary of an earlier summary and the turns after it."""
+    # One line for each turn, so that nobody can write lines of the other side.
     said = "\n".join(f"{'User' if turn.role == 'user' else 'Oviya'}: {' '.join(turn.text.split())}" for turn in turns)
     said = escape_special_tokens(said)
     before = f"Memory so far:\n{escape_special_tokens(summary)}\n\n" if summary else ""

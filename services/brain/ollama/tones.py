@@ -1,4 +1,4 @@
-"""Which emotion a sentence is spoken with where the model has given none."""
+"""Default emotions for sentences without an emotion tag."""
 
 from __future__ import annotations
 
@@ -7,18 +7,23 @@ from services.brain.backend import Tone
 from services.brain.emotions import EMOTIONS
 
 UNKNOWN_FEELING = "calm_supportive"
-"""How somebody is met whose feeling nobody knows."""
+"""Stands for an unknown feeling of the user."""
 
 
 class Tones:
-    """The table of which emotion answers which feeling, as the listener uses it."""
+    """The tone policy: which emotions answer which feeling."""
 
     def __init__(self) -> None:
         self._policy = load_tone_policy(EMOTIONS)
 
     def default(self, sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
-        """The emotion for a reply's first sentence: one that asks or one that supports, in the tone that is asked for,
-        or by what the user feels."""
+        """The emotion of a reply's first sentence.
+
+        Args:
+            sentence: the sentence; a question has another emotion.
+            user_emotion: what the user feels; empty: unknown.
+            tone: the tone to answer in; None: by what the user feels.
+        """
         asks = sentence.rstrip("\"'\u201d\u2019) ").endswith("?")
         if tone is not None:
             return tone.ask if asks else tone.support

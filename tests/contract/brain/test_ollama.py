@@ -28,8 +28,8 @@ async def test_reply_comes_sentence_by_sentence_with_emotions():
     server.say(REPLY)
     async with brain(server) as backend:
         said = await ask(backend)
-        assert backend.condition().model == "llama3.2"
-        assert not backend.condition().degraded
+        assert backend.status().model == "llama3.2"
+        assert not backend.status().degraded
     assert said == [Sentence("I am so sorry.", "empathetic_sad"), Sentence("What happened?", "curious")]
     assert server.loaded[0]["keep_alive"] == "30m"
 

@@ -13,7 +13,7 @@ from aiohttp import web
 from services.brain.backend import Exchange, Sentence, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.failover import INSTEAD
-from services.brain.ollama.client import ModelMissing, WrongServer
+from services.brain.ollama.errors import ModelMissing, WrongServer
 from services.brain.ollama.network import is_private
 from services.brain.server import make_backend
 from tests.support.brain_with_ollama import REPLY, ask, brain, settings
@@ -28,7 +28,7 @@ FAULTS: dict[Any, tuple[str, str]] = {
     "hang": ("Timeout", "nothing came for 0.3 s"),
     "die": ("BadStream", "the connection broke"),
     "invalid json": ("BadStream", "invalid JSON"),
-    "other shape": ("BadStream", "another shape"),
+    "other shape": ("BadStream", "unexpected shape"),
     "error": ("BadStream", "CUDA error"),
     "no end": ("BadStream", "broke off"),
 }
@@ -41,7 +41,7 @@ async def test_fault_before_the_first_sentence_is_answered_by_the_listener(fault
     before = metric("brain_failures_total", backend="ollama", asked="reply", type=kind)
     async with brain(server) as backend:
         said = await ask(backend, NAME)
-        assert reason in backend.condition().degraded
+        assert reason in backend.status().degraded
         assert metric("brain_degraded", backend="ollama") == 1
     assert "Anna" in " ".join(sentence.text for sentence in said)  # the listener knows what was said
     assert {sentence.backend for sentence in said} == {"listener"}
@@ -72,11 +72,11 @@ async def test_server_that_is_not_there_is_waited_for_and_used_once_it_is():
         said = await ask(backend)
         assert {sentence.backend for sentence in said} == {"listener"}
         assert f"no server answers at http://127.0.0.1:{port}" in said[0].degraded
-        assert INSTEAD in backend.condition().degraded
+        assert INSTEAD in backend.status().degraded
         server = OllamaServer()
         server.say(REPLY)
         async with server.serving(port):
-            await until(lambda: not backend.condition().degraded)
+            await until(lambda: not backend.status().degraded)
             assert (await ask(backend))[0] == Sentence("I am so sorry.", "empathetic_sad")
     finally:
         await backend.close()
@@ -93,7 +93,7 @@ async def test_hanging_server_costs_one_turn_its_time_out_and_not_every_one():
         server.answers = [Answer(REPLY)]
         await asyncio.sleep(0.6)
         assert (await ask(backend))[0].backend == ""
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
 
 
 async def test_full_server_is_asked_again_at_the_next_turn():
@@ -175,8 +175,8 @@ async def test_missing_model_is_pulled_where_that_is_allowed_and_the_listener_an
     server.say(REPLY)
     async with brain(server, ollama_pull=True, retry_s=0.001) as backend:
         seen: set[str] = set()
-        while backend.condition().degraded:
-            seen.add(backend.condition().degraded)
+        while backend.status().degraded:
+            seen.add(backend.status().degraded)
             await asyncio.sleep(0.001)
         assert any("is being downloaded: pulling" in step and "%" in step for step in seen)
         assert (await ask(backend))[0].text == "I am so sorry."
@@ -191,7 +191,7 @@ async def test_broken_download_is_tried_again():
         await until(lambda: server.pulls == 2)
         assert "the download ended before it was complete" in (await ask(backend))[0].degraded
         server.pull_fault = "none"
-        await until(lambda: not backend.condition().degraded)
+        await until(lambda: not backend.status().degraded)
         assert (await ask(backend))[0].text == "I am so sorry."
 
 
@@ -209,7 +209,7 @@ async def test_model_that_goes_missing_later_is_got_again():
     async with brain(server, ollama_pull=True) as backend:
         server.models.clear()
         assert "is not there" in (await ask(backend))[0].degraded
-        await until(lambda: not backend.condition().degraded)
+        await until(lambda: not backend.status().degraded)
         assert (await ask(backend))[0].text == "I am so sorry."
 
 
@@ -308,7 +308,7 @@ async def test_password_in_the_address_is_shown_nowhere():
     try:
         await backend.warm()
         assert "secret" not in (await ask(backend))[0].degraded
-        assert "http://127.0.0.1:1/v1" in backend.condition().degraded
+        assert "http://127.0.0.1:1/v1" in backend.status().degraded
     finally:
         await backend.close()
 

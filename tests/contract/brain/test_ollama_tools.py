@@ -13,7 +13,7 @@ import pytest
 from oviya.errors import OviyaError
 from services.brain.backend import Sentence
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.tools.tool_executor import Tools
+from services.brain.ollama.tools.tool_executor import ToolExecutor
 from services.brain.settings import BrainSettings
 from services.brain.tool_spec import ToolSpec
 from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings
@@ -93,7 +93,7 @@ async def test_argument_that_is_not_declared_passes_where_the_schema_allows_it()
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
 async def test_whatever_goes_wrong_in_a_call_is_told_to_the_model(method, monkeypatch):
-    tools = Tools([ToolSpec(**weather("http://127.0.0.1:1/tool", method=method))])
+    tools = ToolExecutor([ToolSpec(**weather("http://127.0.0.1:1/tool", method=method))])
     try:
         half = await tools.call(ToolCall("weather", {"city": "\ud800"}))
         assert "cannot be sent" in half.failure or "cannot be reached" in half.failure
@@ -115,7 +115,7 @@ async def test_private_tool_is_called_directly_whatever_proxy_the_environment_na
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with tool_server({"celsius": 22}) as tool:
-        tools = Tools([ToolSpec(**weather(tool.url))])
+        tools = ToolExecutor([ToolSpec(**weather(tool.url))])
         try:
             assert not (await tools.call(ToolCall("weather", {"city": "Oslo"}))).failure
         finally:
@@ -249,7 +249,7 @@ async def test_model_that_cannot_call_is_offered_none_and_that_is_told():
     server = OllamaServer(models={"llama3.2:latest": ["completion"]})
     server.say(REPLY)
     async with brain(server, tools=[weather("http://127.0.0.1:1/")]) as backend:
-        assert "cannot call tools" in backend.condition().degraded
+        assert "cannot call tools" in backend.status().degraded
         assert (await ask(backend))[0].text == "I am so sorry."
     assert not server.requests[0].get("tools")
 
@@ -311,7 +311,7 @@ def test_secrets_of_a_tool_are_in_no_error_and_no_representation(wrong):
 
 async def test_headers_are_sent():
     async with tool_server({}) as tool:
-        tools = Tools([ToolSpec(**weather(tool.url, headers={"Authorization": "Bearer abc"}))])
+        tools = ToolExecutor([ToolSpec(**weather(tool.url, headers={"Authorization": "Bearer abc"}))])
         try:
             await tools.call(ToolCall("weather", {"city": "Oslo"}))
         finally:

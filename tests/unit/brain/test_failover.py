@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from oviya.errors import Busy, CheckpointError, NotReady, OviyaError, Timeout, Unavailable
-from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
+from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.failover import BROKEN_OFF, INSTEAD, Failover
 
 ASKED = Exchange("hello")
@@ -48,8 +48,8 @@ class Scripted:
             raise self.fail
         return Summary(self.name)
 
-    def condition(self) -> Condition:
-        return Condition(self.name)
+    def status(self) -> BackendStatus:
+        return BackendStatus(self.name)
 
     async def close(self) -> None:
         pass
@@ -75,9 +75,9 @@ async def test_what_nobody_foresaw_is_answered_too_and_its_words_stay_in_the_log
     first.fail = ZeroDivisionError("something secret")
     async with joined(first) as backend:
         [said] = await ask(backend)
-        problem = f"first: made a mistake; the brain's log has the details; {INSTEAD}"
+        problem = f"first: internal error; see the brain's log; {INSTEAD}"
         assert said == Sentence("Second.", "neutral", problem, "second")
-        assert "secret" not in backend.condition().degraded
+        assert "secret" not in backend.status().degraded
         first.sentences = ("One.",)
         assert (await ask(backend))[1].text == BROKEN_OFF.text
         assert (await backend.summarize("", [])).backend == "second"
@@ -112,7 +112,7 @@ async def test_who_is_not_warm_is_warmed_in_the_background():
         said = await ask(backend)
         assert (said[0].text, said[0].degraded) == ("Second.", f"first: not yet; {INSTEAD}")
         async with asyncio.timeout(5):
-            while backend.condition().degraded:
+            while backend.status().degraded:
                 await asyncio.sleep(0.01)
         assert (await ask(backend))[0].text == "First."
 
@@ -131,7 +131,7 @@ async def test_caller_who_leaves_is_no_failure():
         async with aclosing(backend.reply(ASKED)) as sentences:
             await anext(sentences)
         assert first.left
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
 
 
 async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
@@ -145,7 +145,7 @@ async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
         assert first.asked == asked
         assert again[0].degraded == f"first: too slow; {INSTEAD}"
         assert await ask(backend, BEN) == [Sentence("First.", "neutral")]
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
         assert first.asked == asked + 1
         assert (await ask(backend, ANNA))[0].backend == "second"  # his success does not end her pause
         now += 5.1
@@ -180,7 +180,7 @@ async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence
         now += 5.1
         first.fail, first.sentences = None, ("First.",)
         assert (await ask(backend, CLEO))[0].text == "First."
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
 
 
 @pytest.mark.parametrize("error", [Unavailable("first", "refused"), NotReady("first: no model")])
@@ -216,7 +216,7 @@ async def test_summary_that_fails_says_nothing_about_replies(error):
             assert made.backend == "second"
             assert made.degraded.endswith("; the listener makes the summary")
         assert first.summaries == 5
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
         first.fail = None
         assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
 

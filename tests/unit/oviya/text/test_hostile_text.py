@@ -13,14 +13,15 @@ from typing import Any
 import pytest
 
 from oviya.errors import InvalidInput
-from oviya.text.sentences import is_speakable, say_text
+from oviya.text.sentences import is_speakable, split_into_sentences
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
 from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tool_loop import Answer
+from services.brain.ollama.tool_loop import ToolLoop
+from services.brain.settings import BrainSettings
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.pieces import PiecePlanner
@@ -81,7 +82,7 @@ async def test_speak(sign):
     for text in hostile(sign):
 
         async def job(text: str = text) -> None:
-            texts = say_text(text, 240)
+            texts = split_into_sentences(text, 240)
             while await asyncio.to_thread(next, texts, None) is not None:
                 pass
             await asyncio.to_thread(is_speakable, text)
@@ -113,11 +114,13 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     async def chat(*_: object) -> AsyncGenerator[SimpleNamespace, None]:
         yield chunk
 
-    backend: Any = SimpleNamespace(limits=SimpleNamespace(tool_rounds=0), offers=[], tools=None, model="m", chat=chat)
+    client: Any = SimpleNamespace(model="m", chat=chat)
+    executor: Any = None
 
     async def job() -> None:
         parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
-        assert [sentence async for sentence in Answer(backend, parser, []).run()]
+        tool_loop = ToolLoop(client, executor, BrainSettings(), parser, [], tools=[])
+        assert [sentence async for sentence in tool_loop.run()]
 
     await check(job, chunk.text)
 

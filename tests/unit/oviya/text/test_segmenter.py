@@ -75,7 +75,7 @@ def test_first_clause_leaves_early_and_only_the_first():
     tagged = Segmenter(first_clause_chars=20)
     assert not tagged.push("[concerned_anxious] Oh no, ")  # the tag does not count
     pieces = Segmenter(first_clause_chars=10).push("[joy] You have done it again, well done. ")
-    assert [piece.starts for piece in pieces] == [True, False]
+    assert [piece.starts_sentence for piece in pieces] == [True, False]
     assert cut("It cost 1,000,000 dollars in all, they say.", first_clause_chars=5)[0].endswith("in all,")
 
 
@@ -91,7 +91,7 @@ def test_ten_thousand_words_without_a_full_stop_come_out_in_pieces_as_they_come(
     assert " ".join(piece.text for piece in pieces) == "".join(tokens).strip()
     assert max(len(piece.text) for piece in pieces) <= 200
     assert longest_wait <= 220
-    assert [piece.starts for piece in pieces] == [True] + [False] * (len(pieces) - 1)
+    assert [piece.starts_sentence for piece in pieces] == [True] + [False] * (len(pieces) - 1)
 
 
 def test_one_endless_word_is_cut_too():

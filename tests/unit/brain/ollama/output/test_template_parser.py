@@ -19,12 +19,12 @@ STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 
 def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple[str, TemplateParser]:
     """What is left of `text`, pushed `step` characters at a time."""
-    thinking, said = TemplateParser(profile), ""
+    parser, said = TemplateParser(profile), ""
     for at in range(0, len(text), step):
-        more = thinking.push(text[at : at + step])
-        said = more if thinking.retracted else said + more
-        thinking.retracted = False
-    return (said + thinking.flush()).strip(), thinking
+        more = parser.push(text[at : at + step])
+        said = more if parser.retracted else said + more
+        parser.retracted = False
+    return (said + parser.flush()).strip(), parser
 
 
 def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
@@ -71,10 +71,10 @@ THINKING = {
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("form", THINKING)
 def test_thinking_is_taken_out_in_whatever_form_and_wherever_the_stream_is_cut(form, step):
-    said, thinking = heard(THINKING[form], step)
+    said, parser = heard(THINKING[form], step)
     assert said == "Hello!"
-    assert thinking.removed or form == "closed at once"
-    assert not thinking.swallowed
+    assert parser.thinking_chars or form == "closed at once"
+    assert not parser.unclosed_thinking_chars
 
 
 TOKENS = {
@@ -128,9 +128,9 @@ MENTIONS = {
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("text", MENTIONS)
 def test_mark_that_a_sentence_only_speaks_of_is_kept_as_its_name(text, step):
-    said, thinking = heard(text, step)
+    said, parser = heard(text, step)
     assert said == MENTIONS[text]
-    assert not thinking.swallowed
+    assert not parser.unclosed_thinking_chars
 
 
 @pytest.mark.parametrize("step", STEPS)
@@ -178,12 +178,12 @@ def test_answer_that_begins_with_an_emotion_or_of_a_plain_model_is_not_held_back
 
 @pytest.mark.parametrize("step", STEPS)
 def test_thinking_that_never_ends_is_not_spoken_and_is_counted(step):
-    said, thinking = heard("[tender] I am here. <think>\nThe user is sad", step)
+    said, parser = heard("[tender] I am here. <think>\nThe user is sad", step)
     assert said == "[tender] I am here."
-    assert thinking.swallowed == len("\nThe user is sad")
-    thinking = TemplateParser(ThinkingProfile(can_think=True))
-    assert thinking.push("Okay, the user is sad and I") + thinking.flush(cut=True) == ""
-    assert thinking.swallowed
+    assert parser.unclosed_thinking_chars == len("\nThe user is sad")
+    parser = TemplateParser(ThinkingProfile(can_think=True))
+    assert parser.push("Okay, the user is sad and I") + parser.flush(cut=True) == ""
+    assert parser.unclosed_thinking_chars
 
 
 def test_what_people_say_cannot_hold_special_tokens():
@@ -214,12 +214,12 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
     text = (unit * (SIZE // len(unit) + 1))[:SIZE]
     for step in (1, SIZE):
         started = time.process_time()
-        thinking, calls, code = TemplateParser(), ToolCallParser(["weather"]), CodeBlockFilter()
+        parser, calls, code = TemplateParser(), ToolCallParser(["weather"]), CodeBlockFilter()
         for at in range(0, SIZE, step):
-            code.push(calls.push(thinking.push(text[at : at + step])))
-        code.push(calls.push(thinking.flush()) + calls.flush())
+            code.push(calls.push(parser.push(text[at : at + step])))
+        code.push(calls.push(parser.flush()) + calls.flush())
         code.flush()
-        for recipient, body in thinking.calls:
+        for recipient, body in parser.calls:
             calls.add(body, recipient)
         assert time.process_time() - started < 5.0  # some 0.3 s; a quadratic scan takes minutes
 
