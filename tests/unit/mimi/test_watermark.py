@@ -1,4 +1,4 @@
-"""The watermark hook: loaded or refused by name, applied to every sample, and never left out."""
+"""The watermark hook: loading, errors, and that every sample is marked."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SPREAD_SPECTRUM = "services.mimi.spread_spectrum:SpreadSpectrum"
 
 
 class Counting:
-    """Adds 1 + the number of the sample in its utterance: what was marked, in which order, can be read off."""
+    """Adds 1 + the sample's index in its utterance, which shows what was marked, and in which order."""
 
     name = "counting"
 
@@ -44,7 +44,7 @@ class Counting:
 
 
 class Failing(Counting):
-    """Goes wrong in the third frame of the second utterance, in one of several ways."""
+    """Fails in the third frame of the second utterance, in one of several ways."""
 
     def __init__(self, wrong) -> None:
         self.wrong, self.streams = wrong, 0

@@ -1,4 +1,4 @@
-"""Emotion from the voice: what is measured, against whom, and what comes out."""
+"""Emotion from the voice: features, baseline and judgement."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_a_judgement_says_what_it_rests_on(detector, baseline):
 
 
 def test_the_same_sound_is_judged_against_the_speaker_and_not_against_all(detector, baseline):
-    """A speaker who always sounds like that is not sad."""
+    """A speaker who always sounds like this is not judged as sad."""
     always = NO_BASELINE
     for text in EARLIER:
         _, always = detector.judge(speak_in("sad", text), always, text)

@@ -1,4 +1,4 @@
-"""The lexicon: feelings that the classifier has no label for, and signs."""
+"""The lexicon: signs, and feelings without a label of the classifier."""
 
 from __future__ import annotations
 

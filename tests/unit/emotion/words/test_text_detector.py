@@ -1,4 +1,4 @@
-"""Emotion from text: the classifier that ships, and what is made of its labels."""
+"""Emotion from text, with the classifier that ships."""
 
 from __future__ import annotations
 
