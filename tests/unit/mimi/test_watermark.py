@@ -14,15 +14,11 @@ from oviya.errors import InvalidInput
 from services.mimi import metrics
 from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.engine import MimiEngine
-from services.mimi.model.config import MimiConfig
 from services.mimi.spread_spectrum import SpreadSpectrum
 from services.mimi.watermark import Watermark, WatermarkError, load_watermark
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-CONFIG = MimiConfig(
-    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
-    codebooks=8,
-)  # fmt: skip
 FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
 SPREAD_SPECTRUM = "services.mimi.spread_spectrum:SpreadSpectrum"

@@ -17,13 +17,9 @@ from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.batcher import Job
 from services.mimi.engine.capacity import STEP_FRAMES
 from services.mimi.engine.engine import MimiEngine
-from services.mimi.model.config import MimiConfig
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-CONFIG = MimiConfig(
-    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
-    codebooks=8,
-)  # fmt: skip
 FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
 """Time-out of futures and threads."""
