@@ -157,7 +157,7 @@ class Conversation:
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
             texts, count = split_into_sentences(order.text, self._settings.max_sentence_chars), 0
-            # On a thread: a long text without a word takes a while, in which nobody else should wait.
+            # In a thread: cutting a long text without words would block the event loop.
             while (said := await asyncio.to_thread(next, texts, None)) is not None:
                 count += 1
                 yield Sentence(said.text, said.spoken, order.emotion, strict=True)
@@ -176,7 +176,7 @@ class Conversation:
     async def _first(
         self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
     ) -> conversation_pb2.ConverseConfig:
-        """Waits for the first message."""
+        """Waits for the first message and returns its configuration."""
         wait_s = self._settings.session_start_s
         message = f"the configuration did not come within {wait_s:g} s"
         request = await wait_for(anext(requests, None), wait_s, message)

@@ -258,12 +258,12 @@ class Session:
         return self._turns - 1
 
     async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Passes on what was heard."""
+        """Passes an event of speech-to-text on to the caller."""
         self._last_active = _now()
         await self._put(turn, kind, event)
 
     async def on_turn_final(self, utterance: Utterance) -> None:
-        """Lets an utterance wait for its turn; fails the turn where too many wait."""
+        """Queues an utterance; fails its turn if too many are waiting."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
             metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
@@ -272,21 +272,21 @@ class Session:
         self._waiting.put_nowait(utterance)
 
     async def on_eager_end_of_turn(self, text: str) -> None:
-        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
+        """Starts a preemptive reply, unless another turn is still to be answered: the reply depends on that answer."""
         if self._settings.early_reply and not self._in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
     async def on_turn_resumed(self) -> None:
-        """The user goes on: what was thought ahead is worth nothing."""
+        """Cancels the preemptive reply, since the user goes on."""
         await self._turn_handler.cancel_preemptive_reply()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
-        """Fails a turn that could not be heard."""
+        """Fails a turn whose words could not be recognized."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
-        """Tells that nothing is heard."""
+        """Reports that speech-to-text is unavailable."""
         message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
         await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
 
