@@ -3,25 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable, AsyncIterator, Awaitable
+from collections.abc import AsyncIterable, AsyncIterator
 from typing import TypeVar
 
 from oviya.errors import Timeout
 
 T = TypeVar("T")
-
-
-async def wait_for(awaitable: Awaitable[T], timeout_s: float, message: str) -> T:
-    """Returns the result of `awaitable`.
-
-    Raises:
-        Timeout: with `message`, where it takes longer than `timeout_s` seconds.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await awaitable
-    except TimeoutError as error:
-        raise Timeout(message) from error
 
 
 async def with_stall_timeout(

@@ -258,7 +258,7 @@ class Session:
         return self._turns - 1
 
     async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Passes an event of speech-to-text on to the caller."""
+        """Passes on what was heard."""
         self._last_active = _now()
         await self._put(turn, kind, event)
 
@@ -272,7 +272,7 @@ class Session:
         self._waiting.put_nowait(utterance)
 
     async def on_eager_end_of_turn(self, text: str) -> None:
-        """Starts a preemptive reply, unless another turn is still to be answered: the reply depends on that answer."""
+        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
         if self._settings.early_reply and not self._in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
