@@ -1,14 +1,9 @@
-"""Waiting in asyncio: with time-outs of Oviya's own type, and for the end of tasks."""
+"""Cancellation of asyncio tasks."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import Any, TypeVar
-
-from oviya.errors import Timeout
-
-T = TypeVar("T")
+from typing import Any
 
 
 async def cancel_and_wait(*tasks: asyncio.Task[Any] | None) -> None:
@@ -25,16 +20,3 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any] | None) -> None:
     for task in cancelled:
         if not task.cancelled():
             task.exception()
-
-
-async def wait_for(awaitable: Awaitable[T], timeout_s: float, message: str) -> T:
-    """Returns the result of `awaitable`.
-
-    Raises:
-        Timeout: with `message`, where it takes longer than `timeout_s` seconds.
-    """
-    try:
-        async with asyncio.timeout(timeout_s):
-            return await awaitable
-    except TimeoutError as error:
-        raise Timeout(message) from error

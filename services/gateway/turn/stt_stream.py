@@ -9,7 +9,8 @@ import structlog
 from grpc import aio
 
 from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
-from oviya.tasks import cancel_and_wait, wait_for
+from oviya.streams import wait_for
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, stt_pb2
 from oviya.writing import half_close, write
 from services.gateway import metrics

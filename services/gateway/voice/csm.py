@@ -12,7 +12,8 @@ from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.durations import duration
 from oviya.errors import Unavailable
-from oviya.tasks import cancel_and_wait, wait_for
+from oviya.streams import wait_for
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from oviya.writing import half_close, write
 from services.gateway.settings import GatewaySettings
