@@ -263,7 +263,7 @@ class Session:
         await self._put(turn, kind, event)
 
     async def on_turn_final(self, utterance: Utterance) -> None:
-        """Queues an utterance; fails its turn if too many are waiting."""
+        """Lets an utterance wait for its turn; fails the turn where too many wait."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
             metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
@@ -277,16 +277,16 @@ class Session:
             await self._turn_handler.start_preemptive_reply(text)
 
     async def on_turn_resumed(self) -> None:
-        """Cancels the preemptive reply, since the user goes on."""
+        """The user goes on: what was thought ahead is worth nothing."""
         await self._turn_handler.cancel_preemptive_reply()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
-        """Fails a turn whose words could not be recognized."""
+        """Fails a turn that could not be heard."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
-        """Reports that speech-to-text is unavailable."""
+        """Tells that nothing is heard."""
         message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
         await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
 
