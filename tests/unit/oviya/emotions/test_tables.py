@@ -10,8 +10,8 @@ from oviya.emotions.tables import DATA, load_aliases, load_emotions, load_tone_p
 from services.brain.emotions import EMOTIONS
 from services.brain.listener.loader import load_script
 from services.brain.ollama.output.emotion_tags import ALIASES
-from services.emotion.prosody.catalogue import Catalogue
 from services.emotion.policy import Policy
+from services.emotion.prosody.catalogue import Catalogue
 
 NAMES = set(load_emotions())
 
