@@ -1,4 +1,4 @@
-"""The watermark hook: loaded or refused by name, applied to every sample, and never left out."""
+"""The watermark hook: loading, errors, and that every sample is marked."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.engine import MimiEngine
 from services.mimi.spread_spectrum import SpreadSpectrum
 from services.mimi.watermark import Watermark, WatermarkError, load_watermark
-from tests.support.tiny_mimi import TINY_CONFIG
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-FRAME = TINY_CONFIG.frame_samples
+FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
 SPREAD_SPECTRUM = "services.mimi.spread_spectrum:SpreadSpectrum"
 
 
 class Counting:
-    """Adds 1 + the number of the sample in its utterance: what was marked, in which order, can be read off."""
+    """Adds 1 + the sample's index in its utterance, which shows what was marked, and in which order."""
 
     name = "counting"
 
@@ -40,7 +40,7 @@ class Counting:
 
 
 class Failing(Counting):
-    """Goes wrong in the third frame of the second utterance, in one of several ways."""
+    """Fails in the third frame of the second utterance, in one of several ways."""
 
     def __init__(self, wrong) -> None:
         self.wrong, self.streams = wrong, 0
@@ -81,7 +81,7 @@ WRONG = {
 
 
 def engine_with(watermark: Watermark | None) -> MimiEngine:
-    return MimiEngine(random_checkpoint(CPU, TINY_CONFIG), decode_streams=3, encode_streams=1, watermark=watermark)
+    return MimiEngine(random_checkpoint(CPU, CONFIG), decode_streams=3, encode_streams=1, watermark=watermark)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +91,7 @@ def plain() -> Iterator[MimiEngine]:
 
 
 def some_codes(frames: int, seed: int = 0) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, TINY_CONFIG.codebook_size, (frames, 8))
+    return np.random.default_rng(seed).integers(0, CONFIG.codebook_size, (frames, 8))
 
 
 def decode(engine: MimiEngine, codes: np.ndarray) -> np.ndarray:
@@ -154,7 +154,7 @@ def test_a_mark_that_cannot_start_stops_the_utterance():
 
 def test_the_mark_that_ships_is_applied(plain: MimiEngine):
     codes = some_codes(40)
-    mark = SpreadSpectrum(sample_rate_hz=TINY_CONFIG.sample_rate_hz, key="a key of this test")
+    mark = SpreadSpectrum(sample_rate_hz=CONFIG.sample_rate_hz, key="a key of this test")
     with engine_with(mark) as engine:
         found = decode(engine, codes)
     sound = decode(plain, codes)

@@ -1,4 +1,4 @@
-"""The lexicon: feelings that the classifier has no label for, and signs."""
+"""The lexicon: signs, and feelings without a label of the classifier."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import tomllib
 
 import pytest
 
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.words.lexicon import load_lexicon
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.words.lexicon import DATA, load_lexicon
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.tokens import tokenize
-from tests.support.tables import faulty_copy
+from tests.support.faulty_data import copy_with_fault
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 
@@ -110,6 +110,6 @@ def test_tokens_write_contractions_out():
     ],
 )
 def test_a_faulty_lexicon_is_refused_by_name(tmp_path, old, new, complaint):
-    folder = faulty_copy(DATA, tmp_path / "data", "lexicon.toml", old, new)
+    folder = copy_with_fault(DATA, tmp_path, "lexicon.toml", old, new)
     with pytest.raises(ValueError, match=complaint):
         load_lexicon(NAMES, folder)

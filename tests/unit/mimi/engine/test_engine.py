@@ -1,4 +1,4 @@
-"""The engine: many streams at once, admission, what happens when they end early."""
+"""The engine: batches, admission, early ends and failures."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.batcher import Job
 from services.mimi.engine.capacity import STEP_FRAMES
 from services.mimi.engine.engine import MimiEngine
-from tests.support.tiny_mimi import TINY_CONFIG
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-FRAME = TINY_CONFIG.frame_samples
+FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
-"""No test waits as long unless something hangs."""
+"""Time-out of futures and threads."""
 
 
 @pytest.fixture
 def engine() -> Iterator[MimiEngine]:
-    with MimiEngine(random_checkpoint(CPU, TINY_CONFIG), decode_streams=3, encode_streams=2) as engine:
+    with MimiEngine(random_checkpoint(CPU, CONFIG), decode_streams=3, encode_streams=2) as engine:
         yield engine
 
 
 def some_codes(frames: int, seed: int = 0, codebooks: int = 8) -> np.ndarray:
-    return np.random.default_rng(seed).integers(0, TINY_CONFIG.codebook_size, (frames, codebooks))
+    return np.random.default_rng(seed).integers(0, CONFIG.codebook_size, (frames, codebooks))
 
 
 def some_samples(count: int, seed: int = 0) -> np.ndarray:
@@ -44,18 +44,18 @@ def decode_alone(engine: MimiEngine, codes: np.ndarray) -> np.ndarray:
         return stream.decode(codes).result(WAIT_S)
 
 
-def encode_alone(engine: MimiEngine, samples: np.ndarray, rate: int = TINY_CONFIG.sample_rate_hz) -> np.ndarray:
+def encode_alone(engine: MimiEngine, samples: np.ndarray, rate: int = CONFIG.sample_rate_hz) -> np.ndarray:
     with engine.open_encoder(rate) as stream:
         codes = [stream.encode(samples).result(WAIT_S), stream.finish().result(WAIT_S)]
     return np.concatenate(codes)
 
 
 class Gate:
-    """Holds the worker inside a step until it is opened, through a job of a stream of its own."""
+    """Blocks the engine's thread in a step, with a job of its own stream, until it is opened."""
 
     def __init__(self, engine: MimiEngine) -> None:
         self.entered, self.opened = threading.Event(), threading.Event()
-        self.stream = engine.open_encoder(TINY_CONFIG.sample_rate_hz)
+        self.stream = engine.open_encoder(CONFIG.sample_rate_hz)
 
         def hold() -> np.ndarray:
             self.entered.set()
@@ -101,7 +101,7 @@ def test_encoding_pads_the_end_with_silence(engine: MimiEngine):
 
 def test_any_chunking_of_the_sound_gives_the_same_codes(engine: MimiEngine):
     samples = some_samples(12 * FRAME)
-    with engine.open_encoder(TINY_CONFIG.sample_rate_hz) as stream:
+    with engine.open_encoder(CONFIG.sample_rate_hz) as stream:
         codes = [stream.encode(piece) for piece in np.split(samples, [1, 7, FRAME, 3 * FRAME + 5, 9 * FRAME])]
         codes.append(stream.finish())
         found = np.concatenate([future.result(WAIT_S) for future in codes])
@@ -112,7 +112,7 @@ def test_any_chunking_of_the_sound_gives_the_same_codes(engine: MimiEngine):
 def test_other_rates_are_resampled(engine: MimiEngine, rate: int):
     seconds = np.arange(rate // 2) / rate
     sound = (0.4 * np.sin(2 * np.pi * 440 * seconds)).astype(np.float32)
-    resampled = soxr.resample(sound, rate, TINY_CONFIG.sample_rate_hz, quality="HQ")
+    resampled = soxr.resample(sound, rate, CONFIG.sample_rate_hz, quality="HQ")
     wanted = encode_alone(engine, resampled)
     found = encode_alone(engine, sound, rate)
     assert found.shape == wanted.shape
@@ -125,19 +125,19 @@ def test_the_shortest_sound_is_one_frame(engine: MimiEngine):
 
 
 def test_a_reference_clip_of_30_s_is_one_call(engine: MimiEngine):
-    samples = some_samples(30 * TINY_CONFIG.sample_rate_hz)
+    samples = some_samples(30 * CONFIG.sample_rate_hz)
     codes = encode_alone(engine, samples)
-    assert codes.shape == (30 * TINY_CONFIG.sample_rate_hz // FRAME, 8)
+    assert codes.shape == (30 * CONFIG.sample_rate_hz // FRAME, 8)
     assert codes.min() >= 0
-    assert codes.max() < TINY_CONFIG.codebook_size
-    with engine.open_encoder(TINY_CONFIG.sample_rate_hz) as stream:
+    assert codes.max() < CONFIG.codebook_size
+    with engine.open_encoder(CONFIG.sample_rate_hz) as stream:
         pieces = [stream.encode(piece) for piece in np.array_split(samples, 7)]
         found = np.concatenate([piece.result(WAIT_S) for piece in pieces])
     assert (found == codes).all(axis=1).mean() > 0.999  # another step length may round a tie the other way
 
 
 def test_a_live_stream_does_not_wait_for_a_long_one(engine: MimiEngine):
-    """A frame that comes while a long clip is under way is ready before the clip."""
+    """A frame that is submitted during a long clip is ready before the clip."""
     order: list[str] = []
     gate = Gate(engine)
     with engine.open_decoder() as long, engine.open_decoder() as live:
@@ -181,7 +181,7 @@ def test_closing_in_the_middle_of_a_step_frees_the_slot_after_it(engine: MimiEng
     gate = Gate(engine)
     slot = gate.stream._slot
     gate.stream.close()
-    assert engine.streams_used == (0, 1)  # the worker is still in there
+    assert engine.streams_used == (0, 1)  # the step still runs
     gate.open()
     again = [engine.open_encoder(24_000)]
     again[0].encode(some_samples(FRAME)).result(WAIT_S)
@@ -219,7 +219,7 @@ def test_a_failure_reaches_its_caller_and_the_engine_goes_on(engine: MimiEngine)
 @pytest.mark.parametrize("where", ["_run", "_reset"])
 def test_a_lost_device_ends_everything_and_says_so(monkeypatch: pytest.MonkeyPatch, where: str):
     lost = threading.Event()
-    engine = MimiEngine(random_checkpoint(CPU, TINY_CONFIG), on_lost=lost.set)
+    engine = MimiEngine(random_checkpoint(CPU, CONFIG), on_lost=lost.set)
     gate = Gate(engine)
     assert gate.entered.wait(WAIT_S)
     before = metrics.DEVICE_FAILURES.labels("lost")._value.get()
