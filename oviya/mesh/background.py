@@ -123,23 +123,3 @@ def background_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[
     task = asyncio.create_task(work, name=name)
     task.add_done_callback(ended)
     return task
-
-
-def guarded_thread(
-    name: str, work: Callable[[], None], on_failure: Callable[[BaseException], object]
-) -> Callable[[], None]:
-    """Wraps the target of a thread that should run as long as its engine does.
-
-    An exception is logged and counted in `oviya_loop_failures_total`; then `on_failure` is called with it, on the same
-    thread, to fail what waits and to show the failure in health.
-    """
-
-    def run() -> None:
-        try:
-            work()
-        except BaseException as error:  # whatever ended it, others wait for what it does
-            log.exception("a background thread ended", loop=name)
-            metrics.LOOP_FAILURES.labels(name).inc()
-            on_failure(error)
-
-    return run
