@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from services.csm.checkpoint import Checkpoint
 from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling
@@ -65,7 +66,9 @@ def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) 
 def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights) -> float:
     """Largest relative error (in the 2-norm) of a codebook's logits against float32, given the same codes before it."""
     from services.csm.device.gpu.gpu_device import GpuDevice
+    from services.csm.device.gpu.program import FrameProgram
     from services.csm.device.torch_device import TorchDevice
+    from tests.support.checkpoints.csm import logits_of
 
     exact = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).float(), dtype=torch.float32)
     pages = pages_for(CONTEXT + 1)
@@ -73,7 +76,13 @@ def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights
     fast, plain = GpuDevice(checkpoint.model, options), TorchDevice(exact.model, options)
     for device in (fast, plain):
         fill(device, checkpoint, batch, pages)
-    codes, logits = fast.frame_with_logits(batch)
-    expected = plain.logits_of(codes)
+    seen: list[Tensor] = []
+    usable, program = checkpoint.config.codebook_size, FrameProgram(fast._config, fast._weights, fast._state, batch)
+    with torch.cuda.stream(fast._stream):
+        fast._state.active.fill_(1)
+        program.run(lambda codebook, logits: seen.append(logits[:, :usable].float().clone()))
+    fast._stream.synchronize()
+    logits, codes = torch.stack(seen), fast._state.codes[:batch].long().cpu().numpy()
+    expected = logits_of(plain, codes)
     fast.close()
     return float(((logits - expected).norm(dim=(1, 2)) / expected.norm(dim=(1, 2))).max())

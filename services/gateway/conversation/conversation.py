@@ -10,9 +10,8 @@ from typing import Any
 import structlog
 
 from oviya.durations import duration
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
+from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
 from oviya.mesh.redaction import log_id
-from oviya.streams import wait_for
 from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
@@ -157,7 +156,7 @@ class Conversation:
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
             texts, count = split_into_sentences(order.text, self._settings.max_sentence_chars), 0
-            # On a thread: a long text without a word takes a while, in which nobody else should wait.
+            # In a thread: cutting a long text without words would block the event loop.
             while (said := await asyncio.to_thread(next, texts, None)) is not None:
                 count += 1
                 yield Sentence(said.text, said.spoken, order.emotion, strict=True)
@@ -176,10 +175,13 @@ class Conversation:
     async def _first(
         self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
     ) -> conversation_pb2.ConverseConfig:
-        """Waits for the first message."""
+        """Waits for the first message and returns its configuration."""
         wait_s = self._settings.session_start_s
-        message = f"the configuration did not come within {wait_s:g} s"
-        request = await wait_for(anext(requests, None), wait_s, message)
+        try:
+            async with asyncio.timeout(wait_s):
+                request = await anext(requests, None)
+        except TimeoutError as error:
+            raise Timeout(f"the configuration did not come within {wait_s:g} s") from error
         kind = "an empty stream" if request is None else request.WhichOneof("request")
         if request is None or kind != "config":
             raise InvalidInput("config", kind or "", "the first message must be the configuration")

@@ -146,6 +146,19 @@ def step(device: FrameDevice, rows: list[int]) -> np.ndarray:
     return codes[np.argsort(np.argsort(rows))]
 
 
+@torch.inference_mode()
+def logits_of(device: TorchDevice, codes: np.ndarray) -> torch.Tensor:
+    """The logits of the next frame of a device's first rows, given its codes (N, Q): (Q, N, V) float32."""
+    given, seen = torch.from_numpy(codes).to(device._device), []
+
+    def choose(logits: torch.Tensor, codebook: int) -> torch.Tensor:
+        seen.append(logits)
+        return given[:, codebook]
+
+    device._model.depth_decode(device._run_newest(np.arange(len(codes))), device._frame_kv, choose)
+    return torch.stack(seen)
+
+
 def favour_end(folder: Path, factor: float) -> None:
     """Multiplies what speaks for code 0 in every head, so that the end frame occurs."""
     from safetensors.torch import load_file, save_file
