@@ -22,7 +22,9 @@ WATERMARK_SECONDS = Histogram(
     "Time to mark the streams of one step",
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
 )
-WATERMARK_FAILURES = Counter("oviya_mimi_watermark_failures", "Steps of a stream whose sound was withheld because marking failed")
+WATERMARK_FAILURES = Counter(
+    "oviya_mimi_watermark_failures", "Steps of a stream whose sound was withheld, as marking failed"
+)
 REJECTED = Counter("oviya_mimi_rejected", "Streams that were refused because every slot was taken", ["direction"])
 DEVICE_FAILURES = Counter(
     "oviya_mimi_device_failures",

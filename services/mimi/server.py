@@ -43,7 +43,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         frames = 0
         with engine.open_decoder() as stream:
             async for request in with_stall_timeout(request_iterator, settings.stall_s, "the next RVQ frames"):
-                codes = self._codes(request, stream.codebooks)
+                codes = self._unpack_codes(request, stream.codebooks)
                 frames += len(codes)
                 _check_length("frames", frames * FRAME_S, settings)
                 sound = await asyncio.wrap_future(stream.decode(codes))
@@ -57,7 +57,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         """Encodes sound; frames are sent as soon as they are complete."""
         engine, settings = self._service.engine, self._service.settings
         messages = with_stall_timeout(request_iterator, settings.stall_s, "the next sound")
-        audio_format, codebooks = self._encode_config(await anext(messages, None))
+        audio_format, codebooks = self._unpack_config(await anext(messages, None))
         received = 0
         with engine.open_encoder(audio_format.sample_rate_hz, codebooks) as stream:
             async for request in messages:
@@ -100,7 +100,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             encode_streams=self._service.engine.capacity.encode_streams,
         )
 
-    def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
+    def _unpack_codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
         """Unpacks a Decode message into codes (T, Q), T at least 1."""
         if not request.HasField("frames"):
             raise InvalidInput("frames", "", "must be set")
@@ -118,7 +118,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             raise InvalidInput("frames.codes", "0 codes", "must hold at least one frame")
         return codes
 
-    def _encode_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
+    def _unpack_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
         """Unpacks the first Encode message: the format of the sound and the number of codebooks, None for all."""
         if request is None or request.WhichOneof("request") != "config":
             sent = "" if request is None else request.WhichOneof("request") or ""

@@ -7,6 +7,7 @@ import gc
 from dataclasses import replace
 
 import numpy as np
+import pytest
 
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment
