@@ -26,15 +26,15 @@ LAYERS = {
         "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics"
     ),
     "services.emotion": (
-        "server > load, utterance, responses > engine > fusion, policy > voice, words > admission, affect"
-        " > settings > prosody > metrics"
+        "server > load, responses, utterance > engine > fusion, policy > voice, words"
+        " > admission, affect > settings > prosody > metrics"
     ),
     "services.gateway": (
         "service > transport > conversation > turn > voice > upstream > memory"
         " > settings > client_address, ice_servers, rate, metrics"
     ),
     "services.mimi": (
-        "server, detect_watermark > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
+        "server, detect_watermark > load > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
     ),
     "services.stt": "server > backends > engine > decode, frontend > endpoint > recognizer > settings, metrics",
 }
