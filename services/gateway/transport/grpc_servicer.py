@@ -15,7 +15,7 @@ from services.gateway.conversation.requests import check_session_id
 from services.gateway.memory import Keeper
 from services.gateway.memory.export import make_page, read_page
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.client_quota import ClientQuota
+from services.gateway.conversation.quota import ClientQuota
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
