@@ -70,3 +70,25 @@ def grpc_peer_address(peer: str) -> str:
         return kind
     address = parse_address(rest)
     return str(address) if address is not None else rest
+
+
+def client_limit(client: str, limit: int | None, places: int) -> int:
+    """Returns how many of `places` one client may have.
+
+    Args:
+        client: a name that `ClientAddresses.name` returned, or "" where it is unknown.
+        limit: the operator's setting; it applies to every client.  None: half of `places`, and all of them for this
+            machine's own addresses, from which a reverse proxy or an application brings many users.
+        places: all there are.
+    """
+    if limit is not None:
+        return limit
+    return places if is_local(client) else max(1, places // 2)
+
+
+def is_local(client: str) -> bool:
+    """Returns whether `client` is this machine."""
+    try:
+        return ipaddress.ip_address(client.partition("/")[0]).is_loopback
+    except ValueError:
+        return client in ("", "unix")

@@ -101,7 +101,7 @@ class GatewayService(Service[GatewaySettings]):
     async def _wait_until_idle(self, deadline: Deadline) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.left_s):
-                await self.conversation.wait_until_idle()
+                await self.conversation.sessions.wait_until_none()
 
     async def _release(self) -> None:
         await self.web.close()

@@ -9,12 +9,14 @@ from typing import Any
 import structlog
 
 from oviya.audio.pcm import decode_pcm
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
 from oviya.mesh.status import detail_of
+from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, first_failure
+from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.memory import Keeper
 from services.gateway.memory.memory import Memory
@@ -30,9 +32,6 @@ BUSY_RETRY_S = 5.0
 
 AUDIO_BURST_S = 5.0
 """Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
-
-OWN_END_S = 0.1
-"""Time in seconds for a caller's own end to arrive when the gateway stops: its session then ends without an error."""
 
 _FIELD_OF = {
     conversation_pb2.ReplySentence: "reply_sentence",
@@ -57,7 +56,7 @@ class Session:
         keeper: where sessions are kept.
         config: how the caller wants the conversation.
         events: takes what happens.
-        draining: set when the gateway stops: the session ends after the turns that wait.
+        lifetime: decides when the session must end; it then ends after the turns that wait.
     """
 
     def __init__(
@@ -66,14 +65,14 @@ class Session:
         keeper: Keeper,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
-        draining: asyncio.Event,
+        lifetime: Lifetime,
     ) -> None:
         settings = voices.settings
         self._settings = settings
         self._readiness = voices.readiness
         self._config = config
         self._events = events
-        self._draining = draining
+        self._lifetime = lifetime
         speaker = Speaker(voices, config.manner, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
@@ -89,8 +88,6 @@ class Session:
         self._turns = 0
         self._told: set[str] = set()
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
-        self._in_turn = False
-        self._last_active = 0.0
 
     async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         """Converses until the requests end, a limit is reached or the gateway stops.
@@ -138,31 +135,15 @@ class Session:
             await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
     async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
-        """Takes requests; returns None at their end, or what ends the session before."""
-        self._last_active = _now()
+        """Reads requests; returns None at their end, or the error that ends the session before."""
+        self._lifetime.start()
         reading = asyncio.create_task(self._read(requests))
-        limits = {
-            reading: None,
-            asyncio.create_task(self._draining.wait()): NotReady("the gateway is stopping", hint="connect again"),
-            asyncio.create_task(asyncio.sleep(self._settings.session_max_s)): Timeout(
-                f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
-            ),
-            asyncio.create_task(self._wait_until_idle()): Timeout(
-                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
-            ),
-        }
+        ending = asyncio.create_task(self._lifetime.wait())
         try:
-            done, _ = await asyncio.wait(limits, return_when=asyncio.FIRST_COMPLETED)
-            if reading not in done:
-                # A caller that the gateway has asked to end, as it does with browsers, half-closes by itself.
-                done |= (await asyncio.wait({reading}, timeout=OWN_END_S))[0]
-            for task in done:
-                task.result()
-            return next(ending for task, ending in limits.items() if task in done)
+            await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else ending.result()
         finally:
-            for task in limits:
-                task.cancel()
-            await asyncio.gather(*limits, return_exceptions=True)
+            await cancel_and_wait(reading, ending)
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
@@ -192,8 +173,8 @@ class Session:
 
     async def _typed(self, text: str) -> None:
         """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
-        turn, ended_at = self.new_turn(), _now()
-        self._last_active = ended_at
+        turn, ended_at = self.new_turn(), asyncio.get_running_loop().time()
+        self._lifetime.note_activity()
         try:
             check_text(text, "text", self._settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
@@ -204,24 +185,12 @@ class Session:
             return
         await self.said(Utterance(turn, text, True, ended_at=ended_at))
 
-    async def _wait_until_idle(self) -> None:
-        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
-        while True:
-            left_s = self._last_active + self._settings.session_idle_s - _now()
-            if left_s <= 0 and not self._in_turn:
-                return
-            await asyncio.sleep(max(left_s, 1.0))
-
     async def _answer(self) -> None:
         """Answers what was said, one utterance after the other."""
         while (utterance := await self._waiting.get()) is not None:
-            self._in_turn = True
-            self._told &= {service for service, _ in self._readiness.degraded()}
-            try:
+            with self._lifetime.turn():
+                self._told &= {service for service, _ in self._readiness.degraded()}
                 await self._taker.take(utterance)
-            finally:
-                self._in_turn = False
-                self._last_active = _now()
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
         if isinstance(event, conversation_pb2.Degraded):
@@ -250,7 +219,7 @@ class Session:
 
     async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
         """Passes on what was heard."""
-        self._last_active = _now()
+        self._lifetime.note_activity()
         await self._put(turn, kind, event)
 
     async def said(self, utterance: Utterance) -> None:
@@ -264,7 +233,7 @@ class Session:
 
     async def likely_said(self, text: str) -> None:
         """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
-        if self._settings.early_reply and not self._in_turn and self._waiting.empty():
+        if self._settings.early_reply and not self._lifetime.in_turn and self._waiting.empty():
             await self._taker.prepare(text)
 
     async def resumed(self) -> None:
@@ -280,7 +249,3 @@ class Session:
         """Tells that nothing is heard."""
         message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
         await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()

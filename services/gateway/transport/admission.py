@@ -8,13 +8,13 @@ there; whoever only sends offers displaces his own.
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from oviya.errors import Busy, OviyaError
+from services.gateway.client_address import client_limit
 
 RETRY_AFTER_S = 10.0
 """When to try again where all sessions are taken."""
@@ -147,25 +147,3 @@ class Admission:
             raise Busy(problem, retry_after_s=retry_s)
         oldest = min(candidates, key=lambda place: (place.heard, place.since))
         oldest.displaced = True
-
-
-def client_limit(client: str, limit: int | None, places: int) -> int:
-    """Returns how many of `places` one client may have.
-
-    Args:
-        client: an IP address, or another name of the client.
-        limit: what the operator has set; it holds for everyone.  None: half, except for this machine's own addresses,
-            from which a reverse proxy or an application brings many users.
-        places: all there are.
-    """
-    if limit is not None:
-        return limit
-    return places if is_loopback(client) else max(1, places // 2)
-
-
-def is_loopback(client: str) -> bool:
-    """Says whether `client` is this machine."""
-    try:
-        return ipaddress.ip_address(client.partition("/")[0]).is_loopback
-    except ValueError:
-        return client in ("", "unix")

@@ -15,7 +15,6 @@ from services.gateway.conversation.requests import check_session_id
 from services.gateway.memory import Keeper
 from services.gateway.memory.export import make_page, read_page
 from services.gateway.settings import GatewaySettings
-from services.gateway.conversation.quota import ClientQuota
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
@@ -25,9 +24,6 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         self._conversation = conversation
         self._keeper = keeper
         self._clients = ClientAddresses(settings.trusted_proxies)
-        limit = settings.max_sessions_per_client
-        self._sessions = ClientQuota("sessions", settings.max_sessions, limit)
-        self._speaks = ClientQuota("Speak calls", settings.max_speaks, limit)
 
     def _client(self, context: aio.ServicerContext[Any, Any]) -> str:
         forwarded = [str(value) for key, value in context.invocation_metadata() or () if key == "x-forwarded-for"]
@@ -36,18 +32,18 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     async def Converse(
         self, request_iterator: AsyncIterable[conversation_pb2.ConverseRequest], context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[conversation_pb2.ConverseResponse]:
-        with self._sessions.hold(self._client(context)):
-            async with aclosing(self._conversation.converse(request_iterator)) as events:
-                async for event in events:
-                    yield event
+        events = self._conversation.converse(request_iterator, client=self._client(context))
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def Speak(
         self, request: conversation_pb2.SpeakRequest, context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[conversation_pb2.SpeakResponse]:
-        with self._speaks.hold(self._client(context)):
-            async with aclosing(self._conversation.speak(request)) as events:
-                async for event in events:
-                    yield event
+        events = self._conversation.speak(request, client=self._client(context))
+        async with aclosing(events):
+            async for event in events:
+                yield event
 
     async def ExportSession(
         self, request: conversation_pb2.ExportSessionRequest, context: aio.ServicerContext[Any, Any]
