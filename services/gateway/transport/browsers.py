@@ -29,7 +29,6 @@ class Web:
     """
 
     def __init__(self, conversation: Conversation, readiness: Readiness, settings: GatewaySettings) -> None:
-        self._settings = settings
         self.peers = Peers(
             conversation,
             ice_policy=IcePolicy(
@@ -44,9 +43,6 @@ class Web:
             limits=PeerLimits(
                 first_packet_s=settings.webrtc_first_packet_s,
                 connect_s=settings.webrtc_connect_s,
-                idle_s=settings.session_idle_s,
-                max_s=settings.session_max_s,
-                finish_s=settings.drain_grace_s,
                 max_text_chars=settings.max_text_chars,
             ),
             admission=AdmissionLimits(
@@ -92,13 +88,9 @@ class Web:
         """
         await self._server.start()
 
-    async def drain(self, grace_s: float | None = None) -> None:
-        """Takes no new browsers and lets each finish its running turn; the page stays served.
-
-        Args:
-            grace_s: longest time for that in seconds; None: `drain_grace_s`.
-        """
-        await self.peers.drain(self._settings.drain_grace_s if grace_s is None else grace_s)
+    async def drain(self, grace_s: float) -> None:
+        """Refuses new browsers and waits at most `grace_s` seconds for the others; the page stays served."""
+        await self.peers.drain(grace_s)
 
     async def close(self) -> None:
         """Ends everything."""

@@ -17,7 +17,7 @@ from services.gateway.transport.browsers import Web
 from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
-from tests.contract.gateway.test_webrtc import Echo, peers_of, until
+from tests.support.echo_conversation import Echo, peers_of, until
 from tests.support.webrtc_client import browser, free_range
 
 FLOOD_S = float(os.environ.get("OVIYA_FLOOD_S", "8"))

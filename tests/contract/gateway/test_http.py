@@ -18,8 +18,8 @@ from services.gateway.transport.browsers import Web
 from services.gateway.transport.http.app import PAGE, Gateway, HttpServer
 from services.gateway.transport.http.security import HEADERS
 from services.gateway.transport.webrtc.peer import PeerLimits
-from tests.contract.gateway.test_webrtc import Echo
-from tests.support.webrtc_client import browser
+from tests.support.echo_conversation import Echo
+from tests.support.webrtc_client import PATIENCE_S, browser
 
 REPORT = {"ready": True, "services": {"stt": {"state": "serving"}}, "voice": {"name": "csm", "reason": ""}}
 OFFER = {"sdp": "v=0", "type": "offer"}
@@ -285,7 +285,8 @@ async def test_a_port_that_is_taken_is_one_clear_line():
 
 async def test_a_browser_talks_through_http_alone():
     settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token=SecretStr("t"), max_sessions=1)
-    web = Web(Echo(), FakeReadiness(), settings)
+    echo = Echo()
+    web = Web(echo, FakeReadiness(), settings)
     await web.start()
     headers = {"Authorization": "Bearer t"}
     try:
@@ -304,7 +305,8 @@ async def test_a_browser_talks_through_http_alone():
             body = {"sdp": await other.offer(), "type": "offer"}
             async with session.post("/offer", json=body, headers=headers) as response:
                 assert response.status == 429
-            draining = asyncio.ensure_future(web.drain())
+            echo.drain()
+            draining = asyncio.ensure_future(web.drain(PATIENCE_S))
             await user.event("replyEnded")
             await draining
             async with session.post("/offer", json=body, headers=headers) as response:
@@ -326,4 +328,4 @@ def test_the_settings_reach_the_peers():
     peers = asyncio.run(build())
     assert (peers._policy.port_min, peers._policy.port_max) == (40_000, 40_099)
     assert list(peers._policy.announced_addresses) == ["203.0.113.7", "2001:db8::7"]
-    assert peers._limits == PeerLimits(connect_s=3, finish_s=settings.drain_grace_s)
+    assert peers._limits == PeerLimits(connect_s=3)

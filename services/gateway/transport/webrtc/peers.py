@@ -93,7 +93,8 @@ class Peers:
             NotReady: the gateway is stopping.
         """
         offer = read_offer(sdp, self._max_sdp_bytes)
-        self._check_open()
+        if self._draining:
+            raise stopping()
         place = self._admission.admit(client, identify_offer(offer))
         displaced = [task for other, task in self._running.items() if other.displaced]
         for task in displaced:
@@ -105,10 +106,14 @@ class Peers:
         return await answered
 
     async def drain(self, grace_s: float) -> None:
-        """Takes no new peers, lets each finish its running turn within `grace_s`, then ends the rest."""
+        """Refuses offers, ends connections that are not established, and waits for the others.
+
+        Their sessions end when the conversation drains; what is left after `grace_s` seconds is cut off.
+        """
         self._draining = True
-        for peer in self._peers.values():
-            peer.finish()
+        for place, task in self._running.items():
+            if not place.connected:
+                task.cancel()
         await self._wait(grace_s)
         await self.close()
 
@@ -118,10 +123,6 @@ class Peers:
         for task in self._running.values():
             task.cancel()
         await self._wait(None)
-
-    def _check_open(self) -> None:
-        if self._draining:
-            raise NotReady("the gateway is stopping", hint="try again in a moment")
 
     async def _wait(self, timeout_s: float | None) -> None:
         if tasks := set(self._running.values()):
@@ -136,18 +137,19 @@ class Peers:
         displaced: list[asyncio.Task[None]],
     ) -> None:
         """Leads one peer from its offer to its end; `answered` gets the answer, or the reason why there is none."""
-        end, failure = "cancelled", None
+        end: str = "cancelled"
+        failure: Exception | None = None
         PEERS.inc()
         try:
             if displaced:  # their ports are free once they have ended
                 await asyncio.wait(displaced)
             answer = await peer.negotiate(offer, self._policy)
-            self._check_open()
             if not answered.done():  # else whoever asked has left
                 answered.set_result(answer)
                 end = await peer.run()
         except asyncio.CancelledError:
             end = "displaced" if place.displaced else "cancelled"
+            failure = Busy(DISPLACED, retry_after_s=1.0) if place.displaced else stopping()
             raise
         except Exception as error:
             end = "refused" if isinstance(error, OviyaError) else "error"
@@ -164,9 +166,14 @@ class Peers:
                 self._admission.release(place)
                 log.info("peer left", end=end)
                 if not answered.done():
-                    answered.set_exception(failure or Busy(DISPLACED, retry_after_s=1.0))
+                    answered.set_exception(failure or stopping())
 
     def _configuration(self) -> RTCConfiguration:
         # An explicit list always: without one, aiortc asks a public STUN server.
         servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
         return RTCConfiguration(iceServers=servers)
+
+
+def stopping() -> NotReady:
+    """Returns the error of an offer that comes while the gateway stops."""
+    return NotReady("the gateway is stopping", hint="try again in a moment")
