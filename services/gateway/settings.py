@@ -7,8 +7,8 @@ from pydantic_settings import SettingsConfigDict
 
 from oviya.mesh.settings import SecretUrl, ServiceSettings, is_loopback
 from services.gateway.client_address import ClientAddresses
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
-from services.gateway.transport.webrtc.ice import IcePolicy
 
 
 class GatewaySettings(ServiceSettings):

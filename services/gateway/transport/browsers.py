@@ -6,12 +6,12 @@ import asyncio
 import socket
 
 from services.gateway.client_address import ClientAddresses
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits
 from services.gateway.transport.http.app import Gateway, HttpServer, Readiness
 from services.gateway.transport.http.connections import HttpLimits
-from services.gateway.transport.webrtc.ice import IcePolicy
 from services.gateway.transport.webrtc.peer import Conversation, PeerLimits
 from services.gateway.transport.webrtc.peers import Peers
 

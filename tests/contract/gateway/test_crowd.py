@@ -11,10 +11,11 @@ import aiohttp
 import pytest
 
 from oviya.errors import Busy
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits, OfferInUse
 from services.gateway.transport.browsers import Web
-from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
 from tests.support.echo_conversation import Echo, peers_of, until

@@ -12,7 +12,8 @@ from oviya.audio.pcm import decode_pcm
 from oviya.errors import Busy, InvalidInput, NotReady
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.v1 import common_pb2
-from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.ice_policy import IcePolicy
+from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.page_message import read_message
 from services.gateway.transport.webrtc.peer import PeerLimits

@@ -26,10 +26,11 @@ from oviya.errors import InvalidInput, NotReady, OviyaError, Timeout
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.transport.admission import Place
 from services.gateway.transport.webrtc import microphone, playout
 from services.gateway.transport.webrtc.event_channel import EventChannel
-from services.gateway.transport.webrtc.ice import IcePolicy
+from services.gateway.transport.webrtc.ice import apply_policy
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.peer_guard import PeerGuard
 from services.gateway.transport.webrtc.playout import Playout
@@ -127,7 +128,7 @@ class Peer:
             await self._connection.setRemoteDescription(offer)
         except Exception as error:  # aiortc raises many types; the cause is always the offer
             raise InvalidInput("sdp", offer.sdp, f"must be usable: {error}") from error
-        policy.apply(self._connection)
+        apply_policy(policy, self._connection)
         self._guard.watch(self._connection)
         await self._connection.setLocalDescription()
         return self._connection.localDescription.sdp

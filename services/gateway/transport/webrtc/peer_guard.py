@@ -27,6 +27,7 @@ from prometheus_client import Counter
 from oviya.errors import OviyaError
 from services.gateway.metrics import EXCESS_SOUND
 from services.gateway.rate import TokenBucket
+from services.gateway.transport.webrtc.ice import ice_agents
 from services.gateway.transport.webrtc.page_message import MAX_MESSAGE_BYTES
 
 log = structlog.get_logger()
@@ -82,14 +83,12 @@ class PeerGuard:
 
     def watch(self, connection: RTCPeerConnection) -> None:
         """Puts the bounds on the transports that `connection` has by now."""
-        transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
         if connection.sctp:
-            transports.append(connection.sctp.transport)
             self._watch_messages(connection.sctp)
         for transceiver in connection.getTransceivers():
             self._watch_sound(transceiver.receiver)
-        for gatherer in {dtls.transport.iceGatherer for dtls in transports}:
-            self._watch_checks(gatherer._connection)
+        for agent in ice_agents(connection):
+            self._watch_checks(agent)
 
     def breach(self, bound: str) -> None:
         """Ends the peer because it exceeded `bound`, one of a few short names."""

@@ -10,9 +10,9 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from prometheus_client import Counter, Gauge
 
 from oviya.errors import Busy, NotReady, OviyaError
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
-from services.gateway.transport.webrtc.ice import IcePolicy
 from services.gateway.transport.webrtc.ice import check_upstream as check_ice
 from services.gateway.transport.webrtc.offer import identify_offer, read_offer
 from services.gateway.transport.webrtc.peer import Conversation, Peer, PeerLimits
