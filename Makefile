@@ -4,10 +4,12 @@ VENV    ?= .venv
 PYTHON  ?=
 BIN     := $(VENV)/bin
 BUF     := build/buf/node_modules/.bin/buf
+# How many processes share the tests; auto: one more than there are cores.
+WORKERS ?= auto
 # The build of torch to install; empty: what suits this machine (see deploy/install.py).
 export OVIYA_TORCH_BACKEND ?=
 
-.PHONY: help setup setup-dev demo test test-compose test-gpu test-whisperx check format lock env-files protos demo-voice \
+.PHONY: help setup setup-dev demo test test-slow test-compose test-gpu test-whisperx check format lock env-files protos demo-voice \
         emotion-model clean
 
 help:  ## what can be made
@@ -22,8 +24,11 @@ setup-dev:  ## install Oviya, the test needs, and what apt and npm must bring
 demo: setup  ## start the whole mesh here; prints the address of the page
 	@exec $(BIN)/oviya up
 
-test: setup-dev  ## run every test
-	@$(BIN)/python -m pytest
+test: setup-dev  ## run the tests, all but the slow ones, several at a time (WORKERS=2 for two)
+	@$(BIN)/python -m pytest -n $(WORKERS)
+
+test-slow: setup-dev  ## run the slow tests: long sounds, floods, talks at real pace, training
+	@$(BIN)/python -m pytest -n $(WORKERS) -m slow
 
 test-compose: setup-dev  ## the same mesh in containers, on a real Docker engine
 	@deploy/docker/wheels.sh $(BIN)/python

@@ -34,17 +34,10 @@ from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
 from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
-from services.csm.device.contract import (
-    PAGE,
-    DepthWeights,
-    DeviceOptions,
-    FrameDevice,
-    PromptChunk,
-    RowStart,
-    Sampling,
-    make_device,
-)
+from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling
+from services.csm.device.make import make_device
 from services.csm.engine.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions, settle_process
+from services.csm.model.config import pages_for
 from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
 from services.csm.request.limits import Limits
 from services.csm.request.prompt import NO_TEXT, Prompt
@@ -86,7 +79,7 @@ class Benchmark:
         results = []
         single = [(1, name) for name in self.options.depth_weights] if 1 in self.options.batches else []
         for batch, depth_weights in [*single, *((batch, "auto") for batch in self.options.batches if batch > 1)]:
-            pages = -(-(CONTEXT + 2 * FRAMES_OF_A_TIMING) // PAGE)
+            pages = pages_for(CONTEXT + 2 * FRAMES_OF_A_TIMING)
             options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
             device = make_device(self.checkpoint, options)
             fill(device, self.checkpoint, batch, pages)
@@ -230,7 +223,7 @@ def time_frames(device: FrameDevice, batch: int) -> list[float]:
 
 def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) -> np.ndarray:
     """Codes (frames, batch, Q) of the same prompts by one program."""
-    pages = -(-(CONTEXT + frames) // PAGE)
+    pages = pages_for(CONTEXT + frames)
     device = make_device(checkpoint, DeviceOptions(batch, batch * pages, program))
     fill(device, checkpoint, batch, pages, temperature=0)
     codes = []
@@ -247,7 +240,7 @@ def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights
     from services.csm.device.torch_device import TorchDevice
 
     exact = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).float(), dtype=torch.float32)
-    pages = -(-(CONTEXT + 1) // PAGE)
+    pages = pages_for(CONTEXT + 1)
     options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
     fast, plain = GpuDevice(checkpoint.model, options), TorchDevice(exact.model, options)
     for device in (fast, plain):

@@ -33,7 +33,7 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 
 from benchmarks.stt_sentences import SENTENCES  # noqa: E402
 from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine.engine import RunningSession, SttEngine  # noqa: E402
+from services.stt.engine.engine import AsyncSession, SttEngine  # noqa: E402
 from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
 from tests.support.speech import silence, speak, word_errors  # noqa: E402
@@ -64,7 +64,7 @@ def cpu_s() -> float:
     return sum(one.user + one.system for one in times)
 
 
-async def hear(session: RunningSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
+async def hear(session: AsyncSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
     """Plays `sound` at the pace of speech; returns what was heard and when, in seconds."""
     await session.begin()
     events: list[tuple[float, Any]] = []

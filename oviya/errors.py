@@ -1,6 +1,6 @@
 """The failures that Oviya names.
 
-Engines raise these and know nothing of gRPC; `oviya.mesh.status` holds the one table that maps each type to a gRPC and
+Engines raise these and know nothing of gRPC; `oviya.status` holds the one table that maps each type to a gRPC and
 an HTTP status, and `oviya.client` raises the same types again at the caller's side.
 """
 

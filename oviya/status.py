@@ -1,19 +1,79 @@
-"""From a failed call back to the typed error that the service raised."""
+"""Typed errors as gRPC and HTTP statuses, and back: one table for servers and clients.
+
+A typed error travels in trailing metadata as google.rpc.Status with an oviya.v1.ErrorDetail, so that any client can
+read which field, value and limit were concerned.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from http import HTTPStatus
+from typing import Any, NamedTuple
 
 import grpc
-from google.rpc import status_pb2  # pyright: ignore[reportMissingTypeStubs]
 from grpc import aio
 
 from oviya import errors
-from oviya.mesh.status import DETAILS_KEY, PUSHBACK_KEY, TABLE
-from oviya.v1 import common_pb2
+from oviya.v1.common_pb2 import ErrorDetail, RpcStatus
 
+DETAILS_KEY = "grpc-status-details-bin"
+"""Trailing metadata that carries google.rpc.Status, by gRPC's convention."""
+PUSHBACK_KEY = "grpc-retry-pushback-ms"
+"""Trailing metadata that tells gRPC's retry policy how long to wait (gRFC A6)."""
 DEFAULT_RETRY_S = 1.0
 """Wait that `Busy` names where the service gave none."""
+
+
+class Mapping(NamedTuple):
+    """The statuses of one type of failure."""
+
+    code: grpc.StatusCode
+    http: HTTPStatus
+
+
+# An error takes the row of its own class or of its nearest base.
+TABLE: dict[type[errors.OviyaError], Mapping] = {
+    errors.InvalidInput: Mapping(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST),
+    errors.Busy: Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
+    errors.NotReady: Mapping(grpc.StatusCode.UNAVAILABLE, HTTPStatus.SERVICE_UNAVAILABLE),
+    errors.Unavailable: Mapping(grpc.StatusCode.UNAVAILABLE, HTTPStatus.BAD_GATEWAY),
+    errors.Timeout: Mapping(grpc.StatusCode.DEADLINE_EXCEEDED, HTTPStatus.GATEWAY_TIMEOUT),
+    errors.Unsupported: Mapping(grpc.StatusCode.UNIMPLEMENTED, HTTPStatus.NOT_IMPLEMENTED),
+    errors.PermissionDenied: Mapping(grpc.StatusCode.PERMISSION_DENIED, HTTPStatus.FORBIDDEN),
+    errors.CheckpointError: Mapping(grpc.StatusCode.FAILED_PRECONDITION, HTTPStatus.INTERNAL_SERVER_ERROR),
+    errors.OviyaError: Mapping(grpc.StatusCode.INTERNAL, HTTPStatus.INTERNAL_SERVER_ERROR),
+}
+
+
+def mapping_of(error: errors.OviyaError) -> Mapping:
+    """Returns the row of `error`'s type."""
+    return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
+
+
+def http_status(error: errors.OviyaError) -> int:
+    """Returns the HTTP status that `error` is answered with."""
+    return mapping_of(error).http.value
+
+
+def detail_of(error: errors.OviyaError) -> ErrorDetail:
+    """Describes `error` for a program to act on."""
+    plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
+    detail = ErrorDetail(type=type(error).__name__, hint=_as_text(error.hint), message=_as_text(plain))
+    if isinstance(error, errors.InvalidInput):
+        detail.field, detail.value, detail.limit = error.field, _as_text(error.value), error.limit
+        detail.suggestions.extend(error.suggestions)
+    if isinstance(error, errors.Unavailable):
+        detail.field = error.service
+    return detail
+
+
+def trailing_metadata(error: errors.OviyaError) -> tuple[tuple[str, str | bytes], ...]:
+    """Returns the metadata that goes with `error`: its rich status, and the pushback where a retry makes sense."""
+    status = RpcStatus(code=mapping_of(error).code.value[0], message=_as_text(str(error)))
+    status.details.add().Pack(detail_of(error))
+    metadata: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
+    if isinstance(error, errors.Busy):
+        metadata.append((PUSHBACK_KEY, str(round(error.retry_after_s * 1000))))
+    return tuple(metadata)
 
 
 def error_from_rpc(failure: grpc.RpcError | aio.AioRpcError, service: str) -> errors.OviyaError:
@@ -49,7 +109,7 @@ async def failure_of(call: Any) -> aio.AioRpcError:
 
 
 def error_from_detail(
-    detail: common_pb2.ErrorDetail, message: str = "", *, retry_after_s: float = DEFAULT_RETRY_S
+    detail: ErrorDetail, message: str = "", *, retry_after_s: float = DEFAULT_RETRY_S
 ) -> errors.OviyaError:
     """Rebuilds a typed error from its description; `message` is what the call ended with, where one did."""
     hint = detail.hint
@@ -65,9 +125,14 @@ def error_from_detail(
     return kinds.get(detail.type, errors.OviyaError)(plain, hint=hint)
 
 
-def _read_detail(blob: str | bytes | None) -> common_pb2.ErrorDetail | None:
+def _read_detail(blob: str | bytes | None) -> ErrorDetail | None:
     if not isinstance(blob, bytes):
         return None
-    detail = common_pb2.ErrorDetail()
-    status = status_pb2.Status.FromString(blob)
+    detail = ErrorDetail()
+    status = RpcStatus.FromString(blob)
     return detail if any(packed.Unpack(detail) for packed in status.details) else None
+
+
+def _as_text(text: str) -> str:
+    """Escapes lone surrogates, which JSON and HTTP headers can bring and protobuf refuses."""
+    return text.encode("utf-8", "backslashreplace").decode()

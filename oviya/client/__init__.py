@@ -4,7 +4,7 @@
         async for event in oviya.speak("Hello there.", emotion="joy"):
             print(event)
 
-Needs only grpcio, grpcio-status, protobuf and numpy.  Failures are the types of `oviya.errors`.
+Needs only grpcio, protobuf and numpy.  Failures are the types of `oviya.errors`.
 """
 
 from oviya.client.aio import Conversation, Oviya, Speech

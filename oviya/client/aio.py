@@ -16,6 +16,7 @@ from oviya.client import wire
 from oviya.client.channel import STALL_TIMEOUT_S, channel_options, read_events
 from oviya.client.events import AudioChunk, ConverseEvent, Sentence, SpeakEvent
 from oviya.client.sessions import KeptSession, from_export
+from oviya.durations import duration
 from oviya.errors import NotReady
 from oviya.status import error_from_rpc, failure_of
 from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc, stt_pb2
@@ -143,7 +144,7 @@ class Oviya:
             resume_token=resume_token,
             speaker=speaker,
             voice=wire.voice_number(voice),
-            lead=wire.duration(lead_s),
+            lead=None if lead_s is None else duration(lead_s),
         )
         return Conversation(self._stub.Converse(), config)
 
@@ -260,7 +261,7 @@ def speak_request(
         speaker=speaker,
         voice=wire.voice_number(voice),
         output=common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=sample_rate_hz),
-        lead=wire.duration(lead_s),
+        lead=None if lead_s is None else duration(lead_s),
         seed=seed,
     )
 

@@ -6,10 +6,9 @@ over: the contract only ever grows.
 
 from __future__ import annotations
 
-from google.protobuf import duration_pb2
-
 from oviya.audio.pcm import decode_pcm
 from oviya.client import events
+from oviya.durations import seconds
 from oviya.errors import InvalidInput
 from oviya.status import error_from_detail
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2, stt_pb2
@@ -37,19 +36,6 @@ def voice_number(name: str) -> conversation_pb2.Voice.ValueType:
     if name not in VOICES:
         raise InvalidInput("voice", name, f"must be one of {', '.join(VOICES)}")
     return VOICES[name]
-
-
-def seconds(duration: duration_pb2.Duration) -> float:
-    """Returns a duration in seconds."""
-    return duration.seconds + duration.nanos / 1e9
-
-
-def duration(length_s: float | None) -> duration_pb2.Duration | None:
-    """Returns seconds as a duration; None stays unset."""
-    if length_s is None:
-        return None
-    whole = int(length_s)
-    return duration_pb2.Duration(seconds=whole, nanos=int((length_s - whole) * 1e9))
 
 
 def from_converse(  # noqa: PLR0911, PLR0912  (one event a return)

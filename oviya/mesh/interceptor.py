@@ -14,7 +14,7 @@ from grpc import aio
 
 from oviya.errors import Busy, NotReady, OviyaError
 from oviya.mesh import metrics
-from oviya.mesh.status import mapping_of, trailing_metadata
+from oviya.status import mapping_of, trailing_metadata
 
 log = structlog.get_logger()
 

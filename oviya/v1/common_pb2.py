@@ -22,25 +22,28 @@ _runtime_version.ValidateProtobufRuntimeVersion(
 _sym_db = _symbol_database.Default()
 
 
+from google.protobuf import any_pb2 as google_dot_protobuf_dot_any__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15oviya/v1/common.proto\x12\x08oviya.v1\"P\n\x0b\x41udioFormat\x12)\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x17.oviya.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\";\n\x05\x41udio\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x0b\n\x03pcm\x18\x02 \x01(\x0c\"-\n\tRvqFrames\x12\x11\n\tcodebooks\x18\x01 \x01(\r\x12\r\n\x05\x63odes\x18\x02 \x03(\r\"\x7f\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0f\n\x07trained\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x0f\n\x07license\x18\x07 \x01(\t\"|\n\x0b\x45rrorDetail\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x13\n\x0bsuggestions\x18\x06 \x03(\t\x12\x0f\n\x07message\x18\x07 \x01(\t*k\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_S16LE\x10\x01\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x02\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x15oviya/v1/common.proto\x12\x08oviya.v1\x1a\x19google/protobuf/any.proto\"P\n\x0b\x41udioFormat\x12)\n\x08\x65ncoding\x18\x01 \x01(\x0e\x32\x17.oviya.v1.AudioEncoding\x12\x16\n\x0esample_rate_hz\x18\x02 \x01(\r\";\n\x05\x41udio\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x0b\n\x03pcm\x18\x02 \x01(\x0c\"-\n\tRvqFrames\x12\x11\n\tcodebooks\x18\x01 \x01(\r\x12\r\n\x05\x63odes\x18\x02 \x03(\r\"\x7f\n\tModelInfo\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x0f\n\x07trained\x18\x03 \x01(\x08\x12\x0e\n\x06\x64\x65vice\x18\x04 \x01(\t\x12\r\n\x05\x64type\x18\x05 \x01(\t\x12\x12\n\nparameters\x18\x06 \x01(\x04\x12\x0f\n\x07license\x18\x07 \x01(\t\"Q\n\tRpcStatus\x12\x0c\n\x04\x63ode\x18\x01 \x01(\x05\x12\x0f\n\x07message\x18\x02 \x01(\t\x12%\n\x07\x64\x65tails\x18\x03 \x03(\x0b\x32\x14.google.protobuf.Any\"|\n\x0b\x45rrorDetail\x12\x0c\n\x04type\x18\x01 \x01(\t\x12\r\n\x05\x66ield\x18\x02 \x01(\t\x12\r\n\x05value\x18\x03 \x01(\t\x12\r\n\x05limit\x18\x04 \x01(\t\x12\x0c\n\x04hint\x18\x05 \x01(\t\x12\x13\n\x0bsuggestions\x18\x06 \x03(\t\x12\x0f\n\x07message\x18\x07 \x01(\t*k\n\rAudioEncoding\x12\x1e\n\x1a\x41UDIO_ENCODING_UNSPECIFIED\x10\x00\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_S16LE\x10\x01\x12\x1c\n\x18\x41UDIO_ENCODING_PCM_F32LE\x10\x02\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oviya.v1.common_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_AUDIOENCODING']._serialized_start=480
-  _globals['_AUDIOENCODING']._serialized_end=587
-  _globals['_AUDIOFORMAT']._serialized_start=35
-  _globals['_AUDIOFORMAT']._serialized_end=115
-  _globals['_AUDIO']._serialized_start=117
-  _globals['_AUDIO']._serialized_end=176
-  _globals['_RVQFRAMES']._serialized_start=178
-  _globals['_RVQFRAMES']._serialized_end=223
-  _globals['_MODELINFO']._serialized_start=225
-  _globals['_MODELINFO']._serialized_end=352
-  _globals['_ERRORDETAIL']._serialized_start=354
-  _globals['_ERRORDETAIL']._serialized_end=478
+  _globals['_AUDIOENCODING']._serialized_start=590
+  _globals['_AUDIOENCODING']._serialized_end=697
+  _globals['_AUDIOFORMAT']._serialized_start=62
+  _globals['_AUDIOFORMAT']._serialized_end=142
+  _globals['_AUDIO']._serialized_start=144
+  _globals['_AUDIO']._serialized_end=203
+  _globals['_RVQFRAMES']._serialized_start=205
+  _globals['_RVQFRAMES']._serialized_end=250
+  _globals['_MODELINFO']._serialized_start=252
+  _globals['_MODELINFO']._serialized_end=379
+  _globals['_RPCSTATUS']._serialized_start=381
+  _globals['_RPCSTATUS']._serialized_end=462
+  _globals['_ERRORDETAIL']._serialized_start=464
+  _globals['_ERRORDETAIL']._serialized_end=588
 # @@protoc_insertion_point(module_scope)

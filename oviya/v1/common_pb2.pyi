@@ -4,6 +4,7 @@ isort:skip_file
 What every Oviya service shares: audio, RVQ frames, a model's description and the detail of an error."""
 
 from collections import abc as _abc
+from google.protobuf import any_pb2 as _any_pb2
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
@@ -174,8 +175,42 @@ class ModelInfo(_message.Message):
 Global___ModelInfo: _TypeAlias = ModelInfo  # noqa: Y015
 
 @_typing.final
+class RpcStatus(_message.Message):
+    """google.rpc.Status, field for field: what the trailing metadata `grpc-status-details-bin` holds.  It is declared here so
+    that reading it needs no package beside protobuf.
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CODE_FIELD_NUMBER: _builtins.int
+    MESSAGE_FIELD_NUMBER: _builtins.int
+    DETAILS_FIELD_NUMBER: _builtins.int
+    code: _builtins.int
+    """The call's gRPC status code.  Never zero."""
+    message: _builtins.str
+    """The call's status message.  Never empty."""
+    @_builtins.property
+    def details(self) -> _containers.RepeatedCompositeFieldContainer[_any_pb2.Any]:
+        """One ErrorDetail.  Other types are passed over."""
+
+    def __init__(
+        self,
+        *,
+        code: _builtins.int = ...,
+        message: _builtins.str = ...,
+        details: _abc.Iterable[_any_pb2.Any] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code", b"code", "details", b"details", "message", b"message"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RpcStatus: _TypeAlias = RpcStatus  # noqa: Y015
+
+@_typing.final
 class ErrorDetail(_message.Message):
-    """Sent as a detail of google.rpc.Status with every typed error, so that a program can act on it."""
+    """Sent as a detail of RpcStatus with every typed error, so that a program can act on it."""
 
     DESCRIPTOR: _descriptor.Descriptor
 

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import structlog
-from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
+from oviya.durations import seconds
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
@@ -137,7 +137,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
     import torch
 
     from services.csm.checkpoint import load_checkpoint
-    from services.csm.device.contract import choose_slots
+    from services.csm.device.make import choose_slots
     from services.csm.engine.engine import CsmEngine, EngineOptions
     from services.csm.random_checkpoint import write_random_checkpoint
     from services.csm.request.limits import Limits
@@ -217,10 +217,6 @@ def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> Gener
         top_k=sampling.top_k if sampling.HasField("top_k") else None,
         seed=sampling.seed if sampling.HasField("seed") else None,
         max_frames=request.max_frames,
-        lead_s=_seconds(request.lead) if request.HasField("lead") else None,
+        lead_s=seconds(request.lead) if request.HasField("lead") else None,
         reference_clip=request.reference_clip,
     )
-
-
-def _seconds(duration: Duration) -> float:
-    return duration.seconds + duration.nanos * 1e-9

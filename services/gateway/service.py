@@ -22,8 +22,8 @@ from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import FallbackVoice
+from services.gateway.voice.segment import FallbackSpeech
 from services.gateway.voice.speaker import Voices
-from services.gateway.voice.voice import FallbackSpeech
 
 log = structlog.get_logger()
 

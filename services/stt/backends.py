@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.decode.whisperx_backend import WhisperXBackend
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.engine import EngineLimits, SttEngine
 from services.stt.engine.session import TurnLimits
@@ -37,8 +38,5 @@ def make_engine(settings: SttSettings) -> SttEngine:
     )
     suppress = {"on": True, "off": False, "auto": settings.backend == "pocketsphinx"}[settings.noise_suppression]
     make_suppressor = NoiseSuppressor if suppress else None
-    if settings.backend == "pocketsphinx":
-        return SttEngine(turns, limits, SphinxRecognizer, make_suppressor)
-    from services.stt.decode.whisperx_backend import WhisperXBackend
-
-    return SttEngine(turns, limits, WhisperXBackend(settings).recognizer, make_suppressor)
+    make_recognizer = SphinxRecognizer if settings.backend == "pocketsphinx" else WhisperXBackend(settings).recognizer
+    return SttEngine(turns, limits, make_recognizer, make_suppressor)

@@ -30,7 +30,7 @@ class Word:
 
 
 @dataclass(frozen=True)
-class Guess:
+class HypothesisWord:
     """A word of a phrase that is still being said.
 
     Attributes:
@@ -109,18 +109,18 @@ class Recognizer(Protocol):
         """Hears samples, shape (samples,), at `SAMPLE_RATE_HZ`; may return before they are decoded."""
         ...
 
-    def partial(self) -> Sequence[Guess] | None:
+    def partial(self) -> Sequence[HypothesisWord] | None:
         """Returns the words of the phrase so far, as the last decode would have them if the phrase ended now.
 
         None: nothing has been decoded since the last call.
         """
         ...
 
-    def end_phrase(self, published: Sequence[str]) -> Sequence[Word]:
+    def end_phrase(self, committed: Sequence[str]) -> Sequence[Word]:
         """Ends the phrase and returns its words, in order.
 
         Args:
-            published: words of the phrase that listeners have been told; whatever the last decode hears, the session
+            committed: words of the phrase that listeners have been told; whatever the last decode hears, the session
                 keeps them, so a backend that looks for words in the sound should look for these.
         """
         ...

@@ -9,17 +9,17 @@ from contextlib import aclosing
 
 import grpc
 import structlog
-from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import Encoding, check_format, decode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
+from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
-from services.stt.engine.running import RunningSession
 from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 
@@ -78,7 +78,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
                     yield pack(event)
 
     async def _events(
-        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: RunningSession, encoding: Encoding
+        self, requests: AsyncIterator[stt_pb2.TranscribeRequest], session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         """Yields the events of a session until its requests end.
 
@@ -113,7 +113,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             await asyncio.wait({reading})
 
     async def _take(
-        self, request: stt_pb2.TranscribeRequest, session: RunningSession, encoding: Encoding
+        self, request: stt_pb2.TranscribeRequest, session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         match request.WhichOneof("request"):
             case "audio":
@@ -160,12 +160,12 @@ async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stal
 def _end_silence_s(config: stt_pb2.TranscribeConfig) -> float | None:
     if not config.HasField("end_silence"):
         return None
-    seconds = config.end_silence.seconds + config.end_silence.nanos / 1e9
-    if not MIN_END_SILENCE_S <= seconds <= MAX_END_SILENCE_S:
+    end_silence_s = seconds(config.end_silence)
+    if not MIN_END_SILENCE_S <= end_silence_s <= MAX_END_SILENCE_S:
         raise InvalidInput(
-            "config.end_silence", f"{seconds:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
+            "config.end_silence", f"{end_silence_s:g} s", f"must be {MIN_END_SILENCE_S:g} to {MAX_END_SILENCE_S:g} s"
         )
-    return seconds
+    return end_silence_s
 
 
 def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
@@ -179,10 +179,10 @@ def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
 
 def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
     """Packs an event of the engine as a message."""
-    response = stt_pb2.TranscribeResponse(at=_duration(event.at_s), turn=event.turn)
+    response = stt_pb2.TranscribeResponse(at=duration(event.at_s), turn=event.turn)
     match event:
         case events.SpeechStarted():
-            response.speech_started.start.CopyFrom(_duration(event.start_s))
+            response.speech_started.start.CopyFrom(duration(event.start_s))
         case events.Partial():
             response.partial.text = event.text
         case events.LikelyEnd():
@@ -194,16 +194,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.final.words.extend(_word(word) for word in event.words)
         case events.TurnEnded():
             response.turn_ended.reason = REASONS[event.reason]
-            response.turn_ended.speech_end.CopyFrom(_duration(event.speech_end_s))
+            response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
 
 
 def _word(word: Word) -> stt_pb2.Word:
     return stt_pb2.Word(
-        text=word.text, start=_duration(word.start_s), end=_duration(word.end_s), confidence=word.confidence
+        text=word.text, start=duration(word.start_s), end=duration(word.end_s), confidence=word.confidence
     )
-
-
-def _duration(seconds: float) -> Duration:
-    whole, part = divmod(round(seconds * 1e9), 1_000_000_000)
-    return Duration(seconds=whole, nanos=part)

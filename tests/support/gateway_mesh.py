@@ -166,11 +166,6 @@ async def served_at(port: int, service: Service[Any]) -> AsyncIterator[None]:
         await running.stop()
 
 
-def seconds(duration: Duration) -> float:
-    """A duration in seconds."""
-    return duration.ToTimedelta().total_seconds()
-
-
 def turn_events(heard: Heard, turn: int) -> list[str]:
     """The kinds of a turn's events, audio once in a row, without degraded modes and user_feeling."""
     kinds = [event.WhichOneof("event") for event in heard.events if event.turn == turn]

@@ -10,6 +10,7 @@ import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import F32LE, S16LE, audio_message, decode_pcm
+from oviya.durations import duration
 from oviya.errors import OviyaError, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
@@ -71,9 +72,7 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
         encoding, rate = S16LE, RATE_HZ
 
         def at(samples: int) -> Duration:
-            duration = Duration()
-            duration.FromNanoseconds(round(samples / rate * 1e9))
-            return duration
+            return duration(samples / rate)
 
         def end(reason: Any) -> list[stt_pb2.TranscribeResponse]:
             text = self.texts[min(self.turns, len(self.texts) - 1)]

@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from oviya.model.device import still_works
-from services.csm.device.contract import PAGE, DeviceOptions, PromptChunk, RowStart
+from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart
+from services.csm.model.config import PAGE
 from services.csm.model.csm import CsmModel
 from services.csm.model.kv import FrameKv, PagedKv
 from services.csm.model.sampling import draw, frame_keys
@@ -35,8 +36,7 @@ class TorchDevice:
         self._frame_kv = FrameKv(model.config.depth, options.rows, **place)
         self._newest = torch.zeros(options.rows, model.config.backbone.width, **place)
         # What follows is the host's: who stands where, and how each row's codes are drawn.
-        pages_a_row = -(-model.config.max_positions // PAGE)
-        self._tables = np.zeros((options.rows, pages_a_row), np.int64)
+        self._tables = np.zeros((options.rows, model.config.max_pages), np.int64)
         self._positions = np.zeros(options.rows, np.int64)
         self._frames = np.zeros(options.rows, np.int64)
         self._seeds = np.zeros(options.rows, np.uint64)

@@ -27,11 +27,11 @@ from typing import Literal
 import structlog
 
 from oviya.errors import InvalidInput, NotReady, OviyaError
-from oviya.mesh.background import guarded_thread
-from oviya.mesh.tracebacks import describe_type
+from oviya.model.engine_thread import EngineThread
 from services.csm import metrics
 from services.csm.checkpoint import Checkpoint
-from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, Sampling, choose_pages, make_device
+from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, Sampling
+from services.csm.device.make import choose_pages, make_device
 from services.csm.engine.pages import page_names
 from services.csm.engine.prefill_budget import PrefillBudget
 from services.csm.engine.scheduler import Flight, Scheduler
@@ -150,12 +150,16 @@ class CsmEngine:
             queue_s=options.queue_s,
             queue_length=options.queue_length,
         )
-        self._on_lost = on_lost
-        self._closed: NotReady | None = None  # why, once it is
-        self._wake = threading.Condition()  # guards the two above it
         self._unfinished: set[FrameStream] = set()  # streams that have not been given their end
-        run = guarded_thread("csm engine", self._run, self._give_up)
-        self._thread = threading.Thread(target=run, name="csm-engine", daemon=True)
+        self._thread = EngineThread(
+            "CSM",
+            work=self._run,
+            fail_pending=self._fail_unfinished,
+            device_works=self._device.works,
+            device_failures=metrics.DEVICE_FAILURES,
+            on_lost=on_lost,
+        )
+        self._wake = self._thread.wake  # guards the scheduler
         self._thread.start()
 
     @property
@@ -208,8 +212,7 @@ class CsmEngine:
 
     def _offer(self, stream: FrameStream) -> FrameStream:
         with self._wake:
-            if self._closed is not None:
-                raise self._closed
+            self._thread.check_open()
             self._scheduler.offer(stream)
             self._unfinished.add(stream)
             self._wake.notify()
@@ -223,10 +226,7 @@ class CsmEngine:
 
     def close(self) -> None:
         """Ends all that runs with NotReady, and the thread."""
-        with self._wake:
-            self._closed = self._closed or NotReady("the CSM engine was closed")
-            self._wake.notify()
-        self._thread.join()
+        self._thread.close()
 
     def _prepare(self, request: GenerateRequest, sink: Sink) -> FrameStream:
         options, limits = self.options, self.options.limits
@@ -264,57 +264,40 @@ class CsmEngine:
 
     def _run(self) -> None:
         flight: Flight | None = None
-        works = True
-        while works and (flight is not None or self._wait_for_work()):
+        while flight is not None or self._wait_for_work():
             items: Iterable[tuple[FrameStream, Item]] = ()
             try:
                 if flight is not None:
                     items = self._land(flight)
                 flight = None
-                if self._closed is not None:
+                if self._thread.closed is not None:
                     break
                 self._feed()
                 flight = self._launch()
             except Exception as error:
                 flight = None
-                works = self._survives(error)
+                self._thread.device_failed(error)
                 with self._wake:
                     failed = self._scheduler.fail(OviyaError("the CSM engine could not make the next frame"))
                 items = [*items, *failed]
             self._deliver(items)  # while the device works
         with self._wake:
-            assert self._closed is not None, "the engine's thread ends because the engine was closed"
-            ended = self._scheduler.drain(self._closed)
+            assert self._thread.closed is not None, "the engine's thread ends because the engine was closed"
+            ended = self._scheduler.drain(self._thread.closed)
         self._deliver(ended)
-        if works:
+        if not self._thread.lost:
             self._device.close()
-        else:
-            self._on_lost()
 
-    def _give_up(self, error: BaseException) -> None:
-        """Ends all requests with NotReady after a failure that nobody foresaw: what the scheduler holds is unknown."""
+    def _fail_unfinished(self, failure: NotReady) -> None:
+        """Fails all requests without the scheduler, whose state is unknown after an unexpected failure."""
         with self._wake:
-            self._closed = self._closed or NotReady("the CSM engine has failed and is started again")
             unfinished = list(self._unfinished)
-        self._deliver((stream, self._closed) for stream in unfinished)
-        self._on_lost()
-
-    def _survives(self, error: Exception) -> bool:
-        """Logs and counts a failure; False, and the engine is closed, where the device is lost."""
-        if self._device.works():
-            metrics.DEVICE_FAILURES.labels("passing").inc()
-            log.exception("the device of the CSM engine failed")
-            return True
-        metrics.DEVICE_FAILURES.labels("lost").inc()
-        log.error("the device of the CSM engine is lost, only a new process gets it back", reason=describe_type(error))
-        with self._wake:
-            self._closed = NotReady("the CSM engine has lost its device")
-        return False
+        self._deliver((stream, failure) for stream in unfinished)
 
     def _wait_for_work(self) -> bool:
         """Returns once there is something to run; False when the engine was closed."""
         with self._wake:
-            while self._closed is None:
+            while self._thread.closed is None:
                 now = time.monotonic()
                 expired = self._scheduler.expire(now)
                 self._deliver(expired)

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from services.csm.device.contract import PAGE
+from services.csm.model.config import PAGE
 from services.csm.request.prompt import Prompt
 
 HASH_BYTES = 16

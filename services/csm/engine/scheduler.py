@@ -16,12 +16,12 @@ from numpy.typing import NDArray
 
 from oviya.errors import Busy
 from services.csm import metrics
-from services.csm.device.contract import PAGE, PromptChunk, RowStart, Sampling
+from services.csm.device.contract import PromptChunk, RowStart, Sampling
 from services.csm.engine.booking import Booked, Flight, Job
 from services.csm.engine.pages import PagePool, page_names
 from services.csm.engine.rows import Rows
 from services.csm.engine.stream import FrameStream, Item
-from services.csm.model.config import END_CODE, FRAME_S
+from services.csm.model.config import END_CODE, FRAME_S, PAGE, pages_for
 from services.csm.request.prompt import NO_TEXT, Prompt, join_prompts
 from services.csm.request.request import WORST_FIRST, Finish, GenerationEnd
 
@@ -56,7 +56,7 @@ class Scheduler:
     ) -> None:
         self.pool = PagePool(pages)
         self._rows = Rows(rows, codebooks, max_positions, silence_frames)
-        self._pages_a_row = -(-max_positions // PAGE)
+        self._pages_a_row = pages_for(max_positions)
         self._silence_frames = silence_frames
         self._queue_s, self._queue_length = queue_s, queue_length
         self._streams: list[FrameStream | None] = [None] * rows
@@ -209,7 +209,7 @@ class Scheduler:
         now, piece = time.monotonic(), stream.piece
         # A text in pieces fills the model's positions before it ends.
         positions = len(piece.prompt) + piece.max_frames - 1
-        count = self._pages_a_row if stream.speech.is_long else -(-positions // PAGE)
+        count = self._pages_a_row if stream.speech.is_long else pages_for(positions)
         taken = self.pool.take(count, stream.names[: (len(piece.prompt) - 1) // PAGE])
         if taken is None:
             return False

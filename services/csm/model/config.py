@@ -22,6 +22,14 @@ MAX_CODEBOOKS = 32
 END_CODE = 0
 """A frame whose codes are all this one ends the speech and is not part of it."""
 
+PAGE = 64
+"""Positions of a page of keys and values."""
+
+
+def pages_for(positions: int) -> int:
+    """Pages that hold this many positions."""
+    return -(-positions // PAGE)
+
 
 @dataclass(frozen=True)
 class RopeConfig:
@@ -74,6 +82,11 @@ class CsmConfig:
     def max_positions(self) -> int:
         """Positions that a prompt and its answer may fill together."""
         return self.backbone.positions
+
+    @property
+    def max_pages(self) -> int:
+        """Pages of a request that fills all positions."""
+        return pages_for(self.max_positions)
 
     @classmethod
     def load(cls, folder: Path) -> CsmConfig:

@@ -12,8 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from services.csm.device.contract import PAGE
-from services.csm.model.config import TransformerConfig
+from services.csm.model.config import PAGE, TransformerConfig
 
 
 class PagedKv:

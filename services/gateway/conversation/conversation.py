@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from oviya.durations import duration
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.redaction import log_id
 from oviya.text.sentences import say_text
@@ -19,9 +20,9 @@ from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
 from services.gateway.memory import Keeper
-from services.gateway.turn.latency import duration_of, latency
+from services.gateway.turn.latency import latency
+from services.gateway.voice.segment import AUTO
 from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
-from services.gateway.voice.voice import AUTO
 
 log = structlog.get_logger()
 
@@ -131,15 +132,13 @@ class Conversation:
             if not count:
                 raise nothing_to_say("text", order.text)
 
-        problem = self._voices.readiness.voice_problem() if order.manner.voice == AUTO else None
+        problem = self._voices.readiness.voice_problem() if order.options.voice == AUTO else None
         if problem is not None:
             service, reason = problem
             await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
         spoken = Spoken()
-        await Speaker(self._voices, order.manner, order.output).speak(sentences(), send, spoken)
-        ended = conversation_pb2.ReplyEnded(
-            duration=duration_of(spoken.duration_s), latency=latency(spoken, since=since)
-        )
+        await Speaker(self._voices, order.options, order.output).speak(sentences(), send, spoken)
+        ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=latency(spoken, since=since))
         await events.put(conversation_pb2.SpeakResponse(ended=ended))
 
     async def _first(

@@ -8,11 +8,11 @@ from dataclasses import dataclass, field
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import check_format
+from oviya.durations import seconds
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.latency import seconds_of
-from services.gateway.voice.voice import Manner, Voice
+from services.gateway.voice.segment import SpeechOptions, Voice
 
 MAX_SESSION_ID_CHARS = 128
 MAX_SPEAKER = 65_535
@@ -32,7 +32,7 @@ class SessionConfig:
     resume_token: str = field(repr=False)
     input: common_pb2.AudioFormat
     output: common_pb2.AudioFormat
-    manner: Manner
+    options: SpeechOptions
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class SpeakOrder:
     text: str
     emotion: str
     output: common_pb2.AudioFormat
-    manner: Manner
+    options: SpeechOptions
 
 
 def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettings) -> SessionConfig:
@@ -59,7 +59,7 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
         resume_token=config.resume_token,
         input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
-        manner=Manner(
+        options=SpeechOptions(
             voice=_voice(config.voice, "config.voice"),
             speaker=_speaker(config.speaker, "config.speaker"),
             lead_s=_lead_s(config.lead if config.HasField("lead") else None, "config.lead", settings),
@@ -77,7 +77,7 @@ def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings
         text=check_text(request.text, "text", settings.max_text_chars),
         emotion=request.emotion,
         output=check_format(request.output, "output") if request.HasField("output") else DEFAULT_OUTPUT,
-        manner=Manner(
+        options=SpeechOptions(
             voice=_voice(request.voice, "voice"),
             speaker=_speaker(request.speaker, "speaker"),
             lead_s=_lead_s(request.lead if request.HasField("lead") else None, "lead", settings),
@@ -131,7 +131,7 @@ def _speaker(speaker: int, field: str) -> int:
 def _lead_s(lead: Duration | None, field: str, settings: GatewaySettings) -> float:
     if lead is None:
         return settings.lead_s
-    lead_s = seconds_of(lead)
+    lead_s = seconds(lead)
     if not 0 <= lead_s <= settings.max_lead_s:
         raise InvalidInput(field, f"{lead_s:g} s", f"must be 0 to {settings.max_lead_s:g} s")
     return lead_s

@@ -10,7 +10,7 @@ import structlog
 
 from oviya.audio.pcm import decode_pcm
 from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
@@ -73,7 +73,7 @@ class Session:
         self._config = config
         self._events = events
         self._lifetime = lifetime
-        speaker = Speaker(voices, config.manner, config.output)
+        speaker = Speaker(voices, config.options, config.output)
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,

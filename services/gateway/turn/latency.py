@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
-
+from oviya.durations import duration
 from oviya.v1 import conversation_pb2
 from services.gateway.voice.speaker import Spoken
 
@@ -21,17 +20,5 @@ def latency(
         "first_frame": spoken.first_frame_at,
         "first_audio": spoken.first_audio_at,
     }
-    reached: dict[str, Any] = {stage: duration_of(at - since) for stage, at in stages.items() if at is not None}
+    reached: dict[str, Any] = {stage: duration(max(0.0, at - since)) for stage, at in stages.items() if at is not None}
     return conversation_pb2.TurnLatency(**reached)
-
-
-def duration_of(seconds: float) -> Duration:
-    """Packs seconds as a duration; a negative length is none."""
-    duration = Duration()
-    duration.FromNanoseconds(round(max(seconds, 0.0) * 1e9))
-    return duration
-
-
-def seconds_of(duration: Duration) -> float:
-    """Reads a duration as seconds."""
-    return duration.seconds + duration.nanos / 1e9

@@ -9,12 +9,12 @@ from typing import Any, Protocol
 import structlog
 from grpc import aio
 
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
 from oviya.v1 import common_pb2, stt_pb2
 from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.latency import duration_of, seconds_of
 from services.gateway.turn.replay_buffer import Piece, Tape
 from services.gateway.turn.turn_handler import Utterance
 from services.gateway.upstream.clients import Mesh, read_fed
@@ -227,7 +227,7 @@ class Hearing:
             self._turn = self._listener.new_turn()
             started = message.speech_started if kind == "speech_started" else stt_pb2.SpeechStarted()
             _shift(started.start, origin_s)
-            self._turn_start_s = seconds_of(started.start)
+            self._turn_start_s = seconds(started.start)
             await self._listener.heard(self._turn, "speech_started", started)
         match kind:
             case "partial":
@@ -247,8 +247,8 @@ class Hearing:
     async def _end(self, message: stt_pb2.TranscribeResponse, origin_s: float) -> None:
         turn, final, ended = self._turn, self._final or stt_pb2.Transcript(), message.turn_ended
         assert turn is not None
-        at_s = seconds_of(message.at) + origin_s
-        ended_at = self._tape.time_of(seconds_of(ended.speech_end) + origin_s)
+        at_s = seconds(message.at) + origin_s
+        ended_at = self._tape.time_of(seconds(ended.speech_end) + origin_s)
         decided_at = self._tape.time_of(at_s)
         if ended.reason == stt_pb2.TURN_END_REASON_REQUESTED:
             decided_at = self._end_asked_at
@@ -259,7 +259,7 @@ class Hearing:
             self._expect_answer()  # the end of the stream
         self._broken_since, self._breaks = None, 0
         _shift(ended.speech_end, origin_s)
-        pcm = self._tape.between(self._turn_start_s, seconds_of(ended.speech_end))
+        pcm = self._tape.between(self._turn_start_s, seconds(ended.speech_end))
         self._tape.forget_sent(at_s)
         await self._listener.heard(turn, "final", final)
         await self._listener.heard(turn, "turn_ended", ended)
@@ -305,7 +305,7 @@ class Hearing:
 def _shift(time: Any, origin_s: float) -> None:
     """Moves a duration that counts from a stream's start to the session's."""
     if origin_s:
-        time.CopyFrom(duration_of(seconds_of(time) + origin_s))
+        time.CopyFrom(duration(seconds(time) + origin_s))
 
 
 def _now() -> float:

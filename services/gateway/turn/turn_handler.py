@@ -10,14 +10,15 @@ from functools import partial
 
 import structlog
 
+from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.text.sentences import say_sentence, say_text
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.latency import duration_of, latency
+from services.gateway.turn.latency import latency
 from services.gateway.turn.playback_truncation import heard_sentences
 from services.gateway.turn.preemptive_reply import EarlyReply
 from services.gateway.upstream.clients import Mesh
@@ -123,9 +124,9 @@ class TurnTaker:
             metrics.TURNS.labels(source, "answered").inc()
             stages = _latency(utterance, spoken)
             for stage, reached in stages.ListFields():
-                metrics.STAGE_SECONDS.labels(stage.name).observe(reached.ToTimedelta().total_seconds())
-            duration = duration_of(spoken.duration_s)
-            await self._send(utterance.turn, conversation_pb2.ReplyEnded(duration=duration, latency=stages))
+                metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
+            ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=stages)
+            await self._send(utterance.turn, ended)
         finally:
             unplayed_s = self._speaker.pacer.unplayed_s
             self._memory.add_reply(heard_sentences(spoken, unplayed_s) if interrupted else spoken.sentences)

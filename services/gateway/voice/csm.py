@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator
 from contextlib import suppress
 from typing import Any
 
-from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
+from oviya.durations import duration
 from oviya.errors import Timeout, Unavailable
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from oviya.writing import half_close, write
@@ -19,7 +19,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.clients import Mesh, read_fed, typed_errors
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.packetizer import VOICE_RATE_HZ
-from services.gateway.voice.voice import CSM, Line
+from services.gateway.voice.segment import CSM, Line
 
 
 class CsmVoice:
@@ -48,7 +48,7 @@ class CsmVoice:
         generation = self._mesh.csm.Generate(self._request(line), timeout=settings.csm_total_s)
         decoding = self._mesh.mimi.Decode(timeout=settings.csm_total_s)
         feeding = asyncio.create_task(_feed(generation, decoding, line))
-        alone = line.manner.voice == CSM
+        alone = line.options.voice == CSM
         patience_s, made = settings.csm_alone_s if alone else settings.csm_first_s, False
         resampler, rate_hz = None, 0
         try:
@@ -73,20 +73,17 @@ class CsmVoice:
             raise Unavailable("csm", "made no sound for a sentence")
 
     def _request(self, line: Line) -> csm_pb2.GenerateRequest:
-        plan, manner, known = line.plan, line.manner, self._readiness
-        has_clip = plan.reference_clip in known.reference_clips and manner.speaker in known.speakers
-        request = csm_pb2.GenerateRequest(
+        plan, options, known = line.plan, line.options, self._readiness
+        has_clip = plan.reference_clip in known.reference_clips and options.speaker in known.speakers
+        return csm_pb2.GenerateRequest(
             text=line.prompt_text,
-            speaker=manner.speaker,
+            speaker=options.speaker,
             context=line.context,
             sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=line.seed),
             style=plan.style if plan.style in known.styles else "",
             reference_clip=plan.reference_clip if has_clip else "",
+            lead=duration(options.lead_s),
         )
-        lead = Duration()
-        lead.FromMilliseconds(round(manner.lead_s * 1000))
-        request.lead.CopyFrom(lead)
-        return request
 
 
 async def _feed(generation: Any, decoding: Any, line: Line) -> None:

@@ -21,9 +21,19 @@ from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.pacer import Pacer
-from services.gateway.voice.packetizer import VOICE_RATE_HZ, Output
+from services.gateway.voice.packetizer import VOICE_RATE_HZ, Packetizer
+from services.gateway.voice.segment import (
+    AUTO,
+    CSM,
+    ENGLISH,
+    FALLBACK,
+    NEUTRAL_PLAN,
+    Line,
+    SpeechOptions,
+    SpeechVoice,
+    Voice,
+)
 from services.gateway.voice.shaping import shaped
-from services.gateway.voice.voice import AUTO, CSM, ENGLISH, FALLBACK, NEUTRAL_PLAN, Line, Manner, SpeechVoice, Voice
 from services.gateway.voice.voice_context import VoiceContext
 
 log = structlog.get_logger()
@@ -88,16 +98,16 @@ class Speaker:
 
     Args:
         voices: what speaks.
-        manner: how the caller wants to be spoken to.
+        options: how the caller wants to be spoken to.
         audio_format: format of the audio that is sent.
     """
 
-    def __init__(self, voices: Voices, manner: Manner, audio_format: common_pb2.AudioFormat) -> None:
+    def __init__(self, voices: Voices, options: SpeechOptions, audio_format: common_pb2.AudioFormat) -> None:
         gain = voices.settings.voice_gain
         self.voices = voices
-        self.manner = manner
+        self.options = options
         self.audio_format = audio_format
-        self.pacer = Pacer(manner.lead_s)
+        self.pacer = Pacer(options.lead_s)
         self.context = VoiceContext(voices.settings.voice_context_turns)
         self.loudness: dict[Voice, Loudness] = {
             CSM: Loudness(VOICE_RATE_HZ, gain=gain),
@@ -168,7 +178,7 @@ class _Making:
         self._send = send
         self._spoken = spoken
         self._emotion_failed = False
-        self._voice = speaker.manner.voice
+        self._voice = speaker.options.voice
         if self._voice == AUTO:
             self._voice = CSM if self._voices.readiness.voice_problem() is None else FALLBACK
         self._takes: asyncio.Queue[_Take | None] = asyncio.Queue()
@@ -190,7 +200,7 @@ class _Making:
                     language = language_of(spoken) or ENGLISH
                     if language is ENGLISH:
                         spoken = romanized(spoken)  # in a script that nobody here reads
-                    line = Line(index, sentence.text, spoken, language, plan, self._speaker.manner, context)
+                    line = Line(index, sentence.text, spoken, language, plan, self._speaker.options, context)
                     take = _Take(line)
                     self._takes.put_nowait(take)
                     await self._fill(take, voice)
@@ -220,7 +230,7 @@ class _Making:
         if speaks(checkpoint.scripts, script):
             return CSM, romanized(spoken, checkpoint.scripts) if checkpoint.scripts else spoken
         own = f"{checkpoint.name} speaks {', '.join(checkpoint.scripts)} script only"
-        if self._speaker.manner.voice == CSM:
+        if self._speaker.options.voice == CSM:
             raise InvalidInput("text", f"{script} script", own, hint="leave the choice of the voice to the gateway")
         metrics.OTHER_SCRIPTS.labels(script).inc()
         language = language_of(spoken) or ENGLISH
@@ -252,12 +262,12 @@ class _Making:
         try:
             await self._record(take, voice)
             if voice == CSM:
-                self._speaker.context.add(line.manner.speaker, line.prompt_text, line.frames)
+                self._speaker.context.add(line.options.speaker, line.prompt_text, line.frames)
         except OviyaError as error:
             if voice != CSM:
                 raise
             metrics.VOICE_FAILURES.labels(type(error).__name__).inc()
-            if line.manner.voice == CSM:
+            if line.options.voice == CSM:
                 raise
             log.warning("the fallback voice takes over", error=type(error).__name__)
             self._voice = FALLBACK
@@ -293,7 +303,7 @@ class _Sending:
         self._take = take
         self._send = send
         self._spoken = spoken
-        self._output = Output(speaker.audio_format)
+        self._packetizer = Packetizer(speaker.audio_format)
         self._voice = FALLBACK
         self._energy_scale = 1.0
         self._announced = False
@@ -305,7 +315,7 @@ class _Sending:
             if isinstance(part, _Start):
                 await self._start(part)
                 continue
-            await self._push(self._output.push(self._loudness.process(part, self._energy_scale)))
+            await self._push(self._packetizer.push(self._loudness.process(part, self._energy_scale)))
         await self._finish()
         self._spoken.finished = len(self._spoken.sentences)
 
@@ -319,16 +329,16 @@ class _Sending:
             await self._finish()
             self._announced = False
             self._voice = start.voice
-            await self._push(self._output.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
+            await self._push(self._packetizer.push(np.zeros(round(RESTART_PAUSE_S * VOICE_RATE_HZ), np.float32)))
         else:
             self._loudness.flush()  # what was made and never sent
-            self._output = Output(self._speaker.audio_format)
+            self._packetizer = Packetizer(self._speaker.audio_format)
             self._voice = start.voice
         self._energy_scale = start.energy_scale
 
     async def _finish(self) -> None:
-        await self._push(self._output.push(self._loudness.flush()))
-        await self._push(self._output.flush())
+        await self._push(self._packetizer.push(self._loudness.flush()))
+        await self._push(self._packetizer.flush())
 
     async def _push(self, audios: Iterable[tuple[common_pb2.Audio, float]]) -> None:
         line, spoken = self._take.line, self._spoken

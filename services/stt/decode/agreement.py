@@ -1,10 +1,9 @@
-"""Which words of a growing transcript can be published: those on which successive decodes agree.  What has been
-published stands, in later partials and in the final transcript.
+"""Decides which words of a growing transcript are final while the speaker is still talking.
 
-LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation by
-Partial Hypothesis Selection", Interspeech 2020): of two decodes of the same utterance, the later one having heard more,
-the common prefix is what more sound is unlikely to change.  A word that the decoder itself doubts must have stood for
-longer.
+This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation
+by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is committed, because
+more sound is unlikely to change it.  A word with a low confidence must stay unchanged for longer.  Committed words stay
+in all later partials and in the final transcript.
 """
 
 from __future__ import annotations
@@ -14,82 +13,82 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.stt import metrics
-from services.stt.recognizer import Guess, Word
+from services.stt.recognizer import HypothesisWord, Word
 
-SURE_CONFIDENCE = 0.5
-"""From here on, more likely than not, two decodes suffice.  Set, with SETTLED_S, on PocketSphinx and eight sentences in
-three of flite's voices, clean and in noise: finals that keep what was published have no more errors than those that do
-not."""
-SETTLED_S = 0.8
-"""Sound through which a word in doubt must have been heard unchanged: two or three words."""
+MIN_CONFIDENCE = 0.5
+"""A word with at least this confidence is committed after two hypotheses.  Set, with STABLE_S, on PocketSphinx and eight
+sentences in three of flite's voices, clean and in noise: finals that keep the committed words have no more errors than
+finals that do not."""
+STABLE_S = 0.8
+"""Sound in seconds through which a word of low confidence must stay unchanged: two or three words."""
 
 
 @dataclass(frozen=True)
 class _Pending:
-    """A word that is not published yet, and the position from which on every decode has had it."""
+    """A word that is not committed yet; every hypothesis since position `since_s` has it."""
 
     text: str
     since_s: float
 
 
 class LocalAgreement:
-    """Follows the decodes of one phrase.  What it has published it never takes back."""
+    """Follows the hypotheses of one phrase and commits words."""
 
     def __init__(self) -> None:
-        self._published: list[str] = []
+        self._committed: list[str] = []
         self._pending: list[_Pending] = []
 
     @property
-    def published(self) -> list[str]:
-        """The words that stand."""
-        return list(self._published)
+    def committed(self) -> list[str]:
+        """The committed words, in order."""
+        return list(self._committed)
 
-    def take(self, guesses: Sequence[Guess], heard_s: float) -> list[str]:
-        """Takes the next decode and returns the words that stand.
+    def update(self, hypothesis: Sequence[HypothesisWord], position_s: float) -> list[str]:
+        """Adds the next hypothesis and returns the committed words.
 
         Args:
-            guesses: all of its words, from the start of the phrase.
-            heard_s: position in seconds up to which it has heard, beyond that of the one before.
+            hypothesis: all words from the start of the phrase.
+            position_s: position in seconds up to which the sound was decoded; later than in the call before.
         """
-        rest = guesses[len(guesses) - len(continuation([guess.text for guess in guesses], self._published)) :]
-        pending = [_Pending(guess.text, heard_s) for guess in rest]
-        for index, (ours, theirs) in enumerate(zip(pending, self._pending, strict=False)):
-            if ours.text != theirs.text:
+        rest = hypothesis[len(hypothesis) - len(continuation([word.text for word in hypothesis], self._committed)) :]
+        pending = [_Pending(word.text, position_s) for word in rest]
+        for index, (new, old) in enumerate(zip(pending, self._pending, strict=False)):
+            if new.text != old.text:
                 break
-            pending[index] = theirs
-        standing = 0
-        for word, guess in zip(pending, rest, strict=True):
-            stood_s = heard_s - word.since_s
-            if stood_s <= 0 or (guess.confidence < SURE_CONFIDENCE and stood_s < SETTLED_S):
+            pending[index] = old
+        agreed = 0
+        for waiting, word in zip(pending, rest, strict=True):
+            stable_s = position_s - waiting.since_s
+            if stable_s <= 0 or (word.confidence < MIN_CONFIDENCE and stable_s < STABLE_S):
                 break
-            standing += 1
-        self._published += [word.text for word in pending[:standing]]
-        self._pending = pending[standing:]
-        return self.published
+            agreed += 1
+        self._committed += [waiting.text for waiting in pending[:agreed]]
+        self._pending = pending[agreed:]
+        return self.committed
 
 
-def keep(published: Sequence[str], words: Sequence[Word]) -> list[Word]:
-    """Returns the last decode's `words` of a phrase, with the `published` ones in the place of what differs from them.
+def merge_final(committed: Sequence[str], words: Sequence[Word]) -> list[Word]:
+    """Returns the final words of a phrase: `words` of the last decode, with `committed` in place of what differs.
 
-    A published word that the last decode does not have gets the time of what it has instead, and no confidence.
+    A committed word that the last decode lacks gets the time of the words that it replaces, and confidence 0.
     """
     texts = [word.text for word in words]
-    begun = len(words) - len(continuation(texts, published))
-    kept: list[Word] = []
-    matcher = difflib.SequenceMatcher(None, texts[:begun], list(published), autojunk=False)
+    prefix = len(words) - len(continuation(texts, committed))
+    merged: list[Word] = []
+    matcher = difflib.SequenceMatcher(None, texts[:prefix], list(committed), autojunk=False)
     for kind, start, end, first, last in matcher.get_opcodes():
         if kind == "equal":
-            kept += words[start:end]
+            merged += words[start:end]
         elif first < last:
-            begin_s = words[start].start_s if start < end else kept[-1].end_s if kept else 0.0
+            begin_s = words[start].start_s if start < end else merged[-1].end_s if merged else 0.0
             end_s = words[end - 1].end_s if start < end else words[end].start_s if end < len(words) else begin_s
-            kept += spread(published[first:last], begin_s, end_s, 0.0)
+            merged += spread(committed[first:last], begin_s, end_s, 0.0)
             metrics.OVERRULED_WORDS.inc(last - first)
-    return [*kept, *words[begun:]]
+    return [*merged, *words[prefix:]]
 
 
 def spread(words: Sequence[str], start_s: float, end_s: float, confidence: float) -> list[Word]:
-    """Spreads words evenly over a stretch of sound, by their letters."""
+    """Estimates times for `words`: divides the interval among them in proportion to their letters."""
     letter_s = (end_s - start_s) / sum(len(word) + 1 for word in words)
     spread: list[Word] = []
     for word in words:
@@ -99,15 +98,15 @@ def spread(words: Sequence[str], start_s: float, end_s: float, confidence: float
     return spread
 
 
-def continuation(words: Sequence[str], published: Sequence[str]) -> list[str]:
-    """Returns the words that follow what has been published, though a decode may have changed its mind about that.
+def continuation(words: Sequence[str], committed: Sequence[str]) -> list[str]:
+    """Returns the words of a hypothesis that follow the committed ones, even if it has other words in their place.
 
-    The published words stand for that beginning of `words` which is nearest to them in letters (Levenshtein distance),
-    so that "i can not" is followed by "sleep" in "i cannot sleep".
+    The committed words are aligned with the prefix of `words` that has the smallest Levenshtein distance to them,
+    counted in letters: after "i can not", the continuation of "i cannot sleep" is "sleep".
     """
-    if list(words[: len(published)]) == list(published):
-        return list(words[len(published) :])
-    target = " ".join(published)
+    if list(words[: len(committed)]) == list(committed):
+        return list(words[len(committed) :])
+    target = " ".join(committed)
     best_count, best_distance = 0, len(target) + 1
     row = list(range(len(target) + 1))
     for count, word in enumerate(words, 1):

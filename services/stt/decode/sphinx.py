@@ -5,7 +5,7 @@ phrase.  In a thread of the service that would stop the event loop and every oth
 process (`sphinx_worker`), reached over a pipe.  A decoder that dies takes one session with it, not the service.
 
 Its first pass, the only one that runs while somebody speaks, mishears one word in six that the later passes hear, and
-waiting does not help.  So what is published of a running phrase comes from a copy of the decoder that runs the later
+waiting does not help.  So what is committed of a running phrase comes from a copy of the decoder that runs the later
 passes on what there is so far.
 """
 
@@ -24,8 +24,8 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
-from services.stt.decode.narrowband import WIDEBAND_HZ, BandwidthExtender
-from services.stt.recognizer import SAMPLE_RATE_HZ, Guess, RecognizerInfo, Word
+from services.stt.decode.bandwidth_extension import WIDEBAND_HZ, BandwidthExtender
+from services.stt.recognizer import SAMPLE_RATE_HZ, HypothesisWord, RecognizerInfo, Word
 
 log = structlog.get_logger()
 
@@ -87,7 +87,7 @@ class SphinxRecognizer:
         self._send("feed", pcm.tobytes())
         self._fed += len(samples)
 
-    def partial(self) -> list[Guess] | None:
+    def partial(self) -> list[HypothesisWord] | None:
         if self._fed < self._next_look:
             return None
         self._next_look = round(self._fed * (1 + LOOK_INTERVAL_SHARE))
@@ -97,9 +97,9 @@ class SphinxRecognizer:
             metrics.LOOKS_FAILED.inc()
             return None
         over_s = self._fed / SAMPLE_RATE_HZ - OPEN_S
-        return [Guess(text, confidence if end_s <= over_s else 0.0) for text, _, end_s, confidence in words]
+        return [HypothesisWord(text, confidence if end_s <= over_s else 0.0) for text, _, end_s, confidence in words]
 
-    def end_phrase(self, published: Sequence[str]) -> list[Word]:
+    def end_phrase(self, committed: Sequence[str]) -> list[Word]:
         self._send("end")
         return [Word(*fields) for fields in self._reply()]
 

@@ -15,7 +15,7 @@ import numpy as np
 
 from oviya.audio.pcm import Pcm
 from services.stt.decode.agreement import continuation
-from services.stt.recognizer import Guess, RecognizerInfo, Word
+from services.stt.recognizer import HypothesisWord, RecognizerInfo, Word
 
 
 @dataclass(frozen=True)
@@ -102,7 +102,7 @@ class WhisperRecognizer:
     def feed(self, samples: Pcm) -> None:
         self._pieces.append(samples)
 
-    def partial(self) -> list[Guess] | None:
+    def partial(self) -> list[HypothesisWord] | None:
         if self._clock() < self._rest_until:
             return None
         began = self._clock()
@@ -111,14 +111,14 @@ class WhisperRecognizer:
         # At most half of the time goes into partials: a session whose decodes take long has fewer, and keeps up.
         self._rest_until = ended + (ended - began)
         self._language = transcript.language or None
-        return [Guess(word, 1.0) for word in normal(transcript.words)]  # it tells no word's confidence
+        return [HypothesisWord(word, 1.0) for word in normal(transcript.words)]  # it tells no word's confidence
 
-    def end_phrase(self, published: Sequence[str]) -> list[Word]:
+    def end_phrase(self, committed: Sequence[str]) -> list[Word]:
         sound = self._sound()
         transcript = self._transcriber.transcribe(sound, self._vocabulary, None, draft=False)
         words = normal(transcript.words)
         self._pieces = []
-        words = [*published, *continuation(words, published)]
+        words = [*committed, *continuation(words, committed)]
         return self._transcriber.align(sound, words, transcript.language) if words else []
 
     def close(self) -> None:

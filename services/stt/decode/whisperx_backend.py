@@ -28,7 +28,7 @@ from services.stt import metrics
 from services.stt.decode.agreement import spread
 from services.stt.decode.model_folder import model_folder
 from services.stt.decode.whisper import Transcript, WhisperRecognizer
-from services.stt.endpoint.turns import SPEECH_PROBABILITY
+from services.stt.endpoint.turn_state import SPEECH_PROBABILITY
 from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
 from services.stt.recognizer import SAMPLE_RATE_HZ, RecognizerInfo, Word
 from services.stt.settings import SttSettings

@@ -15,12 +15,11 @@ import structlog
 from oviya.errors import Busy, OviyaError, Unsupported
 from oviya.mesh.background import BackgroundLoops
 from services.stt import metrics
-from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.async_session import AsyncSession
+from services.stt.engine.decoder_pool import DecoderPool, Slot
 from services.stt.engine.recovery import RecoveringRecognizer
-from services.stt.engine.running import RunningSession
 from services.stt.engine.session import Session, TurnLimits
-from services.stt.engine.slots import Slot, SlotPool
 from services.stt.frontend.frontend import FrontEnd, Suppressor
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, RecognizerInfo
 
@@ -73,14 +72,14 @@ class SttEngine:
         self,
         turns: TurnLimits,
         limits: EngineLimits,
-        make_recognizer: Callable[[], Recognizer] = SphinxRecognizer,
+        make_recognizer: Callable[[], Recognizer],
         make_suppressor: Callable[[], Suppressor] | None = None,
     ) -> None:
         self.turns = turns
         self.limits = limits
         self._make_suppressor = make_suppressor
         self._slots = [Slot(index, RecoveringRecognizer(make_recognizer())) for index in range(limits.slots)]
-        self._pool = SlotPool(self._slots, limits.slot_wait_s)
+        self._pool = DecoderPool(self._slots, limits.slot_wait_s)
         self._sessions = 0
         self._first = self._slots[0].recognizer
         self._vad: SileroVad | None = None
@@ -148,7 +147,7 @@ class SttEngine:
     @contextmanager
     def session(
         self, source_hz: int, end_silence_s: float | None = None, vocabulary: Sequence[str] = ()
-    ) -> Iterator[RunningSession]:
+    ) -> Iterator[AsyncSession]:
         """Opens one session; leaving the context ends it.
 
         Args:
@@ -176,7 +175,7 @@ class SttEngine:
 
         self._sessions += 1
         metrics.SESSIONS.inc()
-        session = RunningSession(open_session, self._pool, self._listening, source_hz, self.limits)
+        session = AsyncSession(open_session, self._pool, self._listening, source_hz, self.limits)
         try:
             yield session
         finally:

@@ -10,7 +10,7 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
-from services.stt.recognizer import SAMPLE_RATE_HZ, Guess, Recognizer, RecognizerInfo, Word
+from services.stt.recognizer import SAMPLE_RATE_HZ, HypothesisWord, Recognizer, RecognizerInfo, Word
 
 log = structlog.get_logger()
 
@@ -58,11 +58,11 @@ class RecoveringRecognizer:
             self._phrase.append(samples)
         self._try(lambda: self._inner.feed(samples), feeds=True)
 
-    def partial(self) -> Sequence[Guess] | None:
+    def partial(self) -> Sequence[HypothesisWord] | None:
         return self._try(self._inner.partial)
 
-    def end_phrase(self, published: Sequence[str]) -> Sequence[Word]:
-        words = self._try(lambda: self._inner.end_phrase(published))
+    def end_phrase(self, committed: Sequence[str]) -> Sequence[Word]:
+        words = self._try(lambda: self._inner.end_phrase(committed))
         self._phrase = None
         return words
 

@@ -20,10 +20,10 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
-from services.stt.decode.agreement import LocalAgreement, keep
+from services.stt.decode.agreement import LocalAgreement, merge_final
 from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
 from services.stt.endpoint.pitch import PitchTrack
-from services.stt.endpoint.turns import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Edge, TurnDetector
+from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition, TurnStateMachine
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
 from services.stt.frontend.frontend import FrontEnd
@@ -85,7 +85,7 @@ class Session:
         self._fixed_end = limits.end_silence_s
         longest_s = limits.end_silence.longest_s if self._fixed_end is None else self._fixed_end
         self._longest_end = _samples(longest_s)
-        self._detector = TurnDetector(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
+        self._detector = TurnStateMachine(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
         self._max_turn = _samples(limits.max_turn_s)
         self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a recognizer
         self._recent: deque[_Heard] = deque(maxlen=PREROLL_WINDOWS)
@@ -175,21 +175,21 @@ class Session:
         if probability < SILENCE_PROBABILITY:
             self._front.hear_pause(window)
         events: list[Event] = []
-        if edge is Edge.STARTED:
+        if edge is Transition.STARTED:
             events.append(self._begin_turn())
-        elif edge is Edge.RESUMED:
+        elif edge is Transition.RESUMED:
             events += self._go_on()
         if self._recent[-1].speech and self._detector.in_phrase:
             self._pitch.push(window)
         if self.needs_recognizer:
             return events
-        if edge in (Edge.STARTED, Edge.RESUMED):
+        if edge in (Transition.STARTED, Transition.RESUMED):
             self._begin_phrase()
         elif self._phrase_start is not None:
             self._feed(self._recent[-1])
-        if edge is Edge.PAUSED:
+        if edge is Transition.PAUSED:
             events += self._pause()
-        elif edge is Edge.ENDED:
+        elif edge is Transition.ENDED:
             self._silence_ended_at = self._detector.speech_end
             return [*events, *self._end_turn(EndReason.SILENCE)]
         if self._detector.in_turn and self._detector.position - self._detector.speech_start >= self._max_turn:
@@ -266,13 +266,13 @@ class Session:
         speaking = self._detector.speech_end == position
         heard = self._decoder.partial() if speaking else None  # in a silence the last decode is near
         if heard is not None:
-            self._agreement.take(heard, self.position_s)
-        return self._tell_partial(self._agreement.published)
+            self._agreement.update(heard, self.position_s)
+        return self._tell_partial(self._agreement.committed)
 
-    def _tell_partial(self, published: Sequence[str] = ()) -> list[Partial]:
-        """Tells the complete phrases' words and what is `published` of the open one."""
+    def _tell_partial(self, committed: Sequence[str] = ()) -> list[Partial]:
+        """Tells the complete phrases' words and what is `committed` of the open one."""
         position = self._detector.position
-        text = " ".join([*(word.text for word in self._words), *published])
+        text = " ".join([*(word.text for word in self._words), *committed])
         if text == self._partial_text and position - self._partial_told < _samples(PARTIAL_EVERY_S):
             return []
         self._partial_text, self._partial_told = text, position
@@ -285,8 +285,8 @@ class Session:
         rest = self._front.end()
         if len(rest):
             self._decoder.feed(rest)
-        published = self._agreement.published
-        for word in keep(published, self._decoder.end_phrase(published)):
+        committed = self._agreement.committed
+        for word in merge_final(committed, self._decoder.end_phrase(committed)):
             start_s = min(offset_s + word.start_s, self.position_s)
             end_s = max(start_s, min(offset_s + word.end_s, self.position_s))
             self._words.append(replace(word, start_s=start_s, end_s=end_s))

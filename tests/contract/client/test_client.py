@@ -34,8 +34,8 @@ from oviya.client import (
 from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
-from oviya.mesh.status import detail_of
 from oviya.mesh.testing import serve_for_test
+from oviya.status import detail_of
 from oviya.v1 import (
     brain_pb2,
     common_pb2,

@@ -344,7 +344,7 @@ async def test_the_process_ends_with_1_once_its_device_is_lost(folder):
             assert await process.wait() == 1
         errors = [json.loads(line) for line in rest.splitlines() if '"error"' in line]
         assert [error["event"] for error in errors if "lost" in error["event"]] == [
-            "the device of the CSM engine is lost, only a new process gets it back"
+            "the engine's device is lost and the process ends"
         ]
         assert "Traceback" not in rest
     finally:

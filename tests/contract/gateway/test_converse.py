@@ -10,8 +10,9 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import S16LE, encode_pcm
+from oviya.durations import seconds
 from oviya.v1 import brain_pb2, conversation_pb2, stt_pb2
-from tests.support.gateway_mesh import END_TURN, Heard, gateway_with, seconds, speech, turn_events
+from tests.support.gateway_mesh import END_TURN, Heard, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 from tests.support.speech import silence, speak
 

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 
 from oviya.audio.pcm import S16LE
+from oviya.durations import seconds
 from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
 from services.gateway.turn.turn_handler import TurnTaker, Utterance
+from services.gateway.voice.segment import SpeechOptions
 from services.gateway.voice.speaker import Speaker
-from services.gateway.voice.voice import Manner
-from tests.support.gateway_mesh import END_TURN, gateway_with, seconds, speech, turn_events
+from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
 
@@ -146,7 +147,7 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
     async with gateway_with(csm, ScriptedMimi(), brain) as gateway:
         voices = gateway.service.voices
         audio_format = common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=24_000)
-        speaker = Speaker(voices, Manner(conversation_pb2.VOICE_UNSPECIFIED), audio_format)
+        speaker = Speaker(voices, SpeechOptions(conversation_pb2.VOICE_UNSPECIFIED), audio_format)
 
         async def send(turn: int, event: Any) -> None:
             sent.append((turn, event))

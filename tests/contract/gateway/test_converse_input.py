@@ -11,10 +11,11 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.audio.pcm import F32LE
+from oviya.durations import seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
-from tests.support.gateway_mesh import failure_of, gateway_with, seconds, speech
+from tests.support.gateway_mesh import failure_of, gateway_with, speech
 from tests.support.scripted_services import ScriptedBrain, ScriptedStt
 
 

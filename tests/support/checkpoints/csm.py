@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from services.csm.checkpoint import Checkpoint
-from services.csm.device.contract import DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling, pages_a_row
+from services.csm.device.contract import DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling
 from services.csm.device.torch_device import TorchDevice
 from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_random_checkpoint
 from services.csm.request.prompt import Prompt
@@ -108,7 +108,7 @@ def frames_alone(
     checkpoint: Checkpoint, prompt: Prompt, sampling: Sampling, frames: int, chunk: int = 64
 ) -> np.ndarray:
     """Frames (T, Q) of a prompt that runs alone, on a device of its own."""
-    pages = pages_a_row(checkpoint)
+    pages = checkpoint.config.max_pages
     device = TorchDevice(checkpoint.model, DeviceOptions(rows=1, pages=pages))
     device.begin([RowStart(0, sampling, range(pages))])
     feed(device, 0, prompt, chunk)

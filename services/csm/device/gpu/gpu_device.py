@@ -16,7 +16,7 @@ from torch import Tensor
 
 from oviya.errors import OviyaError
 from oviya.model.device import still_works
-from services.csm.device.contract import PAGE, DeviceOptions, PromptChunk, RowStart
+from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart
 from services.csm.device.gpu.attention import attend, place
 from services.csm.device.gpu.program import FrameProgram, make_state
 from services.csm.device.gpu.stack import WidePass
@@ -45,7 +45,7 @@ class GpuDevice:
         if options.depth_weights == "fp8" and torch.cuda.get_device_capability(self._device) < FP8_CAPABILITY:
             raise OviyaError("depth weights in fp8 need a GPU of compute capability 8.9", hint="int8 runs on this one")
         self._weights = frame_weights(model, options.depth_weights)
-        self._state = make_state(model, rows=options.rows, pages=options.pages, page=PAGE)
+        self._state = make_state(model, rows=options.rows, pages=options.pages)
         self._codes = torch.empty(self._state.codes.shape, dtype=torch.int32, pin_memory=True)
         # When a frame's time begins with the prompts before it, when it begins itself, and when its codes are there.
         self._prefill_began, self._began, self._done = (torch.cuda.Event(enable_timing=True) for _ in range(3))

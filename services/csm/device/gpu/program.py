@@ -18,7 +18,7 @@ from services.csm.device.gpu.attention import attend, attend_depth, place
 from services.csm.device.gpu.sample import draw, finish_frame
 from services.csm.device.gpu.stack import Pass, open_pass, run_layers
 from services.csm.device.gpu.weights import FrameWeights
-from services.csm.model.config import CsmConfig
+from services.csm.model.config import PAGE, CsmConfig
 from services.csm.model.csm import CsmModel
 
 See = Callable[[int, Tensor], None]
@@ -56,8 +56,8 @@ class FrameState:
     depth_values: Tensor
 
 
-def make_state(model: CsmModel, *, rows: int, pages: int, page: int) -> FrameState:
-    """A state in which nobody takes part, with `pages` pages of `page` positions, on the model's device."""
+def make_state(model: CsmModel, *, rows: int, pages: int) -> FrameState:
+    """A state in which nobody takes part, with `pages` pages, on the model's device."""
     config, weight = model.config, model.audio_embedding
     backbone, depth = config.backbone, config.depth
     frame_positions = max(16, 1 << (config.codebooks - 1).bit_length())  # what a tile of a matrix product takes
@@ -65,7 +65,7 @@ def make_state(model: CsmModel, *, rows: int, pages: int, page: int) -> FrameSta
     def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.zeros(shape, device=weight.device, dtype=dtype)
 
-    kv_shape = (backbone.layers, pages, backbone.kv_heads, page, backbone.head_dim)
+    kv_shape = (backbone.layers, pages, backbone.kv_heads, PAGE, backbone.head_dim)
     depth_shape = (depth.layers, rows, depth.kv_heads, frame_positions, depth.head_dim)
     return FrameState(
         newest=zeros(rows, backbone.width, dtype=torch.float32),
@@ -75,7 +75,7 @@ def make_state(model: CsmModel, *, rows: int, pages: int, page: int) -> FrameSta
         seeds=zeros(rows, dtype=torch.int64),
         temperatures=zeros(rows, dtype=torch.float32),
         top_ks=torch.ones(rows, device=weight.device, dtype=torch.int32),
-        tables=zeros(rows, -(-backbone.positions // page), dtype=torch.int32),
+        tables=zeros(rows, config.max_pages, dtype=torch.int32),
         k_pages=zeros(*kv_shape, dtype=weight.dtype),
         v_pages=zeros(*kv_shape, dtype=weight.dtype),
         codes=zeros(rows, config.codebooks, dtype=torch.int32),

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from oviya.errors import Busy, OviyaError
-from oviya.mesh.status import detail_of, http_status
+from oviya.status import detail_of, http_status
 from services.gateway.transport.admission import OfferInUse
 
 log = structlog.get_logger()

@@ -9,7 +9,7 @@ from aiortc import RTCDataChannel
 from google.protobuf import json_format
 
 from oviya.errors import Busy, InvalidInput, OviyaError
-from oviya.mesh.status import detail_of
+from oviya.status import detail_of
 from oviya.v1 import conversation_pb2
 from services.gateway.rate import TokenBucket
 from services.gateway.transport.webrtc.page_message import read_message

@@ -10,19 +10,10 @@ import torch
 
 from oviya.errors import OviyaError
 from services.csm.checkpoint import load_checkpoint
-from services.csm.device.contract import (
-    PAGE,
-    DeviceOptions,
-    PromptChunk,
-    RowStart,
-    Sampling,
-    choose_pages,
-    choose_slots,
-    make_device,
-    page_bytes,
-    pages_a_row,
-)
+from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart, Sampling
+from services.csm.device.make import choose_pages, choose_slots, make_device, page_bytes
 from services.csm.device.torch_device import TorchDevice
+from services.csm.model.config import PAGE, pages_for
 from services.csm.request.prompt import NO_TEXT, Prompt, Segment, build_prompt, join_prompts
 from tests.support.checkpoints.csm import feed, frames_alone, step, write_checkpoint
 
@@ -71,7 +62,7 @@ def test_requests_that_join_pause_and_leave_equal_those_alone(checkpoint):
         for row in rows[: rng.integers(0, 3)]:
             if waiting:
                 request = waiting.pop(0)
-                pages[row] = [free.pop() for _ in range(-(-(len(prompts[request]) + 12) // PAGE))]
+                pages[row] = [free.pop() for _ in range(pages_for(len(prompts[request]) + 12))]
                 device.begin([RowStart(row, samplings[request], pages[row])])
                 arriving[row] = (request, 0)
         chunks = []
@@ -166,7 +157,7 @@ def test_the_last_position_can_be_used(checkpoint):
     prompt = make_prompt(checkpoint, "Full.", last - 40)
     room = last - len(prompt) + 1  # the last frame is never read again
     assert 0 < room < 40
-    whole = pages_a_row(checkpoint)
+    whole = checkpoint.config.max_pages
     device = make(checkpoint, rows=2, pages=2 * whole)
     for row in range(2):
         device.begin([RowStart(row, Sampling(0, 1, 0), range(row * whole, (row + 1) * whole))])
@@ -180,7 +171,7 @@ def test_the_memory_setting_decides_the_pages(checkpoint):
     sizes = checkpoint.config.backbone
     assert page_bytes(checkpoint) == 2 * sizes.layers * 64 * sizes.kv_heads * sizes.head_dim * 4
     assert choose_pages(checkpoint, rows=4, kv_mib=64) == (64 << 20) // page_bytes(checkpoint)
-    assert choose_pages(checkpoint, rows=4, kv_mib=0) == 4 * 2 * pages_a_row(checkpoint)
+    assert choose_pages(checkpoint, rows=4, kv_mib=0) == 4 * 2 * checkpoint.config.max_pages
     assert choose_pages(checkpoint, rows=4000, kv_mib=0) * page_bytes(checkpoint) == 1024 << 20
     with pytest.raises(OviyaError, match="MiB"):
         choose_pages(checkpoint, rows=4, kv_mib=1)
@@ -189,7 +180,7 @@ def test_the_memory_setting_decides_the_pages(checkpoint):
 def test_a_cpu_gets_a_few_slots_and_a_gpu_what_its_memory_holds(checkpoint, monkeypatch):
     assert choose_slots(checkpoint, 0) == 4
     on_gpu = replace(checkpoint, device=torch.device("cuda"))
-    row = 2 * pages_a_row(checkpoint) * page_bytes(checkpoint)
+    row = 2 * checkpoint.config.max_pages * page_bytes(checkpoint)
     for free, slots in ((0, 1), (10 * row, 6), (10_000 * row, 512)):
         monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _device, free=free: (free, 10 * free))
         assert choose_slots(on_gpu, 0) == slots

@@ -170,7 +170,7 @@ async def test_closing_ends_what_runs_and_admits_no_more(checkpoint):
             pass
     with pytest.raises(NotReady):
         engine.generate(HELLO)
-    assert not engine._thread.is_alive()
+    assert not engine._thread._thread.is_alive()
 
 
 async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkeypatch):
@@ -204,7 +204,7 @@ async def test_a_lost_device_ends_everything_and_says_so(checkpoint, monkeypatch
             nonlocal closed
             closed = True
 
-        monkeypatch.setattr(engine._device, "works", lambda: False)
+        monkeypatch.setattr(engine._thread, "_device_works", lambda: False)
         monkeypatch.setattr(engine._device, "close", close)  # would fail too
         monkeypatch.setattr(engine._device, call, fail)
         if call in ("prefill", "begin"):

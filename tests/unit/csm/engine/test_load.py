@@ -14,7 +14,8 @@ from prometheus_client import REGISTRY
 
 from oviya.errors import Busy, NotReady
 from services.csm.checkpoint import load_checkpoint
-from services.csm.device.contract import DeviceOptions, Sampling, make_device
+from services.csm.device.contract import DeviceOptions, Sampling
+from services.csm.device.make import make_device
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment, build_prompt

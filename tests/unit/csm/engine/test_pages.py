@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from services.csm.device.contract import PAGE
 from services.csm.engine.pages import PagePool, page_names
+from services.csm.model.config import PAGE
 from services.csm.request.prompt import NO_TEXT, Prompt
 
 

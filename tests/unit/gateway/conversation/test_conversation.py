@@ -6,10 +6,11 @@ import asyncio
 
 import pytest
 
+from oviya.durations import seconds
 from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
 from oviya.v1 import common_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of, first_failure
-from services.gateway.turn.latency import duration_of, latency, seconds_of
+from services.gateway.turn.latency import latency
 from services.gateway.turn.replay_buffer import Tape
 from services.gateway.voice.speaker import Spoken
 from services.gateway.voice.voice_context import VoiceContext
@@ -96,12 +97,12 @@ def test_voice_context_keeps_the_newest_sentences():
 def test_latency_counts_only_stages_that_were_reached():
     spoken = Spoken(first_sentence_at=10.5, first_audio_at=10.75)
     counted = latency(spoken, since=10.0, final_transcript=10.25)
-    assert {stage.name: seconds_of(value) for stage, value in counted.ListFields()} == {
+    assert {stage.name: seconds(value) for stage, value in counted.ListFields()} == {
         "final_transcript": 0.25,
         "first_sentence": 0.5,
         "first_audio": 0.75,
     }
-    assert seconds_of(duration_of(-1.0)) == 0
+    assert seconds(latency(spoken, since=11.0).first_audio) == 0
 
 
 async def test_events_come_before_the_failure():

@@ -11,7 +11,7 @@ import pytest
 from oviya.audio.pcm import F32LE, decode_pcm
 from oviya.v1 import common_pb2
 from services.gateway.voice.pacer import Pacer
-from services.gateway.voice.packetizer import PIECE_S, Output
+from services.gateway.voice.packetizer import PACKET_S, Packetizer
 
 
 async def test_pacer_holds_back_what_is_too_far_ahead():
@@ -37,16 +37,16 @@ async def test_pacer_starts_anew_after_a_pause_and_zero_holds_nothing_back():
 
 
 @pytest.mark.parametrize("rate_hz", [8_000, 22_050, 24_000, 48_000])
-def test_output_keeps_the_sound_whatever_the_pieces(rate_hz):
+def test_packetizer_keeps_the_sound_whatever_the_chunks(rate_hz):
     times = np.arange(24_000) / 24_000
     sound = (0.3 * np.sin(2 * np.pi * 440 * times)).astype(np.float32)
     audio_format = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=rate_hz)
     wholes = []
     for step in (24_000, 1920, 77):
-        output = Output(audio_format)
-        pushed = [output.push(sound[start : start + step]) for start in range(0, len(sound), step)]
-        messages = list(itertools.chain(*pushed, output.flush()))
-        assert all(length_s <= PIECE_S + 1 / rate_hz for _, length_s in messages)
+        packetizer = Packetizer(audio_format)
+        pushed = [packetizer.push(sound[start : start + step]) for start in range(0, len(sound), step)]
+        messages = list(itertools.chain(*pushed, packetizer.flush()))
+        assert all(length_s <= PACKET_S + 1 / rate_hz for _, length_s in messages)
         samples = [decode_pcm(audio.pcm, F32LE) for audio, _ in messages]
         assert sum(length_s for _, length_s in messages) == pytest.approx(1.0, abs=0.001)
         wholes.append(np.concatenate(samples))

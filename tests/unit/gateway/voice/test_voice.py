@@ -222,7 +222,7 @@ def test_failures_come_back_from_the_library():
 def test_nothing_stays_behind():
     # In a process of its own: here, whatever else runs in the background moves the figure.
     program = """
-from services.gateway import espeak
+from services.gateway.voice import espeak
 from services.gateway.voice.espeak import Delivery
 
 def resident_kib():

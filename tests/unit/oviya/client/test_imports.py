@@ -8,7 +8,7 @@ import sys
 PROGRAM = """
 import sys
 
-OWN_NEEDS = {"google", "grpc", "grpc_status", "numpy", "oviya"} | {"typing_extensions"}  # the last one is grpcio's own
+OWN_NEEDS = {"google", "grpc", "numpy", "oviya"} | {"typing_extensions"}  # the last one is grpcio's own
 
 
 class NothingElse:

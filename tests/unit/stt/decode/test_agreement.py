@@ -1,4 +1,4 @@
-"""What is published of a growing transcript, and that it stands."""
+"""What is committed of a growing transcript, and that it stands."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import random
 
 import pytest
 
-from services.stt.decode.agreement import SETTLED_S, SURE_CONFIDENCE, LocalAgreement, continuation, keep
-from services.stt.recognizer import Guess, Word
+from services.stt.decode.agreement import MIN_CONFIDENCE, STABLE_S, LocalAgreement, continuation, merge_final
+from services.stt.recognizer import HypothesisWord, Word
 
 
-def guesses(text, confidence=1.0):
-    return [Guess(word, confidence) for word in text.split()]
+def hypothesis(text, confidence=1.0):
+    return [HypothesisWord(word, confidence) for word in text.split()]
 
 
-def published(*decodes, confidence=1.0, every_s=0.2):
+def committed(*decodes, confidence=1.0, every_s=0.2):
     agreement = LocalAgreement()
     return [
-        " ".join(agreement.take(guesses(decode, confidence), index * every_s)) for index, decode in enumerate(decodes)
+        " ".join(agreement.update(hypothesis(decode, confidence), index * every_s))
+        for index, decode in enumerate(decodes)
     ]
 
 
@@ -28,7 +29,7 @@ def decoded(text):
 
 
 def test_words_are_published_once_two_decodes_agree():
-    assert published("what", "what should", "what should i", "what shall i do", "what shall i do") == [
+    assert committed("what", "what should", "what should i", "what shall i do", "what shall i do") == [
         "",
         "what",
         "what should",
@@ -38,7 +39,7 @@ def test_words_are_published_once_two_decodes_agree():
 
 
 def test_a_decode_that_hears_nothing_takes_nothing_back():
-    assert published("good morning", "good morning", "", "", "good morning anna", "good morning anna")[-3:] == [
+    assert committed("good morning", "good morning", "", "", "good morning anna", "good morning anna")[-3:] == [
         "good morning",
         "good morning",
         "good morning anna",
@@ -46,19 +47,19 @@ def test_a_decode_that_hears_nothing_takes_nothing_back():
 
 
 def test_a_word_in_doubt_must_stand_for_longer():
-    every_s, doubtful = 0.2, SURE_CONFIDENCE - 0.01
+    every_s, doubtful = 0.2, MIN_CONFIDENCE - 0.01
     decodes = ["what"] * 6
-    assert published(*decodes, confidence=SURE_CONFIDENCE, every_s=every_s).index("what") == 1
-    assert published(*decodes, confidence=doubtful, every_s=every_s).index("what") == round(SETTLED_S / every_s)
+    assert committed(*decodes, confidence=MIN_CONFIDENCE, every_s=every_s).index("what") == 1
+    assert committed(*decodes, confidence=doubtful, every_s=every_s).index("what") == round(STABLE_S / every_s)
     wavering = ["what", "what", "watt", "what", "what", "what"]
-    assert published(*wavering, confidence=doubtful, every_s=every_s)[-1] == ""
+    assert committed(*wavering, confidence=doubtful, every_s=every_s)[-1] == ""
 
 
 def test_nothing_is_published_beyond_a_word_in_doubt():
     agreement = LocalAgreement()
     for at_s in (0.0, 0.2):
-        agreement.take([*guesses("what"), *guesses("shall", confidence=0.1), *guesses("i do")], at_s)
-    assert agreement.published == ["what"]
+        agreement.update([*hypothesis("what"), *hypothesis("shall", confidence=0.1), *hypothesis("i do")], at_s)
+    assert agreement.committed == ["what"]
 
 
 def test_whatever_is_decoded_published_words_stand():
@@ -67,17 +68,17 @@ def test_whatever_is_decoded_published_words_stand():
         agreement, before = LocalAgreement(), []
         for step in range(20):
             words = [draw.choice("abc") * draw.randint(1, 2) for _ in range(draw.randint(0, 6))]
-            after = agreement.take([Guess(word, draw.random()) for word in words], step * 0.2)
+            after = agreement.update([HypothesisWord(word, draw.random()) for word in words], step * 0.2)
             assert after[: len(before)] == before
             before = after
-        final = keep(before, decoded(" ".join(draw.choice("abc") for _ in range(draw.randint(0, 8)))))
+        final = merge_final(before, decoded(" ".join(draw.choice("abc") for _ in range(draw.randint(0, 8)))))
         assert [word.text for word in final[: len(before)]] == before
         for word, following in itertools.pairwise(final):
             assert word.start_s <= word.end_s <= following.start_s + 1e-9
 
 
 def test_the_final_keeps_what_was_published_in_the_time_of_what_it_heard_instead():
-    final = keep(["i", "can", "not", "sleep"], decoded("i cannot sleep tonight"))
+    final = merge_final(["i", "can", "not", "sleep"], decoded("i cannot sleep tonight"))
     assert [word.text for word in final] == ["i", "can", "not", "sleep", "tonight"]
     sure = {word.text: word for word in decoded("i cannot sleep tonight")}
     assert [word for word in final if word.text in sure] == [sure["i"], sure["sleep"], sure["tonight"]]
@@ -88,11 +89,11 @@ def test_the_final_keeps_what_was_published_in_the_time_of_what_it_heard_instead
 
 
 def test_a_published_word_of_which_the_last_decode_has_nothing_lies_between_its_neighbours():
-    final = keep(["so", "what", "now"], decoded("so now"))
+    final = merge_final(["so", "what", "now"], decoded("so now"))
     assert [word.text for word in final] == ["so", "what", "now"]
     assert final[0].end_s <= final[1].start_s <= final[1].end_s <= final[2].start_s
-    assert [word.text for word in keep(["hello"], [])] == ["hello"]
-    assert keep([], decoded("good morning")) == decoded("good morning")
+    assert [word.text for word in merge_final(["hello"], [])] == ["hello"]
+    assert merge_final([], decoded("good morning")) == decoded("good morning")
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ class ScriptedTranscriber:
 
 
 def guessed(recognizer):
-    return " ".join(guess.text for guess in recognizer.partial())
+    return " ".join(word.text for word in recognizer.partial())
 
 
 def texts(words):

@@ -261,7 +261,7 @@ async def test_a_caller_that_leaves_while_it_waits_or_speaks_frees_its_place():
 async def test_who_speaks_without_end_lets_others_have_their_turn():
     """Each of its turns ends at the longest length; a slot held from one to the next would shut everybody out."""
     engine_turns = replace(TURNS, max_turn_s=2.0)
-    engine = SttEngine(engine_turns, EngineLimits(sessions=2, slots=1, warm=1, slot_wait_s=60.0))
+    engine = SttEngine(engine_turns, EngineLimits(sessions=2, slots=1, warm=1, slot_wait_s=60.0), SphinxRecognizer)
     await engine.start()
     try:
         with engine.session(16_000) as endless, engine.session(16_000) as other:

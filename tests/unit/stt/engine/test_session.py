@@ -142,15 +142,15 @@ def test_no_published_word_is_taken_back_by_a_partial_a_likely_end_or_the_final(
 
 
 def test_the_final_stands_by_what_was_published_whatever_the_last_decode_hears(open_session, recognizer, monkeypatch):
-    monkeypatch.setattr(recognizer, "end_phrase", lambda published: [Word("nonsense", 0.1, 0.4, 1.0)])
+    monkeypatch.setattr(recognizer, "end_phrase", lambda committed: [Word("nonsense", 0.1, 0.4, 1.0)])
     session = open_session()
     events = push_all(session, said(silence(0.5), speak(SAD), silence(1.0)), 320)
-    published = [
+    committed = [
         partial.text for partial in of(Partial, events) if partial.at_s < of(TurnEnded, events)[0].speech_end_s
     ]
     final = of(Final, events)[0]
-    assert len(published[-1].split()) >= 3
-    assert final.text.startswith(published[-1])
+    assert len(committed[-1].split()) >= 3
+    assert final.text.startswith(committed[-1])
     assert all(word.start_s <= word.end_s for word in final.words)
     # The phrase was never ended: what follows shows that the decoder copes.
     monkeypatch.undo()
@@ -188,9 +188,9 @@ def test_the_words_are_decoded_before_the_silence_ends_the_turn(open_session, re
     session, ended_at_s = open_session(), []
     end_phrase = recognizer.end_phrase
 
-    def note_when(published):
+    def note_when(committed):
         ended_at_s.append(session.position_s)
-        return end_phrase(published)
+        return end_phrase(committed)
 
     monkeypatch.setattr(recognizer, "end_phrase", note_when)
     ended = of(TurnEnded, push_all(session, said(silence(0.3), speak(SAD), silence(1.0)), 320))[0]

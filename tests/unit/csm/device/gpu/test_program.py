@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from services.csm.device.contract import PAGE, DeviceOptions, PromptChunk, RowStart, Sampling
+from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart, Sampling
 from services.csm.device.gpu import linear, sample
 from services.csm.device.gpu.program import FrameProgram, make_state
 from services.csm.device.gpu.weights import OFFSET, Scaled, frame_weights, scale_rows
@@ -120,7 +120,7 @@ def programs(checkpoint, rows: int, depth_weights: Any = "auto"):
     """A frame program and a plain device whose rows stand at their first position, and the program's state."""
     model, config = checkpoint.model, checkpoint.config
     plain = TorchDevice(model, DeviceOptions(rows, rows))
-    state = make_state(model, rows=rows, pages=rows, page=PAGE)
+    state = make_state(model, rows=rows, pages=rows)
     for row in range(rows):
         codes = np.random.default_rng(row).integers(1, config.codebook_size, (1, config.codebooks))
         plain.begin([RowStart(row, Sampling(0.0, 8, row), [row])])

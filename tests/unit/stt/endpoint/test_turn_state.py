@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.stt.endpoint.turns import Edge, TurnDetector
+from services.stt.endpoint.turn_state import Transition, TurnStateMachine
 from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 PHRASE_WINDOWS, END_WINDOWS = 4, 8
@@ -12,7 +12,7 @@ PHRASE_WINDOWS, END_WINDOWS = 4, 8
 
 @pytest.fixture
 def detector():
-    return TurnDetector(PHRASE_WINDOWS * WINDOW_SAMPLES, END_WINDOWS * WINDOW_SAMPLES)
+    return TurnStateMachine(PHRASE_WINDOWS * WINDOW_SAMPLES, END_WINDOWS * WINDOW_SAMPLES)
 
 
 def play(detector, *probabilities):
@@ -26,7 +26,7 @@ def play(detector, *probabilities):
 
 
 def test_a_turn_starts_at_the_first_of_two_windows_of_speech(detector):
-    assert play(detector, 0.0, 0.0, 0.9, 0.9) == [(4, Edge.STARTED)]
+    assert play(detector, 0.0, 0.0, 0.9, 0.9) == [(4, Transition.STARTED)]
     assert detector.speech_start == 2 * WINDOW_SAMPLES
     assert detector.in_turn
     assert detector.in_phrase
@@ -39,43 +39,56 @@ def test_a_click_starts_nothing(detector):
 
 def test_silence_pauses_and_then_ends_the_turn(detector):
     edges = play(detector, 0.9, 0.9, 0.9, *[0.0] * END_WINDOWS)
-    assert edges == [(2, Edge.STARTED), (3 + PHRASE_WINDOWS, Edge.PAUSED), (3 + END_WINDOWS, Edge.ENDED)]
+    assert edges == [
+        (2, Transition.STARTED),
+        (3 + PHRASE_WINDOWS, Transition.PAUSED),
+        (3 + END_WINDOWS, Transition.ENDED),
+    ]
     assert detector.speech_end == 3 * WINDOW_SAMPLES
     assert not detector.in_turn
 
 
 def test_speech_after_a_pause_belongs_to_the_same_turn(detector):
     edges = play(detector, 0.9, 0.9, *[0.0] * (END_WINDOWS - 1), 0.9, 0.9, 0.9, *[0.0] * END_WINDOWS)
-    assert [edge for _, edge in edges] == [Edge.STARTED, Edge.PAUSED, Edge.RESUMED, Edge.PAUSED, Edge.ENDED]
+    assert [edge for _, edge in edges] == [
+        Transition.STARTED,
+        Transition.PAUSED,
+        Transition.RESUMED,
+        Transition.PAUSED,
+        Transition.ENDED,
+    ]
     assert detector.speech_start == 0
     assert detector.speech_end == (2 + END_WINDOWS - 1 + 3) * WINDOW_SAMPLES
 
 
 def test_speech_that_resumes_at_the_last_moment_is_not_cut_off(detector):
     edges = play(detector, 0.9, 0.9, *[0.0] * (END_WINDOWS - 1), 0.9)
-    assert [edge for _, edge in edges] == [Edge.STARTED, Edge.PAUSED]
-    assert play(detector, 0.9)[0][1] is Edge.RESUMED
+    assert [edge for _, edge in edges] == [Transition.STARTED, Transition.PAUSED]
+    assert play(detector, 0.9)[0][1] is Transition.RESUMED
 
 
 def test_a_blip_in_a_pause_delays_the_end_by_itself_only(detector):
     edges = play(detector, 0.9, 0.9, *[0.0] * (END_WINDOWS - 1), 0.9, 0.0)
-    assert edges[-1] == (2 + END_WINDOWS + 1, Edge.ENDED)
+    assert edges[-1] == (2 + END_WINDOWS + 1, Transition.ENDED)
 
 
 def test_doubtful_windows_neither_begin_a_silence_nor_break_one(detector):
-    assert play(detector, 0.9, 0.9, *[0.4] * 50) == [(2, Edge.STARTED)]
+    assert play(detector, 0.9, 0.9, *[0.4] * 50) == [(2, Transition.STARTED)]
     edges = play(detector, 0.0, *[0.4] * (END_WINDOWS - 1))
-    assert [edge for _, edge in edges] == [Edge.PAUSED, Edge.ENDED]
+    assert [edge for _, edge in edges] == [Transition.PAUSED, Transition.ENDED]
 
 
 def test_one_silence_for_phrase_and_turn_ends_the_turn_at_once():
-    detector = TurnDetector(END_WINDOWS * WINDOW_SAMPLES, END_WINDOWS * WINDOW_SAMPLES)
-    assert play(detector, 0.9, 0.9, *[0.0] * END_WINDOWS) == [(2, Edge.STARTED), (2 + END_WINDOWS, Edge.ENDED)]
+    detector = TurnStateMachine(END_WINDOWS * WINDOW_SAMPLES, END_WINDOWS * WINDOW_SAMPLES)
+    assert play(detector, 0.9, 0.9, *[0.0] * END_WINDOWS) == [
+        (2, Transition.STARTED),
+        (2 + END_WINDOWS, Transition.ENDED),
+    ]
 
 
 def test_speech_after_a_forced_end_is_a_new_turn(detector):
     play(detector, *[0.9] * 10)
     detector.end()
     assert not detector.in_turn
-    assert play(detector, 0.9, 0.9) == [(12, Edge.STARTED)]
+    assert play(detector, 0.9, 0.9) == [(12, Transition.STARTED)]
     assert detector.speech_start == 10 * WINDOW_SAMPLES

@@ -32,7 +32,7 @@ class Slot:
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stt-slot"))
 
 
-class SlotPool:
+class DecoderPool:
     """Hands out slots, first come, first served.
 
     Args:

@@ -26,7 +26,7 @@ ENGLISH = Language("en", "English")
 
 
 @dataclass(frozen=True)
-class Manner:
+class SpeechOptions:
     """How a caller wants to be spoken to; the same for all sentences of a call.
 
     Args:
@@ -56,7 +56,7 @@ class Line:
     spoken: str
     language: Language
     plan: emotion_pb2.ProsodyPlan
-    manner: Manner
+    options: SpeechOptions
     context: list[csm_pb2.ContextSegment]
     frames: common_pb2.RvqFrames = field(default_factory=common_pb2.RvqFrames)
     first_frame_at: float | None = None
@@ -69,7 +69,7 @@ class Line:
     @property
     def seed(self) -> int | None:
         """Seed of this sentence: a text that is split must not sample the same noise for every piece."""
-        return None if self.manner.seed is None else (self.manner.seed + self.index) % (1 << 64)
+        return None if self.options.seed is None else (self.options.seed + self.index) % (1 << 64)
 
 
 class SpeechVoice(Protocol):
@@ -100,4 +100,4 @@ class FallbackSpeech:
         Raises:
             OviyaError: the synthesizer failed.
         """
-        return self._synthesizer.speak(line.spoken, line.plan, line.manner.speaker, line.language.code)
+        return self._synthesizer.speak(line.spoken, line.plan, line.options.speaker, line.language.code)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oviya.audio.resample import Resampler
-from services.stt.decode.narrowband import TAPS, BandwidthExtender, image_gain
+from services.stt.decode.bandwidth_extension import TAPS, BandwidthExtender, image_gain
 from tests.support.speech import SAD, speak
 
 DELAY = TAPS // 2

@@ -14,7 +14,7 @@ ONSET_WINDOWS = 2
 """Windows of speech in a row that make a start: 64 ms, longer than a click and shorter than a syllable."""
 
 
-class Edge(Enum):
+class Transition(Enum):
     """What a window changed."""
 
     STARTED = auto()
@@ -33,7 +33,7 @@ class _State(Enum):
     PAUSE = auto()
 
 
-class TurnDetector:
+class TurnStateMachine:
     """Follows one stream, window by window.  Positions are samples from the stream's start.
 
     Args:
@@ -69,7 +69,7 @@ class TurnDetector:
         """End of the last speech so far."""
         return self.position if self._silence_start is None else self._silence_start
 
-    def step(self, probability: float) -> Edge | None:
+    def step(self, probability: float) -> Transition | None:
         """Takes the next window's probability of speech; returns what it changed."""
         window_start, self.position = self.position, self.position + WINDOW_SAMPLES
         self._run = self._run + 1 if probability >= SPEECH_PROBABILITY else 0
@@ -81,30 +81,30 @@ class TurnDetector:
         elif self._run == ONSET_WINDOWS:
             return self._begin()
         # A run that has just begun may be the speaker going on: the decision waits for its second window.
-        return None if self._run else self._silence_edge()
+        return None if self._run else self._after_silence()
 
     def end(self) -> None:
         """Ends the turn now; speech that goes on starts another."""
         self._state, self._run = _State.IDLE, 0
 
-    def _begin(self) -> Edge:
+    def _begin(self) -> Transition:
         was, self._state = self._state, _State.SPEECH
         if was is _State.PAUSE and self._silence_start is not None:
             self.pause = self.position - ONSET_WINDOWS * WINDOW_SAMPLES - self._silence_start
         self._silence_start = None
         if was is _State.PAUSE:
-            return Edge.RESUMED
+            return Transition.RESUMED
         self.speech_start = self.position - ONSET_WINDOWS * WINDOW_SAMPLES
-        return Edge.STARTED
+        return Transition.STARTED
 
-    def _silence_edge(self) -> Edge | None:
+    def _after_silence(self) -> Transition | None:
         if not self.in_turn or self._silence_start is None:
             return None
         silence = self.position - self._silence_start
         if silence >= self.end_silence:
             self.end()
-            return Edge.ENDED
+            return Transition.ENDED
         if self.in_phrase and silence >= self.phrase_silence:
             self._state = _State.PAUSE
-            return Edge.PAUSED
+            return Transition.PAUSED
         return None

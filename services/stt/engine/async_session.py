@@ -13,9 +13,9 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import Timeout
 from services.stt import metrics
 from services.stt.endpoint.vad import WINDOW_SAMPLES
+from services.stt.engine.decoder_pool import DecoderPool, Slot
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.session import Session
-from services.stt.engine.slots import Slot, SlotPool
 from services.stt.recognizer import SAMPLE_RATE_HZ
 
 SLICE_S = 0.1
@@ -33,7 +33,7 @@ class SessionLimits(Protocol):
     def turn_stall_s(self) -> float: ...
 
 
-class RunningSession:
+class AsyncSession:
     """One session.  One call at a time.
 
     While nobody speaks its calls run in the `listening` threads, which all sessions share.  A turn runs in a slot,
@@ -46,7 +46,7 @@ class RunningSession:
     def __init__(
         self,
         open_session: Callable[[], Session],
-        slots: SlotPool,
+        slots: DecoderPool,
         listening: ThreadPoolExecutor,
         source_hz: int,
         limits: SessionLimits,
