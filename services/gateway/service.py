@@ -12,9 +12,10 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
-from services.gateway.memory import Keeper, Limits
 from services.gateway.memory.access import CLOSE_S, STORE
+from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.make_store import make_store
+from services.gateway.memory.store import Limits
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.browsers import Web
 from services.gateway.transport.grpc_servicer import ConversationServicer

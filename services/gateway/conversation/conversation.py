@@ -19,7 +19,7 @@ from services.gateway.conversation.lifetime import Sessions
 from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
-from services.gateway.memory import Keeper
+from services.gateway.memory.keeper import Keeper
 from services.gateway.turn.latency import latency
 from services.gateway.voice.segment import AUTO
 from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices

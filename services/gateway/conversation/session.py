@@ -18,7 +18,7 @@ from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, first_failure
 from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
-from services.gateway.memory import Keeper
+from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.memory import Memory
 from services.gateway.rate import TokenBucket
 from services.gateway.turn.stt_stream import HeardEvent, Hearing

@@ -9,8 +9,8 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from oviya.errors import InvalidInput
 from oviya.v1 import brain_pb2, conversation_pb2
-from services.gateway.memory import KeptSession, KeptTurn
 from services.gateway.memory.memory import ROLES
+from services.gateway.memory.store import KeptSession, KeptTurn
 
 MAX_PAGE_TURNS = 1000
 MAX_PAGE_BYTES = 1 << 20

@@ -12,8 +12,8 @@ from oviya.v1 import conversation_pb2, conversation_pb2_grpc
 from services.gateway.client_address import ClientAddresses, grpc_peer_address
 from services.gateway.conversation.conversation import Conversation
 from services.gateway.conversation.requests import check_session_id
-from services.gateway.memory import Keeper
 from services.gateway.memory.export import make_page, read_page
+from services.gateway.memory.keeper import Keeper
 from services.gateway.settings import GatewaySettings
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from oviya.v1 import brain_pb2, emotion_pb2
-from services.gateway.memory.memory import Keeper, Memory
+from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.turn_handler import TurnTaker
 from services.gateway.upstream.clients import Mesh

@@ -12,10 +12,11 @@ import pytest
 
 from oviya.errors import Timeout, Unavailable
 from oviya.v1 import brain_pb2
-from services.gateway.memory import Keeper, KeptSession, access
+from services.gateway.memory import access
+from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.memory import MAX_TURNS, Memory
 from services.gateway.memory.sqlite import SqliteStore
-from services.gateway.memory.store import StoreError
+from services.gateway.memory.store import KeptSession, StoreError
 from services.gateway.turn.playback_truncation import heard_sentences
 from services.gateway.voice.speaker import Spoken
 

@@ -20,13 +20,24 @@ from prometheus_client import REGISTRY
 from redis.asyncio import Redis
 
 from oviya.errors import OviyaError, PermissionDenied, Unavailable, Unsupported
-from services.gateway.memory import Keeper, KeptSession, KeptTurn, Limits
 from services.gateway.memory import access as keeping
 from services.gateway.memory.hold import Hold, hash_token
+from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.sqlite import SqliteStore
-from services.gateway.memory.store import DAY_S, EMPTY_S, Appended, Claimed, Pruned, Store, StoreError
+from services.gateway.memory.store import (
+    DAY_S,
+    EMPTY_S,
+    Appended,
+    Claimed,
+    KeptSession,
+    KeptTurn,
+    Limits,
+    Pruned,
+    Store,
+    StoreError,
+)
 from tests.support.gateway_mesh import free_port
 
 NOW = time.time()
