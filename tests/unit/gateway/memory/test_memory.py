@@ -1,4 +1,4 @@
-"""What a session remembers: turns as they were, summaries, and replies as far as they were heard."""
+"""What a session remembers: turns as they were, and summaries of older ones."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from services.gateway.memory import access
 from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.memory import MAX_TURNS, Memory
 from services.gateway.memory.sqlite import SqliteStore
-from services.gateway.memory.store import KeptSession, StoreError
-from services.gateway.turn.playback_truncation import heard_sentences
-from services.gateway.voice.speaker import Spoken
+from services.gateway.memory.store import KeptSession
+from tests.support.stores import Away
 
 
 class Summarizer:
@@ -232,21 +231,6 @@ async def test_two_connections_under_one_name_lose_no_turn(tmp_path, gateways):
             await memory.close()
 
 
-class Unreachable:
-    """A store that can be made unreachable."""
-
-    def __init__(self, store: SqliteStore) -> None:
-        self._store, self.gone = store, False
-
-    def __getattr__(self, name: str) -> Any:
-        async def call(*arguments: Any, **options: Any) -> Any:
-            if self.gone and name != "close":
-                raise StoreError("gone")
-            return await getattr(self._store, name)(*arguments, **options)
-
-        return call
-
-
 async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_was_said(tmp_path, monkeypatch):
     monkeypatch.setattr(access, "RETRY_S", 0.02)
     monkeypatch.setattr(access, "READ_S", 0.2)
@@ -256,8 +240,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
         await summarized(memory)
         before, token = joined(memory), memory.resume_token
         await memory.close()
-    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
-    store.gone = True
+    store: Any = Away(SqliteStore(tmp_path / "s.db"))
     keeper = Keeper(store)
     await keeper.start()
     again = Memory("s", keeper, Summarizer(), verbatim=4, token=token)
@@ -287,7 +270,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
 async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path, monkeypatch):
     monkeypatch.setattr(access, "RETRY_S", 0.02)
     monkeypatch.setattr(access, "READ_S", 0.2)
-    store: Any = Unreachable(SqliteStore(tmp_path / "s.db"))
+    store: Any = Away(SqliteStore(tmp_path / "s.db"), gone=False)
     keeper = Keeper(store)
     await keeper.start()
     memory = await opened(keeper)
@@ -306,50 +289,3 @@ async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path,
     await memory.close()
     await again.close()
     await keeper.close()
-
-
-TEN = "one two three four five six seven eight nine ten"
-
-
-def spoken(*sentences: tuple[str, float], finished: int) -> Spoken:
-    reply = Spoken(finished=finished)
-    for text, length_s in sentences:
-        reply.sentences.append(text)
-        reply.starts_s.append(reply.duration_s)
-        reply.duration_s += length_s
-    return reply
-
-
-@pytest.mark.parametrize(
-    ("unplayed_s", "heard"),
-    [
-        (0.0, ["First one.", TEN]),
-        (2.0, ["First one.", "one two three four five"]),
-        (3.9, ["First one."]),
-        (4.0, ["First one."]),
-        (4.5, ["First"]),
-        (5.0, []),
-        (9.0, []),
-    ],
-)
-def test_interrupted_reply_was_heard_as_far_as_it_was_played(unplayed_s, heard):
-    assert heard_sentences(spoken(("First one.", 1.0), (TEN, 4.0), finished=2), unplayed_s) == heard
-
-
-def test_sentence_whose_sound_was_not_made_to_its_end_was_not_heard_to_its_end():
-    half = len(TEN) / 15.0 / 2
-    assert heard_sentences(spoken((TEN, half), finished=0), 0.0) == ["one two three four five"]
-    assert heard_sentences(Spoken(), 0.0) == []
-
-
-@pytest.mark.parametrize(
-    ("share", "heard"),
-    [(0.0, []), (0.3, ["It costs"]), (0.7, ["It costs \u20ac9.99"]), (0.75, ["It costs \u20ac9.99 at"])],
-)
-def test_an_interrupted_sentence_is_remembered_as_written_word_by_word_as_long_as_each_is_said(share, heard):
-    text = "It costs \u20ac9.99 at example.com."
-    assert heard_sentences(spoken((text, 5.0), finished=1), 5.0 * (1 - share)) == heard
-
-
-def test_an_interrupted_sentence_without_blanks_is_remembered_character_by_character():
-    assert heard_sentences(spoken(("\u4f60\u597d\u4e16\u754c", 4.0), finished=1), 2.0) == ["\u4f60\u597d"]

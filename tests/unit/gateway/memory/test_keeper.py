@@ -1,0 +1,129 @@
+"""Sessions of one gateway: opened, exported, deleted and limited."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from oviya.errors import PermissionDenied, Unsupported
+from services.gateway.memory.hold import hash_token
+from services.gateway.memory.sqlite import SqliteStore
+from services.gateway.memory.store import (
+    DAY_S,
+    KeptSession,
+    Limits,
+)
+from tests.support.open_sessions import Listening, counted, exported, keeper_of
+from tests.support.stores import (
+    NOW,
+    kinds,
+    make,
+    place,
+    texts,
+)
+
+
+async def test_without_a_store_nothing_is_kept():
+    async with keeper_of(None) as keeper:
+        listening = Listening(keeper, "a")
+        assert await keeper.open(listening.hold) == KeptSession()
+        assert listening.hold.token == ""
+        listening.say("hello")
+        with pytest.raises(Unsupported, match="set GATEWAY_SESSION_STORE"):
+            await keeper.export("a", "")
+        with pytest.raises(Unsupported):
+            await keeper.delete("a", "")
+
+
+@kinds
+async def test_only_the_token_opens_exports_and_deletes_a_session(kind, tmp_path):
+    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper, keeper_of(make(where)) as elsewhere:
+        mine = Listening(keeper, "a")
+        await keeper.open(mine.hold)
+        token = mine.hold.token
+        mine.say("hello")
+        await keeper.flush(5)
+        messages = set()
+        for wrong in ("", "x", "A" * 43, token[:-1], token + "\n", hash_token(token)):
+            for gateway in (keeper, elsewhere):
+                with pytest.raises(PermissionDenied):
+                    await gateway.open(Listening(gateway, "a", wrong).hold)
+                for name in ("a", "unknown"):
+                    with pytest.raises(PermissionDenied) as caught:
+                        await gateway.export(name, wrong)
+                    messages.add(str(caught.value))
+                    with pytest.raises(PermissionDenied) as caught:
+                        await gateway.delete(name, wrong)
+                    messages.add(str(caught.value))
+        assert len(messages) == 1  # nobody learns which names there are
+        resumed = await elsewhere.open(Listening(elsewhere, "a", token).hold)
+        assert [turn.text for turn in resumed.turns] == ["hello"]
+        assert await exported(elsewhere, "a", token) == ["hello"]
+        assert await elsewhere.delete("a", token) == 1
+        assert await exported(keeper, "a", token) == []  # whose it was may ask again
+        assert await keeper.delete("a", token) == 0
+        with pytest.raises(PermissionDenied):
+            await keeper.delete("a", "A" * 43)
+
+
+@kinds
+async def test_turn_after_a_deletion_by_another_gateway_begins_a_new_session(kind, tmp_path):
+    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper, keeper_of(make(where)) as elsewhere:
+        talking = Listening(keeper, "a")
+        await keeper.open(talking.hold)
+        talking.say("before")
+        await keeper.flush(5)
+        assert await elsewhere.delete("a", talking.hold.token) == 1
+        talking.say("late")
+        await keeper.flush(5)
+        assert talking.forgotten == 1
+        assert await exported(keeper, "a", talking.hold.token) == []
+        talking.say("after")
+        assert await exported(keeper, "a", talking.hold.token) == ["after"]
+
+
+async def test_name_that_the_gateway_made_needs_no_look_into_the_store(tmp_path):
+    async with keeper_of(SqliteStore(tmp_path / "s.db")) as keeper:
+        fresh = Listening(keeper, "made", fresh=True)
+        await keeper.open(fresh.hold)
+        fresh.say("hello")
+        assert await exported(keeper, "made", fresh.hold.token) == ["hello"]
+
+
+async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
+    now, pruned = NOW, asyncio.Event()
+    naps: asyncio.Queue[float] = asyncio.Queue()
+
+    async def sleep(length_s: float) -> None:
+        naps.put_nowait(length_s)
+        await pruned.wait()
+        pruned.clear()
+
+    dropped = counted("oviya_gateway_store_dropped_total", what="expired")
+    store = SqliteStore(tmp_path / "s.db", Limits(keep_days=2))
+    async with keeper_of(store, clock=lambda: now, sleep=sleep) as keeper:
+        listening = Listening(keeper, "a")
+        await keeper.open(listening.hold)
+        listening.say("hello")
+        await keeper.flush(5)
+        assert await naps.get() == 3600.0
+        for days, left in ((1.0, ["hello"]), (2.5, [])):
+            now = NOW + days * DAY_S
+            pruned.set()
+            await naps.get()  # the next pause: it has been done
+            assert await texts(store, "a") == left
+    assert counted("oviya_gateway_store_dropped_total", what="expired") == dropped + 1
+
+
+async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
+    dropped = counted("oviya_gateway_store_dropped_total", what="sessions")
+    store = SqliteStore(tmp_path / "s.db", Limits(max_sessions=2))
+    async with keeper_of(store) as keeper:
+        for name in "abc":
+            one = Listening(keeper, name)
+            await keeper.open(one.hold)
+            one.say(name)
+            await keeper.flush(5)
+        assert [await texts(store, name) for name in "abc"] == [[], ["b"], ["c"]]
+    assert counted("oviya_gateway_store_dropped_total", what="sessions") == dropped + 1

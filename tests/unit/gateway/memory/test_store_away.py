@@ -1,0 +1,127 @@
+"""Stores that cannot be reached: what waits, and what is lost."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from oviya.errors import Unavailable
+from services.gateway.memory import access as keeping
+from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.redis import RedisStore
+from services.gateway.memory.sqlite import SqliteStore
+from tests.support.gateway_mesh import free_port
+from tests.support.open_sessions import Listening, counted, exported, keeper_of
+from tests.support.stores import (
+    Away,
+    kinds,
+    make,
+    place,
+    redis_server,
+)
+
+
+async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeypatch):
+    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
+    monkeypatch.setattr(keeping, "READ_S", 0.3)
+    port, told = free_port(), []
+    keeper = Keeper(RedisStore(f"redis://127.0.0.1:{port}/0"), told.append)
+    await keeper.start()
+    try:
+        listening = Listening(keeper, "a")
+        with pytest.raises(Unavailable, match="cannot be read now"):
+            await keeper.open(listening.hold)
+        listening.say("one")  # makes nobody wait
+        listening.say("two")
+        with pytest.raises(Unavailable, match="cannot be read now"):
+            await keeper.export("a", listening.hold.token)
+        assert "cannot be reached" in told[-1]
+        async with redis_server(port):
+            async with asyncio.timeout(20):
+                while told[-1]:
+                    await asyncio.sleep(0.02)
+            monkeypatch.setattr(keeping, "READ_S", 5.0)
+            assert await exported(keeper, "a", listening.hold.token) == ["one", "two"]
+            await keeper.close()
+    finally:
+        await keeper.close()
+
+
+@kinds
+async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_what_is_kept(
+    kind, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
+    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper:
+        first, other = Listening(keeper, "a"), Listening(keeper, "taken")
+        for one in (first, other):
+            await keeper.open(one.hold)
+            one.say("kept")
+        await keeper.flush(5)
+        token = first.hold.token
+        async with keeper_of(away := Away(make(where))) as later:
+            again, stranger = Listening(later, "a", token), Listening(later, "taken")
+            for one in (again, stranger):
+                with pytest.raises(Unavailable):
+                    await later.open(one.hold)
+                one.say("meanwhile")
+            assert again.hold.token == token
+            away.gone = False
+            await later.flush(10)
+            assert [turn.text for turn in again.merged[0].turns] == ["kept"]
+            assert again.numbers
+            assert stranger.hold.gone == "taken"
+            assert not stranger.merged
+        assert await exported(keeper, "a", token) == ["kept", "meanwhile"]
+        assert await exported(keeper, "taken", other.hold.token) == ["kept"]
+
+
+@kinds
+async def test_deletion_counts_for_what_waits_at_a_gateway_that_cannot_reach_the_store(kind, tmp_path, monkeypatch):
+    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
+    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper:
+        first = Listening(keeper, "a")
+        await keeper.open(first.hold)
+        first.say("kept")
+        await keeper.flush(5)
+        async with keeper_of(away := Away(make(where))) as later:
+            again = Listening(later, "a", first.hold.token)
+            with pytest.raises(Unavailable):
+                await later.open(again.hold)
+            again.say("waits")
+            assert await keeper.delete("a", again.hold.token) == 1
+            away.gone = False
+            await later.flush(10)
+            assert again.forgotten == 1
+            again.say("after")
+            assert await exported(later, "a", again.hold.token) == ["after"]
+
+
+async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
+    told: list[str] = []
+    lost = counted("oviya_gateway_store_lost_total")
+    failures = counted("oviya_loop_failures_total", loop="store-writer")
+    async with keeper_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as keeper:
+        listening = Listening(keeper, "a")
+        await keeper.open(listening.hold)
+        for text in ("one", "boom", "two"):
+            listening.say(text)
+        assert await keeper.flush(20) == 0
+        assert await exported(keeper, "a", listening.hold.token) == ["one", "two"]
+        assert counted("oviya_gateway_store_lost_total") == lost + 1
+        assert counted("oviya_loop_failures_total", loop="store-writer") == failures + 1
+        assert any("store-writer" in problem for problem in told)
+        assert told[-1] == ""
+
+
+async def test_what_never_reaches_the_store_is_counted():
+    before = counted("oviya_gateway_store_lost_total")
+    keeper = Keeper(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
+    await keeper.start()
+    listening = Listening(keeper, "a", fresh=True)
+    for text in ("one", "two", "three"):
+        listening.say(text)
+    assert await keeper.flush(0.05) == 3
+    await keeper.close(within_s=0.2)
+    assert counted("oviya_gateway_store_lost_total") == before + 3
