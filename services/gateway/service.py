@@ -13,8 +13,8 @@ from oviya.mesh.service import Service
 from oviya.v1 import conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
 from services.gateway.memory.access import CLOSE_S, STORE
-from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.make_store import make_store
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import Limits
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.browsers import Web
@@ -28,7 +28,7 @@ from services.gateway.voice.speaker import Voices
 
 log = structlog.get_logger()
 
-KEEPER_SHARE = 0.8
+STORE_SHARE = 0.8
 """Part of the time for closing in which turns that wait for the store are written."""
 
 
@@ -48,7 +48,7 @@ class GatewayService(Service[GatewaySettings]):
     voices: Voices
     conversation: Conversation
     web: Web
-    keeper: Keeper
+    repository: SessionRepository
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
@@ -65,21 +65,21 @@ class GatewayService(Service[GatewaySettings]):
             max_bytes=settings.max_kept_mib << 20,
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
-        self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
-        self.conversation = Conversation(self.voices, self.keeper)
-        servicer = ConversationServicer(self.conversation, self.keeper, settings)
+        self.repository = SessionRepository(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
+        self.conversation = Conversation(self.voices, self.repository)
+        servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
         self.web = Web(self.conversation, self.readiness, self.settings)
         try:
             await self._synthesizer.warm_up()
-            await self.keeper.start()
+            await self.repository.start()
             self.readiness.start(self.loops)
             await self.web.start()
         except BaseException:  # what has begun must not keep the process alive
             await self.loops.close()
-            await self.keeper.close()
+            await self.repository.close()
             await self._release()
             raise
 
@@ -96,7 +96,7 @@ class GatewayService(Service[GatewaySettings]):
 
     async def close(self, deadline: Deadline) -> None:
         # First: what it still has to write is lost otherwise.
-        await self.keeper.close(min(CLOSE_S, KEEPER_SHARE * deadline.left_s))
+        await self.repository.close(min(CLOSE_S, STORE_SHARE * deadline.left_s))
         await self._release()
 
     async def _wait_until_idle(self, deadline: Deadline) -> None:

@@ -1,4 +1,4 @@
-"""Open sessions for tests: a keeper that is started, and a memory that records its calls."""
+"""Open sessions for tests: a repository that is started, and a memory that records its calls."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any
 from prometheus_client import REGISTRY
 
 from services.gateway.memory.hold import Hold
-from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession
 
 
 class Listening:
     """A memory that notes what it is told."""
 
-    def __init__(self, keeper: Keeper, name: str, token: str = "", *, fresh: bool = False) -> None:
-        self.keeper = keeper
+    def __init__(self, repository: SessionRepository, name: str, token: str = "", *, fresh: bool = False) -> None:
+        self.repository = repository
         self.numbers: dict[str, int] = {}
         self.merged: list[KeptSession] = []
         self.forgotten = 0
-        self.hold = keeper.hold(self, name, token, fresh=fresh)
+        self.hold = repository.hold(self, name, token, fresh=fresh)
 
     def numbered(self, hold: Hold, uid: str, number: int) -> None:
         self.numbers[uid] = number
@@ -31,24 +31,24 @@ class Listening:
 
     def forget(self, hold: Hold) -> None:
         self.forgotten += 1
-        self.hold = self.keeper.renew(hold)
+        self.hold = self.repository.renew(hold)
 
     def say(self, text: str) -> None:
-        self.keeper.add(self.hold, "user", text)
+        self.repository.add(self.hold, "user", text)
 
 
 @asynccontextmanager
-async def keeper_of(store: Any, **options: Any) -> AsyncIterator[Keeper]:
-    keeper = Keeper(store, **options)
-    await keeper.start()
+async def repository_of(store: Any, **options: Any) -> AsyncIterator[SessionRepository]:
+    repository = SessionRepository(store, **options)
+    await repository.start()
     try:
-        yield keeper
+        yield repository
     finally:
-        await keeper.close()
+        await repository.close()
 
 
-async def exported(keeper: Keeper, name: str, token: str) -> list[str]:
-    return [turn.text for turn in (await keeper.export(name, token)).turns]
+async def exported(repository: SessionRepository, name: str, token: str) -> list[str]:
+    return [turn.text for turn in (await repository.export(name, token)).turns]
 
 
 def counted(name: str, **labels: str) -> float:

@@ -19,7 +19,7 @@ from services.gateway.conversation.lifetime import Sessions
 from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
-from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.turn.latency import latency
 from services.gateway.voice.segment import AUTO
 from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
@@ -39,12 +39,12 @@ class Conversation:
 
     Args:
         voices: the services and the voices.
-        keeper: where sessions are kept.
+        repository: where sessions are kept.
     """
 
-    def __init__(self, voices: Voices, keeper: Keeper) -> None:
+    def __init__(self, voices: Voices, repository: SessionRepository) -> None:
         self._voices = voices
-        self._keeper = keeper
+        self._repository = repository
         self._settings = voices.settings
         self._speaks = Quota("Speak calls", self._settings.max_speaks, self._settings.max_sessions_per_client)
         self.sessions = Sessions(self._settings)
@@ -83,7 +83,7 @@ class Conversation:
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=log_id(config.session_id))
-                await Session(self._voices, self._keeper, config, events, lifetime).run(iterator)
+                await Session(self._voices, self._repository, config, events, lifetime).run(iterator)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
             async for event in events:

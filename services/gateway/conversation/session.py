@@ -18,8 +18,8 @@ from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, first_failure
 from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
-from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.memory import Memory
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
 from services.gateway.turn.stt_stream import HeardEvent, Hearing
 from services.gateway.turn.turn_handler import TurnEvent, TurnTaker, Utterance
@@ -53,7 +53,7 @@ class Session:
 
     Args:
         voices: the services and the voices.
-        keeper: where sessions are kept.
+        repository: where sessions are kept.
         config: how the caller wants the conversation.
         events: takes what happens.
         lifetime: decides when the session must end; it then ends after the turns that wait.
@@ -62,7 +62,7 @@ class Session:
     def __init__(
         self,
         voices: Voices,
-        keeper: Keeper,
+        repository: SessionRepository,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
         lifetime: Lifetime,
@@ -77,7 +77,7 @@ class Session:
         self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
-            keeper,
+            repository,
             voices.mesh.summarize,
             verbatim=settings.history_turns,
             token=config.resume_token,

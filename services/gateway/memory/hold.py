@@ -16,7 +16,7 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 
 
 class Listener(Protocol):
-    """An open session's memory, as the keeper sees it."""
+    """An open session's memory, as the repository sees it."""
 
     def numbered(self, hold: Hold, uid: str, number: int) -> None:
         """The turn `uid` is kept as `number`."""

@@ -14,7 +14,7 @@ from oviya.mesh.redaction import log_id
 from oviya.v1 import brain_pb2
 from services.gateway import metrics
 from services.gateway.memory.hold import Hold
-from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession, Role
 
 log = structlog.get_logger()
@@ -50,7 +50,7 @@ class Memory:
 
     Args:
         session_id: name of the session.
-        keeper: where it is kept.
+        repository: where it is kept.
         summarize: asks the brain for a summary.
         verbatim: turns that are kept as they were, both sides counted; 0: nothing is remembered.
         token: what the caller sent to show that an earlier session is its own; empty: nothing.
@@ -60,7 +60,7 @@ class Memory:
     def __init__(
         self,
         session_id: str,
-        keeper: Keeper,
+        repository: SessionRepository,
         summarize: Summarize,
         *,
         verbatim: int,
@@ -70,10 +70,10 @@ class Memory:
         self.session_id = session_id
         self.summary = ""
         """What is worth knowing of the turns before `turns`."""
-        self._keeper = keeper
+        self._repository = repository
         self._summarize = summarize
         self._verbatim = verbatim
-        self._hold = keeper.hold(self, session_id, token, fresh=fresh)
+        self._hold = repository.hold(self, session_id, token, fresh=fresh)
         self._entries: list[_Entry] = []
         self._unkept: list[_Entry] = []  # without a number, in their order; also those that only the summary has
         self._summarized = 0  # number of the last turn that the store's summary covers
@@ -93,11 +93,11 @@ class Memory:
             PermissionDenied: the session is another caller's.
             Unavailable: the store is away; the session begins without, and gets it once the store is back.
         """
-        self.merge(self._hold, await self._keeper.open(self._hold))
+        self.merge(self._hold, await self._repository.open(self._hold))
 
     async def close(self) -> None:
         """Ends the session; what it remembers stays where it is kept."""
-        self._keeper.leave(self._hold)
+        self._repository.leave(self._hold)
         if self._summarizing is not None:
             self._summarizing.cancel()
             with suppress(asyncio.CancelledError):
@@ -121,12 +121,12 @@ class Memory:
         text = text.strip()[:MAX_TURN_CHARS]
         if not text:
             return
-        uid = self._keeper.add(self._hold, role, text)
+        uid = self._repository.add(self._hold, role, text)
         if not self._verbatim:
             return
         entry = _Entry(brain_pb2.Turn(role=ROLES[role], text=text), uid)
         self._entries.append(entry)
-        if self._keeper.keeps:
+        if self._repository.keeps:
             self._unkept = [*self._unkept[-MAX_TURNS:], entry]
         self._drop_surplus()
 
@@ -135,14 +135,14 @@ class Memory:
             del self._entries[:surplus]
             metrics.FORGOTTEN_TURNS.inc(surplus)
 
-    # --- What the keeper tells (hold.Listener) ------------------------------------------------------------------------
+    # --- What the repository tells (hold.Listener) ------------------------------------------------------------------------
 
     def numbered(self, hold: Hold, uid: str, number: int) -> None:
         """A turn is kept; where numbers are missing before it, another connection's turns came in between."""
         if hold is not self._hold or not self._verbatim:
             return
         if number > self._newest + 1:
-            self._keeper.refresh(hold)
+            self._repository.refresh(hold)
         self._newest = max(self._newest, number)
         for entry in self._unkept:
             if entry.uid == uid:
@@ -173,7 +173,7 @@ class Memory:
             return
         self._entries, self._unkept, self.summary = [], [], ""
         self._summarized = self._newest = 0
-        self._hold = self._keeper.renew(hold)
+        self._hold = self._repository.renew(hold)
 
     # --- Summaries ----------------------------------------------------------------------------------------------------
 
@@ -197,7 +197,7 @@ class Memory:
     async def _summarize_oldest(self, oldest: list[_Entry]) -> None:
         hold = self._hold
         try:
-            kept = await self._keeper.current(hold)  # other connections may have said something too
+            kept = await self._repository.current(hold)  # other connections may have said something too
         except Unavailable:  # this summary is not kept: it may lack what the store holds
             kept = None
         if kept is not None:
@@ -222,4 +222,4 @@ class Memory:
         covered = max(entry.number for entry in oldest)
         if kept is not None and covered > self._summarized:
             self._summarized = covered
-            self._keeper.set_summary(hold, made.summary, covered)
+            self._repository.set_summary(hold, made.summary, covered)

@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 PRIVATE = 0o600
 BUSY_S = 1.0
-"""Longest wait in seconds for another process that writes; the keeper tries again after that."""
+"""Longest wait in seconds for another process that writes; the repository tries again after that."""
 SIDE_FILES = ("", "-wal", "-shm")
 """Suffixes of the files that hold what is kept: the database, its log of writes, and the log's index."""
 

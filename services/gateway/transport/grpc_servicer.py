@@ -13,16 +13,16 @@ from services.gateway.client_address import ClientAddresses, grpc_peer_address
 from services.gateway.conversation.conversation import Conversation
 from services.gateway.conversation.requests import check_session_id
 from services.gateway.memory.export import make_page, read_page
-from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.settings import GatewaySettings
 
 
 class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     """The RPCs of conversation.proto."""
 
-    def __init__(self, conversation: Conversation, keeper: Keeper, settings: GatewaySettings) -> None:
+    def __init__(self, conversation: Conversation, repository: SessionRepository, settings: GatewaySettings) -> None:
         self._conversation = conversation
-        self._keeper = keeper
+        self._repository = repository
         self._clients = ClientAddresses(settings.trusted_proxies)
 
     def _client(self, context: aio.ServicerContext[Any, Any]) -> str:
@@ -50,12 +50,12 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     ) -> conversation_pb2.ExportSessionResponse:
         session_id = check_session_id(request.session_id, "session_id")
         place = read_page(request)
-        kept = await self._keeper.export(session_id, request.resume_token, after=place.after, limit=place.limit + 1)
+        kept = await self._repository.export(session_id, request.resume_token, after=place.after, limit=place.limit + 1)
         return make_page(kept, place)
 
     async def DeleteSession(
         self, request: conversation_pb2.DeleteSessionRequest, context: aio.ServicerContext[Any, Any]
     ) -> conversation_pb2.DeleteSessionResponse:
         session_id = check_session_id(request.session_id, "session_id")
-        turns = await self._keeper.delete(session_id, request.resume_token)
+        turns = await self._repository.delete(session_id, request.resume_token)
         return conversation_pb2.DeleteSessionResponse(turns=turns)

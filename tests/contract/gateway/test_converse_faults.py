@@ -154,7 +154,7 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
             if sum(isinstance(event, common_pb2.Audio) for _, event in sent) == csm.frames:
                 first_sent.set()
 
-        memory = Memory("s", gateway.service.keeper, voices.mesh.summarize, verbatim=20)
+        memory = Memory("s", gateway.service.repository, voices.mesh.summarize, verbatim=20)
         taker = TurnTaker(voices.mesh, speaker, voices.settings, memory=memory, send=send)
         running = asyncio.create_task(taker.take(Utterance(0, "go", True, ended_at=0.0)))
         async with asyncio.timeout(5):

@@ -186,11 +186,11 @@ async def test_deletion_at_another_gateway_is_not_undone_by_a_reply_that_is_spok
 async def test_long_session_is_exported_in_pages(tmp_path):
     async with gateway_with(ScriptedBrain(), **kept_in(tmp_path)) as gateway, Oviya(gateway.address) as oviya:
         token = token_of(await gateway.converse("hello", session_id="s"))
-        long = Memory("s", gateway.service.keeper, gateway.service.mesh.summarize, verbatim=0, token=token)
+        long = Memory("s", gateway.service.repository, gateway.service.mesh.summarize, verbatim=0, token=token)
         await long.load()
         for number in range(300):
             long.add_user(f"{number} " + "\u4f60" * 8000)  # 24 kB each
-        assert await gateway.service.keeper.flush(20) == 0
+        assert await gateway.service.repository.flush(20) == 0
         await long.close()
         kept = await oviya.export_session("s", token)
         assert [turn.text.split()[0] for turn in kept.turns] == ["hello", "I", *map(str, range(300))]

@@ -8,11 +8,11 @@ import pytest
 
 from oviya.errors import Unavailable
 from services.gateway.memory import access as keeping
-from services.gateway.memory.keeper import Keeper
 from services.gateway.memory.redis import RedisStore
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.sqlite import SqliteStore
 from tests.support.gateway_mesh import free_port
-from tests.support.open_sessions import Listening, counted, exported, keeper_of
+from tests.support.open_sessions import Listening, counted, exported, repository_of
 from tests.support.stores import (
     Away,
     kinds,
@@ -26,26 +26,26 @@ async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeyp
     monkeypatch.setattr(keeping, "RETRY_S", 0.05)
     monkeypatch.setattr(keeping, "READ_S", 0.3)
     port, told = free_port(), []
-    keeper = Keeper(RedisStore(f"redis://127.0.0.1:{port}/0"), told.append)
-    await keeper.start()
+    repository = SessionRepository(RedisStore(f"redis://127.0.0.1:{port}/0"), told.append)
+    await repository.start()
     try:
-        listening = Listening(keeper, "a")
+        listening = Listening(repository, "a")
         with pytest.raises(Unavailable, match="cannot be read now"):
-            await keeper.open(listening.hold)
+            await repository.open(listening.hold)
         listening.say("one")  # makes nobody wait
         listening.say("two")
         with pytest.raises(Unavailable, match="cannot be read now"):
-            await keeper.export("a", listening.hold.token)
+            await repository.export("a", listening.hold.token)
         assert "cannot be reached" in told[-1]
         async with redis_server(port):
             async with asyncio.timeout(20):
                 while told[-1]:
                     await asyncio.sleep(0.02)
             monkeypatch.setattr(keeping, "READ_S", 5.0)
-            assert await exported(keeper, "a", listening.hold.token) == ["one", "two"]
-            await keeper.close()
+            assert await exported(repository, "a", listening.hold.token) == ["one", "two"]
+            await repository.close()
     finally:
-        await keeper.close()
+        await repository.close()
 
 
 @kinds
@@ -53,14 +53,14 @@ async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_w
     kind, tmp_path, monkeypatch
 ):
     monkeypatch.setattr(keeping, "RETRY_S", 0.05)
-    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper:
-        first, other = Listening(keeper, "a"), Listening(keeper, "taken")
+    async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
+        first, other = Listening(repository, "a"), Listening(repository, "taken")
         for one in (first, other):
-            await keeper.open(one.hold)
+            await repository.open(one.hold)
             one.say("kept")
-        await keeper.flush(5)
+        await repository.flush(5)
         token = first.hold.token
-        async with keeper_of(away := Away(make(where))) as later:
+        async with repository_of(away := Away(make(where))) as later:
             again, stranger = Listening(later, "a", token), Listening(later, "taken")
             for one in (again, stranger):
                 with pytest.raises(Unavailable):
@@ -73,24 +73,24 @@ async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_w
             assert again.numbers
             assert stranger.hold.gone == "taken"
             assert not stranger.merged
-        assert await exported(keeper, "a", token) == ["kept", "meanwhile"]
-        assert await exported(keeper, "taken", other.hold.token) == ["kept"]
+        assert await exported(repository, "a", token) == ["kept", "meanwhile"]
+        assert await exported(repository, "taken", other.hold.token) == ["kept"]
 
 
 @kinds
 async def test_deletion_counts_for_what_waits_at_a_gateway_that_cannot_reach_the_store(kind, tmp_path, monkeypatch):
     monkeypatch.setattr(keeping, "RETRY_S", 0.05)
-    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper:
-        first = Listening(keeper, "a")
-        await keeper.open(first.hold)
+    async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
+        first = Listening(repository, "a")
+        await repository.open(first.hold)
         first.say("kept")
-        await keeper.flush(5)
-        async with keeper_of(away := Away(make(where))) as later:
+        await repository.flush(5)
+        async with repository_of(away := Away(make(where))) as later:
             again = Listening(later, "a", first.hold.token)
             with pytest.raises(Unavailable):
                 await later.open(again.hold)
             again.say("waits")
-            assert await keeper.delete("a", again.hold.token) == 1
+            assert await repository.delete("a", again.hold.token) == 1
             away.gone = False
             await later.flush(10)
             assert again.forgotten == 1
@@ -102,13 +102,13 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
     told: list[str] = []
     lost = counted("oviya_gateway_store_lost_total")
     failures = counted("oviya_loop_failures_total", loop="store-writer")
-    async with keeper_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as keeper:
-        listening = Listening(keeper, "a")
-        await keeper.open(listening.hold)
+    async with repository_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as repository:
+        listening = Listening(repository, "a")
+        await repository.open(listening.hold)
         for text in ("one", "boom", "two"):
             listening.say(text)
-        assert await keeper.flush(20) == 0
-        assert await exported(keeper, "a", listening.hold.token) == ["one", "two"]
+        assert await repository.flush(20) == 0
+        assert await exported(repository, "a", listening.hold.token) == ["one", "two"]
         assert counted("oviya_gateway_store_lost_total") == lost + 1
         assert counted("oviya_loop_failures_total", loop="store-writer") == failures + 1
         assert any("store-writer" in problem for problem in told)
@@ -117,11 +117,11 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
 
 async def test_what_never_reaches_the_store_is_counted():
     before = counted("oviya_gateway_store_lost_total")
-    keeper = Keeper(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
-    await keeper.start()
-    listening = Listening(keeper, "a", fresh=True)
+    repository = SessionRepository(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
+    await repository.start()
+    listening = Listening(repository, "a", fresh=True)
     for text in ("one", "two", "three"):
         listening.say(text)
-    assert await keeper.flush(0.05) == 3
-    await keeper.close(within_s=0.2)
+    assert await repository.flush(0.05) == 3
+    await repository.close(within_s=0.2)
     assert counted("oviya_gateway_store_lost_total") == before + 3

@@ -14,7 +14,7 @@ from services.gateway.memory.store import (
     KeptSession,
     Limits,
 )
-from tests.support.open_sessions import Listening, counted, exported, keeper_of
+from tests.support.open_sessions import Listening, counted, exported, repository_of
 from tests.support.stores import (
     NOW,
     kinds,
@@ -25,28 +25,32 @@ from tests.support.stores import (
 
 
 async def test_without_a_store_nothing_is_kept():
-    async with keeper_of(None) as keeper:
-        listening = Listening(keeper, "a")
-        assert await keeper.open(listening.hold) == KeptSession()
+    async with repository_of(None) as repository:
+        listening = Listening(repository, "a")
+        assert await repository.open(listening.hold) == KeptSession()
         assert listening.hold.token == ""
         listening.say("hello")
         with pytest.raises(Unsupported, match="set GATEWAY_SESSION_STORE"):
-            await keeper.export("a", "")
+            await repository.export("a", "")
         with pytest.raises(Unsupported):
-            await keeper.delete("a", "")
+            await repository.delete("a", "")
 
 
 @kinds
 async def test_only_the_token_opens_exports_and_deletes_a_session(kind, tmp_path):
-    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper, keeper_of(make(where)) as elsewhere:
-        mine = Listening(keeper, "a")
-        await keeper.open(mine.hold)
+    async with (
+        place(kind, tmp_path) as where,
+        repository_of(make(where)) as repository,
+        repository_of(make(where)) as elsewhere,
+    ):
+        mine = Listening(repository, "a")
+        await repository.open(mine.hold)
         token = mine.hold.token
         mine.say("hello")
-        await keeper.flush(5)
+        await repository.flush(5)
         messages = set()
         for wrong in ("", "x", "A" * 43, token[:-1], token + "\n", hash_token(token)):
-            for gateway in (keeper, elsewhere):
+            for gateway in (repository, elsewhere):
                 with pytest.raises(PermissionDenied):
                     await gateway.open(Listening(gateway, "a", wrong).hold)
                 for name in ("a", "unknown"):
@@ -61,34 +65,38 @@ async def test_only_the_token_opens_exports_and_deletes_a_session(kind, tmp_path
         assert [turn.text for turn in resumed.turns] == ["hello"]
         assert await exported(elsewhere, "a", token) == ["hello"]
         assert await elsewhere.delete("a", token) == 1
-        assert await exported(keeper, "a", token) == []  # whose it was may ask again
-        assert await keeper.delete("a", token) == 0
+        assert await exported(repository, "a", token) == []  # whose it was may ask again
+        assert await repository.delete("a", token) == 0
         with pytest.raises(PermissionDenied):
-            await keeper.delete("a", "A" * 43)
+            await repository.delete("a", "A" * 43)
 
 
 @kinds
 async def test_turn_after_a_deletion_by_another_gateway_begins_a_new_session(kind, tmp_path):
-    async with place(kind, tmp_path) as where, keeper_of(make(where)) as keeper, keeper_of(make(where)) as elsewhere:
-        talking = Listening(keeper, "a")
-        await keeper.open(talking.hold)
+    async with (
+        place(kind, tmp_path) as where,
+        repository_of(make(where)) as repository,
+        repository_of(make(where)) as elsewhere,
+    ):
+        talking = Listening(repository, "a")
+        await repository.open(talking.hold)
         talking.say("before")
-        await keeper.flush(5)
+        await repository.flush(5)
         assert await elsewhere.delete("a", talking.hold.token) == 1
         talking.say("late")
-        await keeper.flush(5)
+        await repository.flush(5)
         assert talking.forgotten == 1
-        assert await exported(keeper, "a", talking.hold.token) == []
+        assert await exported(repository, "a", talking.hold.token) == []
         talking.say("after")
-        assert await exported(keeper, "a", talking.hold.token) == ["after"]
+        assert await exported(repository, "a", talking.hold.token) == ["after"]
 
 
 async def test_name_that_the_gateway_made_needs_no_look_into_the_store(tmp_path):
-    async with keeper_of(SqliteStore(tmp_path / "s.db")) as keeper:
-        fresh = Listening(keeper, "made", fresh=True)
-        await keeper.open(fresh.hold)
+    async with repository_of(SqliteStore(tmp_path / "s.db")) as repository:
+        fresh = Listening(repository, "made", fresh=True)
+        await repository.open(fresh.hold)
         fresh.say("hello")
-        assert await exported(keeper, "made", fresh.hold.token) == ["hello"]
+        assert await exported(repository, "made", fresh.hold.token) == ["hello"]
 
 
 async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
@@ -102,11 +110,11 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
 
     dropped = counted("oviya_gateway_store_dropped_total", what="expired")
     store = SqliteStore(tmp_path / "s.db", Limits(keep_days=2))
-    async with keeper_of(store, clock=lambda: now, sleep=sleep) as keeper:
-        listening = Listening(keeper, "a")
-        await keeper.open(listening.hold)
+    async with repository_of(store, clock=lambda: now, sleep=sleep) as repository:
+        listening = Listening(repository, "a")
+        await repository.open(listening.hold)
         listening.say("hello")
-        await keeper.flush(5)
+        await repository.flush(5)
         assert await naps.get() == 3600.0
         for days, left in ((1.0, ["hello"]), (2.5, [])):
             now = NOW + days * DAY_S
@@ -119,11 +127,11 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
 async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
     dropped = counted("oviya_gateway_store_dropped_total", what="sessions")
     store = SqliteStore(tmp_path / "s.db", Limits(max_sessions=2))
-    async with keeper_of(store) as keeper:
+    async with repository_of(store) as repository:
         for name in "abc":
-            one = Listening(keeper, name)
-            await keeper.open(one.hold)
+            one = Listening(repository, name)
+            await repository.open(one.hold)
             one.say(name)
-            await keeper.flush(5)
+            await repository.flush(5)
         assert [await texts(store, name) for name in "abc"] == [[], ["b"], ["c"]]
     assert counted("oviya_gateway_store_dropped_total", what="sessions") == dropped + 1

@@ -21,7 +21,7 @@ from services.gateway.memory.store import Claimed, KeptSession, KeptTurn, Role, 
 log = structlog.get_logger()
 
 
-class Keeper:
+class SessionRepository:
     """The sessions of one gateway.
 
     Args:
