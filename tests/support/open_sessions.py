@@ -8,7 +8,7 @@ from typing import Any
 
 from prometheus_client import REGISTRY
 
-from services.gateway.memory.hold import Hold
+from services.gateway.memory.session_handle import SessionHandle
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession
 
@@ -21,20 +21,20 @@ class Listening:
         self.numbers: dict[str, int] = {}
         self.merged: list[KeptSession] = []
         self.forgotten = 0
-        self.hold = repository.hold(self, name, token, fresh=fresh)
+        self.handle = repository.register(self, name, token, fresh=fresh)
 
-    def numbered(self, hold: Hold, uid: str, number: int) -> None:
+    def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
         self.numbers[uid] = number
 
-    def merge(self, hold: Hold, kept: KeptSession) -> None:
+    def merge(self, handle: SessionHandle, kept: KeptSession) -> None:
         self.merged.append(kept)
 
-    def forget(self, hold: Hold) -> None:
+    def forget(self, handle: SessionHandle) -> None:
         self.forgotten += 1
-        self.hold = self.repository.renew(hold)
+        self.handle = self.repository.renew(handle)
 
     def say(self, text: str) -> None:
-        self.repository.add(self.hold, "user", text)
+        self.repository.add(self.handle, "user", text)
 
 
 @asynccontextmanager

@@ -13,7 +13,7 @@ from oviya.errors import OviyaError, Unavailable
 from oviya.mesh.redaction import log_id
 from oviya.v1 import brain_pb2
 from services.gateway import metrics
-from services.gateway.memory.hold import Hold
+from services.gateway.memory.session_handle import SessionHandle
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession, Role
 
@@ -73,18 +73,18 @@ class Memory:
         self._repository = repository
         self._summarize = summarize
         self._verbatim = verbatim
-        self._hold = repository.hold(self, session_id, token, fresh=fresh)
+        self._handle = repository.register(self, session_id, token, fresh=fresh)
         self._entries: list[_Entry] = []
         self._unkept: list[_Entry] = []  # without a number, in their order; also those that only the summary has
         self._summarized = 0  # number of the last turn that the store's summary covers
         self._newest = 0  # highest number that is known
-        self._asked: Hold | None = None  # what the last turn of the user was kept under
+        self._asked: SessionHandle | None = None  # what the last turn of the user was kept under
         self._summarizing: asyncio.Task[None] | None = None
 
     @property
     def resume_token(self) -> str:
         """What shows later that the session is the caller's; empty: it is kept nowhere."""
-        return self._hold.token
+        return self._handle.token
 
     async def load(self) -> None:
         """Takes up what is kept of the session.
@@ -93,11 +93,11 @@ class Memory:
             PermissionDenied: the session is another caller's.
             Unavailable: the store is away; the session begins without, and gets it once the store is back.
         """
-        self.merge(self._hold, await self._repository.open(self._hold))
+        self.merge(self._handle, await self._repository.open(self._handle))
 
     async def close(self) -> None:
         """Ends the session; what it remembers stays where it is kept."""
-        self._repository.leave(self._hold)
+        self._repository.release(self._handle)
         if self._summarizing is not None:
             self._summarizing.cancel()
             with suppress(asyncio.CancelledError):
@@ -105,12 +105,12 @@ class Memory:
 
     def add_user(self, text: str) -> None:
         """Remembers what the user said."""
-        self._asked = self._hold
+        self._asked = self._handle
         self._add("user", text)
 
     def add_reply(self, sentences: Sequence[str]) -> None:
         """Remembers the sentences of a reply that the user heard, unless what it answers was deleted meanwhile."""
-        if self._asked is None or self._asked is self._hold:
+        if self._asked is None or self._asked is self._handle:
             self._add("assistant", " ".join(sentences))
 
     def turns(self) -> list[brain_pb2.Turn]:
@@ -121,7 +121,7 @@ class Memory:
         text = text.strip()[:MAX_TURN_CHARS]
         if not text:
             return
-        uid = self._repository.add(self._hold, role, text)
+        uid = self._repository.add(self._handle, role, text)
         if not self._verbatim:
             return
         entry = _Entry(brain_pb2.Turn(role=ROLES[role], text=text), uid)
@@ -135,14 +135,14 @@ class Memory:
             del self._entries[:surplus]
             metrics.FORGOTTEN_TURNS.inc(surplus)
 
-    # --- What the repository tells (hold.Listener) ------------------------------------------------------------------------
+    # --- SessionObserver: called by the repository ---------------------------------------------------------------------
 
-    def numbered(self, hold: Hold, uid: str, number: int) -> None:
+    def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
         """A turn is kept; where numbers are missing before it, another connection's turns came in between."""
-        if hold is not self._hold or not self._verbatim:
+        if handle is not self._handle or not self._verbatim:
             return
         if number > self._newest + 1:
-            self._repository.refresh(hold)
+            self._repository.refresh(handle)
         self._newest = max(self._newest, number)
         for entry in self._unkept:
             if entry.uid == uid:
@@ -150,9 +150,9 @@ class Memory:
                 self._unkept.remove(entry)
                 return
 
-    def merge(self, hold: Hold, kept: KeptSession) -> None:
+    def merge(self, handle: SessionHandle, kept: KeptSession) -> None:
         """Takes over what is kept: its summary where it covers more, its turns, and after them what is not kept yet."""
-        if hold is not self._hold or not self._verbatim:
+        if handle is not self._handle or not self._verbatim:
             return
         if kept.summarized > self._summarized or not self._summarized:
             self.summary, self._summarized = kept.summary or self.summary, kept.summarized
@@ -167,13 +167,13 @@ class Memory:
         self._entries = [merged[number] for number in sorted(merged) if number > self._summarized] + self._unkept
         self._drop_surplus()
 
-    def forget(self, hold: Hold) -> None:
+    def forget(self, handle: SessionHandle) -> None:
         """Forgets everything; what is said from now on is a new session under the same name."""
-        if hold is not self._hold:
+        if handle is not self._handle:
             return
         self._entries, self._unkept, self.summary = [], [], ""
         self._summarized = self._newest = 0
-        self._hold = self._repository.renew(hold)
+        self._handle = self._repository.renew(handle)
 
     # --- Summaries ----------------------------------------------------------------------------------------------------
 
@@ -195,15 +195,15 @@ class Memory:
         return older if older >= max(2, self._verbatim // 2) else 0
 
     async def _summarize_oldest(self, oldest: list[_Entry]) -> None:
-        hold = self._hold
+        handle = self._handle
         try:
-            kept = await self._repository.current(hold)  # other connections may have said something too
+            kept = await self._repository.current(handle)  # other connections may have said something too
         except Unavailable:  # this summary is not kept: it may lack what the store holds
             kept = None
         if kept is not None:
-            self.merge(hold, kept)
+            self.merge(handle, kept)
             oldest = self._entries[: self._older()]
-        if hold is not self._hold or not oldest:
+        if handle is not self._handle or not oldest:
             return
         request = brain_pb2.SummarizeRequest(
             session_id=self.session_id, summary=self.summary, turns=[entry.turn for entry in oldest]
@@ -215,11 +215,11 @@ class Memory:
             log.warning("no summary", session=log_id(self.session_id), error=type(error).__name__)
             return
         metrics.SUMMARIES.labels("degraded" if made.degraded else "made").inc()
-        if hold is not self._hold or self._entries[: len(oldest)] != oldest:
+        if handle is not self._handle or self._entries[: len(oldest)] != oldest:
             return  # deleted, or summarized by another connection meanwhile
         del self._entries[: len(oldest)]
         self.summary = made.summary
         covered = max(entry.number for entry in oldest)
         if kept is not None and covered > self._summarized:
             self._summarized = covered
-            self._repository.set_summary(hold, made.summary, covered)
+            self._repository.set_summary(handle, made.summary, covered)

@@ -15,7 +15,14 @@ from oviya.errors import Unavailable, Unsupported
 from oviya.mesh.redaction import log_id
 from services.gateway import metrics
 from services.gateway.memory.access import CLOSE_S, StoreAccess
-from services.gateway.memory.hold import Hold, Listener, denied, hash_token, is_token, new_token
+from services.gateway.memory.session_handle import (
+    SessionHandle,
+    SessionObserver,
+    denied,
+    hash_token,
+    is_token,
+    new_token,
+)
 from services.gateway.memory.store import Claimed, KeptSession, KeptTurn, Role, Store, new_id
 
 log = structlog.get_logger()
@@ -41,7 +48,7 @@ class SessionRepository:
     ) -> None:
         self._clock = clock
         self._access = StoreAccess(store, tell, clock=clock, sleep=sleep) if store is not None else None
-        self._open: set[Hold] = set()
+        self._open: set[SessionHandle] = set()
 
     @property
     def keeps(self) -> bool:
@@ -67,75 +74,75 @@ class SessionRepository:
 
     # --- Open sessions ------------------------------------------------------------------------------------------------
 
-    def hold(self, listener: Listener, session_id: str, token: str, *, fresh: bool) -> Hold:
-        """Makes a hold on a session, which lasts until `leave`.
+    def register(self, observer: SessionObserver, session_id: str, token: str, *, fresh: bool) -> SessionHandle:
+        """Makes a handle on a session, which lasts until `leave`.
 
         Args:
-            listener: learns what happens to the session.
+            observer: learns what happens to the session.
             session_id: the name.
             token: what the caller sent; empty: a new one is made.
             fresh: whether this gateway has just made the name, so that nothing can be kept of it.
         """
         if self._access is None:
-            return Hold(session_id, "", listener, self._clock())
-        hold = Hold(session_id, token or new_token(), listener, self._clock())
+            return SessionHandle(session_id, "", observer, self._clock())
+        handle = SessionHandle(session_id, token or new_token(), observer, self._clock())
         if fresh:
-            hold.claimed = Claimed(new_id(), hold.secret)
-        self._open.add(hold)
-        return hold
+            handle.claimed = Claimed(new_id(), handle.secret)
+        self._open.add(handle)
+        return handle
 
-    async def open(self, hold: Hold) -> KeptSession:
+    async def open(self, handle: SessionHandle) -> KeptSession:
         """Returns what is kept of an opening session.
 
         Raises:
             PermissionDenied: the name is taken, and the token is not the one that it is bound to.
-            Unavailable: the store is away; what is kept is merged into the listener once it is back.
+            Unavailable: the store is away; what is kept is merged into the observer once it is back.
         """
-        if (access := self._access) is None or hold.claimed is not None:
+        if (access := self._access) is None or handle.claimed is not None:
             return KeptSession()
-        if not is_token(hold.token):
+        if not is_token(handle.token):
             raise denied()
-        hold.since, opened = math.inf, hold.since  # it is opened now: what was deleted before does not matter
+        handle.since, opened = math.inf, handle.since  # it is opened now: what was deleted before does not matter
         try:
-            kept = await access.ask(lambda: self._claim(access, hold))
+            kept = await access.ask(lambda: self._claim(access, handle))
         except Unavailable:
-            hold.since = opened
-            access.later(partial(self._refresh, access, hold), worth=0)
+            handle.since = opened
+            access.later(partial(self._refresh, access, handle), worth=0)
             raise
         if kept is None:
             raise denied()
         return kept
 
-    def leave(self, hold: Hold) -> None:
+    def release(self, handle: SessionHandle) -> None:
         """Says that a connection has ended."""
-        self._open.discard(hold)
+        self._open.discard(handle)
 
-    def renew(self, hold: Hold) -> Hold:
-        """Replaces the hold of a session that was deleted: what is said from now on is a new session."""
-        after = Hold(hold.session_id, hold.token, hold.listener, math.inf)
-        if hold in self._open:
-            self._open.discard(hold)
+    def renew(self, handle: SessionHandle) -> SessionHandle:
+        """Replaces the handle of a session that was deleted: what is said from now on is a new session."""
+        after = SessionHandle(handle.session_id, handle.token, handle.observer, math.inf)
+        if handle in self._open:
+            self._open.discard(handle)
             self._open.add(after)
         return after
 
-    def add(self, hold: Hold, role: Role, text: str) -> str:
-        """Keeps a turn that is just over; returns its uid, by which the listener learns its number."""
+    def add(self, handle: SessionHandle, role: Role, text: str) -> str:
+        """Keeps a turn that is just over; returns its uid, by which the observer learns its number."""
         turn = KeptTurn(self._clock(), role, text)
         if (access := self._access) is not None:
-            access.later(partial(self._append, access, hold, turn), worth=1)
+            access.later(partial(self._append, access, handle, turn), worth=1)
         return turn.uid
 
-    def set_summary(self, hold: Hold, summary: str, summarized: int) -> None:
+    def set_summary(self, handle: SessionHandle, summary: str, summarized: int) -> None:
         """Keeps the summary of a session's turns up to number `summarized`."""
         if (access := self._access) is not None:
-            access.later(partial(self._set_summary, access, hold, summary, summarized), worth=1)
+            access.later(partial(self._set_summary, access, handle, summary, summarized), worth=1)
 
-    def refresh(self, hold: Hold) -> None:
-        """Has the listener merge what is kept, soon."""
+    def refresh(self, handle: SessionHandle) -> None:
+        """Has the observer merge what is kept, soon."""
         if (access := self._access) is not None:
-            access.later(partial(self._refresh, access, hold), worth=0)
+            access.later(partial(self._refresh, access, handle), worth=0)
 
-    async def current(self, hold: Hold) -> KeptSession | None:
+    async def current(self, handle: SessionHandle) -> KeptSession | None:
         """Returns what is kept of an open session, all its turns so far included; None: it is kept nowhere.
 
         Raises:
@@ -143,7 +150,7 @@ class SessionRepository:
         """
         if (access := self._access) is None:
             return None
-        return await access.ask(lambda: self._current(access, hold))
+        return await access.ask(lambda: self._current(access, handle))
 
     # --- Callers' requests --------------------------------------------------------------------------------------------
 
@@ -177,7 +184,7 @@ class SessionRepository:
         """Forgets a session, also where it is open; returns how many turns were kept.  Errors as in `export`."""
         access = self._needed()
         store = access.store
-        holds = [hold for hold in self._open if hold.session_id == session_id and hold.token == token]
+        handles = [handle for handle in self._open if handle.session_id == session_id and handle.token == token]
 
         async def delete() -> int:
             while True:
@@ -190,8 +197,8 @@ class SessionRepository:
                     return turns
 
         turns = await access.ask(delete)
-        for hold in holds:
-            self._forget(hold)
+        for handle in handles:
+            self._forget(handle)
         return turns
 
     async def _check_deleted(self, store: Store, session_id: str, token: str) -> None:
@@ -206,71 +213,71 @@ class SessionRepository:
 
     # --- Writes -------------------------------------------------------------------------------------------------------
 
-    async def _append(self, access: StoreAccess, hold: Hold, turn: KeptTurn) -> None:
-        if not await self._claimed(access, hold) or hold.claimed is None:
-            metrics.STORE_STALE.labels(hold.gone).inc()
+    async def _append(self, access: StoreAccess, handle: SessionHandle, turn: KeptTurn) -> None:
+        if not await self._claimed(access, handle) or handle.claimed is None:
+            metrics.STORE_STALE.labels(handle.gone).inc()
             return
-        appended = await access.store.append(hold.session_id, hold.claimed, turn, last=hold.last)
+        appended = await access.store.append(handle.session_id, handle.claimed, turn, last=handle.last)
         metrics.STORE_DROPPED.labels("turns").inc(appended.dropped)
         if appended.outcome == "kept":
-            hold.last = max(hold.last, appended.number)
-            hold.listener.numbered(hold, turn.uid, appended.number)
+            handle.last = max(handle.last, appended.number)
+            handle.observer.numbered(handle, turn.uid, appended.number)
         else:
             metrics.STORE_STALE.labels(appended.outcome).inc()
             if appended.outcome == "deleted":
-                self._forget(hold)
+                self._forget(handle)
             else:
-                self._refuse(hold)
+                self._refuse(handle)
         if appended.full:
             await access.prune()
 
-    async def _set_summary(self, access: StoreAccess, hold: Hold, summary: str, summarized: int) -> None:
-        if hold.claimed is None or hold.gone:
+    async def _set_summary(self, access: StoreAccess, handle: SessionHandle, summary: str, summarized: int) -> None:
+        if handle.claimed is None or handle.gone:
             return
-        if not await access.store.set_summary(hold.session_id, hold.claimed.generation, summary, summarized):
-            await self._refresh(access, hold)  # another connection was faster
+        if not await access.store.set_summary(handle.session_id, handle.claimed.generation, summary, summarized):
+            await self._refresh(access, handle)  # another connection was faster
 
-    async def _refresh(self, access: StoreAccess, hold: Hold) -> None:
-        if kept := await self._current(access, hold):
-            hold.listener.merge(hold, kept)
+    async def _refresh(self, access: StoreAccess, handle: SessionHandle) -> None:
+        if kept := await self._current(access, handle):
+            handle.observer.merge(handle, kept)
 
-    async def _claimed(self, access: StoreAccess, hold: Hold) -> bool:
+    async def _claimed(self, access: StoreAccess, handle: SessionHandle) -> bool:
         """Claims the name of a session that was opened while the store was away, and merges what is kept of it."""
-        if hold.gone:
+        if handle.gone:
             return False
-        if hold.claimed is None and (kept := await self._claim(access, hold)):
-            hold.listener.merge(hold, kept)
-        return hold.claimed is not None
+        if handle.claimed is None and (kept := await self._claim(access, handle)):
+            handle.observer.merge(handle, kept)
+        return handle.claimed is not None
 
-    async def _claim(self, access: StoreAccess, hold: Hold) -> KeptSession | None:
+    async def _claim(self, access: StoreAccess, handle: SessionHandle) -> KeptSession | None:
         """Claims a name; returns what is kept of it, None where it is somebody else's or was deleted meanwhile."""
-        claimed = await access.store.claim(hold.session_id, hold.secret, since=hold.since, now=self._clock())
+        claimed = await access.store.claim(handle.session_id, handle.secret, since=handle.since, now=self._clock())
         if claimed is None:
-            self._forget(hold)
+            self._forget(handle)
             return None
-        if not hmac.compare_digest(claimed.secret, hold.secret):
-            self._refuse(hold)
+        if not hmac.compare_digest(claimed.secret, handle.secret):
+            self._refuse(handle)
             return None
-        kept = await access.store.load(hold.session_id) or KeptSession()
-        hold.claimed, hold.last = claimed, kept.turns[-1].number if kept.turns else kept.summarized
+        kept = await access.store.load(handle.session_id) or KeptSession()
+        handle.claimed, handle.last = claimed, kept.turns[-1].number if kept.turns else kept.summarized
         return kept
 
-    async def _current(self, access: StoreAccess, hold: Hold) -> KeptSession | None:
-        if not await self._claimed(access, hold) or hold.claimed is None:
+    async def _current(self, access: StoreAccess, handle: SessionHandle) -> KeptSession | None:
+        if not await self._claimed(access, handle) or handle.claimed is None:
             return None
-        kept = await access.store.load(hold.session_id)
-        return kept if kept is not None and kept.generation == hold.claimed.generation else None
+        kept = await access.store.load(handle.session_id)
+        return kept if kept is not None and kept.generation == handle.claimed.generation else None
 
-    def _forget(self, hold: Hold) -> None:
-        if hold.gone != "deleted":
-            hold.gone = "deleted"
-            hold.listener.forget(hold)
+    def _forget(self, handle: SessionHandle) -> None:
+        if handle.gone != "deleted":
+            handle.gone = "deleted"
+            handle.observer.forget(handle)
 
-    def _refuse(self, hold: Hold) -> None:
+    def _refuse(self, handle: SessionHandle) -> None:
         """Keeps nothing more of a connection whose session's name is somebody else's."""
-        hold.gone = "taken"
+        handle.gone = "taken"
         log.warning("the name of a session is bound to another token; nothing more of it is kept",
-                    session=log_id(hold.session_id))  # fmt: skip
+                    session=log_id(handle.session_id))  # fmt: skip
 
 
 def _matches(kept: KeptSession, token: str) -> bool:

@@ -31,18 +31,18 @@ async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeyp
     try:
         listening = Listening(repository, "a")
         with pytest.raises(Unavailable, match="cannot be read now"):
-            await repository.open(listening.hold)
+            await repository.open(listening.handle)
         listening.say("one")  # makes nobody wait
         listening.say("two")
         with pytest.raises(Unavailable, match="cannot be read now"):
-            await repository.export("a", listening.hold.token)
+            await repository.export("a", listening.handle.token)
         assert "cannot be reached" in told[-1]
         async with redis_server(port):
             async with asyncio.timeout(20):
                 while told[-1]:
                     await asyncio.sleep(0.02)
             monkeypatch.setattr(keeping, "READ_S", 5.0)
-            assert await exported(repository, "a", listening.hold.token) == ["one", "two"]
+            assert await exported(repository, "a", listening.handle.token) == ["one", "two"]
             await repository.close()
     finally:
         await repository.close()
@@ -56,25 +56,25 @@ async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_w
     async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
         first, other = Listening(repository, "a"), Listening(repository, "taken")
         for one in (first, other):
-            await repository.open(one.hold)
+            await repository.open(one.handle)
             one.say("kept")
         await repository.flush(5)
-        token = first.hold.token
+        token = first.handle.token
         async with repository_of(away := Away(make(where))) as later:
             again, stranger = Listening(later, "a", token), Listening(later, "taken")
             for one in (again, stranger):
                 with pytest.raises(Unavailable):
-                    await later.open(one.hold)
+                    await later.open(one.handle)
                 one.say("meanwhile")
-            assert again.hold.token == token
+            assert again.handle.token == token
             away.gone = False
             await later.flush(10)
             assert [turn.text for turn in again.merged[0].turns] == ["kept"]
             assert again.numbers
-            assert stranger.hold.gone == "taken"
+            assert stranger.handle.gone == "taken"
             assert not stranger.merged
         assert await exported(repository, "a", token) == ["kept", "meanwhile"]
-        assert await exported(repository, "taken", other.hold.token) == ["kept"]
+        assert await exported(repository, "taken", other.handle.token) == ["kept"]
 
 
 @kinds
@@ -82,20 +82,20 @@ async def test_deletion_counts_for_what_waits_at_a_gateway_that_cannot_reach_the
     monkeypatch.setattr(keeping, "RETRY_S", 0.05)
     async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
         first = Listening(repository, "a")
-        await repository.open(first.hold)
+        await repository.open(first.handle)
         first.say("kept")
         await repository.flush(5)
         async with repository_of(away := Away(make(where))) as later:
-            again = Listening(later, "a", first.hold.token)
+            again = Listening(later, "a", first.handle.token)
             with pytest.raises(Unavailable):
-                await later.open(again.hold)
+                await later.open(again.handle)
             again.say("waits")
-            assert await repository.delete("a", again.hold.token) == 1
+            assert await repository.delete("a", again.handle.token) == 1
             away.gone = False
             await later.flush(10)
             assert again.forgotten == 1
             again.say("after")
-            assert await exported(later, "a", again.hold.token) == ["after"]
+            assert await exported(later, "a", again.handle.token) == ["after"]
 
 
 async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
@@ -104,11 +104,11 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
     failures = counted("oviya_loop_failures_total", loop="store-writer")
     async with repository_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as repository:
         listening = Listening(repository, "a")
-        await repository.open(listening.hold)
+        await repository.open(listening.handle)
         for text in ("one", "boom", "two"):
             listening.say(text)
         assert await repository.flush(20) == 0
-        assert await exported(repository, "a", listening.hold.token) == ["one", "two"]
+        assert await exported(repository, "a", listening.handle.token) == ["one", "two"]
         assert counted("oviya_gateway_store_lost_total") == lost + 1
         assert counted("oviya_loop_failures_total", loop="store-writer") == failures + 1
         assert any("store-writer" in problem for problem in told)

@@ -1,4 +1,4 @@
-"""A connection's hold on a session: which name it writes under, and by what right."""
+"""A connection's handle on a session: which name it writes under, and by what right."""
 
 from __future__ import annotations
 
@@ -15,30 +15,30 @@ _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 """What `new_token` makes: 256 bits in base64url.  Callers cannot bind a session to a weaker secret."""
 
 
-class Listener(Protocol):
+class SessionObserver(Protocol):
     """An open session's memory, as the repository sees it."""
 
-    def numbered(self, hold: Hold, uid: str, number: int) -> None:
+    def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
         """The turn `uid` is kept as `number`."""
         ...
 
-    def merge(self, hold: Hold, kept: KeptSession) -> None:
+    def merge(self, handle: SessionHandle, kept: KeptSession) -> None:
         """This is what is kept: the summary, and the turns that it does not cover."""
         ...
 
-    def forget(self, hold: Hold) -> None:
+    def forget(self, handle: SessionHandle) -> None:
         """The session was deleted."""
         ...
 
 
 @dataclass(eq=False)
-class Hold:
-    """A connection's hold on a session.
+class SessionHandle:
+    """A connection's handle on a session.
 
     Attributes:
         session_id: the name.
         token: the secret that the caller has, or gets; empty where nothing is kept.
-        listener: learns what happens to the session.
+        observer: learns what happens to the session.
         since: when the session was opened, in seconds since 1970; a deletion after it counts for what waits here.
         claimed: the generation that is written to; None: not known yet, because the store is away.
         last: highest number of a turn that is known.
@@ -47,7 +47,7 @@ class Hold:
 
     session_id: str
     token: str = field(repr=False)
-    listener: Listener
+    observer: SessionObserver
     since: float
     claimed: Claimed | None = None
     last: int = 0
