@@ -12,10 +12,10 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
-from services.gateway.memory.access import CLOSE_S, STORE
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import Limits
+from services.gateway.memory.store_queue import CLOSE_S, STORE
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.browsers import Web
 from services.gateway.transport.grpc_servicer import ConversationServicer
@@ -65,7 +65,7 @@ class GatewayService(Service[GatewaySettings]):
             max_bytes=settings.max_kept_mib << 20,
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
-        self.repository = SessionRepository(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
+        self.repository = SessionRepository(store, report=lambda problem: self.readiness.tell_own(STORE, problem))
         self.conversation = Conversation(self.voices, self.repository)
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)

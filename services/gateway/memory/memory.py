@@ -135,7 +135,7 @@ class Memory:
             del self._entries[:surplus]
             metrics.FORGOTTEN_TURNS.inc(surplus)
 
-    # --- SessionObserver: called by the repository ---------------------------------------------------------------------
+    # --- SessionObserver: called by the repository --------------------------------------------------------------------
 
     def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
         """A turn is kept; where numbers are missing before it, another connection's turns came in between."""

@@ -14,7 +14,6 @@ import structlog
 from oviya.errors import Unavailable, Unsupported
 from oviya.mesh.redaction import log_id
 from services.gateway import metrics
-from services.gateway.memory.access import CLOSE_S, StoreAccess
 from services.gateway.memory.session_handle import (
     SessionHandle,
     SessionObserver,
@@ -24,6 +23,7 @@ from services.gateway.memory.session_handle import (
     new_token,
 )
 from services.gateway.memory.store import Claimed, KeptSession, KeptTurn, Role, Store, new_id
+from services.gateway.memory.store_queue import CLOSE_S, StoreQueue
 
 log = structlog.get_logger()
 
@@ -41,36 +41,36 @@ class SessionRepository:
     def __init__(
         self,
         store: Store | None,
-        tell: Callable[[str], None] = lambda problem: None,
+        report: Callable[[str], None] = lambda problem: None,
         *,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._clock = clock
-        self._access = StoreAccess(store, tell, clock=clock, sleep=sleep) if store is not None else None
+        self._queue = StoreQueue(store, report, clock=clock, sleep=sleep) if store is not None else None
         self._open: set[SessionHandle] = set()
 
     @property
     def keeps(self) -> bool:
         """Whether sessions are kept at all."""
-        return self._access is not None
+        return self._queue is not None
 
     async def start(self) -> None:
         """Opens the store.  One that is away is waited for in the background."""
-        if self._access is not None:
-            await self._access.start()
+        if self._queue is not None:
+            await self._queue.start()
 
     async def flush(self, timeout_s: float) -> int:
         """Waits until all that was said so far is written, at most `timeout_s`.
 
         Returns how many turns and summaries are not written.
         """
-        return await self._access.flush(timeout_s) if self._access is not None else 0
+        return await self._queue.flush(timeout_s) if self._queue is not None else 0
 
     async def close(self, within_s: float = CLOSE_S) -> None:
         """Writes what waits, for `within_s` seconds at most, and closes the store."""
-        if self._access is not None:
-            await self._access.close(within_s)
+        if self._queue is not None:
+            await self._queue.close(within_s)
 
     # --- Open sessions ------------------------------------------------------------------------------------------------
 
@@ -83,7 +83,7 @@ class SessionRepository:
             token: what the caller sent; empty: a new one is made.
             fresh: whether this gateway has just made the name, so that nothing can be kept of it.
         """
-        if self._access is None:
+        if self._queue is None:
             return SessionHandle(session_id, "", observer, self._clock())
         handle = SessionHandle(session_id, token or new_token(), observer, self._clock())
         if fresh:
@@ -98,16 +98,16 @@ class SessionRepository:
             PermissionDenied: the name is taken, and the token is not the one that it is bound to.
             Unavailable: the store is away; what is kept is merged into the observer once it is back.
         """
-        if (access := self._access) is None or handle.claimed is not None:
+        if (queue := self._queue) is None or handle.claimed is not None:
             return KeptSession()
         if not is_token(handle.token):
             raise denied()
         handle.since, opened = math.inf, handle.since  # it is opened now: what was deleted before does not matter
         try:
-            kept = await access.ask(lambda: self._claim(access, handle))
+            kept = await queue.read(lambda: self._claim(queue, handle))
         except Unavailable:
             handle.since = opened
-            access.later(partial(self._refresh, access, handle), worth=0)
+            queue.enqueue(partial(self._refresh, queue, handle), worth=0)
             raise
         if kept is None:
             raise denied()
@@ -128,19 +128,19 @@ class SessionRepository:
     def add(self, handle: SessionHandle, role: Role, text: str) -> str:
         """Keeps a turn that is just over; returns its uid, by which the observer learns its number."""
         turn = KeptTurn(self._clock(), role, text)
-        if (access := self._access) is not None:
-            access.later(partial(self._append, access, handle, turn), worth=1)
+        if (queue := self._queue) is not None:
+            queue.enqueue(partial(self._append, queue, handle, turn), worth=1)
         return turn.uid
 
     def set_summary(self, handle: SessionHandle, summary: str, summarized: int) -> None:
         """Keeps the summary of a session's turns up to number `summarized`."""
-        if (access := self._access) is not None:
-            access.later(partial(self._set_summary, access, handle, summary, summarized), worth=1)
+        if (queue := self._queue) is not None:
+            queue.enqueue(partial(self._set_summary, queue, handle, summary, summarized), worth=1)
 
     def refresh(self, handle: SessionHandle) -> None:
         """Has the observer merge what is kept, soon."""
-        if (access := self._access) is not None:
-            access.later(partial(self._refresh, access, handle), worth=0)
+        if (queue := self._queue) is not None:
+            queue.enqueue(partial(self._refresh, queue, handle), worth=0)
 
     async def current(self, handle: SessionHandle) -> KeptSession | None:
         """Returns what is kept of an open session, all its turns so far included; None: it is kept nowhere.
@@ -148,9 +148,9 @@ class SessionRepository:
         Raises:
             Unavailable: the store is away.
         """
-        if (access := self._access) is None:
+        if (queue := self._queue) is None:
             return None
-        return await access.ask(lambda: self._current(access, handle))
+        return await queue.read(lambda: self._current(queue, handle))
 
     # --- Callers' requests --------------------------------------------------------------------------------------------
 
@@ -168,8 +168,8 @@ class SessionRepository:
             Unsupported: no sessions are kept.
             Unavailable: the store is away.
         """
-        access = self._needed()
-        store = access.store
+        queue = self._needed()
+        store = queue.store
 
         async def export() -> KeptSession:
             kept = await store.load(session_id, after=after, limit=limit)
@@ -178,12 +178,12 @@ class SessionRepository:
             await self._check_deleted(store, session_id, token)
             return KeptSession()
 
-        return await access.ask(export)
+        return await queue.read(export)
 
     async def delete(self, session_id: str, token: str) -> int:
         """Forgets a session, also where it is open; returns how many turns were kept.  Errors as in `export`."""
-        access = self._needed()
-        store = access.store
+        queue = self._needed()
+        store = queue.store
         handles = [handle for handle in self._open if handle.session_id == session_id and handle.token == token]
 
         async def delete() -> int:
@@ -196,7 +196,7 @@ class SessionRepository:
                 if turns is not None:  # else somebody deleted it and began again in between
                     return turns
 
-        turns = await access.ask(delete)
+        turns = await queue.read(delete)
         for handle in handles:
             self._forget(handle)
         return turns
@@ -206,18 +206,18 @@ class SessionRepository:
         if not await store.deleted(session_id, hash_token(token)):
             raise denied()
 
-    def _needed(self) -> StoreAccess:
-        if self._access is None:
+    def _needed(self) -> StoreQueue:
+        if self._queue is None:
             raise Unsupported("this gateway keeps no sessions", hint="set GATEWAY_SESSION_STORE")
-        return self._access
+        return self._queue
 
     # --- Writes -------------------------------------------------------------------------------------------------------
 
-    async def _append(self, access: StoreAccess, handle: SessionHandle, turn: KeptTurn) -> None:
-        if not await self._claimed(access, handle) or handle.claimed is None:
+    async def _append(self, queue: StoreQueue, handle: SessionHandle, turn: KeptTurn) -> None:
+        if not await self._claimed(queue, handle) or handle.claimed is None:
             metrics.STORE_STALE.labels(handle.gone).inc()
             return
-        appended = await access.store.append(handle.session_id, handle.claimed, turn, last=handle.last)
+        appended = await queue.store.append(handle.session_id, handle.claimed, turn, last=handle.last)
         metrics.STORE_DROPPED.labels("turns").inc(appended.dropped)
         if appended.outcome == "kept":
             handle.last = max(handle.last, appended.number)
@@ -229,43 +229,43 @@ class SessionRepository:
             else:
                 self._refuse(handle)
         if appended.full:
-            await access.prune()
+            await queue.prune()
 
-    async def _set_summary(self, access: StoreAccess, handle: SessionHandle, summary: str, summarized: int) -> None:
+    async def _set_summary(self, queue: StoreQueue, handle: SessionHandle, summary: str, summarized: int) -> None:
         if handle.claimed is None or handle.gone:
             return
-        if not await access.store.set_summary(handle.session_id, handle.claimed.generation, summary, summarized):
-            await self._refresh(access, handle)  # another connection was faster
+        if not await queue.store.set_summary(handle.session_id, handle.claimed.generation, summary, summarized):
+            await self._refresh(queue, handle)  # another connection was faster
 
-    async def _refresh(self, access: StoreAccess, handle: SessionHandle) -> None:
-        if kept := await self._current(access, handle):
+    async def _refresh(self, queue: StoreQueue, handle: SessionHandle) -> None:
+        if kept := await self._current(queue, handle):
             handle.observer.merge(handle, kept)
 
-    async def _claimed(self, access: StoreAccess, handle: SessionHandle) -> bool:
+    async def _claimed(self, queue: StoreQueue, handle: SessionHandle) -> bool:
         """Claims the name of a session that was opened while the store was away, and merges what is kept of it."""
         if handle.gone:
             return False
-        if handle.claimed is None and (kept := await self._claim(access, handle)):
+        if handle.claimed is None and (kept := await self._claim(queue, handle)):
             handle.observer.merge(handle, kept)
         return handle.claimed is not None
 
-    async def _claim(self, access: StoreAccess, handle: SessionHandle) -> KeptSession | None:
+    async def _claim(self, queue: StoreQueue, handle: SessionHandle) -> KeptSession | None:
         """Claims a name; returns what is kept of it, None where it is somebody else's or was deleted meanwhile."""
-        claimed = await access.store.claim(handle.session_id, handle.secret, since=handle.since, now=self._clock())
+        claimed = await queue.store.claim(handle.session_id, handle.secret, since=handle.since, now=self._clock())
         if claimed is None:
             self._forget(handle)
             return None
         if not hmac.compare_digest(claimed.secret, handle.secret):
             self._refuse(handle)
             return None
-        kept = await access.store.load(handle.session_id) or KeptSession()
+        kept = await queue.store.load(handle.session_id) or KeptSession()
         handle.claimed, handle.last = claimed, kept.turns[-1].number if kept.turns else kept.summarized
         return kept
 
-    async def _current(self, access: StoreAccess, handle: SessionHandle) -> KeptSession | None:
-        if not await self._claimed(access, handle) or handle.claimed is None:
+    async def _current(self, queue: StoreQueue, handle: SessionHandle) -> KeptSession | None:
+        if not await self._claimed(queue, handle) or handle.claimed is None:
             return None
-        kept = await access.store.load(handle.session_id)
+        kept = await queue.store.load(handle.session_id)
         return kept if kept is not None and kept.generation == handle.claimed.generation else None
 
     def _forget(self, handle: SessionHandle) -> None:

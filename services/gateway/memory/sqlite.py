@@ -42,7 +42,7 @@ PRIVATE = 0o600
 BUSY_S = 1.0
 """Longest wait in seconds for another process that writes; the repository tries again after that."""
 SIDE_FILES = ("", "-wal", "-shm")
-"""Suffixes of the files that handle what is kept: the database, its log of writes, and the log's index."""
+"""Suffixes of the files that hold what is kept: the database, its log of writes, and the log's index."""
 
 _LATEST_FIRST = "SELECT id FROM sessions WHERE last > 0 ORDER BY updated DESC, id"
 
@@ -240,7 +240,7 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction that handles the right to write from its beginning: what it reads stays true until its end."""
+        """A transaction that holds the right to write from its beginning: what it reads stays true until its end."""
         with self._transaction("BEGIN IMMEDIATE"):
             yield
 

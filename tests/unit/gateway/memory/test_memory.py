@@ -12,7 +12,7 @@ import pytest
 
 from oviya.errors import Timeout, Unavailable
 from oviya.v1 import brain_pb2
-from services.gateway.memory import access
+from services.gateway.memory import store_queue
 from services.gateway.memory.memory import MAX_TURNS, Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.sqlite import SqliteStore
@@ -234,8 +234,8 @@ async def test_two_connections_under_one_name_lose_no_turn(tmp_path, gateways):
 
 
 async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_was_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(access, "RETRY_S", 0.02)
-    monkeypatch.setattr(access, "READ_S", 0.2)
+    monkeypatch.setattr(store_queue, "RETRY_S", 0.02)
+    monkeypatch.setattr(store_queue, "READ_S", 0.2)
     async with keeping(tmp_path / "s.db") as repository:
         memory = await opened(repository)
         talk(memory, 0, 8)
@@ -254,7 +254,7 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
     assert "u0" not in joined(again)
     store.gone = False
     assert await repository.flush(10) == 0
-    monkeypatch.setattr(access, "READ_S", 5.0)
+    monkeypatch.setattr(store_queue, "READ_S", 5.0)
     kept = await repository.export("s", token)
     assert [turn.text for turn in kept.turns] == [f"{who}{n}" for n in range(16) for who in "ur"]
     for part in [before, *(f"{who}{n}" for n in range(16) for who in "ur")]:
@@ -270,8 +270,8 @@ async def test_store_that_was_away_at_the_start_keeps_its_summary_and_gets_what_
 
 
 async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path, monkeypatch):
-    monkeypatch.setattr(access, "RETRY_S", 0.02)
-    monkeypatch.setattr(access, "READ_S", 0.2)
+    monkeypatch.setattr(store_queue, "RETRY_S", 0.02)
+    monkeypatch.setattr(store_queue, "READ_S", 0.2)
     store: Any = Away(SqliteStore(tmp_path / "s.db"), gone=False)
     repository = SessionRepository(store)
     await repository.start()
@@ -281,7 +281,7 @@ async def test_store_that_goes_away_and_comes_back_has_every_turn_once(tmp_path,
         talk(memory, number, number + 1)
         await summarized(memory)
     assert await repository.flush(10) == 0
-    monkeypatch.setattr(access, "READ_S", 5.0)
+    monkeypatch.setattr(store_queue, "READ_S", 5.0)
     everything = "".join(f"u{n}r{n}" for n in range(12))
     kept = await repository.export("s", memory.resume_token)
     assert "".join(turn.text for turn in kept.turns) == everything

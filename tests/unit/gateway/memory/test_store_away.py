@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from oviya.errors import Unavailable
-from services.gateway.memory import access as keeping
+from services.gateway.memory import store_queue
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.sqlite import SqliteStore
@@ -23,8 +23,8 @@ from tests.support.stores import (
 
 
 async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeypatch):
-    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
-    monkeypatch.setattr(keeping, "READ_S", 0.3)
+    monkeypatch.setattr(store_queue, "RETRY_S", 0.05)
+    monkeypatch.setattr(store_queue, "READ_S", 0.3)
     port, told = free_port(), []
     repository = SessionRepository(RedisStore(f"redis://127.0.0.1:{port}/0"), told.append)
     await repository.start()
@@ -41,7 +41,7 @@ async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeyp
             async with asyncio.timeout(20):
                 while told[-1]:
                     await asyncio.sleep(0.02)
-            monkeypatch.setattr(keeping, "READ_S", 5.0)
+            monkeypatch.setattr(store_queue, "READ_S", 5.0)
             assert await exported(repository, "a", listening.handle.token) == ["one", "two"]
             await repository.close()
     finally:
@@ -52,7 +52,7 @@ async def test_turns_wait_for_a_store_that_is_away_and_are_read_in_order(monkeyp
 async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_what_is_kept(
     kind, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
+    monkeypatch.setattr(store_queue, "RETRY_S", 0.05)
     async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
         first, other = Listening(repository, "a"), Listening(repository, "taken")
         for one in (first, other):
@@ -79,7 +79,7 @@ async def test_session_that_was_opened_while_the_store_was_away_is_appended_to_w
 
 @kinds
 async def test_deletion_counts_for_what_waits_at_a_gateway_that_cannot_reach_the_store(kind, tmp_path, monkeypatch):
-    monkeypatch.setattr(keeping, "RETRY_S", 0.05)
+    monkeypatch.setattr(store_queue, "RETRY_S", 0.05)
     async with place(kind, tmp_path) as where, repository_of(make(where)) as repository:
         first = Listening(repository, "a")
         await repository.open(first.handle)
@@ -102,7 +102,7 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
     told: list[str] = []
     lost = counted("oviya_gateway_store_lost_total")
     failures = counted("oviya_loop_failures_total", loop="store-writer")
-    async with repository_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), tell=told.append) as repository:
+    async with repository_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), report=told.append) as repository:
         listening = Listening(repository, "a")
         await repository.open(listening.handle)
         for text in ("one", "boom", "two"):

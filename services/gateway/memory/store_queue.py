@@ -33,8 +33,8 @@ PRUNE_S = 3600.0
 Write = Callable[[], Awaitable[None]]
 
 
-class StoreAccess:
-    """One gateway's access to a store.
+class StoreQueue:
+    """One gateway's queue to a store.
 
     Args:
         store: the store.
@@ -46,13 +46,13 @@ class StoreAccess:
     def __init__(
         self,
         store: Store,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.store = store
-        self._tell = tell
+        self._report = report
         self._clock = clock
         self._sleep = sleep
         self._loops = BackgroundLoops(self._note)
@@ -94,7 +94,7 @@ class StoreAccess:
         with suppress(StoreError):
             await self.store.close()
 
-    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def read(self, read: Callable[[], Awaitable[T]]) -> T:
         """Asks the store, after all that is to be written before.
 
         Raises:
@@ -104,7 +104,7 @@ class StoreAccess:
             async with asyncio.timeout(READ_S):
                 await self._writes.join()
                 await self._ready()
-                answer = await ask()
+                answer = await read()
         except (StoreError, TimeoutError) as error:
             if isinstance(error, BadRecord):
                 log.error("a kept session cannot be read", reason=str(error))
@@ -114,7 +114,7 @@ class StoreAccess:
         self._recovered()
         return answer
 
-    def later(self, write: Write, *, worth: int) -> None:
+    def enqueue(self, write: Write, *, worth: int) -> None:
         """Queues a write.  `worth` is 1 where something would be lost without it."""
         try:
             self._writes.put_nowait((write, worth))
@@ -192,7 +192,7 @@ class StoreAccess:
         self._away = True
         self._note(STORE, "cannot be reached; sessions are kept in memory until it is back")
         if doing != "write":  # which is tried again until it works
-            self.later(self._probe, worth=0)
+            self.enqueue(self._probe, worth=0)
 
     async def _probe(self) -> None:
         await self.store.load("")
@@ -206,4 +206,4 @@ class StoreAccess:
     def _note(self, part: str, problem: str) -> None:
         """Tells what is wrong with the store and the loops that serve it."""
         self._problems[part] = problem
-        self._tell("; ".join(filter(None, self._problems.values())))
+        self._report("; ".join(filter(None, self._problems.values())))
