@@ -14,7 +14,7 @@ from oviya.v1 import conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.session_repository import SessionRepository
-from services.gateway.memory.store import Limits
+from services.gateway.memory.store import StoreLimits
 from services.gateway.memory.store_queue import CLOSE_S, STORE
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.browsers import Web
@@ -58,7 +58,7 @@ class GatewayService(Service[GatewaySettings]):
         csm = CsmVoice(self.mesh, self.readiness, settings)
         fallback = FallbackSpeech(self._synthesizer)
         self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
-        limits = Limits(
+        limits = StoreLimits(
             keep_days=settings.session_keep_days,
             max_turns=settings.session_keep_turns,
             max_sessions=settings.max_kept_sessions,

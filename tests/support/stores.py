@@ -16,7 +16,7 @@ import pytest
 
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.redis import RedisStore
-from services.gateway.memory.store import Claimed, KeptTurn, Limits, Store, StoreError
+from services.gateway.memory.store import Claim, KeptTurn, Store, StoreError, StoreLimits
 from tests.support.gateway_mesh import free_port
 
 NOW = time.time()
@@ -71,12 +71,12 @@ async def place(kind: str, folder: Path) -> AsyncIterator[str]:
 
 
 def make(where: str, **limits: Any) -> Store:
-    store = make_store(where, Limits(**limits))
+    store = make_store(where, StoreLimits(**limits))
     assert store is not None
     return store
 
 
-async def claim(store: Store, name: str, secret: str = SECRET, since: float = math.inf) -> Claimed:
+async def claim(store: Store, name: str, secret: str = SECRET, since: float = math.inf) -> Claim:
     claimed = await store.claim(name, secret, since=since, now=NOW)
     assert claimed is not None
     return claimed

@@ -19,7 +19,7 @@ _PAGE_TOKEN = re.compile(r"([0-9a-f]{1,64})\.([0-9]{1,18})")
 
 
 @dataclass(frozen=True)
-class Place:
+class PageRequest:
     """Where a page begins: after turn `after` of `generation`, with at most `limit` turns."""
 
     generation: str
@@ -27,7 +27,7 @@ class Place:
     limit: int
 
 
-def read_page(request: conversation_pb2.ExportSessionRequest) -> Place:
+def read_page(request: conversation_pb2.ExportSessionRequest) -> PageRequest:
     """Reads which page is asked for.
 
     Raises:
@@ -40,25 +40,25 @@ def read_page(request: conversation_pb2.ExportSessionRequest) -> Place:
         if (parts := _PAGE_TOKEN.fullmatch(request.page_token)) is None:
             raise InvalidInput("page_token", request.page_token, "must be the next_page_token of an earlier answer")
         generation, after = parts.groups()
-    return Place(generation, int(after), request.page_size or MAX_PAGE_TURNS)
+    return PageRequest(generation, int(after), request.page_size or MAX_PAGE_TURNS)
 
 
-def make_page(kept: KeptSession, place: Place) -> conversation_pb2.ExportSessionResponse:
+def make_page(kept: KeptSession, page_request: PageRequest) -> conversation_pb2.ExportSessionResponse:
     """Packs a page.
 
     Args:
         kept: the session, with one turn more than the page may hold where more follow.
-        place: where the page begins.
+        page_request: where the page begins.
 
     Raises:
         InvalidInput: the session was deleted and begun again since the page before.
     """
-    if place.generation and place.generation != kept.generation:
-        raise InvalidInput("page_token", place.generation, "must belong to the session as it is now",
+    if page_request.generation and page_request.generation != kept.generation:
+        raise InvalidInput("page_token", page_request.generation, "must belong to the session as it is now",
                            hint="it was deleted meanwhile; export it again from the first page")  # fmt: skip
     page = conversation_pb2.ExportSessionResponse(summary=kept.summary)
     size = 0
-    for turn in kept.turns[: place.limit]:
+    for turn in kept.turns[: page_request.limit]:
         packed = _pack(turn)
         size += packed.ByteSize()
         if page.turns and size > MAX_PAGE_BYTES:

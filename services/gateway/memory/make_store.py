@@ -7,10 +7,10 @@ from pathlib import Path
 from oviya.errors import OviyaError
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.sqlite import SqliteStore
-from services.gateway.memory.store import Limits, Store
+from services.gateway.memory.store import Store, StoreLimits
 
 
-def make_store(where: str, limits: Limits) -> Store | None:
+def make_store(where: str, limits: StoreLimits) -> Store | None:
     """Makes the store of a setting: a Redis URL, the path of a SQLite file, or empty for none.
 
     Raises:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
 from oviya.errors import PermissionDenied
-from services.gateway.memory.store import Claimed, KeptSession
+from services.gateway.memory.store import Claim, KeptSession
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
 """What `new_token` makes: 256 bits in base64url.  Callers cannot bind a session to a weaker secret."""
@@ -49,7 +49,7 @@ class SessionHandle:
     token: str = field(repr=False)
     observer: SessionObserver
     since: float
-    claimed: Claimed | None = None
+    claimed: Claim | None = None
     last: int = 0
     gone: Literal["", "deleted", "taken"] = ""
 

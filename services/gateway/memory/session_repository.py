@@ -22,7 +22,7 @@ from services.gateway.memory.session_handle import (
     is_token,
     new_token,
 )
-from services.gateway.memory.store import Claimed, KeptSession, KeptTurn, Role, Store, new_id
+from services.gateway.memory.store import Claim, KeptSession, KeptTurn, Role, Store, new_id
 from services.gateway.memory.store_queue import CLOSE_S, StoreQueue
 
 log = structlog.get_logger()
@@ -87,7 +87,7 @@ class SessionRepository:
             return SessionHandle(session_id, "", observer, self._clock())
         handle = SessionHandle(session_id, token or new_token(), observer, self._clock())
         if fresh:
-            handle.claimed = Claimed(new_id(), handle.secret)
+            handle.claimed = Claim(new_id(), handle.secret)
         self._open.add(handle)
         return handle
 
@@ -192,7 +192,7 @@ class SessionRepository:
                 if kept is None or not _matches(kept, token):
                     await self._check_deleted(store, session_id, token)
                     return 0
-                turns = await store.delete(session_id, Claimed(kept.generation, kept.secret), now=self._clock())
+                turns = await store.delete(session_id, Claim(kept.generation, kept.secret), now=self._clock())
                 if turns is not None:  # else somebody deleted it and began again in between
                     return turns
 

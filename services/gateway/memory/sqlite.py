@@ -22,14 +22,14 @@ from services.gateway.memory.store import (
     EMPTY_S,
     RETRY_WINDOW,
     TOMBSTONE_S,
-    Appended,
-    Claimed,
+    AppendResult,
+    Claim,
     KeptSession,
     KeptTurn,
-    Limits,
-    Pruned,
+    PruneResult,
     Role,
     StoreError,
+    StoreLimits,
     hash_name,
     new_id,
 )
@@ -55,22 +55,22 @@ class SqliteStore:
         limits: how much is kept.
     """
 
-    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+    def __init__(self, path: Path, limits: StoreLimits | None = None) -> None:
         self._path = path
-        self._limits = limits or Limits()
+        self._limits = limits or StoreLimits()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sessions")
         self._database: sqlite3.Connection | None = None
 
     async def open(self) -> None:
         await self._run(self._open)
 
-    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claimed | None:
-        def claim() -> Claimed | None:
+    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claim | None:
+        def claim() -> Claim | None:
             with self._writing():
                 row = self._do("SELECT generation, secret FROM sessions WHERE id = ?", session_id).fetchone()
                 if row is not None and row[0]:
-                    return Claimed(*row)
-                mine = Claimed(new_id(), secret)
+                    return Claim(*row)
+                mine = Claim(new_id(), secret)
                 if row is not None:  # kept by an earlier version: bound to the first who resumes it
                     self._do("UPDATE sessions SET generation = ?, secret = ? WHERE id = ?", mine.generation, secret,
                              session_id)  # fmt: skip
@@ -100,21 +100,21 @@ class SqliteStore:
 
         return await self._run(load)
 
-    async def append(self, session_id: str, claimed: Claimed, turn: KeptTurn, *, last: int = 0) -> Appended:
-        def append() -> Appended:
+    async def append(self, session_id: str, claimed: Claim, turn: KeptTurn, *, last: int = 0) -> AppendResult:
+        def append() -> AppendResult:
             with self._writing():
                 row = self._do("SELECT generation, last FROM sessions WHERE id = ?", session_id).fetchone()
                 if row is None or row[0] != claimed.generation:
                     if self._do("SELECT 1 FROM deleted WHERE generation = ?", claimed.generation).fetchone():
-                        return Appended("deleted")
+                        return AppendResult("deleted")
                     if row is not None:
-                        return Appended("taken")
+                        return AppendResult("taken")
                     self._begin(session_id, claimed, turn.at)
                     row = (claimed.generation, last)
                 number = row[1] + 1
                 earlier = "SELECT number FROM turns WHERE session = ? AND number > ? AND uid = ?"
                 if found := self._do(earlier, session_id, number - RETRY_WINDOW, turn.uid).fetchone():
-                    return Appended("kept", found[0])
+                    return AppendResult("kept", found[0])
                 self._do("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?)", session_id, number, turn.uid, turn.at,
                          turn.role, turn.text)  # fmt: skip
                 dropped, dropped_bytes = self._drop_oldest_turns(session_id, number)
@@ -123,7 +123,7 @@ class SqliteStore:
                     "bytes = bytes + ?3 WHERE id = ?4",
                     number, turn.at, len(turn.text.encode()) - dropped_bytes, session_id,
                 )  # fmt: skip
-                return Appended("kept", number, dropped, self._is_full())
+                return AppendResult("kept", number, dropped, self._is_full())
 
         return await self._run(append)
 
@@ -137,7 +137,7 @@ class SqliteStore:
 
         return await self._run(set_summary)
 
-    async def delete(self, session_id: str, claimed: Claimed, *, now: float) -> int | None:
+    async def delete(self, session_id: str, claimed: Claim, *, now: float) -> int | None:
         def delete() -> int | None:
             with self._writing():
                 row = self._do("SELECT generation FROM sessions WHERE id = ?", session_id).fetchone()
@@ -159,7 +159,7 @@ class SqliteStore:
 
         return await self._run(deleted)
 
-    async def prune(self, now: float) -> Pruned:
+    async def prune(self, now: float) -> PruneResult:
         return await self._run(lambda: self._prune(now))
 
     async def close(self) -> None:
@@ -192,7 +192,7 @@ class SqliteStore:
         if self._database is not None:
             self._database.close()
 
-    def _begin(self, session_id: str, claimed: Claimed, now: float) -> None:
+    def _begin(self, session_id: str, claimed: Claim, now: float) -> None:
         """Makes a session without turns."""
         self._do(
             "INSERT INTO sessions (id, generation, secret, updated) VALUES (?, ?, ?, ?)",
@@ -219,7 +219,7 @@ class SqliteStore:
         limits = self._limits
         return 0 < limits.max_sessions < count or (0 < limits.max_bytes < size and count > 1)
 
-    def _prune(self, now: float) -> Pruned:
+    def _prune(self, now: float) -> PruneResult:
         expired = dropped = 0
         with self._writing():
             self._do("DELETE FROM deleted WHERE at < ?", now - TOMBSTONE_S)
@@ -236,7 +236,7 @@ class SqliteStore:
                     dropped += 1
         if expired or dropped:
             self._do("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return Pruned(expired, dropped)
+        return PruneResult(expired, dropped)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:

@@ -28,7 +28,7 @@ class StoreError(Exception):
     """The store cannot be read or written now; trying again later may work."""
 
 
-class BadRecord(StoreError):
+class CorruptRecord(StoreError):
     """What is kept of one session cannot be used; trying again will fail again, other sessions are not concerned."""
 
 
@@ -81,7 +81,7 @@ class KeptSession:
 
 
 @dataclass(frozen=True, slots=True)
-class Claimed:
+class Claim:
     """The session that a name stands for now.
 
     Attributes:
@@ -94,7 +94,7 @@ class Claimed:
 
 
 @dataclass(frozen=True, slots=True)
-class Appended:
+class AppendResult:
     """What became of a turn.
 
     Attributes:
@@ -111,7 +111,7 @@ class Appended:
 
 
 @dataclass(frozen=True, slots=True)
-class Pruned:
+class PruneResult:
     """Sessions that were forgotten: `expired` because of their age, `dropped` because there were too many."""
 
     expired: int = 0
@@ -119,7 +119,7 @@ class Pruned:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class StoreLimits:
     """How much a store keeps; 0: no limit.
 
     Attributes:
@@ -142,7 +142,7 @@ class Store(Protocol):
         """Makes it ready for use."""
         ...
 
-    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claimed | None:
+    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claim | None:
         """Takes a name, or says who has it.
 
         A name without a session gets a new one, bound to `secret`.  A session that is not bound yet is bound to it.
@@ -168,7 +168,7 @@ class Store(Protocol):
         """
         ...
 
-    async def append(self, session_id: str, claimed: Claimed, turn: KeptTurn, *, last: int = 0) -> Appended:
+    async def append(self, session_id: str, claimed: Claim, turn: KeptTurn, *, last: int = 0) -> AppendResult:
         """Keeps a turn of a generation, once however often it is tried.
 
         A session that has expired or was dropped to make room is begun again, with numbers above `last`; one that was
@@ -183,7 +183,7 @@ class Store(Protocol):
         """
         ...
 
-    async def delete(self, session_id: str, claimed: Claimed, *, now: float) -> int | None:
+    async def delete(self, session_id: str, claimed: Claim, *, now: float) -> int | None:
         """Forgets a generation; returns how many turns were kept, None where the name has another generation."""
         ...
 
@@ -191,7 +191,7 @@ class Store(Protocol):
         """Says whether a session of that name, bound to `secret`, was deleted in the last `TOMBSTONE_S`."""
         ...
 
-    async def prune(self, now: float) -> Pruned:
+    async def prune(self, now: float) -> PruneResult:
         """Forgets what is too old and what is too much."""
         ...
 

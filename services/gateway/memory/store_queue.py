@@ -12,7 +12,7 @@ import structlog
 from oviya.errors import Unavailable
 from oviya.mesh.background import BackgroundLoops
 from services.gateway import metrics
-from services.gateway.memory.store import BadRecord, Store, StoreError
+from services.gateway.memory.store import CorruptRecord, Store, StoreError
 
 log = structlog.get_logger()
 
@@ -106,7 +106,7 @@ class StoreQueue:
                 await self._ready()
                 answer = await read()
         except (StoreError, TimeoutError) as error:
-            if isinstance(error, BadRecord):
+            if isinstance(error, CorruptRecord):
                 log.error("a kept session cannot be read", reason=str(error))
             else:
                 self._failed("read", error)
@@ -158,7 +158,7 @@ class StoreQueue:
             try:
                 await self._ready()
                 await write()
-            except BadRecord:
+            except CorruptRecord:
                 raise
             except StoreError as error:
                 self._failed("write", error)

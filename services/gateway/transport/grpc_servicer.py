@@ -49,9 +49,9 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
         self, request: conversation_pb2.ExportSessionRequest, context: aio.ServicerContext[Any, Any]
     ) -> conversation_pb2.ExportSessionResponse:
         session_id = check_session_id(request.session_id, "session_id")
-        place = read_page(request)
-        kept = await self._repository.export(session_id, request.resume_token, after=place.after, limit=place.limit + 1)
-        return make_page(kept, place)
+        page = read_page(request)
+        kept = await self._repository.export(session_id, request.resume_token, after=page.after, limit=page.limit + 1)
+        return make_page(kept, page)
 
     async def DeleteSession(
         self, request: conversation_pb2.DeleteSessionRequest, context: aio.ServicerContext[Any, Any]

@@ -12,7 +12,7 @@ from services.gateway.memory.sqlite import SqliteStore
 from services.gateway.memory.store import (
     DAY_S,
     KeptSession,
-    Limits,
+    StoreLimits,
 )
 from tests.support.open_sessions import Listening, counted, exported, repository_of
 from tests.support.stores import (
@@ -109,7 +109,7 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
         pruned.clear()
 
     dropped = counted("oviya_gateway_store_dropped_total", what="expired")
-    store = SqliteStore(tmp_path / "s.db", Limits(keep_days=2))
+    store = SqliteStore(tmp_path / "s.db", StoreLimits(keep_days=2))
     async with repository_of(store, clock=lambda: now, sleep=sleep) as repository:
         listening = Listening(repository, "a")
         await repository.open(listening.handle)
@@ -126,7 +126,7 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
 
 async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
     dropped = counted("oviya_gateway_store_dropped_total", what="sessions")
-    store = SqliteStore(tmp_path / "s.db", Limits(max_sessions=2))
+    store = SqliteStore(tmp_path / "s.db", StoreLimits(max_sessions=2))
     async with repository_of(store) as repository:
         for name in "abc":
             one = Listening(repository, name)

@@ -8,7 +8,7 @@ import pytest
 
 from oviya.errors import OviyaError
 from services.gateway.memory.make_store import make_store
-from services.gateway.memory.store import Appended, Claimed, Limits, Store
+from services.gateway.memory.store import AppendResult, Claim, Store, StoreLimits
 from tests.support.stores import (
     HELLO,
     HI,
@@ -32,9 +32,9 @@ async def test_store_keeps_sessions_apart_and_over_a_restart(kind, tmp_path):
             assert await store.load("a") is None
             a, b = await claim(store, "a"), await claim(store, "b")
             assert a.generation != b.generation
-            assert await store.append("a", a, HELLO) == Appended("kept", 1)
-            assert await store.append("b", b, HELLO) == Appended("kept", 1)
-            assert await store.append("a", a, HI) == Appended("kept", 2)
+            assert await store.append("a", a, HELLO) == AppendResult("kept", 1)
+            assert await store.append("b", b, HELLO) == AppendResult("kept", 1)
+            assert await store.append("a", a, HI) == AppendResult("kept", 2)
             assert await store.set_summary("a", a.generation, "first", 1)
         async with opened(make(where)) as again:
             kept = await again.load("a", after=0)
@@ -55,7 +55,7 @@ async def test_store_keeps_sessions_apart_and_over_a_restart(kind, tmp_path):
             assert await texts(again, "b") == [HELLO.text]
 
 
-def _pair(claimed: Claimed) -> tuple[str, str]:
+def _pair(claimed: Claim) -> tuple[str, str]:
     return claimed.generation, claimed.secret
 
 
@@ -73,19 +73,19 @@ async def test_write_of_a_deleted_generation_is_refused(kind, tmp_path):
         old = await claim(store, "a")
         await store.append("a", old, turn("before"))
         assert await another.delete("a", old, now=NOW) == 1
-        assert await store.append("a", old, turn("late")) == Appended("deleted")
+        assert await store.append("a", old, turn("late")) == AppendResult("deleted")
         assert not await store.set_summary("a", old.generation, "late", 1)
         assert await store.load("a") is None
         new = await claim(another, "a")
         assert new.generation != old.generation
-        assert await store.append("a", old, turn("late")) == Appended("deleted")
+        assert await store.append("a", old, turn("late")) == AppendResult("deleted")
         assert not await store.set_summary("a", old.generation, "late", 1)
-        assert await another.append("a", new, turn("after")) == Appended("kept", 1)
+        assert await another.append("a", new, turn("after")) == AppendResult("kept", 1)
         assert await texts(store, "a") == ["after"]
         # also a name that somebody else has by now
         await another.delete("a", new, now=NOW)
         await claim(another, "a", OTHER_SECRET)
-        assert await store.append("a", Claimed("0" * 24, SECRET), turn("late")) == Appended("taken")
+        assert await store.append("a", Claim("0" * 24, SECRET), turn("late")) == AppendResult("taken")
 
 
 @kinds
@@ -104,8 +104,8 @@ async def test_what_was_said_before_a_deletion_cannot_claim_the_name_after_it(ki
 async def test_turn_that_is_tried_twice_is_kept_once(kind, tmp_path):
     async with place(kind, tmp_path) as where, opened(make(where)) as store:
         a = await claim(store, "a")
-        assert await store.append("a", a, HELLO) == Appended("kept", 1)
-        assert await store.append("a", a, HI) == Appended("kept", 2)
+        assert await store.append("a", a, HELLO) == AppendResult("kept", 1)
+        assert await store.append("a", a, HI) == AppendResult("kept", 2)
         assert (await store.append("a", a, HELLO)).number == 1
         assert await texts(store, "a") == [HELLO.text, HI.text]
 
@@ -142,5 +142,5 @@ async def test_two_stores_that_write_at_once_lose_no_turn(kind, tmp_path):
 )
 def test_setting_that_cannot_be_used_is_refused_and_its_password_is_not_repeated(where):
     with pytest.raises(OviyaError, match="GATEWAY_SESSION_STORE") as caught:
-        make_store(where, Limits())
+        make_store(where, StoreLimits())
     assert "hunter2" not in str(caught.value)

@@ -11,7 +11,7 @@ import pytest
 from redis.asyncio import Redis
 
 from services.gateway.memory.sqlite import SqliteStore
-from services.gateway.memory.store import Appended, Claimed, StoreError
+from services.gateway.memory.store import AppendResult, Claim, StoreError
 from tests.support.stores import (
     HELLO,
     NOW,
@@ -92,11 +92,11 @@ async def test_sessions_of_the_first_version_are_kept_and_bound_when_they_are_re
             assert kept is not None
             assert [(t.number, t.text) for t in kept.turns] == [(1, "one"), (2, "two"), (3, "three")]
             assert (kept.summary, kept.summarized, kept.secret, kept.generation) == ("of two", 2, "", "")
-            assert (await store.append("a", Claimed("0" * 24, SECRET), turn("x"))).outcome == "taken"
+            assert (await store.append("a", Claim("0" * 24, SECRET), turn("x"))).outcome == "taken"
             mine = await claim(store, "a", SECRET)
             assert mine.secret == SECRET
             assert (await claim(store, "a", OTHER_SECRET)) == mine
-            assert await store.append("a", mine, turn("four")) == Appended("kept", 4)
+            assert await store.append("a", mine, turn("four")) == AppendResult("kept", 4)
             assert await texts(store, "a") == ["one", "two", "three", "four"]
         async with opened(make(where, keep_days=30)) as store:  # only once
             assert await texts(store, "a") == ["one", "two", "three", "four"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from services.gateway.memory.store import DAY_S, EMPTY_S, Appended, Pruned
+from services.gateway.memory.store import DAY_S, EMPTY_S, AppendResult, PruneResult
 from tests.support.stores import (
     NOW,
     claim,
@@ -23,15 +23,15 @@ async def test_old_sessions_are_forgotten(kind, tmp_path):
         await store.append("young", young, turn("x", NOW - 1.5 * DAY_S))
         await store.append("young", young, turn("y", NOW - 0.5 * DAY_S))
         await store.set_summary("old", old.generation, "x", 1)
-        assert await store.prune(NOW) == Pruned()
-        assert await store.prune(NOW + DAY_S) == Pruned(expired=1)
+        assert await store.prune(NOW) == PruneResult()
+        assert await store.prune(NOW + DAY_S) == PruneResult(expired=1)
         assert await store.load("old") is None
         assert await texts(store, "young") == ["x", "y"]
         if kind == "sqlite":  # Redis lets it expire by itself
             await store.prune(NOW + EMPTY_S + 1)
             assert await store.load("empty") is None
         # an open session whose time was over goes on, with numbers that were not used
-        assert await store.append("old", old, turn("again"), last=1) == Appended("kept", 2)
+        assert await store.append("old", old, turn("again"), last=1) == AppendResult("kept", 2)
         assert empty.generation
 
 
@@ -42,18 +42,18 @@ async def test_oldest_turns_and_sessions_make_room(kind, tmp_path):
         a = await claim(store, "a")
         for number in range(5):
             appended = await store.append("a", a, turn(str(number), NOW - 9))
-            assert appended == Appended("kept", number + 1, dropped=int(number > 2))
+            assert appended == AppendResult("kept", number + 1, dropped=int(number > 2))
         assert await texts(store, "a") == ["2", "3", "4"]
         kept = await store.load("a", after=3)
         assert kept is not None
         assert [t.number for t in kept.turns] == [4, 5]
         assert not (await store.append("b", await claim(store, "b"), turn("b", NOW - 8))).full
         c = await claim(store, "c")
-        assert await store.prune(NOW) == Pruned()  # an empty session pushes nothing out
+        assert await store.prune(NOW) == PruneResult()  # an empty session pushes nothing out
         assert (await store.append("c", c, turn("c", NOW - 7))).full
-        assert await store.prune(NOW) == Pruned(dropped=1)
+        assert await store.prune(NOW) == PruneResult(dropped=1)
         assert [await texts(store, name) for name in "abc"] == [[], ["b"], ["c"]]
-        assert await store.append("a", a, turn("5", NOW), last=5) == Appended(
+        assert await store.append("a", a, turn("5", NOW), last=5) == AppendResult(
             "kept", 6, full=True
         )  # it was not deleted
 
