@@ -11,24 +11,29 @@ from oviya.errors import Timeout
 T = TypeVar("T")
 
 
-async def with_stall_timeout(stream: AsyncIterable[T], stall_s: float, what: str) -> AsyncIterator[T]:
-    """Passes messages on, and fails when the next one takes too long.
+async def with_stall_timeout(
+    stream: AsyncIterable[T], stall_s: float, what: str, *, first_s: float | None = None
+) -> AsyncIterator[T]:
+    """Yields the messages of a stream, and fails when the next one takes too long.
 
     Args:
         stream: the messages.
         stall_s: longest wait for a message in seconds.
-        what: who is waited for, for the error, e.g. "the next RVQ frame from csm".
+        what: what is waited for, for the error, e.g. "the next RVQ frame from csm".
+        first_s: longest wait for the first message in seconds; None: `stall_s`.
 
     Raises:
-        Timeout: nothing came for `stall_s` seconds.
+        Timeout: a message took longer.
     """
     iterator = aiter(stream)
+    wait_s = stall_s if first_s is None else first_s
     while True:
         try:
-            async with asyncio.timeout(stall_s):
+            async with asyncio.timeout(wait_s):
                 message = await anext(iterator)
         except StopAsyncIteration:
             return
         except TimeoutError as error:
-            raise Timeout(f"nothing came for {stall_s:g} s while waiting for {what}") from error
+            raise Timeout(f"nothing came for {wait_s:g} s while waiting for {what}") from error
         yield message
+        wait_s = stall_s

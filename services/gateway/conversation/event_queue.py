@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 from oviya.errors import OviyaError, Timeout
+from oviya.tasks import cancel_and_wait
 
 T = TypeVar("T")
 
@@ -75,9 +75,7 @@ async def events_of(job: Callable[[EventQueue[T]], Awaitable[None]], stall_s: fl
             yield event
         await task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        await cancel_and_wait(task)
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:

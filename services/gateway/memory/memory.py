@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from oviya.errors import OviyaError, Unavailable
 from oviya.mesh.redaction import log_id
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import brain_pb2
 from services.gateway import metrics
 from services.gateway.memory.session_handle import SessionHandle
@@ -98,10 +98,7 @@ class Memory:
     async def close(self) -> None:
         """Ends the session; what it remembers stays where it is kept."""
         self._repository.release(self._handle)
-        if self._summarizing is not None:
-            self._summarizing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._summarizing
+        await cancel_and_wait(self._summarizing)
 
     def add_user(self, text: str) -> None:
         """Remembers what the user said."""

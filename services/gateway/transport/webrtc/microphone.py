@@ -14,6 +14,7 @@ from oviya.audio.channels import Downmix
 from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2
 
 RATE_HZ = 16_000
@@ -75,9 +76,7 @@ class Microphone:
             if len(rest := self._resampler.flush()):
                 yield encode_pcm(rest, S16LE)
         finally:
-            if reading:
-                reading.cancel()
-                await asyncio.wait({reading})
+            await cancel_and_wait(reading)
 
     def _fill(self) -> Pcm:
         """Returns the silence of one wait, once there has been sound at all."""

@@ -10,6 +10,7 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from prometheus_client import Counter, Gauge
 
 from oviya.errors import Busy, NotReady, OviyaError
+from oviya.tasks import cancel_and_wait
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
@@ -114,19 +115,14 @@ class Peers:
         for place, task in self._running.items():
             if not place.connected:
                 task.cancel()
-        await self._wait(grace_s)
+        if tasks := set(self._running.values()):
+            await asyncio.wait(tasks, timeout=grace_s)
         await self.close()
 
     async def close(self) -> None:
         """Ends all peers at once."""
         self._draining = True
-        for task in self._running.values():
-            task.cancel()
-        await self._wait(None)
-
-    async def _wait(self, timeout_s: float | None) -> None:
-        if tasks := set(self._running.values()):
-            await asyncio.wait(tasks, timeout=timeout_s)
+        await cancel_and_wait(*self._running.values())
 
     async def _serve(
         self,
