@@ -163,7 +163,7 @@ class Session:
 
     async def _pace(self, seconds: float) -> None:
         """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
-        if (wait_s := self._sound.borrow(seconds)) > 0:
+        if (wait_s := self._sound.reserve(seconds)) > 0:
             metrics.PACED_SOUND.inc(wait_s)
             await asyncio.sleep(wait_s)
 

@@ -86,7 +86,7 @@ class EventChannel:
         self.send(conversation_pb2.ConverseResponse(turn=self.turn, turn_failed=detail_of(error)))
 
     def _read(self, message: str | bytes) -> None:
-        if not self._messages.take():
+        if not self._messages.try_acquire():
             self._refused_messages += 1
             if self._refused_messages > MAX_REFUSED_MESSAGES:
                 self._on_breach("messages")

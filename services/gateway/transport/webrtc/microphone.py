@@ -68,7 +68,7 @@ class Microphone:
                     finally:
                         reading = None
                     assert isinstance(frame, AudioFrame)
-                    samples = self._take(frame)
+                    samples = self._convert(frame)
                 else:
                     samples = self._fill()
                 if len(samples):
@@ -86,7 +86,7 @@ class Microphone:
         self._made_s += SILENCE_AFTER_S
         return self._resampler.push(np.zeros(round(SILENCE_AFTER_S * self._source_hz), np.float32))
 
-    def _take(self, frame: AudioFrame) -> Pcm:
+    def _convert(self, frame: AudioFrame) -> Pcm:
         """Returns a frame's sound, after silence for what is missing before it."""
         rate = frame.sample_rate
         if rate != self._source_hz:  # another codec was chosen

@@ -133,13 +133,13 @@ class PeerGuard:
             self._sources.add(packet.ssrc)
             if len(self._sources) > MAX_SOURCES:
                 self.breach("sources")
-            elif self._take_sound(opus_duration_s(packet.payload)):
+            elif self._allow_sound(opus_duration_s(packet.payload)):
                 await handle(packet, arrival_time_ms=arrival_time_ms)
 
         receiver._handle_rtp_packet = handle_bounded
 
-    def _take_sound(self, seconds: float) -> bool:
-        if self._sound.take(seconds):
+    def _allow_sound(self, seconds: float) -> bool:
+        if self._sound.try_acquire(seconds):
             return True
         EXCESS_SOUND.inc(seconds)
         self._excess_s += seconds

@@ -96,7 +96,7 @@ class Playout(MediaStreamTrack):
         """Cuts the reply at once and forgets its markers; returns the seconds that will not be heard."""
         dropped = self._queued
         fade = round(CUT_FADE_S * RATE_HZ)
-        tail = self._take(fade) if self._playing else np.zeros(0, np.float32)
+        tail = self._pop(fade) if self._playing else np.zeros(0, np.float32)
         self._queue.clear()
         self._add(-self._queued)
         self._complete, self._in_reply = True, False
@@ -135,7 +135,7 @@ class Playout(MediaStreamTrack):
         """Takes the next 20 ms off the queue, shape (960,), and calls the markers that it passes."""
         if not self._playing:
             self._playing = self._complete or self.queued_s >= PREBUFFER_S
-        samples = self._take(FRAME_SAMPLES) if self._playing else np.zeros(0, np.float32)
+        samples = self._pop(FRAME_SAMPLES) if self._playing else np.zeros(0, np.float32)
         missing = FRAME_SAMPLES - len(samples)
         if len(samples):
             self._in_reply = True
@@ -157,7 +157,7 @@ class Playout(MediaStreamTrack):
             self._in_reply = False
         self._playing = False
 
-    def _take(self, count: int) -> Pcm:
+    def _pop(self, count: int) -> Pcm:
         """Takes up to `count` samples; markers are called when the sound before them is taken."""
         taken: list[Pcm] = []
         while self._queue and (count or callable(self._queue[0])):
