@@ -17,7 +17,7 @@ from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import StoreLimits
 from services.gateway.memory.store_queue import CLOSE_S, STORE
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.browsers import Web
+from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.grpc_servicer import ConversationServicer
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
@@ -47,7 +47,7 @@ class GatewayService(Service[GatewaySettings]):
     readiness: Readiness
     voices: Voices
     conversation: Conversation
-    web: Web
+    browsers: BrowserTransport
     repository: SessionRepository
 
     def register(self, server: aio.Server) -> None:
@@ -71,12 +71,12 @@ class GatewayService(Service[GatewaySettings]):
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
-        self.web = Web(self.conversation, self.readiness, self.settings)
+        self.browsers = BrowserTransport(self.conversation, self.readiness, self.settings)
         try:
             await self._synthesizer.warm_up()
             await self.repository.start()
             self.readiness.start(self.loops)
-            await self.web.start()
+            await self.browsers.start()
         except BaseException:  # what has begun must not keep the process alive
             await self.loops.close()
             await self.repository.close()
@@ -92,7 +92,7 @@ class GatewayService(Service[GatewaySettings]):
         Browsers that are not done by the deadline are cut off here, gRPC calls by the server's stop.
         """
         self.conversation.drain()
-        await asyncio.gather(self.web.drain(deadline.left_s), self._wait_until_idle(deadline))
+        await asyncio.gather(self.browsers.drain(deadline.left_s), self._wait_until_idle(deadline))
 
     async def close(self, deadline: Deadline) -> None:
         # First: what it still has to write is lost otherwise.
@@ -105,7 +105,7 @@ class GatewayService(Service[GatewaySettings]):
                 await self.conversation.sessions.wait_until_none()
 
     async def _release(self) -> None:
-        await self.web.close()
+        await self.browsers.close()
         await self.readiness.close()
         await self.mesh.close()
         await self._synthesizer.close()

@@ -10,13 +10,13 @@ from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits
-from services.gateway.transport.http.app import Gateway, HttpServer, Readiness
+from services.gateway.transport.http.app import GatewayApp, HttpServer, ReadinessReport
 from services.gateway.transport.http.connections import HttpLimits
 from services.gateway.transport.webrtc.peer import Conversation, PeerLimits
 from services.gateway.transport.webrtc.peers import Peers
 
 
-class Web:
+class BrowserTransport:
     """The page, and the browsers that talk.
 
     Args:
@@ -28,7 +28,7 @@ class Web:
         OviyaError: the installed aiortc does not fit.
     """
 
-    def __init__(self, conversation: Conversation, readiness: Readiness, settings: GatewaySettings) -> None:
+    def __init__(self, conversation: Conversation, readiness: ReadinessReport, settings: GatewaySettings) -> None:
         self.peers = Peers(
             conversation,
             ice_policy=IcePolicy(
@@ -62,7 +62,7 @@ class Web:
             request_s=settings.http_request_s,
             keepalive_s=settings.http_keepalive_s,
         )
-        gateway = Gateway(
+        gateway = GatewayApp(
             self.peers,
             readiness,
             token=settings.http_token.get_secret_value(),

@@ -14,7 +14,7 @@ from oviya.errors import Busy
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits, OfferInUse
-from services.gateway.transport.browsers import Web
+from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
@@ -37,7 +37,7 @@ async def web_of(**settings):
         "udp_port_max": last,
         **settings,
     }
-    web = Web(Echo(), FakeReadiness(), GatewaySettings(**settings))
+    web = BrowserTransport(Echo(), FakeReadiness(), GatewaySettings(**settings))
     await web.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{web.port}") as session:

@@ -46,7 +46,7 @@ _CONTENT_TYPES = {
 }  # not the machine's opinion
 
 
-class Readiness(Protocol):
+class ReadinessReport(Protocol):
     """What /readyz asks."""
 
     def report(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Readiness(Protocol):
         ...
 
 
-class Answerer(Protocol):
+class OfferHandler(Protocol):
     """What /offer asks; `webrtc.Peers` is one."""
 
     ice_servers: IceServers
@@ -64,7 +64,7 @@ class Answerer(Protocol):
         ...
 
 
-class Gateway:
+class GatewayApp:
     """The handlers.
 
     Args:
@@ -81,8 +81,8 @@ class Gateway:
 
     def __init__(
         self,
-        peers: Answerer,
-        readiness: Readiness,
+        peers: OfferHandler,
+        readiness: ReadinessReport,
         *,
         token: str = "",
         origins: list[str],
