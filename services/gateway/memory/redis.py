@@ -1,4 +1,4 @@
-"""Sessions in Redis (6.2 or newer): for several gateways, any of which may go on with a session."""
+"""Sessions in Redis (6.2 or later), shared by several gateways."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from services.gateway.memory.store import (
 )
 
 TIMEOUT_S = 2.0
-"""Longest time for a connection or an answer."""
+"""Timeout in seconds for connections and replies."""
 
 
 class RedisStore:
@@ -33,7 +33,7 @@ class RedisStore:
 
     Args:
         url: redis://[user:password@]host[:port][/database], or rediss:// for TLS.
-        limits: how much is kept.
+        limits: limits of the store.
 
     Raises:
         OviyaError: the `redis` package is not installed, or the URL cannot be used.
@@ -137,7 +137,7 @@ class RedisStore:
 def _read_turn(value: str, number: int) -> KeptTurn:
     try:
         turn = json.loads(value)
-        # Earlier versions kept no uid.
+        # Earlier versions wrote no uid.
         return KeptTurn(turn["at"], turn["role"], turn["text"], turn.get("uid") or f"number {number}", number)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise CorruptRecord(f"redis: turn {number} of a session cannot be read") from error

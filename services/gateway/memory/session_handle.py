@@ -1,4 +1,4 @@
-"""A connection's handle on a session: which name it writes under, and by what right."""
+"""A connection's handle on a session: the name it writes under, and the token that permits it."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ from oviya.errors import PermissionDenied
 from services.gateway.memory.store import Claim, KeptSession
 
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{43}\Z")
-"""What `new_token` makes: 256 bits in base64url.  Callers cannot bind a session to a weaker secret."""
+"""The form of `new_token`: 256 bits in base64url.  Callers cannot bind a session to a weaker secret."""
 
 
 class SessionObserver(Protocol):
-    """An open session's memory, as the repository sees it."""
+    """Callbacks of the repository to the memory of an open session."""
 
     def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
-        """The turn `uid` is kept as `number`."""
+        """The turn `uid` was kept as number `number`."""
         ...
 
     def merge(self, handle: SessionHandle, kept: KeptSession) -> None:
-        """This is what is kept: the summary, and the turns that it does not cover."""
+        """Merges what is kept: the summary, and the turns that it does not cover."""
         ...
 
     def forget(self, handle: SessionHandle) -> None:
-        """The session was deleted."""
+        """Forgets the session, which was deleted."""
         ...
 
 
@@ -37,11 +37,11 @@ class SessionHandle:
 
     Attributes:
         session_id: the name.
-        token: the secret that the caller has, or gets; empty where nothing is kept.
-        observer: learns what happens to the session.
-        since: when the session was opened, in seconds since 1970; a deletion after it counts for what waits here.
-        claimed: the generation that is written to; None: not known yet, because the store is away.
-        last: highest number of a turn that is known.
+        token: the secret that the caller has or gets; empty where sessions are not kept.
+        observer: called when the session changes.
+        since: when the session was opened, in seconds since 1970; a later deletion also applies to queued turns.
+        claimed: the generation that is written to; None: not known yet, because the store is unavailable.
+        last: highest known number of a turn.
         gone: why nothing more is kept: the session was ``deleted``, or the name is ``taken`` by another caller.
     """
 
@@ -55,17 +55,17 @@ class SessionHandle:
 
     @property
     def secret(self) -> str:
-        """What the store keeps of the token."""
+        """The hash of the token, which the store keeps."""
         return hash_token(self.token)
 
 
 def new_token() -> str:
-    """Returns a fresh token."""
+    """Returns a new random token."""
     return secrets.token_urlsafe(32)
 
 
 def is_token(text: str) -> bool:
-    """Says whether `text` has the form of a token."""
+    """Returns whether `text` has the form of a token."""
     return _TOKEN.match(text) is not None
 
 
@@ -75,8 +75,9 @@ def hash_token(token: str) -> str:
 
 
 def denied() -> PermissionDenied:
-    """Makes the one error for a wrong token, a missing one and, where nothing is begun, an unknown name."""
+    """Returns the error for a wrong or missing token, and for an unknown name that is not opened.  It is the same for
+    all, so that callers cannot find out which names exist."""
     return PermissionDenied(
-        "there is no such session, or the token is not the one that belongs to it",
-        hint="send the resume_token that SessionStarted had when the session was opened",
+        "there is no such session, or the token does not belong to it",
+        hint="send the resume_token from SessionStarted of that session",
     )

@@ -1,4 +1,4 @@
-"""The sessions of one gateway: opened, written without making a turn wait, exported and deleted."""
+"""The sessions of one gateway: opened, written in the background, exported and deleted."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class SessionRepository:
     """The sessions of one gateway.
 
     Args:
-        store: where they are kept; None: nowhere, and sessions end with their connection.
-        tell: takes what is wrong with the store; empty: nothing any more.
-        clock: the present time in seconds since 1970.
-        sleep: waits for a time in seconds.
+        store: where they are kept; None: they are not kept, and end with their connection.
+        report: called with the problem of the store; empty: it works again.
+        clock: current time in seconds since 1970.
+        sleep: waits for some seconds.
     """
 
     def __init__(
@@ -52,36 +52,36 @@ class SessionRepository:
 
     @property
     def keeps(self) -> bool:
-        """Whether sessions are kept at all."""
+        """Whether sessions are kept."""
         return self._queue is not None
 
     async def start(self) -> None:
-        """Opens the store.  One that is away is waited for in the background."""
+        """Opens the store; an unavailable one is retried in the background."""
         if self._queue is not None:
             await self._queue.start()
 
     async def flush(self, timeout_s: float) -> int:
-        """Waits until all that was said so far is written, at most `timeout_s`.
+        """Waits up to `timeout_s` seconds until everything so far is written.
 
-        Returns how many turns and summaries are not written.
+        Returns the number of turns and summaries that are not written.
         """
         return await self._queue.flush(timeout_s) if self._queue is not None else 0
 
     async def close(self, within_s: float = CLOSE_S) -> None:
-        """Writes what waits, for `within_s` seconds at most, and closes the store."""
+        """Writes what is queued, within `within_s` seconds, and closes the store."""
         if self._queue is not None:
             await self._queue.close(within_s)
 
     # --- Open sessions ------------------------------------------------------------------------------------------------
 
     def register(self, observer: SessionObserver, session_id: str, token: str, *, fresh: bool) -> SessionHandle:
-        """Makes a handle on a session, which lasts until `leave`.
+        """Returns a handle on a session, valid until `release`.
 
         Args:
-            observer: learns what happens to the session.
+            observer: called when the session changes.
             session_id: the name.
-            token: what the caller sent; empty: a new one is made.
-            fresh: whether this gateway has just made the name, so that nothing can be kept of it.
+            token: what the caller sent; empty: a new token is made.
+            fresh: whether this gateway has just made the name, so that nothing can be kept under it.
         """
         if self._queue is None:
             return SessionHandle(session_id, "", observer, self._clock())
@@ -92,17 +92,17 @@ class SessionRepository:
         return handle
 
     async def open(self, handle: SessionHandle) -> KeptSession:
-        """Returns what is kept of an opening session.
+        """Returns what is kept of a session that opens.
 
         Raises:
-            PermissionDenied: the name is taken, and the token is not the one that it is bound to.
-            Unavailable: the store is away; what is kept is merged into the observer once it is back.
+            PermissionDenied: the name is bound to another token.
+            Unavailable: the store is unavailable; the observer gets what is kept once the store is back.
         """
         if (queue := self._queue) is None or handle.claimed is not None:
             return KeptSession()
         if not is_token(handle.token):
             raise denied()
-        handle.since, opened = math.inf, handle.since  # it is opened now: what was deleted before does not matter
+        handle.since, opened = math.inf, handle.since  # opened now: earlier deletions do not apply
         try:
             kept = await queue.read(lambda: self._claim(queue, handle))
         except Unavailable:
@@ -114,11 +114,11 @@ class SessionRepository:
         return kept
 
     def release(self, handle: SessionHandle) -> None:
-        """Says that a connection has ended."""
+        """Ends a handle: its connection has ended."""
         self._open.discard(handle)
 
     def renew(self, handle: SessionHandle) -> SessionHandle:
-        """Replaces the handle of a session that was deleted: what is said from now on is a new session."""
+        """Replaces the handle of a deleted session by one for a new session under the same name."""
         after = SessionHandle(handle.session_id, handle.token, handle.observer, math.inf)
         if handle in self._open:
             self._open.discard(handle)
@@ -126,7 +126,7 @@ class SessionRepository:
         return after
 
     def add(self, handle: SessionHandle, role: Role, text: str) -> str:
-        """Keeps a turn that is just over; returns its uid, by which the observer learns its number."""
+        """Keeps a turn that has just ended; returns its uid, for `SessionObserver.numbered`."""
         turn = KeptTurn(self._clock(), role, text)
         if (queue := self._queue) is not None:
             queue.enqueue(partial(self._append, queue, handle, turn), worth=1)
@@ -138,15 +138,15 @@ class SessionRepository:
             queue.enqueue(partial(self._set_summary, queue, handle, summary, summarized), worth=1)
 
     def refresh(self, handle: SessionHandle) -> None:
-        """Has the observer merge what is kept, soon."""
+        """Calls the observer's `merge` soon."""
         if (queue := self._queue) is not None:
             queue.enqueue(partial(self._refresh, queue, handle), worth=0)
 
     async def current(self, handle: SessionHandle) -> KeptSession | None:
-        """Returns what is kept of an open session, all its turns so far included; None: it is kept nowhere.
+        """Returns what is kept of an open session, including all its turns so far; None: it is not kept.
 
         Raises:
-            Unavailable: the store is away.
+            Unavailable: the store is unavailable.
         """
         if (queue := self._queue) is None:
             return None
@@ -160,13 +160,13 @@ class SessionRepository:
         Args:
             session_id: its name.
             token: its token.
-            after: only turns with a higher number.
-            limit: most turns; 0: all.
+            after: only turns with a higher number are returned.
+            limit: maximum number of turns; 0: no limit.
 
         Raises:
             PermissionDenied: there is no such session, or it has another token.
-            Unsupported: no sessions are kept.
-            Unavailable: the store is away.
+            Unsupported: sessions are not kept.
+            Unavailable: the store is unavailable.
         """
         queue = self._needed()
         store = queue.store
@@ -181,7 +181,7 @@ class SessionRepository:
         return await queue.read(export)
 
     async def delete(self, session_id: str, token: str) -> int:
-        """Forgets a session, also where it is open; returns how many turns were kept.  Errors as in `export`."""
+        """Deletes a session, open or not; returns how many turns were kept.  Raises the same errors as `export`."""
         queue = self._needed()
         store = queue.store
         handles = [handle for handle in self._open if handle.session_id == session_id and handle.token == token]
@@ -193,7 +193,7 @@ class SessionRepository:
                     await self._check_deleted(store, session_id, token)
                     return 0
                 turns = await store.delete(session_id, Claim(kept.generation, kept.secret), now=self._clock())
-                if turns is not None:  # else somebody deleted it and began again in between
+                if turns is not None:  # else it was deleted and opened again in between
                     return turns
 
         turns = await queue.read(delete)
@@ -202,13 +202,13 @@ class SessionRepository:
         return turns
 
     async def _check_deleted(self, store: Store, session_id: str, token: str) -> None:
-        """Raises PermissionDenied unless the session was the caller's until it was deleted."""
+        """Raises PermissionDenied unless the caller had the token of a session that was deleted."""
         if not await store.deleted(session_id, hash_token(token)):
             raise denied()
 
     def _needed(self) -> StoreQueue:
         if self._queue is None:
-            raise Unsupported("this gateway keeps no sessions", hint="set GATEWAY_SESSION_STORE")
+            raise Unsupported("this gateway does not keep sessions", hint="set GATEWAY_SESSION_STORE")
         return self._queue
 
     # --- Writes -------------------------------------------------------------------------------------------------------
@@ -242,7 +242,7 @@ class SessionRepository:
             handle.observer.merge(handle, kept)
 
     async def _claimed(self, queue: StoreQueue, handle: SessionHandle) -> bool:
-        """Claims the name of a session that was opened while the store was away, and merges what is kept of it."""
+        """Claims the name of a session that was opened while the store was unavailable, and merges what is kept."""
         if handle.gone:
             return False
         if handle.claimed is None and (kept := await self._claim(queue, handle)):
@@ -250,7 +250,7 @@ class SessionRepository:
         return handle.claimed is not None
 
     async def _claim(self, queue: StoreQueue, handle: SessionHandle) -> KeptSession | None:
-        """Claims a name; returns what is kept of it, None where it is somebody else's or was deleted meanwhile."""
+        """Claims a name; returns what is kept under it, None if it is bound to another token or was deleted since."""
         claimed = await queue.store.claim(handle.session_id, handle.secret, since=handle.since, now=self._clock())
         if claimed is None:
             self._forget(handle)
@@ -274,9 +274,9 @@ class SessionRepository:
             handle.observer.forget(handle)
 
     def _refuse(self, handle: SessionHandle) -> None:
-        """Keeps nothing more of a connection whose session's name is somebody else's."""
+        """Stops keeping a connection's turns: the name is bound to another token."""
         handle.gone = "taken"
-        log.warning("the name of a session is bound to another token; nothing more of it is kept",
+        log.warning("a session's name is bound to another token; its turns are no longer kept",
                     session=log_id(handle.session_id))  # fmt: skip
 
 

@@ -1,4 +1,4 @@
-"""Sessions in a SQLite file: nothing to install, for gateways on one machine."""
+"""Sessions in a SQLite file, for gateways on one machine."""
 
 from __future__ import annotations
 
@@ -40,19 +40,19 @@ T = TypeVar("T")
 
 PRIVATE = 0o600
 BUSY_S = 1.0
-"""Longest wait in seconds for another process that writes; the repository tries again after that."""
+"""Longest wait in seconds for another process that writes; after that the write is retried."""
 SIDE_FILES = ("", "-wal", "-shm")
-"""Suffixes of the files that hold what is kept: the database, its log of writes, and the log's index."""
+"""Suffixes of the files of a database: itself, its write-ahead log, and the log's index."""
 
 _LATEST_FIRST = "SELECT id FROM sessions WHERE last > 0 ORDER BY updated DESC, id"
 
 
 class SqliteStore:
-    """A store in one file, on a thread of its own.  Several processes may use the same file.
+    """A store in one file, accessed by its own thread.  Several processes may use the same file.
 
     Args:
-        path: the file; it is made where it is missing, and readable by its owner alone.
-        limits: how much is kept.
+        path: the file; created if it is missing, and readable only by its owner.
+        limits: limits of the store.
     """
 
     def __init__(self, path: Path, limits: StoreLimits | None = None) -> None:
@@ -71,7 +71,7 @@ class SqliteStore:
                 if row is not None and row[0]:
                     return Claim(*row)
                 mine = Claim(new_id(), secret)
-                if row is not None:  # kept by an earlier version: bound to the first who resumes it
+                if row is not None:  # from an earlier version: bound to the first caller that resumes it
                     self._do("UPDATE sessions SET generation = ?, secret = ? WHERE id = ?", mine.generation, secret,
                              session_id)  # fmt: skip
                     return mine
@@ -179,11 +179,11 @@ class SqliteStore:
     def _open(self) -> None:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, PRIVATE))
         make_private(self._path)
-        self._close()  # of an earlier try
+        self._close()  # of an earlier attempt
         self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=BUSY_S)
         self._do("PRAGMA journal_mode = WAL").fetchall()
         self._do("PRAGMA synchronous = NORMAL")
-        self._do("PRAGMA secure_delete = ON").fetchall()  # forgotten is overwritten
+        self._do("PRAGMA secure_delete = ON").fetchall()  # deleted data is overwritten
         with self._writing():
             prepare_schema(self._database)
         self._prune(time.time())
@@ -193,19 +193,19 @@ class SqliteStore:
             self._database.close()
 
     def _begin(self, session_id: str, claimed: Claim, now: float) -> None:
-        """Makes a session without turns."""
+        """Creates a session without turns."""
         self._do(
             "INSERT INTO sessions (id, generation, secret, updated) VALUES (?, ?, ?, ?)",
             session_id, claimed.generation, claimed.secret, now,
         )  # fmt: skip
 
     def _forget(self, session_id: str) -> int:
-        """Removes a session; returns how many turns it had."""
+        """Deletes a session; returns how many turns it had."""
         self._do("DELETE FROM sessions WHERE id = ?", session_id)
         return self._do("DELETE FROM turns WHERE session = ?", session_id).rowcount
 
     def _drop_oldest_turns(self, session_id: str, last: int) -> tuple[int, int]:
-        """Keeps the newest turns of a session; returns how many were dropped, and their bytes."""
+        """Drops the turns of a session beyond the limit; returns how many, and their bytes."""
         if not (most := self._limits.max_turns):
             return 0, 0
         old = "FROM turns WHERE session = ? AND number <= ?"
@@ -240,7 +240,7 @@ class SqliteStore:
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction that holds the right to write from its beginning: what it reads stays true until its end."""
+        """A transaction with the write lock from its start: what it reads stays true until its end."""
         with self._transaction("BEGIN IMMEDIATE"):
             yield
 
@@ -263,12 +263,12 @@ class SqliteStore:
 
     def _do(self, statement: str, *values: str | float) -> sqlite3.Cursor:
         if self._database is None:
-            raise sqlite3.ProgrammingError("is not open")
+            raise sqlite3.ProgrammingError("the database is not open")
         return self._database.execute(statement, values)
 
 
 def make_private(path: Path) -> None:
-    """Takes a database and its side files from everybody but their owner, and logs where that was needed."""
+    """Makes a database and its side files readable only by their owner; logs each change."""
     for suffix in SIDE_FILES:
         file = path.with_name(path.name + suffix)
         try:
@@ -279,4 +279,4 @@ def make_private(path: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            log.warning("others may read the sessions", file=file.name, reason=error.strerror)
+            log.warning("other users may be able to read the sessions", file=file.name, reason=error.strerror)
