@@ -1,4 +1,4 @@
-"""HTTP and WebRTC together, as the settings say: the browsers' side of the gateway."""
+"""The transport of browsers: HTTP and WebRTC, built from the settings."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from services.gateway.transport.webrtc.peers import Peers
 
 
 class BrowserTransport:
-    """The page, and the browsers that talk.
+    """Serves the page and connects browsers.
 
     Args:
         conversation: what browsers talk to.
-        readiness: what /readyz tells.
+        readiness: source of /readyz.
         settings: ports, limits, token, origins, ICE.
 
     Raises:
-        OviyaError: the installed aiortc does not fit.
+        OviyaError: the installed aiortc is not supported.
     """
 
     def __init__(self, conversation: Conversation, readiness: ReadinessReport, settings: GatewaySettings) -> None:
@@ -77,14 +77,14 @@ class BrowserTransport:
 
     @property
     def port(self) -> int:
-        """HTTP port, the real one after `start`."""
+        """HTTP port; after `start`, the actual one."""
         return self._server.port
 
     async def start(self) -> None:
-        """Listens.
+        """Starts to listen.
 
         Raises:
-            OviyaError: the HTTP address cannot be had.
+            OviyaError: the HTTP address cannot be bound.
         """
         await self._server.start()
 
@@ -93,14 +93,14 @@ class BrowserTransport:
         await self.peers.drain(grace_s)
 
     async def close(self) -> None:
-        """Ends everything."""
+        """Ends all connections and stops listening."""
         await asyncio.gather(self.peers.close(), self._server.close())
 
 
 def own_names(listens_on: str) -> list[str]:
-    """Returns the names of this machine by which browsers of its network reach it, and the one that it listens on.
+    """Returns the names by which browsers of the local network reach this machine, and the one that it listens on.
 
-    None of them is in public DNS under a stranger's control: a host name without a domain, and its mDNS name.
+    They are the host name, also without its domain, and the mDNS name: an outsider cannot publish them in public DNS.
     """
     name = socket.gethostname()
     short = name.partition(".")[0]

@@ -1,4 +1,4 @@
-"""The gRPC side of the gateway: passes messages on to `Conversation`."""
+"""The gRPC transport: passes messages to `Conversation`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures over HTTP: one JSON shape, the statuses of the mesh's table."""
+"""Errors over HTTP: one JSON format, with the statuses of the mesh's table."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ log = structlog.get_logger()
 
 
 class Unauthenticated(OviyaError):
-    """The request lacks the token, or has a wrong one."""
+    """The bearer token is missing or wrong."""
 
 
 class OriginRefused(OviyaError):
-    """A page of another site sent the request."""
+    """The request came from a page of an origin that is not allowed."""
 
 
 class HostRefused(OviyaError):
-    """The request names a host that the gateway does not answer for."""
+    """The Host header does not name the gateway."""
 
 
 class RequestTooSlow(OviyaError):
-    """The body of the request did not come in time."""
+    """The request's body did not arrive in time."""
 
 
 _STATUSES: dict[type[OviyaError], HTTPStatus] = {
@@ -39,11 +39,11 @@ _STATUSES: dict[type[OviyaError], HTTPStatus] = {
     RequestTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     OfferInUse: HTTPStatus.CONFLICT,
 }
-"""Failures that only HTTP has."""
+"""Statuses of the errors that only HTTP has."""
 
 
 def error_response(error: OviyaError) -> web.Response:
-    """Describes a typed error: {"error": {type, message, field, value, limit, hint, suggestions}}."""
+    """Returns a typed error as {"error": {type, message, field, value, limit, hint, suggestions}}."""
     detail = detail_of(error)
     status = _STATUSES.get(type(error)) or http_status(error)
     headers = {}
@@ -66,7 +66,7 @@ def error_response(error: OviyaError) -> web.Response:
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers every failure of `handler` in the one shape; what nobody foresaw is logged and told as Internal."""
+    """Converts every failure of `handler` to the JSON format; unexpected ones are logged and returned as Internal."""
     try:
         return await handler(request)
     except OviyaError as error:
@@ -79,7 +79,7 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
                          message=error.reason, headers=kept)  # fmt: skip
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
-        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, type="Internal", message="the gateway made a mistake")
+        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, type="Internal", message="internal error of the gateway")
 
 
 def _response(

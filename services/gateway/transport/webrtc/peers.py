@@ -1,4 +1,4 @@
-"""All browsers that are connected: admission, and the end of each."""
+"""All connected browsers: admission, and the end of each."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from services.gateway.transport.webrtc.peer_guard import check_upstream as check
 
 log = structlog.get_logger()
 
-DISPLACED = "newer offers have taken the place of this one"
+DISPLACED = "newer offers have displaced this one"
 
 PEERS = Gauge("oviya_gateway_peers_open", "Browsers that are connected or connecting")
 PEERS_ENDED = Counter("oviya_gateway_peers_total", "Browsers that left, by the reason", ["end"])
@@ -32,16 +32,16 @@ class Peers:
 
     Args:
         conversation: what they talk to.
-        ice_policy: where their media flows.
+        ice_policy: UDP ports and addresses of media.
         ice_servers: STUN and TURN servers.
-        limits: what one peer may cost.
-        admission: limits by client and on browsers that are connecting; the number of places comes from `max_peers`
-            and from the UDP ports of `ice_policy`, whichever is smaller.
-        max_peers: how many there may be at once.
+        limits: limits of one peer.
+        admission: limits by client and on browsers that are connecting.  The number of places is `max_peers` or the
+            number of UDP ports of `ice_policy`, whichever is smaller.
+        max_peers: peers at once.
         max_sdp_bytes: largest offer.
 
     Raises:
-        OviyaError: aiortc or aioice have changed so that `ice_policy` or the bounds on a peer could not be kept.
+        OviyaError: aiortc or aioice have changed, so that `ice_policy` or the bounds on a peer cannot be applied.
     """
 
     def __init__(
@@ -83,13 +83,13 @@ class Peers:
 
         Args:
             sdp: the offer.
-            session_id: name of the session that the conversation goes on with; empty: a new one.
+            session_id: name of the session to resume; empty: a new one.
             resume_token: that session's token.
-            client: who asks, for the limits by client.
+            client: name of the client, for the limits by client.
 
         Raises:
-            InvalidInput: not a valid offer, too large, or asking for something else than a conversation.
-            OfferInUse: the offer has been answered, and its browser is connecting or connected.
+            InvalidInput: the offer is not valid, too large, or not for a conversation.
+            OfferInUse: the offer was answered already, and its browser is connecting or connected.
             Busy: all sessions, all UDP ports or all of this client's places are taken.
             NotReady: the gateway is stopping.
         """
@@ -132,15 +132,15 @@ class Peers:
         answered: asyncio.Future[str],
         displaced: list[asyncio.Task[None]],
     ) -> None:
-        """Leads one peer from its offer to its end; `answered` gets the answer, or the reason why there is none."""
+        """Serves one peer from its offer to its end; `answered` gets the answer, or the error."""
         end: str = "cancelled"
         failure: Exception | None = None
         PEERS.inc()
         try:
-            if displaced:  # their ports are free once they have ended
+            if displaced:  # their ports become free when they end
                 await asyncio.wait(displaced)
             answer = await peer.negotiate(offer, self._policy)
-            if not answered.done():  # else whoever asked has left
+            if not answered.done():  # else the client has left
                 answered.set_result(answer)
                 end = await peer.run()
         except asyncio.CancelledError:
@@ -165,7 +165,7 @@ class Peers:
                     answered.set_exception(failure or stopping())
 
     def _configuration(self) -> RTCConfiguration:
-        # An explicit list always: without one, aiortc asks a public STUN server.
+        # Always an explicit list: without one, aiortc uses a public STUN server.
         servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
         return RTCConfiguration(iceServers=servers)
 
