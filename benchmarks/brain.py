@@ -32,12 +32,12 @@ from rich.table import Table
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))  # for the tests' server, and services/ where the project is not installed
 
-from oviya.mesh.testing import serve_for_test  # noqa: E402
 from oviya.text.speakable import speakable  # noqa: E402
 from oviya.v1 import brain_pb2, brain_pb2_grpc  # noqa: E402
 from services.brain.server import BrainService  # noqa: E402
 from services.brain.settings import BrainSettings  # noqa: E402
 from tests.support.ollama_server import Answer, OllamaServer  # noqa: E402
+from tests.support.serving import serve_for_test  # noqa: E402
 
 GOAL_S = 0.030
 REPLIES: dict[str, list[str]] = {

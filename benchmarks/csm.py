@@ -36,7 +36,8 @@ from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
 from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling
 from services.csm.device.make import make_device
-from services.csm.engine.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions, settle_process
+from services.csm.engine.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions
+from services.csm.interpreter import tune_interpreter
 from services.csm.model.config import pages_for
 from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
 from services.csm.request.limits import Limits
@@ -149,7 +150,7 @@ class Benchmark:
             slots=slots, silence_s=0, limits=Limits(context_turns=64), prefill_chunk=GPU_PREFILL_CHUNK
         )
         engine = CsmEngine(checkpoint, options, device=device)
-        settle_process()
+        tune_interpreter()
         try:
             levels = streams_at_once(engine, self.options.streams, self.options.seconds, (300, 1000), (60, 200))
         finally:
@@ -186,7 +187,7 @@ class Benchmark:
             prefill_chunk=self.options.prefill_chunk,
         )
         engine = CsmEngine(self.checkpoint, options)
-        settle_process()
+        tune_interpreter()
         try:
             return measure(engine)
         finally:

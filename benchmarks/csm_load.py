@@ -90,7 +90,7 @@ class Conversation:
         self, engine: CsmEngine, rng: np.random.Generator, positions: tuple[int, int], at: int | None = None
     ) -> None:
         self._config, self._rng, self._longest = engine.config, rng, positions[1]
-        self._own = len(engine.checkpoint.tokenizer.segment(SENTENCE, 0))
+        self._own = len(engine.checkpoint.tokenizer.encode_segment(SENTENCE, 0))
         clip = self._segment("A reference clip.", positions[0] - self._own, reference=True)
         self._clip_positions = positions[0] - self._own
         self.context: tuple[Segment, ...] = (clip,)

@@ -18,7 +18,8 @@ import torch
 from torch import Tensor
 
 from services.mimi.engine.batcher import Job
-from services.mimi.engine.directions import DecodeLane, EncodeLane
+from services.mimi.engine.decode import DecodeBatcher
+from services.mimi.engine.encode import EncodeBatcher
 from services.mimi.model.config import MimiConfig
 from services.mimi.model.mimi import Mimi
 from services.mimi.model.quantizer import NO_CODE
@@ -27,7 +28,7 @@ from services.mimi.model.weights import RandomWeights
 
 DIRECTIONS = ("decode", "encode")
 CHECKED_FRAMES = 6
-LANE_STREAMS, LANE_FRAMES, LANE_ROUNDS = 24, 20, 2
+ENGINE_STREAMS, ENGINE_FRAMES, ENGINE_ROUNDS = 24, 20, 2
 """Streams and frames of the engine's check, and how often other streams take the slots over."""
 STEP_FRAMES = 8
 """Longest step that the state has room for, as in the engine."""
@@ -87,7 +88,7 @@ def measure_gpu(streams: int, frames: int) -> Figures:
             del graphs
         figures[direction] = ms
         started = time.perf_counter()
-        figures[f"{direction} engine error"] = lane_error(direction, plain, fused)
+        figures[f"{direction} engine error"] = engine_error(direction, plain, fused)
         figures[f"{direction} engine check s"] = round(time.perf_counter() - started, 1)
     return figures
 
@@ -145,45 +146,45 @@ def error(direction: str, model: Mimi, graphs: Callable[..., Any], inputs: Tenso
     return difference(direction, torch.stack([torch.cat(pieces) for pieces in found]), wanted)
 
 
-def lane_error(direction: str, plain: Mimi, model: Mimi) -> float:
+def engine_error(direction: str, plain: Mimi, model: Mimi) -> float:
     """What the engine's worker does, against one-shot calls as in `error`.
 
     Streams ask for one frame or several; steps of one frame are recorded ones on a GPU, longer ones are not, over the
     same state; and streams end and leave their slot to others.
     """
     device, config = model.device, model.config
-    lane = {"decode": partial(DecodeLane, watermark=None), "encode": EncodeLane}[direction](
-        model, slots=LANE_STREAMS, frames=STEP_FRAMES
+    batcher = {"decode": partial(DecodeBatcher, watermark=None), "encode": EncodeBatcher}[direction](
+        model, slots=ENGINE_STREAMS, max_frames=STEP_FRAMES
     )
     if device.type == "cuda":
-        lane.record()
+        batcher.record_graphs()
     worst, dice = 0.0, random.Random(0)
-    for number in range(LANE_ROUNDS):
-        inputs = make_inputs(direction, config, LANE_STREAMS, device, frames=LANE_FRAMES, seed=2 + number)
-        every = Slots(range(LANE_STREAMS), device)
-        step = stepper(plain, direction, LANE_STREAMS, device, frames=LANE_FRAMES)
+    for number in range(ENGINE_ROUNDS):
+        inputs = make_inputs(direction, config, ENGINE_STREAMS, device, frames=ENGINE_FRAMES, seed=2 + number)
+        every = Slots(range(ENGINE_STREAMS), device)
+        step = stepper(plain, direction, ENGINE_STREAMS, device, frames=ENGINE_FRAMES)
         wanted = step(inputs.flatten(1, 2), every).cpu()
         given = inputs.flatten(2).cpu().numpy()  # (B, T, Q) or (B, T, 1920)
-        slots = [lane.admit() for _ in range(LANE_STREAMS)]
+        slots = [batcher.admit() for _ in range(ENGINE_STREAMS)]
         found: list[list[Tensor]] = [[] for _ in slots]
-        done = [0] * LANE_STREAMS
-        while min(done) < LANE_FRAMES or lane.ready:
+        done = [0] * ENGINE_STREAMS
+        while min(done) < ENGINE_FRAMES or batcher.ready:
             asked: list[tuple[int, Job]] = []
             for row, slot in enumerate(slots):
-                count = min(dice.choice((1, 1, 1, 2, 9)), LANE_FRAMES - done[row])
+                count = min(dice.choice((1, 1, 1, 2, 9)), ENGINE_FRAMES - done[row])
                 if count and dice.random() < 0.7:
                     part = given[row, done[row] : done[row] + count]
                     asked.append((row, Job(slot, lambda part=part: part, config.codebooks)))
-                    lane.submit(asked[-1][1])
+                    batcher.submit(asked[-1][1])
                     done[row] += count
-            while lane.ready:
-                lane.step(lane.take(), dice.choice((1, STEP_FRAMES)))
-                for job in lane.put_back():
+            while batcher.ready:
+                batcher.step(batcher.start_step(), dice.choice((1, STEP_FRAMES)))
+                for job in batcher.finish_step():
                     job.deliver()
             for row, job in asked:
                 found[row].append(torch.from_numpy(job.future.result()))
         for slot in slots:
-            lane.leave(slot)
+            batcher.release(slot)
         got = torch.stack([torch.cat(pieces) for pieces in found])
         worst = max(worst, difference(direction, got, wanted))
     return worst

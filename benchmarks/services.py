@@ -164,8 +164,8 @@ def main() -> None:
         folder = Path(name)
         settings = {"csm": {}, "mimi": {}} if options.demo else make_checkpoints(folder)
         with (
-            ServiceProcess("csm", folder / "csm.log", **settings["csm"]) as csm,
-            ServiceProcess("mimi", folder / "mimi.log", **settings["mimi"]) as mimi,
+            ServiceProcess("services.csm", folder / "csm.log", **settings["csm"]) as csm,
+            ServiceProcess("services.mimi", folder / "mimi.log", **settings["mimi"]) as mimi,
         ):
             figures: dict[str, Any] = {"start mimi s": round(mimi.start(START_S), 1)}
             figures["start csm s"] = round(csm.start(START_S), 1)

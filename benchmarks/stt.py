@@ -33,7 +33,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 
 from benchmarks.stt_sentences import SENTENCES  # noqa: E402
 from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine.engine import AsyncSession, SttEngine  # noqa: E402
+from services.stt.engine.async_session import AsyncSession  # noqa: E402
+from services.stt.engine.engine import SttEngine  # noqa: E402
 from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
 from tests.support.speech import silence, speak, word_errors  # noqa: E402
@@ -66,7 +67,7 @@ def cpu_s() -> float:
 
 async def hear(session: AsyncSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
     """Plays `sound` at the pace of speech; returns what was heard and when, in seconds."""
-    await session.begin()
+    await session.open()
     events: list[tuple[float, Any]] = []
     step, started = round(rate_hz * MESSAGE_S), time.perf_counter()
 
@@ -137,7 +138,7 @@ async def measure_silence(engine: SttEngine) -> dict[str, Any]:
     """Sends ten minutes of silence as fast as they are taken."""
     before = cpu_s()
     with engine.session(16_000) as session:
-        await session.begin()
+        await session.open()
         events = [event for _ in range(600) async for event in session.push(silence(1.0))]
     return {
         "voice": "10 min silence",

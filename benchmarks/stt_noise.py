@@ -27,11 +27,12 @@ from services.stt.decode.sphinx import SphinxRecognizer  # noqa: E402
 from services.stt.endpoint.endpointing import EndSilence  # noqa: E402
 from services.stt.endpoint.vad import SileroVad  # noqa: E402
 from services.stt.engine.events import Final  # noqa: E402
-from services.stt.engine.session import Session, TurnLimits  # noqa: E402
+from services.stt.engine.limits import TurnLimits  # noqa: E402
 from services.stt.frontend.frontend import FrontEnd  # noqa: E402
 from services.stt.frontend.suppression import NoiseSuppressor  # noqa: E402
 from services.stt.settings import SttSettings  # noqa: E402
 from tests.support.speech import silence, speak, word_errors  # noqa: E402
+from tests.support.stt_session import DecodingSession  # noqa: E402
 
 RESULT = ROOT / "build" / "benchmarks" / "stt_noise.json"
 LEAD_S, TAIL_S = 1.0, 1.2
@@ -72,8 +73,7 @@ def measure(
             errors, began, heard_s = 0, time.process_time(), 0.0
             for seed, text in enumerate(sentences):
                 front = FrontEnd(NoiseSuppressor if suppress else None)
-                session = Session(vad.stream(), front, 16_000, limits)
-                session.attach(recognizer, keep=True)
+                session = DecodingSession(recognizer, vad.stream(), front, 16_000, limits)
                 sound = noisy(text, voice, snr_db, seed)
                 heard_s += len(sound) / 16_000
                 events = session.push(sound) + session.finish()

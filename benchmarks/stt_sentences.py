@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from services.stt.endpoint.endpointing import CONJUNCTIONS
+from services.stt.endpoint.sentence_end import CONJUNCTIONS
 
 OTHERS_FILE = Path(__file__).resolve().parents[1] / "training" / "demo_voice" / "texts" / "held_out.txt"
 MIN_CLAUSE_WORDS = 2

@@ -67,7 +67,7 @@ class Heard:
 async def play(engine: SttEngine, sound: np.ndarray) -> list[Heard]:
     """Plays `sound` to a session of its own."""
     with engine.session(RATE_HZ) as session:
-        await session.begin()
+        await session.open()
         heard: list[Heard] = []
         done_s = 0.0  # when the work would be done, had the sound come at the pace of speech
         for start in range(0, len(sound), STEP):

@@ -1,4 +1,4 @@
-"""Trains the sentence-end model of services/stt/endpoint/endpointing.py.
+"""Trains the sentence-end model of services/stt/endpoint/sentence_end.py.
 
     pip install scikit-learn
     python training/endpointing.py ../shared/data/goemotions
@@ -25,7 +25,7 @@ from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMis
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from services.stt.endpoint.endpointing import MODEL_FILE, bucket, features
+from services.stt.endpoint.sentence_end import MODEL_FILE, bucket, features
 
 BUCKETS = 1 << 17
 MAX_WORDS = 25

@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import difflib
 import re
-import tomllib
-from pathlib import Path
 
+from oviya.emotions.tables import load_emotions
 from oviya.errors import InvalidInput
 
-TONES = Path(__file__).parent / "data" / "tones.toml"
-"""The table of which emotion answers which: it has a row for each."""
-
-EMOTIONS: frozenset[str] = frozenset(tomllib.loads(TONES.read_text("utf-8")))
+EMOTIONS = frozenset(load_emotions())
 
 MAX_SUGGESTIONS = 3
 MAX_NAME_CHARS = 64

@@ -11,7 +11,7 @@ from pydantic_settings import SettingsConfigDict
 
 from oviya.errors import OviyaError
 from oviya.mesh.settings import ServiceSettings
-from services.brain.ollama.tools.tool_spec import ToolSpec
+from services.brain.tool_spec import ToolSpec
 
 DEFAULT_OPTIONS: dict[str, float | int] = {"num_ctx": 8192, "num_predict": 400, "temperature": 0.7}
 """The model's parameters where BRAIN_OLLAMA_OPTIONS does not give others."""
@@ -93,7 +93,7 @@ class BrainSettings(ServiceSettings):
         examples=[[{"name": "weather", "description": "Tells the weather.", "url": "http://localhost:9000/weather"}]],
     )
     """Functions that the model may call, as a JSON list of {"name", "description", "parameters", "url", ...}: see
-    `services.brain.ollama.tools.tool_spec.ToolSpec`.  Empty: none."""
+    `services.brain.tool_spec.ToolSpec`.  Empty: none."""
     tools_file: Path | None = Field(default=None, examples=["/etc/oviya/tools.json"])
     """A file with such a list, read beside `tools`.  Empty: none."""
     tool_rounds: int = Field(default=3, ge=1, le=20)

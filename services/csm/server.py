@@ -45,7 +45,7 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
         engine = self._service.engine
         asked = unpack_request(request, engine)
         request_id = request.request_id or secrets.token_hex(8)
-        async with await engine.start(asked) as frames:
+        async with await engine.submit(asked) as frames:
             async for codes in frames:
                 yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
         end = frames.end
@@ -111,13 +111,13 @@ class CsmService(Service[CsmSettings]):
         csm_pb2_grpc.add_CsmServiceServicer_to_server(CsmServicer(self), server)
 
     async def start(self) -> None:
-        from services.csm.engine.engine import settle_process
+        from services.csm.interpreter import tune_interpreter
 
         loop = asyncio.get_running_loop()
         on_lost = partial(loop.call_soon_threadsafe, self.break_down)
         self._engine = await asyncio.to_thread(load_engine, self.settings, on_lost)
         await self._engine.warm_up()
-        settle_process()
+        tune_interpreter()
 
     async def close(self, deadline: Deadline) -> None:
         if self._engine is not None:

@@ -1,13 +1,12 @@
-"""Where the emotions lie: how pleasant and how roused each is, after Russell's circumplex (1980)."""
+"""Valence and arousal of the emotions, after Russell's circumplex (1980), and distributions over them."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
-from services.emotion.catalogue import DATA, read_tsv
+from oviya.emotions.tables import load_emotions
 
 Shares = dict[str, float]
 """Emotion -> its share; the shares add up to 1."""
@@ -33,21 +32,9 @@ class Affect:
         return min(1.0, math.hypot(self.valence, self.arousal) / MAX_INTENSITY_AT)
 
 
-def load_affects(emotions: Collection[str], folder: Path = DATA) -> dict[str, Affect]:
-    """Reads `affects.tsv`.
-
-    Raises:
-        ValueError: it lacks an emotion, has one too many, or a value outside -1 to 1.
-    """
-    table = {
-        row["emotion"]: Affect(float(row["valence"]), float(row["arousal"])) for row in read_tsv(folder / "affects.tsv")
-    }
-    if strange := sorted(set(table) ^ set(emotions)):
-        raise ValueError(f"affects.tsv: rows that are missing or name no emotion: {strange}")
-    for name, affect in table.items():
-        if not (-1 <= affect.valence <= 1 and -1 <= affect.arousal <= 1):
-            raise ValueError(f"affects.tsv: {name}: valence and arousal must be within -1 to 1")
-    return table
+def load_affects() -> dict[str, Affect]:
+    """Returns the place of each of the 49 emotions."""
+    return {name: Affect(emotion.valence, emotion.arousal) for name, emotion in load_emotions().items()}
 
 
 def centre(shares: Mapping[str, float], affects: Mapping[str, Affect]) -> Affect:

@@ -1,18 +1,15 @@
-"""The 49 emotions and the other names that they are known by; all of it is data under `data/`.
-
-Three tables: `emotions.tsv` (the emotions), `emotion-aliases.tsv` (seed names such as "joy" with a prosody label such
-as "happy") and `prosody-labels.tsv` (each prosody label with the nearest of the 49, and why).
-"""
+"""Finds an emotion by any of its names: its own, an alias such as "joy", or a prosody label such as "happy"."""
 
 from __future__ import annotations
 
-import csv
 import difflib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from oviya.emotions import tables
+from oviya.emotions.tables import NEUTRAL, Emotion, load_aliases, load_emotions, read_tsv
 from oviya.errors import InvalidInput
 
 DATA = Path(__file__).with_name("data")
@@ -24,21 +21,6 @@ MAX_SUGGESTIONS = 5
 NEAR_ENOUGH = 0.6
 """Similarity (difflib's ratio) from which a known name is offered for an unknown one."""
 
-NEUTRAL = "neutral"
-
-
-@dataclass(frozen=True, slots=True)
-class Emotion:
-    """One row of the table.  The scales are factors on the neutral voice: 1 leaves it as it is."""
-
-    name: str
-    tier: int
-    style: str
-    pitch_scale: float
-    rate_scale: float
-    energy_scale: float
-    aliases: tuple[str, ...]
-
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
@@ -49,45 +31,33 @@ class Resolved:
 
 
 class Catalogue:
-    """Finds emotions by name, alias or prosody label."""
+    """The emotions and their other names.
 
-    def __init__(self, emotions: Sequence[Emotion], aliases: dict[str, str], labels: dict[str, str]) -> None:
-        self._by_name = {emotion.name: emotion for emotion in emotions}
+    Args:
+        emotions: by name.
+        aliases: alias -> prosody label.
+        labels: prosody label -> name of the nearest emotion.
+    """
+
+    def __init__(self, emotions: Mapping[str, Emotion], aliases: Mapping[str, str], labels: Mapping[str, str]) -> None:
+        self._by_name = emotions
         self._aliases = aliases
         self._labels = labels
 
     @classmethod
-    def load(cls, folder: Path = DATA) -> Catalogue:
-        """Reads the three tables.
+    def load(cls, folder: Path = tables.DATA) -> Catalogue:
+        """Reads the shared tables in `folder`, and the prosody labels.
 
         Raises:
-            ValueError: a table names a style, label or emotion that the others lack; the message says which.
+            ValueError: a table uses a label or emotion that another table lacks.
         """
-        labels = {row["label"]: row["emotion"] for row in read_tsv(folder / "prosody-labels.tsv")}
-        aliases = {row["alias"]: row["csm_prosody"] for row in read_tsv(folder / "emotion-aliases.tsv")}
-        rows = list(read_tsv(folder / "emotions.tsv"))
-        names = {row["emotion"] for row in rows}
+        labels = {row["label"]: row["emotion"] for row in read_tsv(DATA / "prosody-labels.tsv")}
+        aliases = {alias.name: alias.prosody_label for alias in load_aliases(folder) if alias.prosody_label}
+        emotions = load_emotions(folder)
         if strange := sorted(set(aliases.values()) - set(labels)):
-            raise ValueError(f"emotion-aliases.tsv uses labels that prosody-labels.tsv lacks: {strange}")
-        if strange := sorted(set(labels.values()) - names):
+            raise ValueError(f"aliases.tsv uses labels that prosody-labels.tsv lacks: {strange}")
+        if strange := sorted(set(labels.values()) - set(emotions)):
             raise ValueError(f"prosody-labels.tsv uses emotions that emotions.tsv lacks: {strange}")
-        # Aliases come before labels, as the design lists them; a name that an emotion bears itself is no other name.
-        leads_to = {alias: labels[label] for alias, label in aliases.items()}
-        leads_to |= {label: target for label, target in labels.items() if label not in leads_to}
-        emotions = [
-            Emotion(
-                name=row["emotion"],
-                tier=int(row["tier"]),
-                style=row["style"],
-                pitch_scale=float(row["pitch_scale"]),
-                rate_scale=float(row["rate_scale"]),
-                energy_scale=float(row["energy_scale"]),
-                aliases=tuple(
-                    other for other, target in leads_to.items() if target == row["emotion"] and other not in names
-                ),
-            )
-            for row in rows
-        ]
         return cls(emotions, aliases, labels)
 
     def __iter__(self) -> Iterator[Emotion]:
@@ -96,6 +66,13 @@ class Catalogue:
 
     def __len__(self) -> int:
         return len(self._by_name)
+
+    def other_names(self, emotion: Emotion) -> list[str]:
+        """Returns the aliases, then the prosody labels of `emotion` that are not names of emotions."""
+        leads_to = {alias: self._labels[label] for alias, label in self._aliases.items()}
+        for label, target in self._labels.items():
+            leads_to.setdefault(label, target)
+        return [name for name, target in leads_to.items() if target == emotion.name and name not in self._by_name]
 
     @property
     def neutral(self) -> Emotion:
@@ -141,9 +118,3 @@ class Catalogue:
 def canonical(name: str) -> str:
     """`name` as the tables spell names: lower case, words joined by ``_``."""
     return re.sub(r"[\s_-]+", "_", name.strip().lower()).strip("_")
-
-
-def read_tsv(path: Path) -> Iterator[dict[str, str]]:
-    """The rows of a tab-separated table with a header line."""
-    with path.open(encoding="utf-8", newline="") as lines:
-        yield from csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)

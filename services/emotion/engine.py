@@ -7,13 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.affect import Affect, centre, load_affects
-from services.emotion.catalogue import DATA
 from services.emotion.fusion import NO_MOOD, Feeling, Mood, Side, follow, fuse
 from services.emotion.policy import Policy, Tone
 from services.emotion.voice.baseline import NO_BASELINE, Baseline
@@ -63,11 +61,9 @@ class Ear:
         ValueError: a table is faulty.
     """
 
-    def __init__(
-        self, emotions: Collection[str], text: TextDetector, voice: VoiceDetector, folder: Path = DATA
-    ) -> None:
-        self.affects = load_affects(emotions, folder)
-        self._policy = Policy(emotions, folder)
+    def __init__(self, emotions: Collection[str], text: TextDetector, voice: VoiceDetector) -> None:
+        self.affects = load_affects()
+        self._policy = Policy(emotions)
         self._text = text
         self._voice = voice
 

@@ -12,8 +12,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from oviya.emotions.tables import NEUTRAL
 from services.emotion.affect import Affect, Shares, centre, mixed, ranked
-from services.emotion.catalogue import NEUTRAL
 
 TOP = 5
 """Emotions in a judgement, at most."""

@@ -1,15 +1,11 @@
-"""Which tone answers which feeling; the table is `data/policy.tsv`.
-
-A sad voice meets warmth and calm, not an echo; joy meets joy; anger is taken seriously and not answered in kind.
-"""
+"""Chooses the tone of a reply for what the user feels."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
+from oviya.emotions.tables import NEUTRAL, load_tone_policy
 
 QUIETEST, LOUDEST = 0.45, 1.0
 """How much of an answer's tone is shown where the feeling is faint, and where it is as strong as can be."""
@@ -17,18 +13,6 @@ QUIETEST, LOUDEST = 0.45, 1.0
 BLEND_FROM = 0.4
 """A second feeling is answered too from this share of the first one's."""
 MAX_BLEND = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """The policy for one feeling: emotions of a mirroring, supporting and asking sentence; `strength` is a factor on
-    how much of them is shown, 0 to 1."""
-
-    mirror: str
-    support: str
-    ask: str
-    strength: float
-    reason: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,24 +30,14 @@ class Tone:
 
 
 class Policy:
-    """The table.
+    """Answers by the shared table of tones.
 
     Raises:
-        ValueError: it lacks an emotion, names one that is none, or has a strength outside 0 to 1.
+        ValueError: the table is faulty.
     """
 
-    def __init__(self, emotions: Collection[str], folder: Path = DATA) -> None:
-        self.rows = {
-            row["feeling"]: Row(row["mirror"], row["support"], row["ask"], float(row["strength"]), row["reason"])
-            for row in read_tsv(folder / "policy.tsv")
-        }
-        if strange := sorted(set(self.rows) ^ set(emotions)):
-            raise ValueError(f"policy.tsv: rows that are missing or name no emotion: {strange}")
-        for feeling, row in self.rows.items():
-            if strange := {row.mirror, row.support, row.ask} - set(emotions):
-                raise ValueError(f"policy.tsv: {feeling}: {sorted(strange)} are no emotions")
-            if not 0 <= row.strength <= 1:
-                raise ValueError(f"policy.tsv: {feeling}: strength must be within 0 to 1")
+    def __init__(self, emotions: Collection[str]) -> None:
+        self.rows = load_tone_policy(emotions)
 
     def answer(self, feelings: Sequence[tuple[str, float]], intensity: float) -> Tone:
         """The tone for what somebody feels.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from oviya.emotions.tables import NEUTRAL, Emotion, read_tsv
 from oviya.errors import InvalidInput
-from services.emotion.catalogue import DATA, NEUTRAL, Emotion, read_tsv
+from services.emotion.catalogue import DATA
 
 CSM_TEMPERATURE = 0.9
 """Sampling temperature that CSM's published generator uses; a plan's temperature is around it."""

@@ -69,7 +69,7 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
         self._listed = emotion_pb2.ListEmotionsResponse(
             emotions=[
                 emotion_pb2.EmotionInfo(
-                    plan=pack_plan(planner.plan(emotion)), tier=emotion.tier, aliases=emotion.aliases
+                    plan=pack_plan(planner.plan(emotion)), tier=emotion.tier, aliases=catalogue.other_names(emotion)
                 )
                 for emotion in catalogue
             ]
@@ -262,7 +262,7 @@ def voice_detector(settings: EmotionSettings, emotions: set[str]) -> VoiceDetect
     if settings.voice_backend == "hub":
         from services.emotion.voice.hub_voice import HubDetector
 
-        return HubDetector(settings.voice_model, load_affects(emotions))
+        return HubDetector(settings.voice_model, load_affects())
     return AcousticDetector(emotions)
 
 

@@ -51,7 +51,7 @@ OTHER_SCRIPTS = Counter(
     "Sentences that the fallback voice read because CSM's checkpoint does not speak their script, by script",
     ["script"],
 )
-EARLY_REPLIES = Counter(
+PREEMPTIVE_REPLIES = Counter(
     "oviya_gateway_early_replies_total",
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",
     ["outcome"],

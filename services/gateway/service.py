@@ -10,7 +10,7 @@ from grpc import aio
 
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.v1 import conversation_pb2_grpc
+from oviya.v1 import common_pb2, conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.session_repository import SessionRepository
@@ -23,8 +23,8 @@ from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import FallbackVoice
-from services.gateway.voice.segment import FallbackSpeech
-from services.gateway.voice.speaker import Voices
+from services.gateway.voice.segment import SpeechOptions
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
@@ -45,19 +45,16 @@ class GatewayService(Service[GatewaySettings]):
 
     mesh: Mesh
     readiness: Readiness
-    voices: Voices
     conversation: Conversation
     browsers: BrowserTransport
     repository: SessionRepository
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
-        self._synthesizer = FallbackVoice()
         self.mesh = Mesh(settings)
         self.readiness = Readiness(self.mesh, settings)
-        csm = CsmVoice(self.mesh, self.readiness, settings)
-        fallback = FallbackSpeech(self._synthesizer)
-        self.voices = Voices(self.mesh, self.readiness, csm, fallback, settings)
+        self._csm = CsmVoice(self.mesh, self.readiness, settings)
+        self._fallback = FallbackVoice()
         limits = StoreLimits(
             keep_days=settings.session_keep_days,
             max_turns=settings.session_keep_turns,
@@ -66,14 +63,14 @@ class GatewayService(Service[GatewaySettings]):
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
         self.repository = SessionRepository(store, report=lambda problem: self.readiness.tell_own(STORE, problem))
-        self.conversation = Conversation(self.voices, self.repository)
+        self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
         self.browsers = BrowserTransport(self.conversation, self.readiness, self.settings)
         try:
-            await self._synthesizer.warm_up()
+            await self._fallback.warm_up()
             await self.repository.start()
             self.readiness.start(self.loops)
             await self.browsers.start()
@@ -82,6 +79,18 @@ class GatewayService(Service[GatewaySettings]):
             await self.repository.close()
             await self._release()
             raise
+
+    def new_output(self, options: SpeechOptions, audio_format: common_pb2.AudioFormat) -> SpeechOutput:
+        """Makes what speaks to one caller."""
+        return SpeechOutput(
+            options,
+            audio_format,
+            mesh=self.mesh,
+            readiness=self.readiness,
+            csm=self._csm,
+            fallback=self._fallback,
+            settings=self.settings,
+        )
 
     def report_loop(self, name: str, problem: str) -> None:
         self.readiness.tell_own(name, problem)
@@ -108,4 +117,4 @@ class GatewayService(Service[GatewaySettings]):
         await self.browsers.close()
         await self.readiness.close()
         await self.mesh.close()
-        await self._synthesizer.close()
+        await self._fallback.close()

@@ -1,6 +1,6 @@
-"""Speech-to-text: finds speech in a stream of sound and writes down its words."""
+"""Speech-to-text: detects speech in a stream of sound and transcribes it."""
 
 import os
 
-# onnxruntime reports its use to its maker unless this stands there before it is imported; nothing is to be reported.
+# onnxruntime sends usage reports to its vendor unless this is set before it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -1,12 +1,12 @@
-"""Makes the engine that the settings ask for."""
+"""Makes the engine and the recognizers that the settings select."""
 
 from __future__ import annotations
 
 from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.decode.whisperx_backend import WhisperXBackend
 from services.stt.endpoint.endpointing import EndSilence
-from services.stt.engine.engine import EngineLimits, SttEngine
-from services.stt.engine.session import TurnLimits
+from services.stt.engine.engine import SttEngine
+from services.stt.engine.limits import EngineLimits, TurnLimits
 from services.stt.frontend.suppression import NoiseSuppressor
 from services.stt.settings import SttSettings
 

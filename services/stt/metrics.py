@@ -1,20 +1,20 @@
-"""Prometheus metrics of the service, beside those that every service has."""
+"""Prometheus metrics of the service, in addition to those of every service."""
 
 from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-SESSIONS = Gauge("oviya_stt_sessions", "Streams that are open")
-SLOTS_TAKEN = Gauge("oviya_stt_slots_taken", "Turns that are being decoded")
+SESSIONS = Gauge("oviya_stt_sessions", "Open streams")
+SLOTS_TAKEN = Gauge("oviya_stt_slots_taken", "Slots in use")
 SLOT_WAIT_SECONDS = Histogram(
     "oviya_stt_slot_wait_seconds",
-    "Time in seconds that turns waited for a slot because all were taken",
+    "Time in seconds that turns waited for a slot because all were in use",
     buckets=(0.01, 0.1, 0.5, 1, 2, 5, 10, 30),
 )
 SLOTS_REFUSED = Counter("oviya_stt_slots_refused_total", "Turns for which no slot became free in time")
 IDLE_SESSIONS = Counter("oviya_stt_idle_sessions_total", "Streams that were ended because nobody spoke")
-STALLED_TURNS = Counter("oviya_stt_stalled_turns_total", "Turns that were ended because their sound stopped coming")
-AUDIO_SECONDS = Counter("oviya_stt_audio_seconds_total", "Sound heard, in seconds of the sound")
+STALLED_TURNS = Counter("oviya_stt_stalled_turns_total", "Turns that were ended because no more sound was received")
+AUDIO_SECONDS = Counter("oviya_stt_audio_seconds_total", "Sound received, in seconds")
 TURNS = Counter("oviya_stt_turns_total", "Turns that ended, by reason", ["reason"])
 FINAL_SECONDS = Histogram(
     "oviya_stt_final_seconds",
@@ -22,18 +22,18 @@ FINAL_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 RECOGNIZER_STARTS = Counter("oviya_stt_recognizer_starts_total", "Decoder processes that were started")
-RECOGNIZERS_LOST = Counter("oviya_stt_recognizers_lost_total", "Decoder processes that ended by themselves or hung")
+RECOGNIZERS_LOST = Counter("oviya_stt_recognizers_lost_total", "Decoder processes that exited unexpectedly or hung")
 RECOVERED_PHRASES = Counter(
     "oviya_stt_recovered_phrases_total", "Phrases that were decoded again after their decoder broke"
 )
-LOOKS_FAILED = Counter(
-    "oviya_stt_looks_failed_total", "Partials that were left out because the copy of the decoder broke"
+PARTIALS_FAILED = Counter(
+    "oviya_stt_looks_failed_total", "Partials that were skipped because the forked decoder failed"
 )
 UNALIGNED_PHRASES = Counter(
-    "oviya_stt_unaligned_phrases_total", "Phrases of WhisperX whose words' times are estimated, as no aligner fits"
+    "oviya_stt_unaligned_phrases_total", "Phrases of WhisperX with estimated word times, because no aligner fits"
 )
 OVERRULED_WORDS = Counter(
     "oviya_stt_overruled_words_total",
-    "Published words that stand, though the last decode has others",
+    "Committed words that the final transcript keeps although the last decode differs",
 )
-SUPPRESSED_PHRASES = Counter("oviya_stt_suppressed_phrases_total", "Phrases from which noise was taken out")
+SUPPRESSED_PHRASES = Counter("oviya_stt_suppressed_phrases_total", "Phrases to which noise suppression was applied")

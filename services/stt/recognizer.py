@@ -1,4 +1,4 @@
-"""What a backend of the service must do: turn one speaker's phrases into words."""
+"""The contract of a recognizer: it turns the phrases of one speaker into words."""
 
 from __future__ import annotations
 
@@ -9,18 +9,28 @@ from typing import Protocol
 from oviya.audio.pcm import Pcm
 
 SAMPLE_RATE_HZ = 16_000
-"""Rate at which everything inside the service hears."""
+"""Sample rate of all sound within the service."""
+
+
+def to_samples(seconds: float) -> int:
+    """Converts seconds to samples at `SAMPLE_RATE_HZ`."""
+    return round(seconds * SAMPLE_RATE_HZ)
+
+
+def to_seconds(samples: int) -> float:
+    """Converts samples at `SAMPLE_RATE_HZ` to seconds."""
+    return samples / SAMPLE_RATE_HZ
 
 
 @dataclass(frozen=True)
 class Word:
-    """A word as it was heard.
+    """A word of a complete phrase.
 
     Attributes:
         text: the word, lower case.
-        start_s: start in seconds, from the first sample of the phrase (of the session, once in an event).
+        start_s: start in seconds from the first sample of the phrase; in an event, of the session.
         end_s: end in seconds, not before the start.
-        confidence: 0 (none) to 1 (certain).
+        confidence: 0 to 1.
     """
 
     text: str
@@ -31,11 +41,11 @@ class Word:
 
 @dataclass(frozen=True)
 class HypothesisWord:
-    """A word of a phrase that is still being said.
+    """A word of a phrase that is not complete.
 
     Attributes:
         text: the word, lower case.
-        confidence: 0 (none) to 1 (certain, or nothing is known of its doubts).
+        confidence: 0 to 1; 1 also where the backend has no confidence.
     """
 
     text: str
@@ -47,8 +57,8 @@ class RecognizerInfo:
     """What a backend has loaded.
 
     Attributes:
-        name: of the model.
-        backend: of the library that runs it.
+        name: name of the model.
+        backend: name of the library that runs it.
         license: SPDX identifier of the weights' licence; empty: unknown.
         languages: BCP 47 tags.
         vocabulary: whether a session can name words that it expects.
@@ -66,12 +76,12 @@ class RecognizerInfo:
 
 
 class Recognizer(Protocol):
-    """Decodes speech as it arrives, one phrase after the other.
+    """Decodes speech as it arrives, phrase by phrase.
 
-    A phrase is a stretch of sound without a long pause; a turn has one or more.  Every method may block, and all are
+    A phrase is a stretch of sound without a long pause; a turn has one or more.  Every method may block.  All are
     called from one thread, in the order `begin_session (begin_phrase feed* end_phrase)*`, with `partial` between feeds.
-    It serves one turn after the other; `begin_session` stands between those of different sessions.  A session that
-    breaks off leaves its phrase open: `begin_session` starts from there.
+    A recognizer serves one session at a time.  `begin_session` is called before it serves another one, possibly in the
+    middle of a phrase, which is then discarded.
 
     Raises (any method):
         Unavailable: the backend broke; the next `begin_session` repairs it or raises again.
@@ -93,26 +103,26 @@ class Recognizer(Protocol):
         ...
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
-        """Forgets everything about the last speaker.
+        """Discards all adaptation to the last speaker.
 
         Args:
-            edge_hz: upper edge of the sound's band, half of the rate that it came with; above it is nothing.
+            edge_hz: upper edge of the sound's band: half of the sample rate at which it was recorded.
             vocabulary: words and phrases that the speaker is likely to say; empty where `info.vocabulary` is False.
         """
         ...
 
     def begin_phrase(self) -> None:
-        """Begins to listen."""
+        """Begins a phrase."""
         ...
 
     def feed(self, samples: Pcm) -> None:
-        """Hears samples, shape (samples,), at `SAMPLE_RATE_HZ`; may return before they are decoded."""
+        """Adds samples, shape (samples,), at `SAMPLE_RATE_HZ`; may return before they are decoded."""
         ...
 
     def partial(self) -> Sequence[HypothesisWord] | None:
-        """Returns the words of the phrase so far, as the last decode would have them if the phrase ended now.
+        """Returns the hypothesis so far: the words that the last decode would return if the phrase ended now.
 
-        None: nothing has been decoded since the last call.
+        None: nothing was decoded since the last call.
         """
         ...
 
@@ -120,11 +130,11 @@ class Recognizer(Protocol):
         """Ends the phrase and returns its words, in order.
 
         Args:
-            committed: words of the phrase that listeners have been told; whatever the last decode hears, the session
-                keeps them, so a backend that looks for words in the sound should look for these.
+            committed: words of the phrase that were sent to the caller.  The session keeps them whatever is returned,
+                so a backend that aligns words with the sound should align these.
         """
         ...
 
     def close(self) -> None:
-        """Releases what the backend holds; `begin_session` takes it again."""
+        """Releases what the backend holds; `begin_session` acquires it again."""
         ...

@@ -1,4 +1,4 @@
-"""The gRPC side of the service: unpacks requests, calls the engine, packs events."""
+"""The gRPC servicer: unpacks requests, calls the engine, packs events."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ REASONS = {
 
 
 class SttService(Service[SttSettings]):
-    """The service as the mesh's runtime sees it."""
+    """The life cycle of the service."""
 
     name = "stt"
     grpc_services = ("oviya.v1.SttService",)
@@ -71,7 +71,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         encoding = check_format(config.format, "config.format").encoding
         silence_s, vocabulary = _end_silence_s(config), _vocabulary(config)
         with self._engine.session(config.format.sample_rate_hz, silence_s, vocabulary) as session:
-            await session.begin()
+            await session.open()
             log.info("session opened", session=config.session_id, rate_hz=config.format.sample_rate_hz)
             async with aclosing(self._events(requests, session, encoding)) as responses:
                 async for event in responses:
@@ -83,7 +83,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         """Yields the events of a session until its requests end.
 
         Raises:
-            InvalidInput: a request cannot be used.
+            InvalidInput: a request is not valid.
             Timeout: the caller sent nothing for too long, or the session reached a limit.
         """
         loop = asyncio.get_running_loop()
@@ -91,19 +91,19 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         try:
             while True:
                 in_turn, began = session.in_turn, loop.time()
-                # asyncio.wait leaves the read running at a time-out: cancelling it could lose the message
-                timeout_s = session.patience_s if in_turn else self._settings.stall_s
+                # asyncio.wait does not cancel the read at a time-out; a cancelled read could lose the message
+                timeout_s = session.stall_budget_s if in_turn else self._settings.stall_s
                 done, _ = await asyncio.wait({reading}, timeout=timeout_s)
-                async for event in session.waited(loop.time() - began):
+                async for event in session.add_wait(loop.time() - began):
                     yield event
                 if not done:
                     if in_turn:
                         continue
-                    raise Timeout(f"nothing came for {timeout_s:g} s while waiting for the caller's next message")
+                    raise Timeout(f"no message was received from the caller for {timeout_s:g} s")
                 request = reading.result()
                 if request is None:
                     break
-                async for event in self._take(request, session, encoding):
+                async for event in self._handle(request, session, encoding):
                     yield event
                 reading = asyncio.ensure_future(anext(requests, None))
             for event in await session.finish():
@@ -112,7 +112,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
             reading.cancel()
             await asyncio.wait({reading})
 
-    async def _take(
+    async def _handle(
         self, request: stt_pb2.TranscribeRequest, session: AsyncSession, encoding: Encoding
     ) -> AsyncGenerator[events.Event, None]:
         match request.WhichOneof("request"):
@@ -139,12 +139,12 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
 
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
-    """Returns the configuration that a stream must begin with, with a session id."""
+    """Reads the configuration, the first message of a stream; adds a session id if it has none."""
     try:
         async with asyncio.timeout(stall_s):
             first = await anext(requests, None)
     except TimeoutError as error:
-        raise Timeout(f"the configuration did not come within {stall_s:g} s") from error
+        raise Timeout(f"no configuration was received within {stall_s:g} s") from error
     kind = first.WhichOneof("request") if first is not None else "an empty stream"
     if first is None or kind != "config":
         raise InvalidInput("config", kind or "", "the first message must be the configuration")
@@ -152,7 +152,7 @@ async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stal
     if len(config.session_id) > MAX_SESSION_ID_CHARS:
         raise InvalidInput("config.session_id", config.session_id, f"at most {MAX_SESSION_ID_CHARS} characters")
     if not config.HasField("format"):
-        raise InvalidInput("config.format", "", "must be set", hint="say the encoding and the sample rate")
+        raise InvalidInput("config.format", "", "must be set", hint="set the encoding and the sample rate")
     config.session_id = config.session_id or uuid.uuid4().hex
     return config
 
@@ -178,7 +178,7 @@ def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
 
 
 def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
-    """Packs an event of the engine as a message."""
+    """Converts an event of the engine to a response."""
     response = stt_pb2.TranscribeResponse(at=duration(event.at_s), turn=event.turn)
     match event:
         case events.SpeechStarted():

@@ -47,7 +47,7 @@ def mimi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def csm(csm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The CSM service with nothing set but its checkpoint."""
     log = tmp_path_factory.mktemp("logs") / "csm.log"
-    with ServiceProcess("csm", log, CHECKPOINT=str(csm_folder)) as process:
+    with ServiceProcess("services.csm", log, CHECKPOINT=str(csm_folder)) as process:
         process.start(START_S)
         yield process
 
@@ -56,6 +56,6 @@ def csm(csm_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 def mimi(mimi_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServiceProcess]:
     """The Mimi service with nothing set but its checkpoint."""
     log = tmp_path_factory.mktemp("logs") / "mimi.log"
-    with ServiceProcess("mimi", log, CHECKPOINT=str(mimi_folder)) as process:
+    with ServiceProcess("services.mimi", log, CHECKPOINT=str(mimi_folder)) as process:
         process.start(START_S)
         yield process

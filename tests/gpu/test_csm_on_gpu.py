@@ -133,7 +133,7 @@ async def test_bad_input_is_refused_and_disturbs_nobody(stub: Any):
 
 
 async def test_sigterm_drains_and_a_second_start_serves(csm_folder: Path, tmp_path: Path):
-    with ServiceProcess("csm", tmp_path / "csm.log", CHECKPOINT=str(csm_folder)) as process:
+    with ServiceProcess("services.csm", tmp_path / "csm.log", CHECKPOINT=str(csm_folder)) as process:
         process.start(START_S)
         async with process.channel() as channel:
             stub: Any = csm_pb2_grpc.CsmServiceStub(channel)
@@ -160,7 +160,7 @@ async def test_the_demo_voice_speaks_on_a_gpu_as_it_does_on_a_cpu(tmp_path: Path
     )
     spoken: list[list[int]] = []
     for device in ("cuda", "cpu"):
-        with ServiceProcess("csm", tmp_path / f"{device}.log", DEVICE=device, DTYPE="float32") as process:
+        with ServiceProcess("services.csm", tmp_path / f"{device}.log", DEVICE=device, DTYPE="float32") as process:
             process.start(START_S)
             async with process.channel() as channel:
                 stub: Any = csm_pb2_grpc.CsmServiceStub(channel)

@@ -109,7 +109,7 @@ async def test_a_call_that_is_cancelled_in_flight_frees_its_slot(mimi: ServicePr
 
 
 async def test_sigterm_drains_and_a_second_start_serves(mimi_folder: Path, tmp_path: Path):
-    with ServiceProcess("mimi", tmp_path / "mimi.log", CHECKPOINT=str(mimi_folder)) as process:
+    with ServiceProcess("services.mimi", tmp_path / "mimi.log", CHECKPOINT=str(mimi_folder)) as process:
         process.start(START_S)
         async with process.channel() as channel:
             stub: Any = mimi_pb2_grpc.MimiServiceStub(channel)
@@ -135,7 +135,7 @@ async def test_the_demo_codec_sounds_on_a_gpu_as_it_does_on_a_cpu(tmp_path: Path
     codes = np.random.default_rng(1).integers(0, 512, (20, 8))
     sounds: list[np.ndarray] = []
     for device in ("cuda", "cpu"):
-        with ServiceProcess("mimi", tmp_path / f"{device}.log", DEVICE=device) as process:
+        with ServiceProcess("services.mimi", tmp_path / f"{device}.log", DEVICE=device) as process:
             process.start(START_S)
             async with process.channel() as channel:
                 sounds.append(await decode(mimi_pb2_grpc.MimiServiceStub(channel), codes))

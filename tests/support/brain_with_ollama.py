@@ -7,8 +7,6 @@ from collections.abc import AsyncIterator
 from contextlib import aclosing, asynccontextmanager
 from typing import Any
 
-from prometheus_client import REGISTRY
-
 from services.brain.backend import Backend, Exchange, Sentence
 from services.brain.server import make_backend
 from services.brain.settings import BrainSettings
@@ -38,13 +36,3 @@ async def brain(server: OllamaServer, **changes: Any) -> AsyncIterator[Backend]:
 async def ask(backend: Backend, exchange: Exchange = SAD) -> list[Sentence]:
     async with asyncio.timeout(20), aclosing(backend.reply(exchange)) as sentences:
         return [sentence async for sentence in sentences]
-
-
-def total(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"oviya_brain_{name}", labels) or 0.0
-
-
-async def until(condition: Any) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -13,7 +13,7 @@ from oviya.errors import NotReady, Unavailable
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
 from services.gateway.transport.webrtc.peers import Peers
-from tests.support.webrtc_client import LOOPBACK_ONLY, PATIENCE_S, tone
+from tests.support.webrtc_client import LOOPBACK_ONLY, tone
 
 
 class Echo:
@@ -94,9 +94,3 @@ async def peers_of(conversation, **options):
         yield peers
     finally:
         await peers.close()
-
-
-async def until(condition):
-    async with asyncio.timeout(PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
-import os
 import threading
 import warnings
 from typing import Any
@@ -26,6 +25,8 @@ class FailingSettings(ServiceSettings):
 
     token: SecretStr = SecretStr("")
     """A secret."""
+    fail_at_start: str = ""
+    """What the start fails with; empty: it does not fail."""
 
 
 def fail(said: str) -> None:
@@ -124,8 +125,8 @@ class FailingService(Service[FailingSettings]):
         )
 
     async def start(self) -> None:
-        if said := os.environ.get("FAIL_AT_START"):
-            fail(said)
+        if self.settings.fail_at_start:
+            fail(self.settings.fail_at_start)
 
 
 if __name__ == "__main__":

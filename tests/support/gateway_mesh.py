@@ -6,7 +6,6 @@ The emotion service is always the real one.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import AsyncIterator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
@@ -20,7 +19,6 @@ from grpc import aio
 from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
 from oviya.errors import OviyaError
 from oviya.mesh.service import RunningService, Service
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import (
     conversation_pb2,
@@ -32,7 +30,9 @@ from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
 from services.gateway.service import GatewayService
 from services.gateway.settings import GatewaySettings
+from tests.support.ports import free_port
 from tests.support.scripted_services import RATE_HZ
+from tests.support.serving import serve_for_test
 
 
 @dataclass
@@ -122,13 +122,6 @@ def speech(seconds: float = 0.5, silence: float = 0.3, rate_hz: int = RATE_HZ) -
     whole = np.concatenate((tone, np.zeros(round(silence * rate_hz), np.float32)))
     step = rate_hz // 50
     return [encode_pcm(whole[start : start + step], S16LE) for start in range(0, len(whole), step)]
-
-
-def free_port() -> int:
-    """A port that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @asynccontextmanager

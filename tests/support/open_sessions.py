@@ -6,8 +6,6 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
-from prometheus_client import REGISTRY
-
 from services.gateway.memory.session_handle import SessionHandle
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession
@@ -49,7 +47,3 @@ async def repository_of(store: Any, **options: Any) -> AsyncIterator[SessionRepo
 
 async def exported(repository: SessionRepository, name: str, token: str) -> list[str]:
     return [turn.text for turn in (await repository.export(name, token)).turns]
-
-
-def counted(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(name, labels) or 0.0

@@ -8,9 +8,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.audio.pcm import Pcm
-from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from oviya.v1.emotion_pb2 import ProsodyPlan
+from services.gateway.voice.fallback import FallbackVoice
+from services.gateway.voice.segment import VOICE_RATE_HZ
 
-WINDOW = round(0.25 * SAMPLE_RATE_HZ)
+WINDOW = round(0.25 * VOICE_RATE_HZ)
 """About a syllable: a lost, doubled or swapped one shows in some window."""
 
 
@@ -50,5 +52,5 @@ def level_dbov(samples: Pcm) -> float:
     return float(20 * np.log10(np.sqrt(np.mean(samples.astype(np.float64) ** 2)) + 1e-9))
 
 
-def _scales(plan: dict[str, Any]) -> Scales:
-    return Scales(plan["pitch_scale"], plan["rate_scale"], plan["energy_scale"])
+def _scales(plan: dict[str, Any]) -> ProsodyPlan:
+    return ProsodyPlan(**{name: plan[name] for name in ("pitch_scale", "rate_scale", "energy_scale")})

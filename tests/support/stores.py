@@ -17,7 +17,7 @@ import pytest
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.store import Claim, KeptTurn, Store, StoreError, StoreLimits
-from tests.support.gateway_mesh import free_port
+from tests.support.ports import free_port
 
 NOW = time.time()
 HELLO, HI = KeptTurn(NOW, "user", "hello \u2764 'quoted'"), KeptTurn(NOW, "assistant", "Hi.")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import socket
 from contextlib import asynccontextmanager
 
 import numpy as np
@@ -14,9 +13,9 @@ from aiortc.mediastreams import MediaStreamError
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.transport.webrtc.ice import LOOPBACK, apply_policy
 from services.gateway.transport.webrtc.playout import RATE_HZ, Playout
+from tests.support.waiting import PATIENCE_S
 
 LOOPBACK_ONLY = IcePolicy(bind_addresses=[LOOPBACK])
-PATIENCE_S = 20.0
 
 
 def tone(hz, seconds, amplitude=0.3, rate=RATE_HZ):
@@ -27,23 +26,6 @@ def tone(hz, seconds, amplitude=0.3, rate=RATE_HZ):
 def dominant_hz(samples, rate):
     spectrum = np.abs(np.fft.rfft(samples * np.hanning(len(samples))))
     return float(np.argmax(spectrum) * rate / len(samples))
-
-
-def free_range(count):
-    """A range of UDP ports of which all are free right now."""
-    for first in range(42_000, 60_000, count):
-        held = []
-        try:
-            for port in range(first, first + count):
-                held.append(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
-                held[-1].bind((LOOPBACK, port))
-        except OSError:
-            continue
-        finally:
-            for one in held:
-                one.close()
-        return first, first + count - 1
-    raise AssertionError("no free ports")
 
 
 class Browser:

@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from oviya.errors import CheckpointError
-from oviya.mesh.testing import serve_for_test
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.decode.whisperx_backend import WhisperXBackend, speech_spans
@@ -19,6 +18,7 @@ from services.stt.engine.events import Final, LikelyEnd, Partial, TurnEnded
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
 from tests.support.checkpoints.whisper import write_aligner, write_whisper
+from tests.support.serving import serve_for_test
 from tests.support.speech import SAD, silence, speak
 
 pytestmark = pytest.mark.whisperx
@@ -59,7 +59,7 @@ SENTENCE = np.concatenate((silence(0.3), speak(SAD), silence(1.6)))
 
 async def hear(engine, sound, **session):
     with engine.session(16_000, **session) as running:
-        await running.begin()
+        await running.open()
         events = []
         for start in range(0, len(sound), 1600):
             events += [event async for event in running.push(sound[start : start + 1600])]

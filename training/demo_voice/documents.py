@@ -132,7 +132,7 @@ class Writer:
         return int(random.choice(styles[str(random.choice(list(styles)))]))
 
     def _segment(self, number: int, speaker: int, style: str = "") -> tuple[NDArray[np.int64], int | None]:
-        ids = self._tokenizer.segment(self._all.items[number].text, speaker, style)
+        ids = self._tokenizer.encode_segment(self._all.items[number].text, speaker, style)
         return np.asarray(ids, np.int64), number
 
     def rows(self, positions: int, seed: int) -> Iterator[Row]:

@@ -91,7 +91,7 @@ class Learner(nn.Module):
         x = torch.where(is_frame[..., None], model.embed_frames(heard), model.embed_text(text.clamp(min=0)))
         x = F.dropout(x, DROPOUT, self.training)
         dtype = torch.bfloat16 if x.device.type == "cuda" else x.dtype
-        hidden = model.hear(x, document_window(model, batch["document"], dtype), OwnKeys())
+        hidden = model.backbone(x, document_window(model, batch["document"], dtype), OwnKeys())
         rows, places = is_frame.nonzero(as_tuple=True)  # a frame is never the first of a row
         hidden = hidden[rows, places - 1]
         wanted = codes[rows, places]  # (F, Q)

@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
+from oviya.emotions.tables import MOODS, load_tone_policy
+from services.brain.emotions import EMOTIONS
 from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import (
     SESSION_SLOTS,
@@ -21,13 +23,11 @@ from services.brain.listener.script import (
     Script,
     Shape,
     Template,
-    Tone,
     Topic,
 )
 
 DATA = Path(__file__).parent.parent / "data"
 
-MOODS = ("heavy", "light", "plain")
 FAMILIES = (*MOODS, "crisis", "self")
 """Families of frames that compose.toml must have."""
 
@@ -56,11 +56,10 @@ def load_script(folder: Path = DATA) -> Script:
     sets = {name: frozenset(words) for name, words in language["sets"].items()}
     sets["feeling"] = frozenset(word for feeling in feelings.values() for word in feeling.words)
     sets |= {f"feeling.{feeling.id}": frozenset(feeling.words) for feeling in feelings.values()}
-    tones = {
-        name: Tone(**_only(table, {"mirror", "support", "ask", "mood"}, f"tones.toml [{name}]"))
-        for name, table in _read(folder / "tones.toml").items()
-    }
-    _check_tones(tones, feelings.values())
+    tones = load_tone_policy(EMOTIONS)
+    for feeling in feelings.values():
+        if feeling.emotion not in EMOTIONS:
+            raise ScriptError(f"feelings.toml {feeling.id}: unknown emotion {feeling.emotion!r}")
     pools: dict[str, Pool] = {}
     for name, sentences in _read(folder / "pools.toml").items():
         pools[name] = _pool(sentences, SESSION_SLOTS, f"pools.toml [{name}]")
@@ -78,7 +77,7 @@ def load_script(folder: Path = DATA) -> Script:
         for name, sentences in file.get("pools", {}).items():
             pools[name] = _pool(sentences, SESSION_SLOTS, f"{path.name} [pools] {name}")
         for table in file["rule"]:
-            rule, pool = _rule({"weight": file["weight"], **table}, path.name, sets, feelings, tones)
+            rule, pool = _rule({"weight": file["weight"], **table}, path.name, sets, feelings)
             if rule.id in rules:
                 raise ScriptError(f"{path.name}: rule {rule.id!r} stands twice")
             rules[rule.id], pools[f"rule.{rule.id}"] = rule, pool
@@ -140,17 +139,6 @@ def _topics(path: Path) -> tuple[Topic, ...]:
     return tuple(Topic(table["id"], table["about"], tuple(table["words"])) for table in tables)
 
 
-def _check_tones(tones: Mapping[str, Tone], feelings: Iterable[Feeling]) -> None:
-    for name, tone in tones.items():
-        if strange := {tone.mirror, tone.support, tone.ask} - set(tones):
-            raise ScriptError(f"tones.toml [{name}]: {sorted(strange)} are no emotions of the table")
-        if tone.mood not in MOODS:
-            raise ScriptError(f"tones.toml [{name}]: mood is one of {MOODS}")
-    for feeling in feelings:
-        if feeling.emotion not in tones:
-            raise ScriptError(f"feelings.toml {feeling.id}: {feeling.emotion!r} is no emotion of tones.toml")
-
-
 def _pool(entries: Iterable[str | list[str]], slots: Collection[str], where: str) -> Pool:
     pool: list[Template] = []
     for entry in entries:
@@ -173,7 +161,6 @@ def _rule(
     file: str,
     sets: Mapping[str, Collection[str]],
     feelings: Collection[str],
-    tones: Collection[str],
 ) -> tuple[Rule, Pool]:
     where = f"{file} rule {table.get('id')!r}"
     _only(table, _RULE_KEYS, where, {"id", "priority", "patterns"})
@@ -193,7 +180,7 @@ def _rule(
         raise ScriptError(f"{where}: needs {strange}, which nothing fills")
     if table.get("feeling", "") and table["feeling"] not in feelings:
         raise ScriptError(f"{where}: {table['feeling']!r} is no feeling")
-    if table.get("tone", "") and table["tone"] not in tones:
+    if table.get("tone", "") and table["tone"] not in EMOTIONS:
         raise ScriptError(f"{where}: {table['tone']!r} is no emotion")
     if table["weight"] not in WEIGHTS:
         raise ScriptError(f"{where}: weight is one of {WEIGHTS}")

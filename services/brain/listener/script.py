@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from oviya.emotions.tables import TonePolicy
 from services.brain.listener.pattern import Pattern
 
 SLOT = re.compile(r"\{([a-z]+)\}")
@@ -118,16 +119,6 @@ class Fact:
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
-    """Emotions that answer a feeling: for the mirroring, the supporting and the asking sentence."""
-
-    mirror: str
-    support: str
-    ask: str
-    mood: str
-
-
-@dataclass(frozen=True, slots=True)
 class Frame:
     """A sentence with lists for its slots: every combination is a sentence of its own."""
 
@@ -149,5 +140,5 @@ class Script:
     topics: tuple[Topic, ...]
     facts: tuple[Fact, ...]
     pools: Mapping[str, Pool]
-    tones: Mapping[str, Tone]
+    tones: Mapping[str, TonePolicy]
     frames: Mapping[str, tuple[Frame, ...]]

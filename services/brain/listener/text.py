@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.brain.listener.phrases import Phrases
 
 MAX_SEGMENT_WORDS = 60
-"""Speech comes without full stops; a longer stretch is cut here, so that no pattern searches far."""
+"""OutputParser comes without full stops; a longer stretch is cut here, so that no pattern searches far."""
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from oviya.emotions.tables import NEUTRAL, TonePolicy
 from services.brain.listener.memory import Finder
 from services.brain.listener.phrases import Phrases
-from services.brain.listener.script import WEIGHTS, Feeling, Rule, Script, Tone, Topic
+from services.brain.listener.script import WEIGHTS, Feeling, Rule, Script, Topic
 from services.brain.listener.text import Utterance, sentence_key, sentences_of
-
-NEUTRAL = "neutral"
 
 STATEMENT = WEIGHTS.index("statement")
 MIN_STATEMENT_PRIORITY = 40
@@ -37,7 +36,7 @@ class Understanding:
     slots: Mapping[str, str]
     feelings: list[Feeling]
     topics: list[Topic]
-    tone: Tone
+    tone: TonePolicy
     mood: str
     is_known: bool
 

@@ -12,15 +12,15 @@ import structlog
 
 from oviya.errors import OviyaError, Timeout
 from services.brain.backend import MAX_SUMMARY_CHARS, Condition, Exchange, Sentence, Summary, Turn
-from services.brain.ollama.answer import Answer
 from services.brain.ollama.client import BadStream, ModelFacts, ModelMissing, OllamaClient
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.hidden import Thinking
-from services.brain.ollama.output.speech import Speech, paced
-from services.brain.ollama.output.tags import read_tags
+from services.brain.ollama.output.emotion_tags import read_emotion_tags
+from services.brain.ollama.output.output_parser import OutputParser, paced
+from services.brain.ollama.output.template_parser import TemplateParser
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.prompt import Message, Prompt, summary_messages
 from services.brain.ollama.tones import Tones
-from services.brain.ollama.tools.tools import Tools
+from services.brain.ollama.tool_loop import Answer
+from services.brain.ollama.tools.tool_executor import Tools
 
 log = structlog.get_logger()
 
@@ -81,7 +81,7 @@ class OllamaBackend:
         self._offers = tools.offers()
         self._persona = persona
         self._facts = ModelFacts()
-        self._habit = ThinkingHabit()
+        self._profile = ThinkingProfile()
         self._doing = ""
         self._lacks_tools = False
         self._prompt = Prompt(persona, self._tones, with_tools=False)
@@ -101,7 +101,7 @@ class OllamaBackend:
                 raise
             await self._download()
             self._facts = await self._client.facts()
-        self._habit.can_think = self._facts.can_think
+        self._profile.can_think = self._facts.can_think
         self._lacks_tools = bool(self._offers) and "tools" not in self._facts.capabilities
         if self._lacks_tools:
             log.warning("the model cannot call tools; none is offered", model=self._model)
@@ -126,16 +126,16 @@ class OllamaBackend:
             OviyaError: the model failed; what it had said until then has been yielded.
         """
         limits = self._limits
-        speech = Speech(
+        parser = OutputParser(
             self._tones,
             exchange.user_emotion,
             exchange.tone,
             max_chars=limits.max_chars,
             first_clause_chars=limits.first_clause_chars,
-            habit=self._habit,
+            profile=self._profile,
             tools=[offer["function"]["name"] for offer in self._offers],
         )
-        answer = Answer(self, speech, self._prompt.messages(exchange))
+        answer = Answer(self, parser, self._prompt.messages(exchange))
         loop = asyncio.get_running_loop()
         deadline, said, failure = loop.time() + limits.first_sentence_s, False, None
         async with aclosing(answer.run()) as sentences:
@@ -155,12 +155,12 @@ class OllamaBackend:
         if failure is None:
             return
         if said:  # what the model had begun to say; a mere beginning is left to whoever answers instead
-            async for sentence in paced(speech.flush_steps(cut=True)):
+            async for sentence in paced(parser.flush_steps(cut=True)):
                 yield sentence
         raise failure
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        messages, text, thinking = summary_messages(summary, turns), "", Thinking(self._habit)
+        messages, text, thinking = summary_messages(summary, turns), "", TemplateParser(self._profile)
         try:
             async with asyncio.timeout(self._limits.summary_s), aclosing(self.chat(messages, ())) as chunks:
                 async for chunk in chunks:
@@ -172,7 +172,7 @@ class OllamaBackend:
         except TimeoutError as error:
             raise Timeout(f"ollama: no summary came within {self._limits.summary_s:g} s") from error
         # A model that is used to tags writes them here too.
-        text = " ".join(tagged.text for tagged in read_tags(text + thinking.flush())).strip()[:MAX_SUMMARY_CHARS]
+        text = " ".join(tagged.text for tagged in read_emotion_tags(text + thinking.flush())).strip()[:MAX_SUMMARY_CHARS]
         if not text:
             raise BadStream("ollama: the summary is empty")
         return Summary(text)

@@ -16,7 +16,7 @@ import pydantic
 
 from oviya.errors import Busy, NotReady, OviyaError, Timeout, Unavailable
 from services.brain.ollama.network import is_private, shown
-from services.brain.ollama.output.habit import writes_thinking
+from services.brain.ollama.output.thinking_profile import writes_thinking
 
 T = TypeVar("T")
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from services.brain.ollama.backend import OllamaBackend, ReplyLimits
 from services.brain.ollama.client import ChatOptions, OllamaClient
-from services.brain.ollama.tools.tools import Tools
+from services.brain.ollama.tools.tool_executor import Tools
 from services.brain.settings import BrainSettings
 
 _THINK: dict[str, bool | str | None] = {"false": False, "true": True, "default": None}

@@ -10,7 +10,7 @@ from typing import Any
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
-from services.brain.ollama.output.markers import defused
+from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.tones import Tones
 
 Message = dict[str, Any]
@@ -39,7 +39,7 @@ class Prompt:
 
     def messages(self, exchange: Exchange) -> list[Message]:
         """The conversation up to what the user has just said."""
-        text = defused(exchange.text)
+        text = escape_special_tokens(exchange.text)
         if exchange.user_emotion and exchange.user_emotion != "neutral":
             text = TEXTS["feels"].format(emotion=_spoken(exchange.user_emotion), text=text)
         if exchange.tone is not None and exchange.tone.support != "neutral":
@@ -54,8 +54,8 @@ class Prompt:
     def _earlier(self, turn: Turn) -> Message:
         # A model follows the form of its earlier answers more than any instruction, so their sentences carry one too.
         if turn.role == "user":
-            return {"role": "user", "content": defused(turn.text)}
-        text = defused(turn.text)
+            return {"role": "user", "content": escape_special_tokens(turn.text)}
+        text = escape_special_tokens(turn.text)
         segmenter = Segmenter(max_chars=len(text) + 1, first_clause_chars=0)
         sentences = [piece.text for piece in [*segmenter.push(text), *segmenter.flush()]]
         tagged = (f"[{self._tones.default(sentence, '')}] {sentence}" for sentence in sentences)
@@ -68,7 +68,7 @@ def _remembered(summary: str) -> list[Message]:
     It holds what people said, so it has no more authority than they have: it does not stand among the instructions.
     Each of its lines is quoted, so that nothing in it can look like the end of the quotation.
     """
-    lines = [f"> {line.strip()}" for line in defused(summary).splitlines() if line.strip()]
+    lines = [f"> {line.strip()}" for line in escape_special_tokens(summary).splitlines() if line.strip()]
     return [{"role": "user", "content": "\n".join([TEXTS["remembered"].strip(), *lines])}] if lines else []
 
 
@@ -80,8 +80,8 @@ def summary_messages(summary: str, turns: Sequence[Turn]) -> list[Message]:
     """Asks for a summary of `summary` and the turns after it."""
     # One line a turn: nobody can write the other side's lines.
     said = "\n".join(f"{'User' if turn.role == 'user' else 'Oviya'}: {' '.join(turn.text.split())}" for turn in turns)
-    said = defused(said)
-    before = f"Memory so far:\n{defused(summary)}\n\n" if summary else ""
+    said = escape_special_tokens(said)
+    before = f"Memory so far:\n{escape_special_tokens(summary)}\n\n" if summary else ""
     return [
         {"role": "system", "content": TEXTS["summarize"].strip()},
         {"role": "user", "content": f"{before}What was said after it:\n{said}\n\nWrite the new memory."},

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import tomllib
-
+from oviya.emotions.tables import load_tone_policy
 from services.brain.backend import Tone
-from services.brain.emotions import TONES
+from services.brain.emotions import EMOTIONS
 
 UNKNOWN_FEELING = "calm_supportive"
 """How somebody is met whose feeling nobody knows."""
@@ -15,7 +14,7 @@ class Tones:
     """The table of which emotion answers which feeling, as the listener uses it."""
 
     def __init__(self) -> None:
-        self._table = tomllib.loads(TONES.read_text("utf-8"))
+        self._policy = load_tone_policy(EMOTIONS)
 
     def default(self, sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
         """The emotion for a reply's first sentence: one that asks or one that supports, in the tone that is asked for,
@@ -23,4 +22,5 @@ class Tones:
         asks = sentence.rstrip("\"'\u201d\u2019) ").endswith("?")
         if tone is not None:
             return tone.ask if asks else tone.support
-        return self._table[user_emotion or UNKNOWN_FEELING]["ask" if asks else "support"]
+        row = self._policy[user_emotion or UNKNOWN_FEELING]
+        return row.ask if asks else row.support

@@ -58,7 +58,7 @@ class TorchDevice:
         for chunk in chunks:
             if chunk.stop > chunk.start:
                 positions = np.arange(chunk.start, chunk.stop)[None]
-                self._hear(
+                self._run_backbone(
                     self._embed(chunk.prompt, chunk.start, chunk.stop)[None], self._tables[chunk.row][None], positions
                 )
             if chunk.arms:
@@ -68,7 +68,9 @@ class TorchDevice:
     @torch.inference_mode()
     def launch(self, rows: NDArray[np.int64]) -> None:
         where = torch.from_numpy(rows).to(self._device)
-        hidden = self._hear(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[:, -1]
+        hidden = self._run_backbone(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[
+            :, -1
+        ]
         # A seed is unsigned on the wire and signed on the device, bit for bit.
         seeds = self._tensor(self._seeds[rows].view(np.int64))
         keys = frame_keys(seeds, self._tensor(self._frames[rows]), self._model.config.codebooks)
@@ -78,7 +80,7 @@ class TorchDevice:
         def choose(logits: Tensor, codebook: int) -> Tensor:
             return draw(logits, keys[:, codebook], temperatures, top_ks, widest)
 
-        codes = self._model.speak(hidden, self._frame_kv, choose)
+        codes = self._model.depth_decode(hidden, self._frame_kv, choose)
         self._newest[where] = self._model.embed_frames(codes)
         self._positions[rows] += 1
         self._frames[rows] += 1
@@ -94,14 +96,16 @@ class TorchDevice:
         """What the first rows' next frame would be drawn from, if it were `codes` (N, Q): (Q, N, V) float32."""
         rows, given = np.arange(len(codes)), self._tensor(codes)
         where = torch.from_numpy(rows).to(self._device)
-        hidden = self._hear(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[:, -1]
+        hidden = self._run_backbone(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[
+            :, -1
+        ]
         seen: list[Tensor] = []
 
         def choose(logits: Tensor, codebook: int) -> Tensor:
             seen.append(logits)
             return given[:, codebook]
 
-        self._model.speak(hidden, self._frame_kv, choose)
+        self._model.depth_decode(hidden, self._frame_kv, choose)
         return torch.stack(seen)
 
     def works(self) -> bool:
@@ -110,12 +114,12 @@ class TorchDevice:
     def close(self) -> None:
         del self._kv, self._frame_kv, self._newest
 
-    def _hear(self, x: Tensor, tables: NDArray[np.int64], positions: NDArray[np.int64]) -> Tensor:
+    def _run_backbone(self, x: Tensor, tables: NDArray[np.int64], positions: NDArray[np.int64]) -> Tensor:
         """Runs the backbone over `x` (N, T, W) at `positions` (N, T) of rows with `tables` (N, pages of a row)."""
         pages = int(positions.max()) // PAGE + 1
         at = self._tensor(positions)
         view = self._kv.at(self._tensor(tables[:, :pages]), at)
-        return self._model.hear(x, self._model.backbone.window_at(at, pages * PAGE), view)
+        return self._model.backbone(x, self._model.backbone.window_at(at, pages * PAGE), view)
 
     def _embed(self, prompt: Prompt, start: int, stop: int) -> Tensor:
         """Embeds positions `start` to `stop` - 1 of a prompt: (T, W)."""

@@ -1,9 +1,8 @@
-"""Which pages of keys and values are taken, by whom, and what of earlier prompts they still hold.
+"""The pool of pages of keys and values, with a prefix cache.
 
-A page's content is named by a hash of every position up to its end, so two prompts share exactly the full pages of
-what they have in common from their start.  Only full pages have a name: nobody writes to them any more, which is why
-they can be shared without copies.  Pages that nobody holds but that have a name are kept until they are needed, the
-longest unused first.
+A page is what vLLM calls a block.  The content of a full page is identified by a hash of every position up to its end,
+so two prompts share exactly the full pages of their common prefix.  A full page is never written again, so it is shared
+without copies.  A page that nobody holds stays cached until its memory is needed, least recently used first.
 """
 
 from __future__ import annotations
@@ -18,97 +17,97 @@ from services.csm.model.config import PAGE
 from services.csm.request.prompt import Prompt
 
 HASH_BYTES = 16
-"""128 bits: even a forged collision, which would give a caller the sound of another's context, is out of reach."""
+"""128 bits put even a forged collision out of reach; it would give a caller the sound of another's context."""
 
 
-def page_names(prompt: Prompt, name: bytes = b"") -> list[bytes]:
-    """Names of the full pages of `prompt`'s positions, which follow the page called `name`."""
-    names = []
+def page_hashes(prompt: Prompt, previous: bytes = b"") -> list[bytes]:
+    """Hashes of the full pages of `prompt`'s positions, which follow the page with the hash `previous`."""
+    hashes = []
     texts, frames = prompt.text.astype(np.int32), prompt.codes.astype(np.int32)
     for stop in range(PAGE, len(texts) + 1, PAGE):
-        content = name + texts[stop - PAGE : stop].tobytes() + frames[stop - PAGE : stop].tobytes()
-        name = hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
-        names.append(name)
-    return names
+        content = previous + texts[stop - PAGE : stop].tobytes() + frames[stop - PAGE : stop].tobytes()
+        previous = hashlib.blake2b(content, digest_size=HASH_BYTES).digest()
+        hashes.append(previous)
+    return hashes
 
 
 class PagePool:
-    """Hands out pages 0 to `pages` - 1.  Not thread-safe."""
+    """Allocates pages 0 to `pages` - 1.  Not thread-safe."""
 
     def __init__(self, pages: int) -> None:
         self.pages = pages
         self._free = list(range(pages - 1, -1, -1))
-        self._holders = [0] * pages
-        self._names: list[bytes | None] = [None] * pages
-        self._named: dict[bytes, int] = {}
-        self._unused: OrderedDict[int, None] = OrderedDict()  # named, held by nobody, the longest unused first
+        self._references = [0] * pages
+        self._hashes: list[bytes | None] = [None] * pages
+        self._by_hash: dict[bytes, int] = {}
+        self._cached: OrderedDict[int, None] = OrderedDict()  # cached and not in use, least recently used first
 
     @property
     def used(self) -> int:
-        """Pages that somebody holds."""
-        return self.pages - len(self._free) - len(self._unused)
+        """Pages that are in use."""
+        return self.pages - len(self._free) - len(self._cached)
 
     @property
-    def kept(self) -> int:
-        """Pages that nobody holds and whose content may still serve."""
-        return len(self._unused)
+    def cached(self) -> int:
+        """Pages that are not in use and whose content is cached."""
+        return len(self._cached)
 
-    def take(self, count: int, names: Sequence[bytes] = ()) -> tuple[list[int], int] | None:
-        """Takes `count` pages for a row whose prompt's first pages are called `names`, at most `count` of them.
+    def allocate(self, count: int, hashes: Sequence[bytes] = ()) -> tuple[list[int], int] | None:
+        """Allocates `count` pages for a prompt whose first pages have `hashes`, of which at most `count` are used.
 
         Returns:
-            The pages in order and how many of them, from the first on, hold the prompt already; or None, and nothing
-            is taken, where there are too few.
+            The pages in order, and how many of the first ones hold the prompt already.  None if there are too few
+            pages; nothing is allocated then.
         """
         found = []
-        for name in names[:count]:
-            page = self._named.get(name)
+        for page_hash in hashes[:count]:
+            page = self._by_hash.get(page_hash)
             if page is None:
                 break
             found.append(page)
-        waking = sum(not self._holders[page] for page in found)
-        if count - len(found) > len(self._free) + len(self._unused) - waking:
+        unused = sum(not self._references[page] for page in found)
+        if count - len(found) > len(self._free) + len(self._cached) - unused:
             return None
         for page in found:
-            if not self._holders[page]:
-                del self._unused[page]
-            self._holders[page] += 1
-        fresh = [self._fresh() for _ in range(count - len(found))]
+            if not self._references[page]:
+                del self._cached[page]
+            self._references[page] += 1
+        fresh = [self._allocate_one() for _ in range(count - len(found))]
         return found + fresh, len(found)
 
-    def name(self, page: int, name: bytes) -> None:
-        """Says what a held page, now full, contains.  Where another page has that content already, that one stays."""
-        if self._names[page] is None and name not in self._named:
-            self._names[page] = name
-            self._named[name] = page
+    def cache(self, page: int, page_hash: bytes) -> None:
+        """Records the content of a page in use that is now full.  Does nothing if another page has that content."""
+        if self._hashes[page] is None and page_hash not in self._by_hash:
+            self._hashes[page] = page_hash
+            self._by_hash[page_hash] = page
 
-    def give_back(self, pages: Sequence[int]) -> None:
-        """Ends one holder's hold of `pages`, which are in the order of their positions."""
-        # A page is of no use without those before it, so the last ones are to go first.
+    def free(self, pages: Sequence[int]) -> None:
+        """Drops one reference to each of `pages`, which are in the order of their positions."""
+        # A page is useless without those before it, so the last ones are evicted first.
         for page in reversed(pages):
-            self._holders[page] -= 1
-            if self._holders[page]:
+            self._references[page] -= 1
+            if self._references[page]:
                 continue
-            if self._names[page] is None:
+            if self._hashes[page] is None:
                 self._free.append(page)
             else:
-                self._unused[page] = None
+                self._cached[page] = None
 
-    def forget(self) -> None:
-        """Drops all names: what the pages hold is no longer known."""
-        self._named.clear()
-        self._names = [None] * self.pages
-        self._free.extend(self._unused)
-        self._unused.clear()
+    def clear_cache(self) -> None:
+        """Drops all hashes: the content of the pages is no longer known."""
+        self._by_hash.clear()
+        self._hashes = [None] * self.pages
+        self._free.extend(self._cached)
+        self._cached.clear()
 
-    def _fresh(self) -> int:
+    def _allocate_one(self) -> int:
         if self._free:
             page = self._free.pop()
         else:
-            page, _ = self._unused.popitem(last=False)
-            name = self._names[page]
-            assert name is not None
-            del self._named[name]
-            self._names[page] = None
-        self._holders[page] = 1
+            page, _ = self._cached.popitem(last=False)
+            page_hash = self._hashes[page]
+            assert page_hash is not None
+            del self._by_hash[page_hash]
+            self._hashes[page] = None
+        self._references[page] = 1
         return page

@@ -13,14 +13,17 @@ from torch import Tensor, nn
 
 from services.csm.model.config import CsmConfig
 from services.csm.model.kv import FrameKv
-from services.csm.model.transformer import KvView, Transformer, Window, weight
+from services.csm.model.transformer import Transformer, weight
 
 Choose = Callable[[Tensor, int], Tensor]
 """Picks codes (N,) of a codebook, the second argument, from its logits (N, V) in float32."""
 
 
 class CsmModel(nn.Module):
-    """Weights and arithmetic; what changes while speaking (caches, positions) belongs to the caller."""
+    """The weights and the forward passes.  Caches and positions belong to the caller.
+
+    The backbone is called directly: `model.backbone(x, window, kv)`.
+    """
 
     def __init__(self, config: CsmConfig) -> None:
         super().__init__()
@@ -43,20 +46,16 @@ class CsmModel(nn.Module):
         starts = torch.arange(self.config.codebooks, device=codes.device) * self.config.audio_vocabulary
         return F.embedding(codes + starts, self.audio_embedding).sum(dim=-2)
 
-    def hear(self, x: Tensor, window: Window, kv: KvView) -> Tensor:
-        """Runs the backbone over `x` (N, T, W) at the window's positions: (N, T, W)."""
-        return self.backbone(x, window, kv)
+    def depth_decode(self, hidden: Tensor, kv: FrameKv, choose: Choose) -> Tensor:
+        """Decodes one frame from the backbone's output at the newest position.
 
-    def speak(self, hidden: Tensor, kv: FrameKv, choose: Choose) -> Tensor:
-        """Makes one frame from the backbone's output at the newest position.
-
-        The depth decoder reads `hidden` and the codes so far and writes the next code, codebook after codebook; it
-        starts afresh in every frame.
+        The depth decoder reads `hidden` and the codes so far and predicts the next code, one codebook at a time.  Its
+        keys and values start empty in every frame.
 
         Args:
             hidden: (N, W).
-            kv: the depth decoder's, of at least N rows; what it holds is overwritten.
-            choose: how to pick a code.
+            kv: the depth decoder's keys and values, of at least N rows; overwritten.
+            choose: picks a code.
 
         Returns:
             Codes (N, Q) int64, each below the codec's codebook size.

@@ -1,4 +1,4 @@
-"""What a request may ask for, and how long its answer may become."""
+"""Validates requests, and estimates how long an answer takes."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from oviya.errors import InvalidInput
 from oviya.text.scripts import main_script, speaks
 from services.csm.model.config import FRAME_S, CsmConfig
 from services.csm.request.prompt import Segment
+from services.csm.request.request import GenerateRequest
 
 MAX_TEMPERATURE = 2.0
 MAX_SPEAKER = 65_535
@@ -19,18 +20,18 @@ MAX_SEED = 2**64 - 1
 MAX_STYLE_CHARS = 64
 
 LETTERS_PER_S = 14.0
-"""Pace of speech in letters a second, blanks included: read English has some 150 words of 5.7 letters a minute."""
+"""Pace of speech in letters a second, including blanks: read English has about 150 words of 5.7 letters a minute."""
 
-SLOWEST = 2.5
-"""How much slower than that a voice may speak, with its pauses, before the answer counts as a runaway."""
+RUNAWAY_FACTOR = 2.5
+"""An answer this much slower than that, including pauses, is a runaway."""
 
 SLACK_S = 2.0
-"""Time for what does not grow with the text: a breath, a pause, the tail of the last word."""
+"""Time that does not grow with the text: a breath, a pause, the tail of the last word."""
 
 _LETTERS_OF_DIGIT = 5
 """A digit is spoken as a word: "seven"."""
 _LETTERS_OF_WIDE = 3
-"""A Chinese or Japanese character, or a Korean block, is spoken as a syllable or two."""
+"""A Chinese or Japanese character, or a Korean block, is one or two syllables."""
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Limits:
 
     Attributes:
         text_chars: longest text, in characters.
-        context_segments: most segments that a request may bring.
-        context_turns: of those that are no reference clips, how many a prompt keeps.
+        context_segments: most segments of a request's context.
+        context_turns: segments that a prompt keeps, not counting reference clips.
         frames: longest answer.
     """
 
@@ -50,8 +51,33 @@ class Limits:
     frames: int = 9000
 
 
+def check_request(
+    request: GenerateRequest, config: CsmConfig, limits: Limits, *, scripts: Sequence[str], styles: Sequence[str]
+) -> None:
+    """Checks all of a request but its sampling and its reference clip.
+
+    Args:
+        request: the request.
+        config: the model's.
+        limits: the service's.
+        scripts: scripts that the checkpoint speaks; empty: any.
+        styles: styles that it was trained on.
+
+    Raises:
+        InvalidInput: a field is out of its range.
+    """
+    check_text(request.text, limits, scripts)
+    check_speaker(request.speaker, "speaker")
+    check_style(request.style, styles)
+    check_context(request.context, config, limits)
+    if request.lead_s is not None and not request.lead_s >= 0:
+        raise InvalidInput("lead", request.lead_s, "must be 0 (as fast as possible) or more seconds")
+    if not 0 <= request.max_frames <= limits.frames:
+        raise InvalidInput("max_frames", request.max_frames, f"must be 0 (from the text) to {limits.frames}")
+
+
 def check_text(text: str, limits: Limits, scripts: Sequence[str] = ()) -> None:
-    """Raises InvalidInput where there is nothing to say, too much, or text in other `scripts` (empty: any is taken)."""
+    """Raises InvalidInput if the text is empty, too long, or in none of `scripts` (empty: any script is accepted)."""
     if not 1 <= len(text) <= limits.text_chars:
         raise InvalidInput("text", text, f"must have 1 to {limits.text_chars} characters, has {len(text)}")
     if not any(map(str.isalnum, text)):
@@ -66,14 +92,14 @@ def check_text(text: str, limits: Limits, scripts: Sequence[str] = ()) -> None:
         raise InvalidInput("text", f"about {needed} frames", limit, hint="send it in parts")
 
 
-def check_context(context: tuple[Segment, ...], config: CsmConfig, limits: Limits) -> None:
-    """Raises InvalidInput where a segment cannot be part of a prompt."""
+def check_context(context: Sequence[Segment], config: CsmConfig, limits: Limits) -> None:
+    """Raises InvalidInput if a segment cannot be part of a prompt."""
     if len(context) > limits.context_segments:
         raise InvalidInput("context", f"{len(context)} segments", f"at most {limits.context_segments} segments")
     for i, segment in enumerate(context):
         field = f"context[{i}]"
         if segment.reference and i and not context[i - 1].reference:
-            raise InvalidInput(f"{field}.reference", True, "reference clips come before all turns")
+            raise InvalidInput(f"{field}.reference", True, "reference clips must come before all turns")
         check_speaker(segment.speaker, f"{field}.speaker")
         if len(segment.text) > limits.text_chars:
             limit = f"at most {limits.text_chars} characters, has {len(segment.text)}"
@@ -91,13 +117,13 @@ def check_context(context: tuple[Segment, ...], config: CsmConfig, limits: Limit
 
 
 def check_speaker(speaker: int, field: str) -> None:
-    """Raises InvalidInput where `speaker` is no speaker id."""
+    """Raises InvalidInput if `speaker` is not a speaker id."""
     if not 0 <= speaker <= MAX_SPEAKER:
         raise InvalidInput(field, speaker, f"must be 0 to {MAX_SPEAKER}")
 
 
 def check_sampling(temperature: float, top_k: int, seed: int, codebook_size: int) -> None:
-    """Raises InvalidInput where codes cannot be drawn in this way; NaN is out of every range."""
+    """Raises InvalidInput if a sampling parameter is out of its range; NaN is out of every range."""
     if not 0 <= temperature <= MAX_TEMPERATURE:
         raise InvalidInput("sampling.temperature", temperature, f"must be 0 to {MAX_TEMPERATURE:g}")
     if not 1 <= top_k <= codebook_size:
@@ -106,8 +132,8 @@ def check_sampling(temperature: float, top_k: int, seed: int, codebook_size: int
         raise InvalidInput("sampling.seed", seed, "must be 0 to 2^64 - 1")
 
 
-def check_style(style: str, styles: tuple[str, ...]) -> None:
-    """Raises InvalidInput where the checkpoint was not trained on `style`; empty is no style."""
+def check_style(style: str, styles: Sequence[str]) -> None:
+    """Raises InvalidInput if the checkpoint was not trained on `style`; empty is no style."""
     if style and style not in styles:
         limit = (
             f"must be one of {', '.join(styles)}" if styles else "this checkpoint has no style tokens: leave it empty"
@@ -121,18 +147,18 @@ def check_style(style: str, styles: tuple[str, ...]) -> None:
 
 
 def expected_frames(text: str) -> int:
-    """Frames that `text` takes when spoken at an ordinary pace."""
-    return max(1, round(spoken_frames(text)))
+    """Frames of `text` spoken at an ordinary pace."""
+    return max(1, round(estimate_frames(text)))
 
 
-def spoken_frames(text: str) -> float:
-    """The same, unrounded: that of two texts joined is the sum."""
+def estimate_frames(text: str) -> float:
+    """The same, not rounded: additive over the parts of a text."""
     return _spoken_letters(text) / LETTERS_PER_S / FRAME_S
 
 
-def most_frames(text: str) -> int:
-    """Frames after which an answer to `text` is a runaway."""
-    return math.ceil((_spoken_letters(text) * SLOWEST / LETTERS_PER_S + SLACK_S) / FRAME_S)
+def runaway_frames(text: str) -> int:
+    """Frames after which an answer to `text` counts as a runaway."""
+    return math.ceil((_spoken_letters(text) * RUNAWAY_FACTOR / LETTERS_PER_S + SLACK_S) / FRAME_S)
 
 
 def _spoken_letters(text: str) -> int:

@@ -55,7 +55,7 @@ class Prompt:
 
 def text_prompt(tokenizer: TextTokenizer, codebooks: int, text: str, speaker: int, style: str = "") -> Prompt:
     """The positions of a text: `BOS [speaker] style? text EOS`."""
-    ids = np.asarray(tokenizer.segment(text, speaker, style), np.int64)
+    ids = np.asarray(tokenizer.encode_segment(text, speaker, style), np.int64)
     return Prompt(ids, np.zeros((len(ids), codebooks), np.int64))
 
 

@@ -36,7 +36,7 @@ class GenerateRequest:
     reference_clip: str = ""
 
 
-class Finish(Enum):
+class FinishReason(Enum):
     """Why a generation ended, from as it should be to the worst."""
 
     END_FRAME = "end_frame"
@@ -48,7 +48,7 @@ class Finish(Enum):
     """Far more was said than the text takes."""
 
 
-WORST_FIRST = (Finish.RUNAWAY, Finish.SILENCE, Finish.LENGTH, Finish.END_FRAME)
+WORST_FIRST = (FinishReason.RUNAWAY, FinishReason.SILENCE, FinishReason.LENGTH, FinishReason.END_FRAME)
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class GenerationEnd:
         pieces: prompts that the text was cut into.
     """
 
-    reason: Finish
+    reason: FinishReason
     frames: int
     prompt_positions: int
     cached_positions: int

@@ -52,7 +52,7 @@ class TextTokenizer:
         self.eos_id = self._special_id("eos_token", named, config.eos_id, config)
         self._style_ids = {style: self._style_id(style, path) for style in styles}
 
-    def segment(self, text: str, speaker: int, style: str = "") -> list[int]:
+    def encode_segment(self, text: str, speaker: int, style: str = "") -> list[int]:
         """Token ids of a segment's text; `style` is one that the card lists, or empty."""
         if style:
             ids = [*self._encode(f"[{speaker}]"), self._style_ids[style], *self._encode(text)]

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from services.emotion.catalogue import DATA, read_tsv
+from oviya.emotions.tables import read_tsv
+from services.emotion.catalogue import DATA
 from services.emotion.voice.voice_features import NAMES
 
 Floats = NDArray[np.float64]

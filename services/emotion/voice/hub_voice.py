@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from oviya.emotions.tables import read_tsv
 from oviya.errors import CheckpointError
 from oviya.model.checkpoint import resolve_checkpoint
 from services.emotion.affect import Affect, Shares, centre
-from services.emotion.catalogue import DATA, read_tsv
+from services.emotion.catalogue import DATA
 from services.emotion.voice.baseline import Baseline
 from services.emotion.voice.voice_detector import VoiceJudgement
 from services.emotion.voice.voice_features import MAX_S, RATE_HZ, measure

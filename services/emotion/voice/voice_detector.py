@@ -14,8 +14,9 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from oviya.emotions.tables import NEUTRAL, read_tsv
 from services.emotion.affect import Affect, Shares
-from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
+from services.emotion.catalogue import DATA
 from services.emotion.voice.baseline import Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_features import NAMES, measure

@@ -11,7 +11,7 @@ from dataclasses import astuple, dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from oviya.audio.pitch import Pitch, track_pitch
+from oviya.audio.pitch import Pitch, PitchTracker, without_octave_errors
 
 Floats = NDArray[np.float64]
 
@@ -22,7 +22,9 @@ MAX_S = 20.0
 
 _HOP = 160  # 10 ms
 _FRAME = 400  # 25 ms
-_PITCH_STEP = 2  # pitch is sought at 8 kHz
+_PITCH_STEP = 2  # pitch is measured at 8 kHz
+_PITCH_RATE_HZ, _PITCH_HOP = RATE_HZ // _PITCH_STEP, _HOP // _PITCH_STEP
+_PITCH_TRACKER = PitchTracker(_PITCH_RATE_HZ, round(0.045 * _PITCH_RATE_HZ))  # three periods of the lowest voice
 _ACTIVE_RANGE_DB = 25.0  # frames within this of the loudest are speech
 _LOUDEST_SHARE = 0.05
 _FLOOR_DB = -100.0
@@ -98,8 +100,7 @@ def measure(samples: NDArray[np.float32], syllables: int = 0) -> Measured | None
     active = levels > max(loudest - _ACTIVE_RANGE_DB, _MIN_LEVEL_DBFS)
     if not active.any():
         return None
-    halved = sound[: len(sound) // _PITCH_STEP * _PITCH_STEP].reshape(-1, _PITCH_STEP).mean(axis=1)
-    pitch = track_pitch(halved, RATE_HZ // _PITCH_STEP, _HOP // _PITCH_STEP, active)
+    pitch = _track_pitch(sound, active)
     voiced_s = float(pitch.voiced.sum()) * _HOP / RATE_HZ
     if voiced_s < _MIN_VOICED_S or pitch.voiced.sum() < _MIN_VOICED_SHARE * active.sum():
         return None
@@ -122,6 +123,18 @@ def measure(samples: NDArray[np.float32], syllables: int = 0) -> Measured | None
         clearness=_clearness(pitch),
     )
     return Measured(features, voiced_s)
+
+
+def _track_pitch(sound: Floats, active: NDArray[np.bool_]) -> Pitch:
+    """Pitch of the active frames of `sound`, shape (samples,); the other frames are not voiced."""
+    halved = sound[: len(sound) // _PITCH_STEP * _PITCH_STEP].reshape(-1, _PITCH_STEP).mean(axis=1)
+    width = _PITCH_TRACKER.frame_samples
+    frames = np.lib.stride_tricks.sliding_window_view(np.pad(halved, (0, width)), width)
+    at = np.flatnonzero(active)
+    found = _PITCH_TRACKER.track(frames[at * _PITCH_HOP])
+    f0_hz, periodicity = np.zeros(len(active)), np.zeros(len(active))
+    f0_hz[at], periodicity[at] = without_octave_errors(found.f0_hz), found.periodicity
+    return Pitch(f0_hz, periodicity)
 
 
 def _decibels(power: Floats | np.floating) -> Floats:

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from oviya.emotions.tables import NEUTRAL
 from services.emotion.affect import Shares
-from services.emotion.catalogue import NEUTRAL
 from services.emotion.words.lexicon import Entry, Lexicon
 from services.emotion.words.tokens import Token, tokenize
 

@@ -13,8 +13,9 @@ from typing import Protocol
 
 import numpy as np
 
+from oviya.emotions.tables import NEUTRAL, read_tsv
 from services.emotion.affect import Shares, mixed, ranked
-from services.emotion.catalogue import DATA, NEUTRAL, read_tsv
+from services.emotion.catalogue import DATA
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.negation import denied_words
 from services.emotion.words.text_features import MAX_CHARS, words_of

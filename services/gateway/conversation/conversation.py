@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -20,9 +20,12 @@ from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
 from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
-from services.gateway.voice.segment import AUTO
-from services.gateway.voice.speaker import Event, Sentence, Speaker, Spoken, Voices
+from services.gateway.upstream.clients import Mesh
+from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.segment import AUTO, Sentence, SpeechEvent, SpeechOptions
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
@@ -38,22 +41,34 @@ class Conversation:
     """The gateway's two services to people: conversing and speaking.
 
     Args:
-        voices: the services and the voices.
+        mesh: the services.
+        readiness: their state.
+        settings: limits and time-outs.
         repository: where sessions are kept.
+        new_output: makes what speaks to one caller.
     """
 
-    def __init__(self, voices: Voices, repository: SessionRepository) -> None:
-        self._voices = voices
+    def __init__(
+        self,
+        mesh: Mesh,
+        readiness: Readiness,
+        settings: GatewaySettings,
+        repository: SessionRepository,
+        new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput],
+    ) -> None:
+        self._mesh = mesh
+        self._readiness = readiness
+        self._settings = settings
         self._repository = repository
-        self._settings = voices.settings
-        self._speaks = Quota("Speak calls", self._settings.max_speaks, self._settings.max_sessions_per_client)
-        self.sessions = Sessions(self._settings)
-        """The sessions that are open."""
+        self._new_output = new_output
+        self._speaks = Quota("Speak calls", settings.max_speaks, settings.max_sessions_per_client)
+        self.sessions = Sessions(settings)
+        """The open sessions."""
 
     def drain(self) -> None:
         """Refuses new sessions and ends the open ones after the turns that they have."""
         self.sessions.drain()
-        self._voices.readiness.draining = True
+        self._readiness.draining = True
 
     # Sessions and texts are counted by the jobs, not by the generators that callers read: a caller who stops reading
     # keeps a generator for as long as the connection lasts, but its job ends when it has waited long enough.
@@ -83,7 +98,18 @@ class Conversation:
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=log_id(config.session_id))
-                await Session(self._voices, self._repository, config, events, lifetime).run(iterator)
+                output = self._new_output(config.options, config.output)
+                session = Session(
+                    self._mesh,
+                    self._readiness,
+                    self._settings,
+                    self._repository,
+                    output,
+                    config,
+                    events,
+                    lifetime,
+                )
+                await session.run(iterator)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
             async for event in events:
@@ -119,7 +145,7 @@ class Conversation:
     async def _speak(self, order: SpeakOrder, events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
         since = asyncio.get_running_loop().time()
 
-        async def send(event: Event) -> None:
+        async def send(event: SpeechEvent) -> None:
             carried: dict[str, Any] = {_FIELD_OF[type(event)]: event}
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
@@ -132,13 +158,13 @@ class Conversation:
             if not count:
                 raise nothing_to_say("text", order.text)
 
-        problem = self._voices.readiness.voice_problem() if order.options.voice == AUTO else None
+        problem = self._readiness.voice_problem() if order.options.voice == AUTO else None
         if problem is not None:
             service, reason = problem
             await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
-        spoken = Spoken()
-        await Speaker(self._voices, order.options, order.output).speak(sentences(), send, spoken)
-        ended = conversation_pb2.ReplyEnded(duration=duration(spoken.duration_s), latency=latency(spoken, since=since))
+        speech = self._new_output(order.options, order.output).say(sentences(), send)
+        await speech.wait()
+        ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=latency(speech, since=since))
         await events.put(conversation_pb2.SpeakResponse(ended=ended))
 
     async def _first(

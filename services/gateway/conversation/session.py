@@ -21,9 +21,14 @@ from services.gateway.conversation.requests import SessionConfig, check_text, no
 from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
-from services.gateway.turn.stt_stream import HeardEvent, Hearing
-from services.gateway.turn.turn_handler import TurnEvent, TurnTaker, Utterance
-from services.gateway.voice.speaker import Speaker, Voices
+from services.gateway.settings import GatewaySettings
+from services.gateway.turn.stt_listener import SttEvent
+from services.gateway.turn.stt_stream import SttStream
+from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
+from services.gateway.turn.utterance import Utterance
+from services.gateway.upstream.clients import Mesh
+from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
@@ -52,8 +57,11 @@ class Session:
     lost.
 
     Args:
-        voices: the services and the voices.
+        mesh: the services.
+        readiness: their state.
+        settings: limits and time-outs.
         repository: where sessions are kept.
+        output: speaks to the caller.
         config: how the caller wants the conversation.
         events: takes what happens.
         lifetime: decides when the session must end; it then ends after the turns that wait.
@@ -61,29 +69,30 @@ class Session:
 
     def __init__(
         self,
-        voices: Voices,
+        mesh: Mesh,
+        readiness: Readiness,
+        settings: GatewaySettings,
         repository: SessionRepository,
+        output: SpeechOutput,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
         lifetime: Lifetime,
     ) -> None:
-        settings = voices.settings
         self._settings = settings
-        self._readiness = voices.readiness
+        self._readiness = readiness
         self._config = config
         self._events = events
         self._lifetime = lifetime
-        speaker = Speaker(voices, config.options, config.output)
-        self._hearing = Hearing(voices.mesh, settings, config.input, config.session_id, self)
+        self._stt = SttStream(mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
             repository,
-            voices.mesh.summarize,
+            mesh.summarize,
             verbatim=settings.history_turns,
             token=config.resume_token,
             fresh=config.fresh,
         )
-        self._taker = TurnTaker(voices.mesh, speaker, settings, memory=self._memory, send=self._send_turn_event)
+        self._turn_handler = TurnHandler(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._told: set[str] = set()
@@ -101,17 +110,17 @@ class Session:
         try:
             await self._begin()
             async with asyncio.TaskGroup() as group:
-                hearing = group.create_task(self._hearing.run())
+                listening = group.create_task(self._stt.run())
                 answering = group.create_task(self._answer())
                 ending = await self._listen(requests)
-                self._hearing.finish()
-                await hearing
+                self._stt.finish()
+                await listening
                 self._waiting.put_nowait(None)
                 await answering
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
         finally:
-            await self._taker.forget()
+            await self._turn_handler.cancel_preemptive_reply()
             await self._memory.close()
         if ending is not None:
             raise ending
@@ -150,12 +159,12 @@ class Session:
             match request.WhichOneof("request"):
                 case "audio":
                     samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
-                    self._hearing.hear(request.audio)
+                    self._stt.push(request.audio)
                     await self._pace(len(samples) / self._config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
-                    self._hearing.end_turn()
+                    self._stt.end_turn()
                 case "config":
                     raise InvalidInput("config", "a second one", "only the first message is the configuration")
                 case _:
@@ -183,14 +192,14 @@ class Session:
             metrics.TURNS.labels("text", "failed").inc()
             await self._send_turn_event(turn, detail_of(error))
             return
-        await self.said(Utterance(turn, text, True, ended_at=ended_at))
+        await self.on_turn_final(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _answer(self) -> None:
         """Answers what was said, one utterance after the other."""
         while (utterance := await self._waiting.get()) is not None:
             with self._lifetime.turn():
                 self._told &= {service for service, _ in self._readiness.degraded()}
-                await self._taker.take(utterance)
+                await self._turn_handler.respond(utterance)
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
         if isinstance(event, conversation_pb2.Degraded):
@@ -210,19 +219,19 @@ class Session:
         metrics.DEGRADED_TOLD.labels(degraded.service).inc()
         await self._put(turn, "degraded", degraded)
 
-    # --- What the ears tell (hearing.Listener) ------------------------------------------------------------------------
+    # --- SttListener ---------------------------------------------------------------------------------------------
 
     def new_turn(self) -> int:
         """Numbers a turn: typed and spoken ones in the order in which they begin."""
         self._turns += 1
         return self._turns - 1
 
-    async def heard(self, turn: int, kind: str, event: HeardEvent) -> None:
+    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
         """Passes on what was heard."""
         self._lifetime.note_activity()
         await self._put(turn, kind, event)
 
-    async def said(self, utterance: Utterance) -> None:
+    async def on_turn_final(self, utterance: Utterance) -> None:
         """Lets an utterance wait for its turn; fails the turn where too many wait."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
@@ -231,21 +240,21 @@ class Session:
             return
         self._waiting.put_nowait(utterance)
 
-    async def likely_said(self, text: str) -> None:
+    async def on_eager_end_of_turn(self, text: str) -> None:
         """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
         if self._settings.early_reply and not self._lifetime.in_turn and self._waiting.empty():
-            await self._taker.prepare(text)
+            await self._turn_handler.start_preemptive_reply(text)
 
-    async def resumed(self) -> None:
+    async def on_turn_resumed(self) -> None:
         """The user goes on: what was thought ahead is worth nothing."""
-        await self._taker.forget()
+        await self._turn_handler.cancel_preemptive_reply()
 
-    async def lost(self, turn: int, error: OviyaError) -> None:
+    async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         """Fails a turn that could not be heard."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
-    async def deaf(self, error: OviyaError) -> None:
+    async def on_stt_unavailable(self, error: OviyaError) -> None:
         """Tells that nothing is heard."""
         message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
         await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import suppress
+from collections.abc import AsyncGenerator, Callable
 from typing import Any
 
 from grpc import aio
@@ -13,21 +12,23 @@ from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.durations import duration
 from oviya.errors import Timeout, Unavailable
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from oviya.writing import half_close, write
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.clients import Mesh, read_fed, typed_errors
 from services.gateway.upstream.readiness import Readiness
-from services.gateway.voice.packetizer import VOICE_RATE_HZ
-from services.gateway.voice.segment import CSM, Line
+from services.gateway.voice.segment import CSM, VOICE_RATE_HZ, Segment
+
+OnFrames = Callable[[common_pb2.RvqFrames], None]
 
 
 class CsmVoice:
     """Speaks with one Generate and one Decode call a sentence.
 
     Args:
-        mesh: the services.
-        readiness: knows which speakers, style tokens and reference clips the checkpoint has.
+        mesh: clients of CSM and Mimi.
+        readiness: which speakers, style tokens and reference clips the checkpoint has.
         settings: time-outs.
     """
 
@@ -36,66 +37,69 @@ class CsmVoice:
         self._readiness = readiness
         self._settings = settings
 
-    async def speak(self, line: Line) -> AsyncGenerator[Pcm, None]:
-        """Yields the sentence's sound as it is made, 24 kHz, and keeps its frames in `line`.
+    async def speak(self, segment: Segment, on_frames: OnFrames) -> AsyncGenerator[Pcm, None]:
+        """Yields the sentence's sound as it is generated, at `VOICE_RATE_HZ`.
+
+        Args:
+            segment: the sentence.
+            on_frames: called with RVQ frames as CSM generates them.
 
         Raises:
             Busy: every slot of CSM or Mimi is taken.
-            Unavailable: one of them cannot be reached, broke off, or made no sound.
+            Unavailable: one of them cannot be reached, broke off, or generated no sound.
             Timeout: the sound stalled.
         """
         settings = self._settings
-        generation = self._mesh.csm.Generate(self._request(line), timeout=settings.csm_total_s)
+        generation = self._mesh.csm.Generate(self._request(segment), timeout=settings.csm_total_s)
         decoding = self._mesh.mimi.Decode(timeout=settings.csm_total_s)
-        feeding = asyncio.create_task(_feed(generation, decoding, line))
-        alone = line.options.voice == CSM
-        patience_s, made = settings.csm_alone_s if alone else settings.csm_first_s, False
+        feeding = asyncio.create_task(_feed(generation, decoding, on_frames))
+        csm_only = segment.options.voice == CSM
+        stall_s, has_sound = settings.csm_alone_s if csm_only else settings.csm_first_s, False
         resampler, rate_hz = None, 0
         try:
-            while (audio := await _next_audio(decoding, feeding, patience_s)) is not None:
+            while (audio := await _next_audio(decoding, feeding, stall_s)) is not None:
                 samples = decode_pcm(audio.pcm, audio.format.encoding, "mimi.audio")
                 if resampler is None or audio.format.sample_rate_hz != rate_hz:
                     rate_hz = audio.format.sample_rate_hz
                     resampler = Resampler(rate_hz, VOICE_RATE_HZ)
                 yield resampler.push(samples)
-                patience_s = settings.csm_alone_s if alone else settings.csm_stall_s
-                made = made or len(samples) > 0
+                stall_s = settings.csm_alone_s if csm_only else settings.csm_stall_s
+                has_sound = has_sound or len(samples) > 0
             await feeding
             if resampler is not None:
                 yield resampler.flush()
         finally:
             generation.cancel()
             decoding.cancel()
-            feeding.cancel()
-            with suppress(asyncio.CancelledError, Exception):
-                await feeding
-        if not made:
+            await cancel_and_wait(feeding)
+        if not has_sound:
             raise Unavailable("csm", "made no sound for a sentence")
 
-    def _request(self, line: Line) -> csm_pb2.GenerateRequest:
-        plan, options, known = line.plan, line.options, self._readiness
+    def _request(self, segment: Segment) -> csm_pb2.GenerateRequest:
+        plan, options, known = segment.plan, segment.options, self._readiness
         has_clip = plan.reference_clip in known.reference_clips and options.speaker in known.speakers
         return csm_pb2.GenerateRequest(
-            text=line.prompt_text,
+            text=segment.prompt_text,
             speaker=options.speaker,
-            context=line.context,
-            sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=line.seed),
+            context=segment.context,
+            sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=segment.seed),
             style=plan.style if plan.style in known.styles else "",
             reference_clip=plan.reference_clip if has_clip else "",
             lead=duration(options.lead_s),
         )
 
 
-async def _feed(generation: Any, decoding: Any, line: Line) -> None:
-    """Passes RVQ frames on to the decoder as they arrive; ends where the decoder has ended: its reader has the reason.
+async def _feed(generation: Any, decoding: Any, on_frames: OnFrames) -> None:
+    """Passes RVQ frames on to the decoder as they arrive.
 
-    The decoder is cancelled when CSM fails, so that its reader wakes up and finds the reason here.
+    Returns where the decoder has ended; its reader gets the reason.  If CSM fails, the decoder is cancelled, so that
+    its reader wakes up and finds the reason in this task.
     """
     try:
         with typed_errors("csm"):
             while (response := await generation.read()) is not aio.EOF:
                 if response.WhichOneof("response") == "frames":
-                    _keep(line, response.frames)
+                    on_frames(response.frames)
                     if not await write(decoding, mimi_pb2.DecodeRequest(frames=response.frames)):
                         return
         await half_close(decoding)
@@ -104,22 +108,15 @@ async def _feed(generation: Any, decoding: Any, line: Line) -> None:
         raise
 
 
-def _keep(line: Line, frames: common_pb2.RvqFrames) -> None:
-    if line.first_frame_at is None:
-        line.first_frame_at = asyncio.get_running_loop().time()
-    line.frames.codebooks = frames.codebooks
-    line.frames.codes.extend(frames.codes)
-
-
-async def _next_audio(decoding: Any, feeding: asyncio.Task[None], patience_s: float) -> common_pb2.Audio | None:
+async def _next_audio(decoding: Any, feeding: asyncio.Task[None], stall_s: float) -> common_pb2.Audio | None:
     """Returns the decoder's next sound, or None at its end.
 
     Raises:
-        OviyaError: CSM's failure where it has one, else the decoder's.
+        OviyaError: CSM's failure where it has one, otherwise the decoder's.
     """
     try:
-        async with asyncio.timeout(patience_s):
+        async with asyncio.timeout(stall_s):
             response = await read_fed(decoding, feeding, "mimi")
     except TimeoutError as error:
-        raise Timeout(f"csm and mimi: no sound came for {patience_s:g} s") from error
+        raise Timeout(f"csm and mimi: no sound came for {stall_s:g} s") from error
     return None if response is aio.EOF else response.audio

@@ -1,8 +1,8 @@
-"""espeak-ng through ctypes: one utterance at a time, its PCM handed over as it is made.
+"""espeak-ng through ctypes: one text at a time, with its PCM passed on as it is synthesized.
 
-The library keeps everything in globals, some of which (the phase of the voice, the flutter of its pitch) even
-`espeak_Terminate` leaves behind, so that the same text would sound a little different each time.  Each utterance
-therefore loads the library anew and unloads it at the end: some 5 ms, and the same text gives the same samples.
+The library keeps its state in globals.  `espeak_Terminate` does not reset some of them (the phase of the voice, the
+flutter of its pitch), so the same text would sound slightly different each time.  Each synthesis therefore loads the
+library and unloads it at the end, which takes about 5 ms, and the same text gives the same samples.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from oviya.errors import OviyaError
 
 SAMPLE_RATE_HZ = 22_050
-"""What espeak-ng's formant synthesizer makes."""
+"""Rate of espeak-ng's formant synthesizer."""
 NORMAL_RATE_WPM = 175
 MIN_RATE_WPM, MAX_RATE_WPM = 80, 450
 
@@ -31,29 +31,29 @@ _DONT_EXIT = 0x8000
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
 _POS_CHARACTER = 1
 _CHARS_UTF8, _END_PAUSE = 0x1, 0x1000
-_BUFFER_MS = 20  # espeak rounds it up to 60 ms
+_BUFFER_MS = 20  # espeak-ng rounds it up to 60 ms
 
 Samples16 = NDArray[np.int16]
 Emit = Callable[[Samples16], bool]
-"""Takes the next samples, shape (samples,); returns False to stop the synthesis."""
+"""Called with the next samples, shape (samples,); returns False to stop the synthesis."""
 
 _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 
 _libc = ctypes.CDLL(None)
 _libc.free.argtypes = [ctypes.c_void_p]
 
-_one_at_a_time = threading.Lock()  # the library's globals are the process's, whoever calls
+_one_at_a_time = threading.Lock()  # the library's globals are shared by all threads
 
 
 @dataclass(frozen=True)
 class Delivery:
-    """How to speak, in espeak's own units.
+    """How to speak, in espeak-ng's units.
 
     Args:
-        voice: name of a voice, with a variant after "+", e.g. "en-us+f2".
+        voice: name of a voice, optionally with "+" and a variant, e.g. "en-us+f2".
         rate_wpm: words a minute, 80 to 450.
-        pitch: base of the fundamental frequency, 0 to 99; 50 is the voice's own.
-        pitch_range: excursion of the fundamental frequency, 0 to 99; 50 is the voice's own.
+        pitch: base of the fundamental frequency, 0 to 99; 50 is the voice's default.
+        pitch_range: excursion of the fundamental frequency, 0 to 99; 50 is the voice's default.
         volume: amplitude in percent.  The loudest voices clip at full scale above 100.
     """
 
@@ -65,14 +65,14 @@ class Delivery:
 
 
 def synthesize(text: str, delivery: Delivery, emit: Emit) -> None:
-    """Speaks `text` to its end or until `emit` returns False; blocks (about 3 ms a second of speech).
+    """Speaks `text` to its end or until `emit` returns False.  Blocks.
 
-    `text` is taken literally: SSML and phoneme input are off.  Control characters must have been removed, since
-    espeak reads U+0001 as the start of a command.  Ends with the pause that follows a sentence.
+    `text` is literal: SSML and phoneme input are off.  The caller must remove control characters, since espeak-ng
+    interprets U+0001 as the start of a command.  The sound ends with the pause after a sentence.
 
     Raises:
-        OviyaError: the library or its data is missing, or it does not know the voice.
-        Exception: what `emit` raised.
+        OviyaError: the library or its data is missing, or the voice does not exist.
+        Exception: raised by `emit`.
     """
     with _one_at_a_time:
         library, voices = _load(), None
@@ -84,7 +84,7 @@ def synthesize(text: str, delivery: Delivery, emit: Emit) -> None:
             _speak(library, text, delivery, emit)
         finally:
             library.espeak_Terminate()
-            _libc.free(voices)  # the one block that Terminate forgets; it would be lost with the library's globals
+            _libc.free(voices)  # the one block that Terminate does not free; unloading the library would leak it
             _ctypes.dlclose(library._handle)
 
 
@@ -110,7 +110,7 @@ def _speak(library: ctypes.CDLL, text: str, delivery: Delivery, emit: Emit) -> N
         (_RANGE, delivery.pitch_range),
     ):
         library.espeak_SetParameter(parameter, value, 0)
-    library.espeak_ng_SetRandSeed(1)  # breath noise comes from a generator that starts from the clock
+    library.espeak_ng_SetRandSeed(1)  # the generator of breath noise is seeded by the clock
 
     failure: list[BaseException] = []
 
@@ -120,13 +120,13 @@ def _speak(library: ctypes.CDLL, text: str, delivery: Delivery, emit: Emit) -> N
             return 0
         try:
             return 0 if emit(np.ctypeslib.as_array(samples, (count,)).copy()) else 1
-        except BaseException as error:  # an exception cannot cross C: stop, and raise it on the other side
+        except BaseException as error:  # an exception cannot pass through C: it is raised after the call
             failure.append(error)
             return 1
 
     library.espeak_SetSynthCallback(receive)
-    spoken = text.encode("utf-8", "replace") + b"\0"
-    status = library.espeak_Synth(spoken, len(spoken), 0, _POS_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None)
+    encoded = text.encode("utf-8", "replace") + b"\0"
+    status = library.espeak_Synth(encoded, len(encoded), 0, _POS_CHARACTER, 0, _CHARS_UTF8 | _END_PAUSE, None, None)
     if failure:
         raise failure[0]
     if status:

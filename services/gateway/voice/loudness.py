@@ -1,16 +1,16 @@
 """Loudness of the reply: speech-level normalisation, gain, and a look-ahead limiter that never clips.
 
-What it should sound like.  Speech is first brought to -26 dBov, the active speech level that telephony's speech
-databases and codec tests are kept at (ITU-T P.56 defines the measure, P.830 the level).  The gain of 3.5 (10.9 dB)
-takes it to -15 dBov, where voice assistants and podcasts play (-14 to -16 LUFS); speech peaks some 15 dB above its
-active level, so the loudest syllables just reach full scale.  The limiter therefore touches peaks only, by a few dB,
-and lets go slowly: it turns the volume down for a moment, it does not reshape the wave.
+Speech is first brought to -26 dBov, the active speech level of telephony's speech databases and codec tests (ITU-T P.56
+defines the measure, P.830 the level).  The gain of 3.5 (10.9 dB) takes it to -15 dBov, the level of voice assistants
+and podcasts (-14 to -16 LUFS).  Speech peaks are about 15 dB above the active level, so the loudest syllables just
+reach full scale.  The limiter therefore affects peaks only, by a few dB, and releases slowly: it lowers the volume for
+a moment and does not distort the waveform.
 
-* The level of a source is learned from its active frames alone and remembered over sentences, so that pauses do not
-  pump and a short answer is as loud as a long one.  It changes the gain by a fraction of a dB a second once known.
-* The loudness that a prosody plan asks for is kept: the level is measured as if the energy scale were 1.
-* Peaks are limited as in broadcast limiters: the wanted gain is held as a minimum over the look-ahead, released
-  exponentially and smoothed by a window as long as the look-ahead, which reaches the wanted gain exactly in time.
+* The level of a source is measured in its active frames only and kept from sentence to sentence, so that pauses do not
+  cause pumping and short answers are as loud as long ones.  Once known, it changes by a fraction of a dB a second.
+* The loudness that a prosody plan asks for is preserved: the level is measured as if the energy scale were 1.
+* Peaks are limited as in broadcast limiters: the minimum of the required gain over the look-ahead is held, released
+  exponentially, and smoothed by a window as long as the look-ahead, so that the required gain is reached in time.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from oviya.audio.pcm import Pcm
 TARGET_DBOV = -26.0
 """Active speech level before the gain, in dB relative to full scale (ITU-T P.830)."""
 DEFAULT_GAIN = 3.5
-"""Linear gain of the original design."""
+"""Linear gain of the original design (10.9 dB)."""
 DEFAULT_CEILING = 10 ** (-1 / 20)
-"""-1 dBFS: EBU R 128's margin for the peaks that resampling and Opus add between the samples."""
+"""-1 dBFS: EBU R 128's margin for peaks between the samples, which resampling and Opus add."""
 LOOKAHEAD_S = 0.005
 """Look-ahead of the limiter; the delay is at most twice that, since whole blocks are processed."""
 
-_RELEASE_S = 0.120  # longer than a pitch period, so that the gain does not follow the wave; shorter than a syllable
+_RELEASE_S = 0.120  # longer than a pitch period, so that the gain does not follow the waveform; shorter than a syllable
 _FRAME_BLOCKS = 4  # blocks in a level frame of 20 ms
 _ACTIVE_RANGE_DB = 15.9  # P.56: speech is active within 15.9 dB of its level
 _SILENCE_DBOV = -60.0
-_PEAK_DECAY_DB_PER_S = 3.0  # how fast a loud moment stops deciding what counts as active
-_PRIOR_FRAMES = 10  # the expected level counts as 0.2 s of speech
+_PEAK_DECAY_DB_PER_S = 3.0  # of the peak that defines which frames are active
+_PRIOR_FRAMES = 10  # weight of the expected level: 0.2 s of speech
 _MEMORY_FRAMES = 500  # of active speech: 10 s
 _MAX_BOOST_DB, _MAX_CUT_DB = 24.0, 24.0
-_MAX_SAMPLE = 8.0  # 18 dB above full scale: beyond it a float is a fault, not a peak
+_MAX_SAMPLE = 8.0  # 18 dB above full scale; larger values are faults, not peaks
 
 _Float64 = NDArray[np.float64]
 
@@ -47,14 +47,14 @@ _Float64 = NDArray[np.float64]
 class Loudness:
     """Streaming loudness of one voice.
 
-    The output has exactly as many samples as the input, in step with it, and does not depend on how the input was cut
-    into chunks.  No output sample exceeds the ceiling, whatever comes in; NaN and infinities become silence.
+    The output has as many samples as the input and does not depend on the sizes of the input's chunks.  No output
+    sample exceeds the ceiling, whatever the input; NaN and infinities become silence.
 
     Args:
         sample_rate_hz: rate of the samples, at least 8000.
-        expected_dbov: active level of the source, as far as known; makes the first word right.
+        expected_dbov: active level of the source, as far as known; used until enough was measured.
         gain: linear gain after normalisation.
-        ceiling: largest absolute value that leaves, above 0 to 1.
+        ceiling: largest absolute value of the output, greater than 0, at most 1.
         target_dbov: active speech level before the gain.
     """
 
@@ -76,21 +76,23 @@ class Loudness:
         self._applied = self._wanted = self._normalising_gain()
         self._limiter = _Limiter(self._block, sample_rate_hz, ceiling)
         self._waiting = np.zeros(0)
-        self._neutral = np.zeros(0)  # what waits, as it would be at energy 1
+        self._neutral = np.zeros(0)  # the same samples at energy scale 1
         self._frame_power = 0.0
         self._frame_blocks = 0
         self.faults = 0
-        """Samples that were no finite number so far."""
+        """Number of samples so far that were not finite."""
 
     @property
     def level_dbov(self) -> float:
-        """Active speech level of the source as learned so far, at energy 1."""
+        """Active speech level of the source as measured so far, at energy scale 1."""
         return self._level.dbov
 
     def process(self, samples: Pcm, energy_scale: float = 1.0) -> Pcm:
-        """Takes samples, shape (samples,); returns those that are complete, at most 10 ms behind.
+        """Takes samples, shape (samples,), and returns those that are complete, delayed by at most 10 ms.
 
-        `energy_scale` is the factor that the source has put on the amplitude on purpose; it stays.
+        Args:
+            samples: the next samples.
+            energy_scale: factor that the source has applied to the amplitude; it is preserved.
         """
         finite = np.isfinite(samples)
         self.faults += len(samples) - int(finite.sum())
@@ -98,28 +100,28 @@ class Loudness:
         self._waiting = np.concatenate((self._waiting, clean))
         self._neutral = np.concatenate((self._neutral, clean / energy_scale))
         blocks = len(self._waiting) // self._block
-        done = [self._limiter.push(self._amplify(*self._take())) for _ in range(blocks)]
+        done = [self._limiter.push(self._amplify(*self._next_block())) for _ in range(blocks)]
         return _joined(done)
 
     def flush(self) -> Pcm:
-        """Ends an utterance: returns the rest.  The learned level stays."""
+        """Ends a sentence and returns the rest.  The measured level is kept."""
         rest = len(self._waiting)
         missing = -rest % self._block
         self._waiting = np.pad(self._waiting, (0, missing))
         self._neutral = np.pad(self._neutral, (0, missing))
-        done = [self._limiter.push(self._amplify(*self._take()))] if rest else []
+        done = [self._limiter.push(self._amplify(*self._next_block()))] if rest else []
         done.append(self._limiter.flush())
         self._frame_power, self._frame_blocks = 0.0, 0
         tail = _joined(done)
         return tail[: len(tail) - missing]
 
-    def _take(self) -> tuple[_Float64, _Float64]:
+    def _next_block(self) -> tuple[_Float64, _Float64]:
         block, neutral = self._waiting[: self._block], self._neutral[: self._block]
         self._waiting, self._neutral = self._waiting[self._block :], self._neutral[self._block :]
         return block, neutral
 
     def _amplify(self, block: _Float64, neutral: _Float64) -> _Float64:
-        """Applies the gain of the level so far, moving to a new one within a block."""
+        """Applies the gain for the level so far; a change of the gain is spread over one block."""
         ramp = np.linspace(self._applied, self._wanted, self._block + 1)[1:]
         self._applied = self._wanted
         self._frame_power += float(np.mean(neutral**2))
@@ -136,13 +138,13 @@ class Loudness:
 
 
 class _ActiveLevel:
-    """Running level of the frames in which somebody speaks."""
+    """Running level of the active frames."""
 
     def __init__(self, expected_dbov: float, frame_s: float) -> None:
         self._expected_dbov = expected_dbov
         self._power = 0.0
         self._frames = 0
-        self._peak = 10 ** (expected_dbov / 10)  # so that a breath before the first word is not taken for speech
+        self._peak = 10 ** (expected_dbov / 10)  # so that a breath before the first word is not active
         self._decay = 10 ** (-_PEAK_DECAY_DB_PER_S * frame_s / 10)
 
     @property
@@ -162,28 +164,28 @@ class _ActiveLevel:
 
 
 class _Limiter:
-    """Holds blocks of `block` samples back by one block and keeps them below the ceiling."""
+    """Delays the signal by one block of `block` samples and keeps it below the ceiling."""
 
     def __init__(self, block: int, sample_rate_hz: int, ceiling: float) -> None:
         self._block = block
         self._ceiling = ceiling
         window = np.hanning(block + 2)[1:-1]
         self._window = window / window.sum()
-        # release of one sample to the power of its place in a block
+        # release factor after 1, 2 ... block samples
         self._powers = math.exp(-1 / (_RELEASE_S * sample_rate_hz)) ** np.arange(1, block + 1)
         self._reset()
 
     def _reset(self) -> None:
-        self._held = np.zeros(0)  # the block that waits
-        self._cuts = np.zeros(self._block)  # wanted reduction of the held block's samples
+        self._held = np.zeros(0)  # the delayed block
+        self._cuts = np.zeros(self._block)  # required reduction of the held block's samples
         self._tail = np.zeros(self._block - 1)  # last held-and-released reductions, for the window
         self._released = 0.0
 
     def push(self, block: _Float64) -> Pcm:
-        """Takes one block, shape (block,); returns the one before it, or nothing the first time."""
+        """Takes one block, shape (block,); returns the block before it, or an empty array the first time."""
         size = self._block
         cuts = 1 - self._ceiling / np.maximum(np.abs(block), self._ceiling)
-        # reduction that each held sample must see: the largest from itself to one look-ahead later
+        # reduction required at each held sample: the largest from itself to one look-ahead later
         ahead = np.concatenate((self._cuts, cuts))
         held = np.lib.stride_tricks.sliding_window_view(ahead, size)[:-1].max(axis=1)  # (block,)
         falling = np.maximum.accumulate(np.concatenate(([self._released], held / self._powers)))[1:] * self._powers
@@ -194,7 +196,7 @@ class _Limiter:
         return self._limited(previous, smooth)
 
     def flush(self) -> Pcm:
-        """Returns the held block and starts anew."""
+        """Returns the held block and resets the limiter."""
         last = self.push(np.zeros(self._block))
         self._reset()
         return last
@@ -202,7 +204,7 @@ class _Limiter:
     def _limited(self, block: _Float64, reduction: _Float64) -> Pcm:
         if not len(block):
             return np.zeros(0, np.float32)
-        # the clip takes rounding away, nothing else: the reduction is enough by construction
+        # the clip removes rounding errors only: the reduction is sufficient by construction
         top = np.nextafter(np.float32(self._ceiling), np.float32(0))
         return np.clip((block * (1 - reduction)).astype(np.float32), -top, top)
 

@@ -1,16 +1,17 @@
-"""The voices: what each needs to speak a sentence, and which one speaks it."""
+"""What the voices speak: sentences, and how the caller wants to be spoken to."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field
-from typing import Protocol, TypeAlias
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TypeAlias
 
-from oviya.audio.pcm import Pcm
 from oviya.text.scripts import Language
 from oviya.text.sentences import with_end
 from oviya.v1 import common_pb2, conversation_pb2, csm_pb2, emotion_pb2
-from services.gateway.voice.fallback import FallbackVoice
+
+VOICE_RATE_HZ = 24_000
+"""Sample rate of both voices: Mimi's own rate, and what the fallback voice is resampled to."""
 
 Voice: TypeAlias = "conversation_pb2.Voice.ValueType"
 AUTO, CSM, FALLBACK = conversation_pb2.VOICE_UNSPECIFIED, conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
@@ -18,11 +19,13 @@ AUTO, CSM, FALLBACK = conversation_pb2.VOICE_UNSPECIFIED, conversation_pb2.VOICE
 NEUTRAL_PLAN = emotion_pb2.ProsodyPlan(
     emotion="neutral", style="neutral", temperature=0.9, pitch_scale=1.0, rate_scale=1.0, energy_scale=1.0
 )
-"""How a sentence is spoken while the emotion service cannot say: CSM's own temperature, nothing else changed."""
-
+"""Prosody of a sentence while the emotion service is unavailable: CSM's default temperature, no scaling."""
 
 ENGLISH = Language("en", "English")
-"""What text in Latin letters, or in no letters, is read in."""
+"""Language of text in Latin letters, and of text without letters."""
+
+SpeechEvent = conversation_pb2.ReplySentence | common_pb2.Audio | conversation_pb2.Degraded
+Send = Callable[[SpeechEvent], Awaitable[None]]
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,10 @@ class SpeechOptions:
     """How a caller wants to be spoken to; the same for all sentences of a call.
 
     Args:
-        voice: which voice.
+        voice: the voice to use; AUTO leaves the choice to the gateway.
         speaker: speaker id of CSM's prompt.
-        lead_s: how far ahead of real time sound may be made; 0: as fast as possible.
-        seed: seed of CSM's sampling for the first sentence, each further one adds 1; None: a fresh one.
+        lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
+        seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
     """
 
     voice: Voice
@@ -42,13 +45,38 @@ class SpeechOptions:
     seed: int | None = None
 
 
-@dataclass
-class Line:
-    """One sentence to speak, and what speaking it with CSM leaves behind.
+@dataclass(frozen=True)
+class Sentence:
+    """One sentence of a reply, before a voice and a prosody plan have been chosen.
 
-    `text` is as a person reads it, `spoken` as it is said, `language` what the fallback voice reads it in.
-    `context` is what CSM hears before it, oldest first; `frames` and `first_frame_at` (loop time in seconds) are filled
-    while CSM speaks.
+    Args:
+        text: the written form, for captions and memory.
+        spoken: the spoken form, for the voices.
+        emotion: name of the emotion to speak with.
+        strict: raise InvalidInput for an unknown emotion instead of using the neutral plan.
+        tone: how strongly to show the emotion, and what to blend in.
+    """
+
+    text: str
+    spoken: str
+    emotion: str
+    strict: bool = False
+    tone: emotion_pb2.Tone | None = None
+
+
+@dataclass(frozen=True)
+class Segment:
+    """One sentence, with everything that a voice needs to speak it.
+
+    Args:
+        index: number of the sentence in its reply.
+        text: the written form.
+        spoken: the spoken form, in a script that the voice can read.
+        language: language in which the fallback voice reads it.
+        plan: prosody.
+        voice: the voice that speaks it.
+        options: what the caller asked for.
+        context: earlier sentences for CSM, oldest first.
     """
 
     index: int
@@ -56,48 +84,16 @@ class Line:
     spoken: str
     language: Language
     plan: emotion_pb2.ProsodyPlan
+    voice: Voice
     options: SpeechOptions
     context: list[csm_pb2.ContextSegment]
-    frames: common_pb2.RvqFrames = field(default_factory=common_pb2.RvqFrames)
-    first_frame_at: float | None = None
 
     @property
     def prompt_text(self) -> str:
-        """What CSM is given of the sentence: it goes on talking where a text has no end."""
+        """Text of CSM's prompt.  It ends with punctuation: CSM keeps talking after a text that does not."""
         return with_end(self.spoken)
 
     @property
     def seed(self) -> int | None:
-        """Seed of this sentence: a text that is split must not sample the same noise for every piece."""
+        """Seed of this sentence.  Sentences of one reply must not sample the same noise."""
         return None if self.options.seed is None else (self.options.seed + self.index) % (1 << 64)
-
-
-class SpeechVoice(Protocol):
-    """Speaks one sentence."""
-
-    def speak(self, line: Line) -> AsyncGenerator[Pcm, None]:
-        """Yields the sentence's sound as it is made, 24 kHz.
-
-        Raises:
-            OviyaError: the voice cannot speak, or not on.
-        """
-        ...
-
-
-class FallbackSpeech:
-    """The fallback synthesizer as a voice of the mesh.
-
-    Args:
-        synthesizer: what speaks.
-    """
-
-    def __init__(self, synthesizer: FallbackVoice) -> None:
-        self._synthesizer = synthesizer
-
-    def speak(self, line: Line) -> AsyncGenerator[Pcm, None]:
-        """Yields the sentence's sound as it is made, 24 kHz.
-
-        Raises:
-            OviyaError: the synthesizer failed.
-        """
-        return self._synthesizer.speak(line.spoken, line.plan, line.options.speaker, line.language.code)

@@ -1,7 +1,7 @@
-"""Rate, pitch and energy of a prosody plan, put on a voice's signal as it streams.
+"""Applies the rate, pitch and energy of a prosody plan to a voice's signal as it streams.
 
-For checkpoints that know no style tokens.  FFmpeg's atempo (WSOLA, through PyAV) changes the rate and leaves the pitch;
-for the pitch the sound is resampled first, which also changes the rate, and atempo puts that right as well.
+For checkpoints without style tokens.  FFmpeg's atempo (WSOLA, through PyAV) changes the rate without the pitch.  For
+the pitch the sound is resampled first; that also changes the rate, which atempo corrects.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ from oviya.audio.resample import Resampler
 from oviya.v1 import emotion_pb2
 
 LEAST_CHANGE = 0.005
-"""Changes of rate or pitch below half a percent are not heard, and not made."""
+"""Smaller changes of rate or pitch are inaudible and are not applied."""
 MIN_TEMPO = 0.5
-"""Slowest tempo of one atempo filter; a plan may ask for a quarter."""
+"""Slowest tempo of one atempo filter; a plan may ask for a tempo of 0.25."""
 
 
 class Shaper:
-    """Shapes one sentence.  Any chunking gives the same signal; about 80 ms of sound are held back.
+    """Shapes one sentence.  The signal does not depend on the sizes of the chunks; it is delayed by about 80 ms.
 
     Args:
-        sample_rate_hz: rate of what goes in and comes out.
-        plan: its three scales are used; each must be above 0.
+        sample_rate_hz: rate of input and output.
+        plan: its three scales are applied; each must be greater than 0.
     """
 
     def __init__(self, sample_rate_hz: int, plan: emotion_pb2.ProsodyPlan) -> None:
@@ -44,13 +44,13 @@ class Shaper:
         self._pushed = 0
 
     def push(self, samples: Pcm) -> Pcm:
-        """Takes samples, shape (samples,); returns those that are complete, possibly none."""
+        """Takes samples, shape (samples,), and returns those that are complete, possibly none."""
         if self._resampler is not None:
             samples = self._resampler.push(samples)
         return self._stretch(samples) * self._gain
 
     def flush(self) -> Pcm:
-        """Ends the sentence; returns the rest."""
+        """Ends the sentence and returns the rest."""
         rest = np.zeros(0, np.float32) if self._resampler is None else self._resampler.flush()
         parts = [self._stretch(rest)]
         if self._graph is not None and self._pushed:
@@ -71,12 +71,12 @@ class Shaper:
 async def shaped(
     sound: AsyncGenerator[Pcm, None], sample_rate_hz: int, plan: emotion_pb2.ProsodyPlan
 ) -> AsyncGenerator[Pcm, None]:
-    """Yields `sound` as the plan wants it; closes it at the end."""
+    """Yields `sound` with the plan applied, and closes it at the end."""
     shaper = Shaper(sample_rate_hz, plan)
     async with aclosing(sound):
         async for samples in sound:
-            if len(made := shaper.push(samples)):
-                yield made
+            if len(shaped_samples := shaper.push(samples)):
+                yield shaped_samples
     if len(rest := shaper.flush()):
         yield rest
 
@@ -98,12 +98,12 @@ def _atempo(sample_rate_hz: int, tempo: float) -> Graph:
 
 
 def _pulled(graph: Graph) -> Pcm:
-    """Everything that the graph has ready, shape (samples,)."""
+    """Returns the samples that the graph has ready, shape (samples,)."""
     parts: list[Pcm] = []
     while True:
         try:
             frame = graph.pull()
-        except (BlockingIOError, EOFError):  # FFmpeg's: wants more, and has ended
+        except (BlockingIOError, EOFError):  # from FFmpeg: more input is needed; the stream has ended
             return np.concatenate(parts) if parts else np.zeros(0, np.float32)
         if isinstance(frame, av.AudioFrame):
             parts.append(frame.to_ndarray()[0].astype(np.float32))

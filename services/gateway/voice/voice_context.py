@@ -1,4 +1,4 @@
-"""The sound of a session's earlier sentences, for CSM."""
+"""The session's earlier sentences as context for CSM."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from oviya.v1 import common_pb2, csm_pb2
 
 
 class VoiceContext:
-    """The sentences that CSM spoke last in a session, text and RVQ frames: they keep its voice steady.
+    """Text and RVQ frames of the sentences that CSM spoke last in a session, which keep its voice steady.
 
     Args:
-        limit: sentences that are kept; 0 keeps none.
+        limit: number of sentences to keep; 0: none.
     """
 
     def __init__(self, limit: int) -> None:
         self._segments: deque[csm_pb2.ContextSegment] = deque(maxlen=limit)
 
     def add(self, speaker: int, text: str, frames: common_pb2.RvqFrames) -> None:
-        """Remembers one sentence that was generated to its end."""
+        """Adds a sentence that was generated to its end."""
         self._segments.append(csm_pb2.ContextSegment(speaker=speaker, text=text, audio=frames))
 
     def segments(self) -> list[csm_pb2.ContextSegment]:
-        """The sentences, oldest first."""
+        """Returns the sentences, oldest first."""
         return list(self._segments)

@@ -1,6 +1,6 @@
-"""A direction of the engine: which stream is in which slot, what waits for it, one step over all that is ready.
+"""Batches the work of the engine's streams: one batcher decodes, another encodes.
 
-The engine's lock guards the bookkeeping; the model and its states belong to the engine's worker thread alone.
+The engine's lock guards a batcher's bookkeeping; its model and state are used by the engine's thread alone.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ if TYPE_CHECKING:
     from services.mimi.model.gpu.graphs import StepGraphs
 
 RETRY_AFTER_S = 1.0
-"""A slot is held for an utterance, a few seconds at its most; one of several comes free about this soon."""
+"""A stream lasts for an utterance, a few seconds; with several of them, one ends about this soon."""
 
 
 @dataclass
 class Job:
-    """Something that one stream wants done.
+    """Input of one stream, of any number of frames.
 
     Attributes:
         slot: the stream's.
-        prepare: makes the input on the worker thread, shape (T, Q) of codes or (T, 1920) of samples.
+        prepare: makes the input on the engine's thread, shape (T, Q) of codes or (T, 1920) of samples.
         codebooks: Q of the stream.
-        future: gets the output.
+        future: receives the output.
         frames: the input, once prepared.
         done: frames that have been stepped.
         outputs: their outputs.
-        outcome: what the future will get; None until then, and for a job that its caller cancelled.
-        over: whether the worker is through with it.
+        outcome: what the future will receive; None before `finished` is set, and if the caller cancelled the job.
+        finished: whether the job needs no further step.
     """
 
     slot: int
@@ -53,38 +53,38 @@ class Job:
     done: int = 0
     outputs: list[NDArray[Any]] = field(default_factory=list)
     outcome: NDArray[Any] | Exception | None = None
-    over: bool = False
+    finished: bool = False
 
     @property
     def left(self) -> int:
         """Frames still to step; 0 before `prepare`."""
         return 0 if self.frames is None else len(self.frames) - self.done
 
-    def end(self, outcome: NDArray[Any] | Exception | None) -> None:
-        """Settles what the caller will get."""
-        self.outcome, self.over = outcome, True
+    def finish(self, outcome: NDArray[Any] | Exception | None) -> None:
+        """Sets the outcome; `deliver` passes it to the caller."""
+        self.outcome, self.finished = outcome, True
 
     def deliver(self) -> None:
-        """Gives it to the caller, who may close the stream or open another in that very moment."""
+        """Resolves the future.  Its callbacks may close the stream or open another."""
         if isinstance(self.outcome, Exception):
             self.future.set_exception(self.outcome)
         elif self.outcome is not None:
             self.future.set_result(self.outcome)
 
-    def fail(self, failure: Exception) -> None:
-        """Gives the caller `failure`, unless the job was delivered or cancelled."""
+    def fail(self, error: Exception) -> None:
+        """Resolves the future with `error` unless it is resolved or cancelled already."""
         with suppress(InvalidStateError):
-            self.future.set_exception(failure)
+            self.future.set_exception(error)
 
 
-class Lane(ABC):
-    """One direction.
+class Batcher(ABC):
+    """Assigns slots to streams, queues their jobs and runs steps over all streams that have one.
 
     Args:
-        direction: its name in messages and metrics.
-        model: both halves.
-        state: of its streams.
-        slots: how many streams it takes.
+        direction: "decode" or "encode", for messages and metrics.
+        model: both directions' model.
+        state: state of the streams of this direction.
+        slots: most streams at once.
     """
 
     def __init__(self, direction: str, model: Mimi, state: StreamState, slots: int) -> None:
@@ -92,10 +92,10 @@ class Lane(ABC):
         self.slots = slots
         self._model, self._state = model, state
         self._graphs: StepGraphs | None = None
-        self._free = list(range(slots))  # a heap: low slots first keeps the running ones neighbours
+        self._free = list(range(slots))  # a heap: low slots first keeps the used ones adjacent
         self._queues: dict[int, deque[Job]] = {}
-        self._leaving: set[int] = set()
-        self._fresh: set[int] = set()
+        self._releasing: set[int] = set()  # streams that were closed during the current step
+        self._unreset: set[int] = set()  # slots that still hold the state of their last stream
         self._stepping: set[int] = set()
         self._failure: Exception | None = None
         metrics.STREAMS.labels(direction).set(slots)
@@ -103,23 +103,23 @@ class Lane(ABC):
         self._used.set(0)
 
     @abstractmethod
-    def record(self) -> None:
-        """Runs steps of one frame as CUDA graphs from now on; before the first stream, and on a GPU."""
+    def record_graphs(self) -> None:
+        """Runs steps of one frame as CUDA graphs from now on.  Call it before the first stream, on a GPU."""
 
     # Bookkeeping, under the engine's lock.
 
     @property
     def used(self) -> int:
-        """Streams that are open."""
+        """Open streams."""
         return len(self._queues)
 
     @property
     def ready(self) -> bool:
-        """Whether anything waits to be done."""
+        """Whether any job is queued."""
         return any(self._queues.values())
 
     def admit(self) -> int:
-        """Gives a slot to a new stream.
+        """Assigns a slot to a new stream.
 
         Raises:
             Busy: every slot is taken.
@@ -129,7 +129,7 @@ class Lane(ABC):
             raise Busy(f"all {self.slots} {self.direction} streams are in use", retry_after_s=RETRY_AFTER_S)
         slot = heapq.heappop(self._free)
         self._queues[slot] = deque()
-        self._fresh.add(slot)
+        self._unreset.add(slot)
         self._used.set(self.used)
         return slot
 
@@ -137,116 +137,112 @@ class Lane(ABC):
         """Queues a job for its stream."""
         self._queues[job.slot].append(job)
 
-    def leave(self, slot: int) -> None:
-        """Takes the slot back, at once or at the end of the step that runs it; what it waited for is cancelled."""
+    def release(self, slot: int) -> None:
+        """Frees a slot and cancels its jobs, at once or at the end of the step that includes it."""
         if slot in self._stepping:
-            self._leaving.add(slot)
+            self._releasing.add(slot)
             return
-        _drop(self._queues.pop(slot))
+        _cancel(self._queues.pop(slot))
         heapq.heappush(self._free, slot)
         self._used.set(self.used)
 
-    def abandon(self, failure: Exception | None = None) -> None:
-        """Ends all that waits, with a failure or as cancelled: the engine ends."""
+    def end_all(self, error: Exception | None = None) -> None:
+        """Fails every queued job with `error`; cancels them if it is None."""
         for queue in self._queues.values():
-            if failure is None:
-                _drop(queue)
+            if error is None:
+                _cancel(queue)
             else:
-                _fail(queue, failure)
+                for job in queue:
+                    job.fail(error)
             queue.clear()
 
-    def take(self) -> list[Job]:
-        """The next job of every stream that has one; they are the worker's until `put_back`."""
+    def start_step(self) -> list[Job]:
+        """Returns the next job of every stream that has one; they are the engine thread's until `finish_step`."""
         jobs = [queue[0] for _, queue in sorted(self._queues.items()) if queue]
         self._stepping = {job.slot for job in jobs}
         return jobs
 
-    def put_back(self) -> list[Job]:
-        """Ends a step: streams that left meanwhile leave; the jobs that are over are returned, to be delivered."""
+    def finish_step(self) -> list[Job]:
+        """Frees the slots that were released during the step.  Returns the finished jobs, which are to be delivered."""
         queues = [self._queues[slot] for slot in self._stepping]
-        over = [queue.popleft() for queue in queues if queue[0].over]
+        finished = [queue.popleft() for queue in queues if queue[0].finished]
         self._stepping = set()
-        for slot in self._leaving:
-            self.leave(slot)
-        self._leaving = set()
-        return over
+        for slot in self._releasing:
+            self.release(slot)
+        self._releasing = set()
+        return finished
 
-    # Work, on the worker thread.
+    # Work, on the engine's thread.
 
-    def take_failure(self) -> Exception | None:
-        """What broke since the last call, if anything did."""
+    def pop_failure(self) -> Exception | None:
+        """Returns what failed since the last call, or None."""
         failure, self._failure = self._failure, None
         return failure
 
-    def step(self, jobs: list[Job], most: int) -> None:
-        """Runs one step over the jobs that `take` gave, `most` frames at most, and ends those that are complete.
+    def step(self, jobs: list[Job], max_frames: int) -> None:
+        """Runs one step over `jobs`, as returned by `start_step`, and finishes those that are complete.
 
-        All rows of a step have one length, that of the shortest: a stream that is played live has one frame at a time,
-        and nobody's long clip makes it wait for more.
+        All rows of a step have the length of the shortest job: a live stream has one frame at a time, and a long clip
+        must not delay it.
         """
         running = [job for job in jobs if self._begin(job)]
         if not running:
             return
-        frames = min(most, *(job.left for job in running))
+        frames = min(max_frames, *(job.left for job in running))
         started = time.perf_counter()
         try:
             outputs = self._run(running, frames)
-        except Exception as error:  # whatever broke, each caller must hear of it
+        except Exception as error:  # every caller of the step must receive it
             self._failure = error
             for job in running:
-                job.end(error)
+                job.finish(error)
             return
         metrics.STEP_SECONDS.labels(self.direction).observe(time.perf_counter() - started)
         metrics.STEP_ROWS.labels(self.direction).observe(len(running))
         metrics.FRAMES.labels(self.direction).inc(frames * len(running))
         for job, output in zip(running, outputs, strict=True):
             if isinstance(output, Exception):
-                job.end(output)
+                job.finish(output)
                 continue
             job.outputs.append(output)
             job.done += frames
             if not job.left:
-                job.end(np.concatenate(job.outputs))
+                job.finish(np.concatenate(job.outputs))
 
     def _begin(self, job: Job) -> bool:
-        """Prepares a job at its first step; False where there is nothing to step."""
+        """Prepares a job before its first step; returns False if there is nothing to step."""
         if job.frames is not None:
             return True
         if not job.future.set_running_or_notify_cancel():
-            job.end(None)
+            job.finish(None)
             return False
         try:
-            if job.slot in self._fresh:
+            if job.slot in self._unreset:
                 self._reset(job.slot)
-                self._fresh.discard(job.slot)
+                self._unreset.discard(job.slot)
             job.frames = job.prepare()
         except Exception as error:
             self._failure = error
-            job.end(error)
+            job.finish(error)
             return False
         if len(job.frames) == 0:
-            job.end(self._nothing(job))
+            job.finish(self._empty_output(job))
         return len(job.frames) > 0
 
     def _reset(self, slot: int) -> None:
-        """A stream begins in `slot`."""
+        """Prepares `slot` for a new stream."""
         self._state.reset(slot)
 
     @abstractmethod
     def _run(self, jobs: list[Job], frames: int) -> Sequence[NDArray[Any] | Exception]:
-        """Steps the model over the next `frames` frames of each job; one output a job, or what went wrong with it."""
+        """Steps the model over the next `frames` frames of each job; returns an output or an error for each job."""
 
     @abstractmethod
-    def _nothing(self, job: Job) -> NDArray[Any]:
-        """The output of no frames."""
+    def _empty_output(self, job: Job) -> NDArray[Any]:
+        """The output for an input of no frames."""
 
 
-def _drop(jobs: Iterable[Job]) -> None:
+def _cancel(jobs: Iterable[Job]) -> None:
     for job in jobs:
-        if not job.future.cancel():  # it had begun
+        if not job.future.cancel():  # it is running
             job.future.set_exception(NotReady("the stream was closed"))
-
-
-def _fail(jobs: Iterable[Job], failure: Exception) -> None:
-    for job in jobs:
-        job.fail(failure)

@@ -1,8 +1,8 @@
-"""Mimi (Defossez et al. 2024, arXiv 2410.00037): a streaming neural codec, for many streams in one batch.
+"""Mimi (Defossez et al. 2024, arXiv 2410.00037): a streaming neural codec that runs many streams in one batch.
 
-A decoder or encoder holds weights only.  What a stream has heard so far is a value, `DecoderState` or `EncoderState`,
-with a slot for each of many streams; a step runs any choice of slots, each at its own position, and leaves the others
-alone. Chunk by chunk, alone or beside others, a stream gives what one call over the whole gives, to float rounding.
+The decoder and the encoder hold weights only.  The state of the streams is a value, `StreamState`, with a slot for each
+stream.  A step runs any choice of slots, each at its own position, and leaves the others unchanged.  A stream gives the
+same output, to float rounding, however it is cut into steps and whatever streams run beside it.
 """
 
 from __future__ import annotations
@@ -14,134 +14,149 @@ from torch import Tensor
 
 from services.mimi.model import seanet
 from services.mimi.model.config import MimiConfig
-from services.mimi.model.convolution import ChannelUpsampling, load_conv
+from services.mimi.model.convolution import CausalConv, ChannelUpsampling, load_conv
 from services.mimi.model.quantizer import SplitQuantizer
 from services.mimi.model.slots import Slots
-from services.mimi.model.transformer import AttentionMemory, Transformer
+from services.mimi.model.transformer import KVCache, Transformer
 from services.mimi.model.weights import Weights
 
 
 @dataclass
 class StreamState:
-    """What streams have heard.
+    """State of the streams of one direction.
 
     Attributes:
-        positions: transformer positions that each stream has had, (slots,).
+        positions: transformer positions that each stream has run, (slots,).
         seanet: memory of the SEANet's convolutions, each (slots, H, C).
-        attention: keys and values.
+        kv: keys and values.
         resampling: memory of the convolution between 25 Hz and 12.5 Hz, (slots, H, C).
-        frames: longest step, in RVQ frames.
+        max_frames: longest step, in RVQ frames.
     """
 
     positions: Tensor
     seanet: seanet.Memories
-    attention: AttentionMemory
+    kv: KVCache
     resampling: Tensor
-    frames: int
+    max_frames: int
 
     @torch.inference_mode()
     def reset(self, slot: int) -> None:
-        """Makes `slot` a stream that has not begun.  Old keys and values need no wiping: positions rule them out."""
+        """Starts a new stream in `slot`.  Old keys and values may stay: positions mask them."""
         self.positions[slot] = 0
         self.resampling[slot] = 0
         for memory in self.seanet:
             memory[slot] = 0
 
 
-class DecoderState(StreamState):
-    """State of decoding streams."""
+class _Half:
+    """What the decoder and the encoder have in common.
+
+    Args:
+        config: sizes.
+        quantizer: shared by both.
+        transformer, convolutions: of this half.
+        resampling: the convolution between 25 Hz and 12.5 Hz.
+    """
+
+    def __init__(
+        self,
+        config: MimiConfig,
+        quantizer: SplitQuantizer,
+        transformer: Transformer,
+        convolutions: seanet.SeaNet,
+        resampling: CausalConv | ChannelUpsampling,
+    ) -> None:
+        self.config = config
+        self._quantizer, self._transformer, self._seanet = quantizer, transformer, convolutions
+        self._resampling = resampling
+
+    def use_kernels(self) -> None:
+        """Runs on Triton kernels from now on; needs a GPU."""
+        self._seanet.use_kernels()
+        self._transformer.use_kernels()
+
+    def new_state(self, slots: int, max_frames: int, device: torch.device) -> StreamState:
+        """Returns the state of `slots` new streams for steps of at most `max_frames` frames."""
+        return StreamState(
+            positions=torch.zeros(slots, dtype=torch.int64, device=device),
+            seanet=self._seanet.new_memories(slots, device),
+            kv=self._transformer.new_cache(slots, max_frames * self.config.positions_per_frame, device),
+            resampling=self._resampling.new_memory(slots, device),
+            max_frames=max_frames,
+        )
+
+    def _transform(self, signal: Tensor, state: StreamState, slots: Slots) -> Tensor:
+        """Runs the transformer over (B, T, D) and advances the positions."""
+        positions = slots.read(state.positions)
+        signal = self._transformer(signal, positions, state.kv, slots)
+        slots.write(state.positions, positions + signal.shape[1])
+        return signal
 
 
-class EncoderState(StreamState):
-    """State of encoding streams."""
-
-
-class MimiDecoder:
+class MimiDecoder(_Half):
     """RVQ codes to sound."""
 
     def __init__(self, weights: Weights, config: MimiConfig, quantizer: SplitQuantizer) -> None:
-        self.config = config
-        self._quantizer = quantizer
         kernel = 2 * config.positions_per_frame
         self._upsample = ChannelUpsampling(weights("upsample.conv.weight", (config.width, 1, kernel)))
-        self._transformer = Transformer(weights, "decoder_transformer", config)
-        self._seanet = seanet.load_decoder(weights, config)
-
-    def use_kernels(self) -> None:
-        """Runs on Triton kernels from now on; needs a GPU."""
-        self._transformer.use_kernels()
-        self._seanet.use_kernels()
-
-    def new_state(self, slots: int, frames: int, device: torch.device) -> DecoderState:
-        """State of `slots` streams for steps of at most `frames` frames."""
-        return DecoderState(
-            positions=torch.zeros(slots, dtype=torch.int64, device=device),
-            seanet=self._seanet.new_memories(slots, device),
-            attention=self._transformer.new_memory(slots, frames * self.config.positions_per_frame, device),
-            resampling=self._upsample.new_memory(slots, device),
-            frames=frames,
-        )
+        transformer = Transformer(weights, "decoder_transformer", config)
+        super().__init__(config, quantizer, transformer, seanet.load_decoder(weights, config), self._upsample)
 
     @torch.inference_mode()
-    def step(self, codes: Tensor, state: DecoderState, slots: Slots) -> Tensor:
-        """Codes (B, T, Q) of the streams in `slots` -> their sound, (B, T * 1920).
+    def step(self, codes: Tensor, state: StreamState, slots: Slots) -> Tensor:
+        """Decodes the next frames of the streams in `slots`.
 
-        T is at most `state.frames`; codes are `quantizer.NO_CODE` where a stream has fewer codebooks than Q.
+        Args:
+            codes: (B, T, Q), T at most `state.max_frames`; `quantizer.NO_CODE` where a stream has fewer codebooks.
+            state: from `new_state`.
+            slots: those of the batch rows.
+
+        Returns:
+            Samples (B, T * 1920).
         """
         signal = self._upsample(self._quantizer.decode(codes), state.resampling, slots)
-        positions = slots.read(state.positions)
-        signal = self._transformer(signal, positions, state.attention, slots)
-        slots.write(state.positions, positions + signal.shape[1])
-        return self._seanet(signal, state.seanet, slots)[:, :, 0]
+        return self._seanet(self._transform(signal, state, slots), state.seanet, slots)[:, :, 0]
 
 
-class MimiEncoder:
+class MimiEncoder(_Half):
     """Sound to RVQ codes."""
 
     def __init__(self, weights: Weights, config: MimiConfig, quantizer: SplitQuantizer) -> None:
-        self.config = config
-        self._quantizer = quantizer
         stride = config.positions_per_frame
-        self._seanet = seanet.load_encoder(weights, config)
-        self._transformer = Transformer(weights, "encoder_transformer", config)
+        convolutions = seanet.load_encoder(weights, config)
+        transformer = Transformer(weights, "encoder_transformer", config)
         self._downsample = load_conv(
             weights, "downsample", config.width, config.width, 2 * stride, stride=stride, bias=False
         )
+        super().__init__(config, quantizer, transformer, convolutions, self._downsample)
 
     def use_kernels(self) -> None:
-        """Runs on Triton kernels from now on; needs a GPU."""
-        self._seanet.use_kernels()
-        self._transformer.use_kernels()
+        super().use_kernels()
         self._downsample.use_kernels()
 
-    def new_state(self, slots: int, frames: int, device: torch.device) -> EncoderState:
-        """State of `slots` streams for steps of at most `frames` frames."""
-        return EncoderState(
-            positions=torch.zeros(slots, dtype=torch.int64, device=device),
-            seanet=self._seanet.new_memories(slots, device),
-            attention=self._transformer.new_memory(slots, frames * self.config.positions_per_frame, device),
-            resampling=self._downsample.new_memory(slots, device),
-            frames=frames,
-        )
-
     @torch.inference_mode()
-    def step(self, samples: Tensor, state: EncoderState, slots: Slots, codebooks: int) -> Tensor:
-        """Samples (B, T * 1920) of the streams in `slots` -> the first Q codebooks of their codes, (B, T, Q).
+    def step(self, samples: Tensor, state: StreamState, slots: Slots, codebooks: int) -> Tensor:
+        """Encodes the next frames of the streams in `slots`.
 
-        T is at most `state.frames`.
+        Args:
+            samples: (B, T * 1920), T at most `state.max_frames`.
+            state: from `new_state`.
+            slots: those of the batch rows.
+            codebooks: Q, how many to compute.
+
+        Returns:
+            Codes (B, T, Q).
         """
         signal = self._seanet(samples[:, :, None], state.seanet, slots)
-        positions = slots.read(state.positions)
-        signal = self._transformer(signal, positions, state.attention, slots)
-        # Before the first frame this one convolution hears its first input repeated, not silence.
-        begun = (positions > 0)[:, None, None]
+        begun = (slots.read(state.positions) > 0)[:, None, None]
+        signal = self._transform(signal, state, slots)
+        # This convolution alone is padded by repeating the first input, not with zeros.
         slots.write(state.resampling, torch.where(begun, slots.read(state.resampling), signal[:, :1]))
-        slots.write(state.positions, positions + signal.shape[1])
         return self._quantizer.encode(self._downsample(signal, state.resampling, slots), codebooks)
 
 
 class Mimi:
-    """Both halves and the quantiser that they share."""
+    """The decoder, the encoder and the quantizer that they share."""
 
     def __init__(self, weights: Weights, config: MimiConfig, device: torch.device) -> None:
         self.config, self.device = config, device

@@ -1,7 +1,7 @@
-"""Mimi's transformers: causal, a sliding window, layer scale, and a ring of keys and values for every stream.
+"""Mimi's transformers: causal, with a sliding window, layer scale and a ring buffer of keys and values per stream.
 
-What can be done to the weights at load is: the layer scales are folded into the projections before them, and the rows
-of the query and key projections are reordered so that a rotary position is one complex product.
+At load, the layer scales are folded into the projections before them, and the rows of the query and key projections
+are reordered so that a rotary embedding is one complex product.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from services.mimi.model.weights import Weights
 
 
 @dataclass
-class AttentionMemory:
-    """Keys and values of the last positions of every stream; position p is in place p modulo P of the ring.
+class KVCache:
+    """Keys and values of the last positions of every stream; position p is at index p modulo P of the ring.
 
     Attributes:
-        rings: one a layer, keys and values: (slots, 2, heads, P, head width).
-        capacity: P, the window less one and the longest step.
+        rings: keys and values of each layer: (slots, 2, heads, P, head width).
+        capacity: P, the window less one plus the longest step.
     """
 
     rings: list[Tensor]
@@ -57,39 +57,39 @@ class Transformer:
         """Runs short steps' attention as one Triton kernel from now on; needs a GPU."""
         self._fused = True
 
-    def new_memory(self, slots: int, step: int, device: torch.device) -> AttentionMemory:
-        """The memory of `slots` streams for steps of at most `step` positions."""
+    def new_cache(self, slots: int, max_steps: int, device: torch.device) -> KVCache:
+        """Returns the cache of `slots` streams for steps of at most `max_steps` positions."""
         config = self._config
-        capacity = config.window - 1 + step
+        capacity = config.window - 1 + max_steps
         shape = (slots, 2, config.heads, capacity, config.head_dim)
-        return AttentionMemory([torch.zeros(shape, device=device) for _ in range(config.layers)], capacity)
+        return KVCache([torch.zeros(shape, device=device) for _ in range(config.layers)], capacity)
 
-    def __call__(self, signal: Tensor, positions: Tensor, memory: AttentionMemory, slots: Slots) -> Tensor:
-        """One step.
+    def __call__(self, signal: Tensor, positions: Tensor, cache: KVCache, slots: Slots) -> Tensor:
+        """Runs one step.
 
         Args:
-            signal: (B, T, D), T at most the step of the memory.
+            signal: (B, T, D), T at most the longest step of the cache.
             positions: of each row's first input, (B,).
-            memory: of all streams; only that of `slots` is read and written.
-            slots: the streams of the rows.
+            cache: of all streams; only that of `slots` is read and written.
+            slots: those of the rows.
 
         Returns:
             (B, T, D).
         """
         batch, steps, width = signal.shape
         heads, head_dim = self._config.heads, self._config.head_dim
-        places = positions[:, None] + torch.arange(steps, device=signal.device)  # (B, T)
-        angles = places[:, :, None, None] * self._frequencies  # float64: positions grow without end
+        at = positions[:, None] + torch.arange(steps, device=signal.device)  # (B, T)
+        angles = at[:, :, None, None] * self._frequencies  # float64: positions grow without bound
         turns = torch.polar(torch.ones_like(angles), angles).to(torch.complex64)  # (B, T, 1, head width / 2)
         fused = self._attend_fused(steps)
-        mask = None if fused else self._mask(places, memory.capacity)
-        kept = self._kept(places, memory.capacity, slots)
+        mask = None if fused else self._mask(at, cache.capacity)
+        written = self._ring_indices(at, cache.capacity, slots)
         rows = signal.reshape(batch * steps, width)
-        for layer, ring in zip(self._layers, memory.rings, strict=True):
+        for layer, ring in zip(self._layers, cache.rings, strict=True):
             qkv = layer.qkv(F.layer_norm(rows, (width,), *layer.norm1, self._config.norm_eps))
             pairs = qkv.view(batch, steps, 3 * heads, head_dim // 2, 2)[:, :, : 2 * heads]
             torch.view_as_complex(pairs).mul_(turns)
-            ring.view(-1, head_dim).index_copy_(0, kept, qkv[:, width:].reshape(-1, head_dim))
+            ring.view(-1, head_dim).index_copy_(0, written, qkv[:, width:].reshape(-1, head_dim))
             if fused:
                 found = fused(qkv, ring, slots.index, positions, steps, self._config.window)
             else:
@@ -103,27 +103,27 @@ class Transformer:
         return rows.view(batch, steps, width)
 
     def _attend_fused(self, steps: int) -> Callable[[Tensor, Tensor, Tensor, Tensor, int, int], Tensor] | None:
-        """The attention kernel, if there is one for steps of so many positions."""
+        """Returns the attention kernel if it supports steps of so many positions."""
         if not self._fused:
             return None
         from services.mimi.model.gpu.attention import attend, can_attend
 
         return attend if can_attend(steps, self._config.head_dim) else None
 
-    def _kept(self, places: Tensor, capacity: int, slots: Slots) -> Tensor:
-        """Where the step's keys and values go in a ring of heads laid end to end, (B T 2 heads,)."""
-        parts = torch.arange(2 * self._config.heads, device=places.device)
+    def _ring_indices(self, positions: Tensor, capacity: int, slots: Slots) -> Tensor:
+        """Where the step's keys and values are written in a ring flattened to (slots 2 heads P,), (B T 2 heads,)."""
+        parts = torch.arange(2 * self._config.heads, device=positions.device)
         heads = slots.index[:, None, None] * len(parts) + parts  # (B, 1, 2 heads)
-        return (heads * capacity + (places % capacity)[:, :, None]).flatten()
+        return (heads * capacity + (positions % capacity)[:, :, None]).flatten()
 
-    def _mask(self, places: Tensor, capacity: int) -> Tensor:
-        """What each input may look at, as 0 or -inf to add, (B, 1, T, P)."""
-        last = places[:, -1:]  # (B, 1)
-        ring = torch.arange(capacity, device=places.device)
-        held = last - (last - ring) % capacity  # the position that each place of the ring holds now; below 0: none
-        age = places[:, :, None] - held[:, None, :]  # (B, T, P)
+    def _mask(self, positions: Tensor, capacity: int) -> Tensor:
+        """The additive attention mask, 0 or -inf, (B, 1, T, P)."""
+        last = positions[:, -1:]  # (B, 1)
+        ring = torch.arange(capacity, device=positions.device)
+        held = last - (last - ring) % capacity  # the position at each index of the ring; below 0: none
+        age = positions[:, :, None] - held[:, None, :]  # (B, T, P)
         seen = (age >= 0) & (age < self._config.window) & (held[:, None, :] >= 0)
-        return torch.zeros(seen.shape, device=places.device).masked_fill_(~seen, float("-inf"))[:, None]
+        return torch.zeros(seen.shape, device=positions.device).masked_fill_(~seen, float("-inf"))[:, None]
 
 
 def _load_layer(weights: Weights, name: str, config: MimiConfig) -> _Layer:
@@ -151,6 +151,6 @@ def _load_layer(weights: Weights, name: str, config: MimiConfig) -> _Layer:
 
 
 def _interleave(weight: Tensor, config: MimiConfig) -> Tensor:
-    """Brings the two halves of each head, which transformers rotates against each other, next to each other."""
+    """Interleaves the two halves of each head, which transformers rotates as pairs (i, i + width / 2)."""
     halves = weight.view(config.heads, 2, config.head_dim // 2, config.width)
     return halves.transpose(1, 2).reshape(config.width, config.width)

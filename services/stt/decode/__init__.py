@@ -1,1 +1,1 @@
-"""From sound to words: the recognizers, and which of their words stand."""
+"""From sound to words: the recognizers, and which words of a hypothesis are committed."""

@@ -1,9 +1,9 @@
 """Decides which words of a growing transcript are final while the speaker is still talking.
 
-This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and Translation
-by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is committed, because
-more sound is unlikely to change it.  A word with a low confidence must stay unchanged for longer.  Committed words stay
-in all later partials and in the final transcript.
+This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
+Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
+committed, because more sound is unlikely to change it.  A word with a low confidence must stay unchanged for longer.
+Committed words stay in all later partials and in the final transcript.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from services.stt import metrics
 from services.stt.recognizer import HypothesisWord, Word
 
 MIN_CONFIDENCE = 0.5
-"""A word with at least this confidence is committed after two hypotheses.  Set, with STABLE_S, on PocketSphinx and eight
-sentences in three of flite's voices, clean and in noise: finals that keep the committed words have no more errors than
-finals that do not."""
+"""A word with at least this confidence is committed after two hypotheses.  Set, with STABLE_S, on PocketSphinx and
+eight sentences in three of flite's voices, clean and in noise: finals that keep the committed words have no more errors
+than finals that do not."""
 STABLE_S = 0.8
 """Sound in seconds through which a word of low confidence must stay unchanged: two or three words."""
 

@@ -1,9 +1,8 @@
-"""Fills the empty upper band of narrowband sound, for acoustic models that know only wideband speech.
+"""Fills the empty upper band of narrowband sound, for acoustic models that were trained on wideband speech only.
 
-A telephone's 8 kHz sound ends at 4 kHz.  PocketSphinx's features reach to 6.8 kHz: they find next to nothing there,
-which no wideband speech ever showed them.  Spectral folding mirrors the sound at the edge of its band (Makhoul and
-Berouti, "High-frequency regeneration in speech coding systems", ICASSP 1979): the upper band follows the lower one in
-loudness and in time.
+Telephone sound at 8 kHz ends at 4 kHz, but PocketSphinx's features reach to 6.8 kHz, and its training data always had
+energy there.  Spectral folding mirrors the sound at the edge of its band (Makhoul and Berouti, "High-frequency
+regeneration in speech coding systems", ICASSP 1979), so the upper band follows the lower one in level and in time.
 """
 
 from __future__ import annotations
@@ -17,14 +16,12 @@ from oviya.audio.pcm import Pcm
 from services.stt.recognizer import SAMPLE_RATE_HZ
 
 WIDEBAND_HZ = 6_800
-"""Upper edge of PocketSphinx's filter bank (its setting `upperf`); sound that reaches it needs no help."""
+"""Upper edge of PocketSphinx's filter bank (its setting `upperf`); sound that reaches it needs no extension."""
 GAIN_AT_EDGE, GAIN_FALL_DB_PER_KHZ = 0.8, 2.8
-"""Level of the mirror image where it begins, and how it falls from there, as speech does.  Of a flat 0.1, 0.3, 0.5, 0.7
-and 1 and five slopes, this pair brought the fewest errors on flite's voices at 8 kHz."""
+"""Level of the mirror image at the edge, and its slope above, which is that of speech.  Among flat levels of 0.1, 0.3,
+0.5, 0.7 and 1 and five slopes, this pair gave the fewest word errors on flite's voices at 8 kHz."""
 TAPS = 129
-"""Length of the filter that keeps the image out of the sound's own band: 8 ms, a transition of some 400 Hz."""
-
-
+"""Length of the filter that keeps the image out of the original band: 8 ms, a transition of some 400 Hz."""
 SAMPLED_POINTS = 1024
 """Points at which the filter's gain is sampled: 16 Hz apart, far finer than its transition."""
 
@@ -32,7 +29,8 @@ FloatArray: TypeAlias = NDArray[np.float64]
 
 
 class BandwidthExtender:
-    """Extends one stream, chunk by chunk; any chunking gives the same signal, `TAPS // 2` samples (4 ms) late.
+    """Extends one stream, chunk by chunk, with a delay of `TAPS // 2` samples (4 ms).  The result does not depend on
+    the chunks.
 
     Args:
         edge_hz: upper edge of the stream's band, half of its original sample rate.
@@ -47,7 +45,7 @@ class BandwidthExtender:
         self._history = np.zeros(TAPS - 1)
 
     def push(self, samples: Pcm) -> Pcm:
-        """Takes and returns samples, shape (samples,), at 16 kHz."""
+        """Returns as many samples as it gets, shape (samples,), at 16 kHz."""
         sound = np.concatenate((self._history, samples))
         self._history = sound[-(TAPS - 1) :]
         first = self._position - (TAPS - 1)
@@ -59,13 +57,14 @@ class BandwidthExtender:
 
 
 def image_gain(hz: FloatArray, edge_hz: float) -> FloatArray:
-    """Returns the amplitude of the mirror image at `hz`; nothing below the edge."""
+    """Returns the gain of the mirror image at `hz`; 0 below the edge."""
     fall_db = GAIN_FALL_DB_PER_KHZ * (hz - edge_hz) / 1000
     return np.where(hz < edge_hz, 0.0, GAIN_AT_EDGE * 10 ** (-fall_db / 20))
 
 
 def _image_filter(edge_hz: float) -> FloatArray:
-    """Linear-phase filter with the image's gain, by frequency sampling with a Hamming window, shape (TAPS,)."""
+    """Designs a linear-phase filter with the image's gain by frequency sampling with a Hamming window, shape
+    (TAPS,)."""
     hz = np.fft.rfftfreq(SAMPLED_POINTS, 1 / SAMPLE_RATE_HZ).astype(np.float64)
     gain = image_gain(hz, edge_hz)
     response = np.roll(np.fft.irfft(gain), TAPS // 2)[:TAPS]

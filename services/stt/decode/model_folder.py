@@ -1,4 +1,4 @@
-"""Where a model lies: in a folder, or in the local copy of a repository of the Hugging Face hub."""
+"""Finds a model: in a folder, or in the local cache of a Hugging Face hub repository."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ log = structlog.get_logger()
 
 
 def model_folder(name: str, files: Sequence[str], setting: str, settings: SttSettings) -> Path:
-    """Returns the folder of a model; fetches it, with a progress bar, where `settings` allow it.
+    """Returns the folder of a model; downloads it, with a progress bar, if `settings` allow it.
 
     Args:
-        name: a folder, or a repository's id.
-        files: patterns of what is needed of the repository.
-        setting: the name of the setting that `name` is from.
-        settings: whether anything may be fetched, and where it is kept.
+        name: a folder or a repository id.
+        files: patterns of the files that are needed.
+        setting: name of the setting that `name` comes from, for errors.
+        settings: whether downloads are allowed, and where they are stored.
 
     Raises:
-        CheckpointError: it is not here, cannot be fetched, or may not be read.
+        CheckpointError: it was not found, cannot be downloaded or cannot be read.
     """
     folder = Path(name) if Path(name).is_dir() else _snapshot(name, files, setting, settings)
     for file in sorted(folder.iterdir()):
         if not os.access(file, os.R_OK):
             raise CheckpointError(
-                f"{file} may not be read by user {os.getuid()}, who runs this service",
-                hint="let everybody read that folder: chmod -R a+rX",
+                f"{file} cannot be read by user {os.getuid()}, which runs this service",
+                hint="make the folder readable: chmod -R a+rX",
             )
     return folder
 
@@ -41,7 +41,7 @@ def _snapshot(repository: str, files: Sequence[str], setting: str, settings: Stt
     hub = importlib.import_module("huggingface_hub")
     allowed = settings.allow_download
     if allowed:
-        log.info("fetching a model", repository=repository)
+        log.info("downloading a model", repository=repository)
     try:
         return Path(
             hub.snapshot_download(
@@ -51,12 +51,12 @@ def _snapshot(repository: str, files: Sequence[str], setting: str, settings: Stt
                 local_files_only=not allowed,
             )
         )
-    except (OSError, ValueError) as error:  # the hub's own errors are of these kinds
+    except (OSError, ValueError) as error:  # the hub's own errors are subclasses of these
         if allowed:
-            said = str(error).strip().split("\n", 1)[0]
-            reason = f"cannot fetch the model {repository}: {type(error).__name__}: {shorten(said)}"
-            hint = f"see that this service reaches the hub, or set {setting} to a folder"
+            message = str(error).strip().split("\n", 1)[0]
+            reason = f"cannot download the model {repository}: {type(error).__name__}: {shorten(message)}"
+            hint = f"check that this service can reach the hub, or set {setting} to a folder"
         else:
-            reason = f"the model {repository} is not here"
-            hint = f"set {setting} to a folder, or STT_ALLOW_DOWNLOAD=true to fetch it"
+            reason = f"the model {repository} was not found"
+            hint = f"set {setting} to a folder, or STT_ALLOW_DOWNLOAD=true to download it"
         raise CheckpointError(reason, hint=hint) from error

@@ -1,12 +1,11 @@
 """PocketSphinx as a recognizer, in a process of its own.
 
-PocketSphinx keeps Python's lock while it decodes: up to 90 ms for a chunk, and 30 ms a second of speech at the end of a
-phrase.  In a thread of the service that would stop the event loop and every other session, so each decoder is a child
-process (`sphinx_worker`), reached over a pipe.  A decoder that dies takes one session with it, not the service.
+PocketSphinx holds the GIL while it decodes, for up to 90 ms a chunk.  In a thread of the service it would block the
+event loop and all other sessions, so each decoder is a child process (`sphinx_worker`) at the other end of a pipe.  A
+decoder that crashes affects one session, not the service.
 
-Its first pass, the only one that runs while somebody speaks, mishears one word in six that the later passes hear, and
-waiting does not help.  So what is committed of a running phrase comes from a copy of the decoder that runs the later
-passes on what there is so far.
+Only the first of its three passes runs while sound arrives, and it gets one word in six wrong that the later passes
+correct.  Partials therefore come from a fork of the decoder that runs the later passes on the sound so far.
 """
 
 from __future__ import annotations
@@ -30,31 +29,31 @@ from services.stt.recognizer import SAMPLE_RATE_HZ, HypothesisWord, RecognizerIn
 log = structlog.get_logger()
 
 REPLY_TIMEOUT_S = 30.0
-"""Longest wait for a decoder.  The slowest answer, the last passes over a turn of 60 s without a pause, takes some 2 s
-on a free core; loading takes 0.6 s."""
+"""Longest wait for an answer of a decoder.  The slowest one, the last passes over a turn of 60 s without a pause, takes
+some 2 s."""
 EXIT_TIMEOUT_S = 2.0
-"""Longest wait for a decoder to end by itself once its pipe is closed."""
+"""Longest wait for a decoder to exit after its pipe was closed."""
 FULL_SCALE = 32767
-LOOK_INTERVAL_SHARE = 0.16
-"""Sound between two looks at the later passes' words, relative to the phrase so far.  A look takes some 20 ms and 30 ms
-a second of the phrase, so that looks together take about a quarter of a core, however long the phrase."""
+PARTIAL_INTERVAL_RATIO = 0.16
+"""Sound between two hypotheses, relative to the length of the phrase.  A hypothesis takes some 20 ms plus 30 ms per
+second of the phrase, so hypotheses take about a quarter of a core, however long the phrase is."""
 OPEN_S = 0.1
-"""A word that ends so close to the end of the sound may have more to come, however sure the decoder is."""
+"""A word that ends so close to the end of the sound may be incomplete; its confidence is set to 0."""
 
 
 class SphinxRecognizer:
-    """Decodes US English with the models of the pocketsphinx package and its default settings; some 115 MB."""
+    """Decodes US English with the models of the pocketsphinx package and its default settings."""
 
     info = RecognizerInfo(name="cmusphinx-en-us", backend="pocketsphinx", license="BSD-2-Clause", languages=("en-US",))
 
     partial_every_s = 0.128
-    """Between looks, which become rarer as the phrase grows, asking costs nothing."""
+    """A call before the next hypothesis is due returns None at once."""
 
     def __init__(self) -> None:
         self._process: subprocess.Popen[bytes] | None = None
         self._pipe: Connection[Any, Any] | None = None
         self._extender: BandwidthExtender | None = None
-        self._fed = self._next_look = 0  # samples of the phrase
+        self._fed = self._next_partial = 0  # samples of the phrase
 
     @property
     def pid(self) -> int | None:
@@ -63,21 +62,21 @@ class SphinxRecognizer:
 
     @property
     def broken(self) -> bool:
-        """Whether the decoder's process has ended by itself."""
-        process = self._process  # another thread may close it meanwhile
+        """Whether the decoder's process has exited unexpectedly."""
+        process = self._process  # another thread may set it to None
         return process is not None and process.poll() is not None
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         self._extender = BandwidthExtender(edge_hz) if edge_hz < WIDEBAND_HZ else None
         if self.broken:
-            self._lose()
+            self._discard()
         if self._process is None:
             self._start()
         self._send("session")
-        self._reply()  # a decoder that cannot load fails here, not in the middle of a turn
+        self._reply()  # a decoder that cannot load its model fails here, not in the middle of a turn
 
     def begin_phrase(self) -> None:
-        self._fed = self._next_look = 0
+        self._fed = self._next_partial = 0
         self._send("begin")
 
     def feed(self, samples: Pcm) -> None:
@@ -88,16 +87,18 @@ class SphinxRecognizer:
         self._fed += len(samples)
 
     def partial(self) -> list[HypothesisWord] | None:
-        if self._fed < self._next_look:
+        if self._fed < self._next_partial:
             return None
-        self._next_look = round(self._fed * (1 + LOOK_INTERVAL_SHARE))
-        self._send("look")
+        self._next_partial = round(self._fed * (1 + PARTIAL_INTERVAL_RATIO))
+        self._send("partial")
         words = self._reply()
         if words is None:
-            metrics.LOOKS_FAILED.inc()
+            metrics.PARTIALS_FAILED.inc()
             return None
-        over_s = self._fed / SAMPLE_RATE_HZ - OPEN_S
-        return [HypothesisWord(text, confidence if end_s <= over_s else 0.0) for text, _, end_s, confidence in words]
+        complete_s = self._fed / SAMPLE_RATE_HZ - OPEN_S
+        return [
+            HypothesisWord(text, confidence if end_s <= complete_s else 0.0) for text, _, end_s, confidence in words
+        ]
 
     def end_phrase(self, committed: Sequence[str]) -> list[Word]:
         self._send("end")
@@ -105,7 +106,7 @@ class SphinxRecognizer:
 
     def close(self) -> None:
         if self._pipe is not None:
-            self._pipe.close()  # the decoder ends when it reads the end of the pipe
+            self._pipe.close()  # the decoder exits at the end of the pipe
         if self._process is not None:
             try:
                 self._process.wait(EXIT_TIMEOUT_S)
@@ -134,7 +135,7 @@ class SphinxRecognizer:
                 raise BrokenPipeError
             self._pipe.send((command, payload))
         except OSError as error:
-            raise self._broken("has ended") from error
+            raise self._broken("has exited") from error
 
     def _reply(self) -> Any:
         try:
@@ -143,15 +144,15 @@ class SphinxRecognizer:
             if self._pipe.poll(REPLY_TIMEOUT_S):
                 return self._pipe.recv()
         except (EOFError, OSError) as error:
-            raise self._broken("has ended") from error
+            raise self._broken("has exited") from error
         raise self._broken(f"has not answered for {REPLY_TIMEOUT_S:g} s")
 
     def _broken(self, what: str) -> Unavailable:
-        self._lose()
-        return Unavailable("stt", f"the decoder {what}", hint="open a new stream: it gets a new decoder")
+        self._discard()
+        return Unavailable("stt", f"the decoder {what}", hint="open a new stream, which gets a new decoder")
 
-    def _lose(self) -> None:
-        """Ends a decoder that has broken; the next session gets a new one."""
+    def _discard(self) -> None:
+        """Kills a broken decoder; `begin_session` starts a new one."""
         if self._process is not None:
             self._process.kill()
             metrics.RECOGNIZERS_LOST.inc()

@@ -1,7 +1,7 @@
 """The decoder's process: python -m services.stt.decode.sphinx_worker DESCRIPTOR.
 
-Reads (command, bytes) from the pipe and answers those commands that ask for something.  Of the project it imports only
-what needs nothing but the standard library, so that it stays small.
+Reads (command, bytes) from the pipe and answers the commands "session", "partial" and "end".  To stay small, it imports
+only modules of the project that depend on nothing but the standard library.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from oviya.mesh.tracebacks import print_plainly
 
 FRAME_S = 0.010
 """PocketSphinx counts time in frames of 10 ms (its setting `frate`)."""
-LOOK_TIMEOUT_S = 10.0
-"""Longest wait for a fork.  The slowest, over a turn of 60 s without a pause, takes some 2 s on a free core."""
+FORK_TIMEOUT_S = 10.0
+"""Longest wait for a fork.  The slowest, over a turn of 60 s without a pause, takes some 2 s."""
 
 WordFields = tuple[str, float, float, float]
 """Text, start and end in seconds from the phrase's first sample, confidence."""
@@ -29,7 +29,7 @@ WordFields = tuple[str, float, float, float]
 def serve(pipe: Connection) -> None:
     """Decodes until the other end closes the pipe."""
     decoder = Decoder()
-    set_loglevel("FATAL")  # from here on its errors are phrases without a word, told by their empty result
+    set_loglevel("FATAL")  # its remaining errors are phrases without a word, visible as an empty result
     first_cepstral_mean = decoder.get_cmn()
     in_phrase = False
     while True:
@@ -41,10 +41,10 @@ def serve(pipe: Connection) -> None:
             if in_phrase:
                 decoder.end_utt()
                 in_phrase = False
-            # What the decoder has learnt of one voice and microphone must not colour the next.
+            # Adaptation to one voice and microphone must not affect the next.
             decoder.set_cmn(first_cepstral_mean)
             with warnings.catch_warnings():
-                # PocketSphinx calls it unnecessary, but without it the noise floor of the last session stays.
+                # Deprecated as unnecessary, but without it the noise floor of the last session stays.
                 warnings.simplefilter("ignore", DeprecationWarning)
                 decoder.start_stream()
             pipe.send(None)
@@ -53,25 +53,25 @@ def serve(pipe: Connection) -> None:
             in_phrase = True
         elif command == "feed":
             decoder.process_raw(payload)
-        elif command == "look":
-            pipe.send(_look(decoder))
+        elif command == "partial":
+            pipe.send(_hypothesis(decoder))
         elif command == "end":
             decoder.end_utt()
             in_phrase = False
             pipe.send(_words(decoder))
 
 
-def _look(decoder: Decoder) -> list[WordFields] | None:
-    """Returns the words that the phrase would have if it ended now; None where the fork that finds them broke.
+def _hypothesis(decoder: Decoder) -> list[WordFields] | None:
+    """Returns the words that the phrase would have if it ended now; None if the fork that decodes them failed.
 
-    Only the end of a phrase starts the later passes, and there is no way back from it: a fork ends it in our stead.
+    The later passes run only at the end of a phrase, which cannot be undone, so a fork of this process ends it.
     """
     if not decoder.hyp():
         return []
     reader, writer = Pipe(duplex=False)
     try:
         child = os.fork()
-    except OSError:  # no memory or no process is left
+    except OSError:  # out of memory or processes
         reader.close()
         writer.close()
         return None
@@ -84,17 +84,17 @@ def _look(decoder: Decoder) -> list[WordFields] | None:
     writer.close()
     try:
         with reader:
-            return reader.recv() if reader.poll(LOOK_TIMEOUT_S) else None
+            return reader.recv() if reader.poll(FORK_TIMEOUT_S) else None
     except (EOFError, OSError):
         return None
     finally:
         with suppress(ProcessLookupError):
-            os.kill(child, signal.SIGKILL)  # it has answered, or never will
+            os.kill(child, signal.SIGKILL)  # it has answered or has timed out
         os.waitpid(child, 0)
 
 
 def _words(decoder: Decoder) -> list[WordFields]:
-    """Returns the words of the phrase that has just ended; None of its silences and noises."""
+    """Returns the words of the phrase that has just ended, without silences and noises."""
     return [
         (
             segment.word.partition("(")[0],  # "and(2)" is the second pronunciation of "and"
@@ -108,8 +108,8 @@ def _words(decoder: Decoder) -> list[WordFields]:
 
 
 if __name__ == "__main__":
-    # Ctrl-C reaches the whole process group; the service ends its decoders itself, after its last turn.
+    # Ctrl-C is sent to the whole process group; the service ends its decoders itself, after its last turn.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.excepthook = print_plainly  # an exception's message may hold what somebody said
+    sys.excepthook = print_plainly  # an exception's message may contain what somebody said
     with Connection(int(sys.argv[1])) as our_end:
         serve(our_end)

@@ -1,6 +1,6 @@
-"""Whisper as a recognizer: it decodes whole arrays, so what is being said is decoded again and again.
+"""Whisper as a recognizer.  Whisper decodes whole arrays, so a running phrase is decoded again and again.
 
-How it decodes is a `Transcriber`'s affair (`whisperx_backend` has the real one); here is when, and what becomes of it.
+A `Transcriber` runs the model (`whisperx_backend`); `WhisperRecognizer` decides when, and what becomes of the result.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from services.stt.recognizer import HypothesisWord, RecognizerInfo, Word
 
 @dataclass(frozen=True)
 class Transcript:
-    """What a decode heard: the words as the model wrote them, and the language, as Whisper's code."""
+    """The result of a decode: the words as the model wrote them, and the language, as Whisper's code."""
 
     words: tuple[str, ...]
     language: str
 
 
 class Transcriber(Protocol):
-    """A loaded Whisper model with an aligner; shared by all sessions, one call at a time.
+    """A Whisper model with an aligner; shared by all sessions, one call at a time.
 
     Raises (any method):
         Unavailable: the model broke.
@@ -39,7 +39,7 @@ class Transcriber(Protocol):
         ...
 
     def load(self) -> None:
-        """Loads the models and runs each once; does nothing the second time.
+        """Loads the models and runs each once; later calls do nothing.
 
         Raises:
             CheckpointError: a model is missing or broken.
@@ -52,23 +52,23 @@ class Transcriber(Protocol):
         Args:
             sound: shape (samples,), 16 kHz.
             vocabulary: words and phrases to expect.
-            language: Whisper's code, where it is known already.
-            draft: quickly rather than well.
+            language: Whisper's code; None: detected.
+            draft: faster and less accurate.
         """
         ...
 
     def align(self, sound: Pcm, words: Sequence[str], language: str) -> list[Word]:
-        """Finds where each of `words` lies in `sound`; times in seconds from its first sample."""
+        """Returns `words` with their times in `sound`, in seconds from its first sample."""
         ...
 
 
 class WhisperRecognizer:
-    """One session's recognizer.
+    """The recognizer of one session.
 
     Args:
-        transcriber: decodes; shared.
+        transcriber: shared by all sessions.
         partial_every_s: sound between two decodes of a running phrase.
-        clock: seconds of a steady clock.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
@@ -87,7 +87,7 @@ class WhisperRecognizer:
 
     @property
     def broken(self) -> bool:
-        """The model is shared by all sessions and repairs itself or fails for all of them."""
+        """Always False: the model is shared by all sessions, and `begin_session` cannot repair it."""
         return False
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
@@ -97,21 +97,21 @@ class WhisperRecognizer:
     def begin_phrase(self) -> None:
         self._pieces: list[Pcm] = []
         self._language: str | None = None
-        self._rest_until = 0.0
+        self._pause_until = 0.0
 
     def feed(self, samples: Pcm) -> None:
         self._pieces.append(samples)
 
     def partial(self) -> list[HypothesisWord] | None:
-        if self._clock() < self._rest_until:
+        if self._clock() < self._pause_until:
             return None
         began = self._clock()
         transcript = self._transcriber.transcribe(self._sound(), self._vocabulary, self._language, draft=True)
         ended = self._clock()
-        # At most half of the time goes into partials: a session whose decodes take long has fewer, and keeps up.
-        self._rest_until = ended + (ended - began)
+        # At most half of the time is spent on partials, so a session with slow decodes gets fewer and keeps up.
+        self._pause_until = ended + (ended - began)
         self._language = transcript.language or None
-        return [HypothesisWord(word, 1.0) for word in normal(transcript.words)]  # it tells no word's confidence
+        return [HypothesisWord(word, 1.0) for word in normal(transcript.words)]  # Whisper has no confidence per word
 
     def end_phrase(self, committed: Sequence[str]) -> list[Word]:
         sound = self._sound()
@@ -131,6 +131,6 @@ class WhisperRecognizer:
 
 
 def normal(words: Sequence[str]) -> list[str]:
-    """Returns `words` in lower case and without the punctuation around them, of which Whisper is least sure."""
+    """Returns `words` in lower case without surrounding punctuation, which changes most between decodes."""
     stripped = (re.sub(r"^\W++|(?<!\W)\W++$", "", word.lower()) for word in words)
     return [word for word in stripped if word]

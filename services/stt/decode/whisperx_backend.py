@@ -1,7 +1,7 @@
-"""WhisperX: faster-whisper's decoder and a wav2vec 2.0 aligner, with our Silero detector in the place of its own.
+"""WhisperX: faster-whisper's decoder and a wav2vec 2.0 aligner, with the service's Silero VAD in place of its own.
 
-The packages live in an environment of their own (requirements/whisperx.txt); they are imported when a model is loaded.
-Nothing is fetched unless `STT_ALLOW_DOWNLOAD` says so, and then at start only.
+The packages are installed in a separate environment (requirements/whisperx.txt) and imported when a model is loaded.
+Models are downloaded only with `STT_ALLOW_DOWNLOAD`, and only at start.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 FINAL_BEAM, DRAFT_BEAM = 5, 1
 CHUNK_S = 30
-"""Whisper's window: longer speech is decoded in pieces."""
+"""Whisper's window in seconds; longer speech is decoded in chunks."""
 MODEL_FILES = ["config.json", "preprocessor_config.json", "model.bin", "tokenizer.json", "vocabulary.*"]
 ALIGN_FILES = ["*.json", "*.safetensors", "pytorch_model.bin"]
 ALIGN_MODELS = {
@@ -47,16 +47,13 @@ ALIGN_MODELS = {
     "fr": "jonatasgrosman/wav2vec2-large-xlsr-53-french",
     "it": "jonatasgrosman/wav2vec2-large-xlsr-53-italian",
 }
-"""Aligners of the languages for which WhisperX has only torchaudio's, which cannot be kept in a folder."""
+"""Aligners for the languages for which WhisperX uses torchaudio's, which cannot be loaded from a folder."""
 UNKNOWN_CONFIDENCE = 0.5
-"""Of a word that the aligner has no score for."""
+"""Confidence of a word for which the aligner has no score."""
 
 
 class WhisperXBackend:
-    """A `Transcriber` that is shared by all sessions.
-
-    Args:
-        settings: which models, where and how.
+    """The `Transcriber` that all sessions share.
 
     Raises:
         CheckpointError: the packages are not installed.
@@ -66,7 +63,7 @@ class WhisperXBackend:
         for package in ("whisperx", "faster_whisper", "ctranslate2", "torch"):
             if importlib.util.find_spec(package) is None:
                 raise CheckpointError(
-                    f"STT_BACKEND=whisperx needs the package {package}", hint="see requirements/whisperx.txt"
+                    f"STT_BACKEND=whisperx needs the package {package}", hint="install requirements/whisperx.txt"
                 )
         self._settings = settings
         self._lock = threading.Lock()
@@ -83,15 +80,10 @@ class WhisperXBackend:
         )
 
     def recognizer(self) -> WhisperRecognizer:
-        """Makes a session's recognizer."""
+        """Makes the recognizer of one session."""
         return WhisperRecognizer(self, self._settings.whisperx_partial_s)
 
     def load(self) -> None:
-        """Loads the decoder and the aligner and runs each once; does nothing the second time.
-
-        Raises:
-            CheckpointError: a model is missing or broken.
-        """
         with self._lock:
             if self._pipeline is None:
                 self._load()
@@ -102,7 +94,7 @@ class WhisperXBackend:
         with self._lock:
             try:
                 return self._transcribe(sound, vocabulary, language, draft=draft)
-            except RuntimeError as error:  # CTranslate2's: out of memory, a lost device
+            except RuntimeError as error:  # from CTranslate2: out of memory, device lost
                 raise Unavailable("stt", f"WhisperX failed: {error}") from error
 
     def align(self, sound: Pcm, words: Sequence[str], language: str) -> list[Word]:
@@ -144,22 +136,20 @@ class WhisperXBackend:
         settings = self._settings
         if not settings.allow_download:
             os.environ["HF_HUB_OFFLINE"] = os.environ["TRANSFORMERS_OFFLINE"] = "1"
-        os.environ.setdefault(
-            "PYANNOTE_METRICS_ENABLED", "0"
-        )  # WhisperX imports it; nothing is to be reported anywhere
-        folder = self._whisper_folder()  # before the slow imports: a missing model is told at once
-        # WhisperX imports pyannote, which wants to read files by torchcodec; here sound comes as arrays.
+        os.environ.setdefault("PYANNOTE_METRICS_ENABLED", "0")  # pyannote, which WhisperX imports, sends usage reports
+        folder = self._whisper_folder()  # before the slow imports, so that a missing model is reported at once
+        # pyannote warns that it cannot read files with torchcodec; here sound is passed as arrays.
         warnings.filterwarnings("ignore", r"\s*torchcodec is not installed correctly", UserWarning)
         torch = importlib.import_module("torch")
         asr = importlib.import_module("whisperx.asr")
-        logging.getLogger("whisperx").setLevel(logging.ERROR)  # it warns at every phrase, in a format of its own
+        logging.getLogger("whisperx").setLevel(logging.ERROR)  # it warns at every phrase, in its own format
         device = settings.whisperx_device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         language = None if settings.whisperx_language == "auto" else settings.whisperx_language
         self._vad = _make_vad_hook()
         try:
-            with redirect_stdout(None):  # it prints which detector it uses
+            with redirect_stdout(None):  # it prints which VAD it uses
                 pipeline = asr.load_model(
                     str(folder),
                     device,
@@ -180,39 +170,39 @@ class WhisperXBackend:
 
     def _warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
-        self._vad.hears_speech_everywhere = True
+        self._vad.accepts_all = True
         language = self._settings.whisperx_language
         try:
             self._transcribe(noise, (), None if language == "auto" else language, draft=True)
         finally:
-            self._vad.hears_speech_everywhere = False
+            self._vad.accepts_all = False
 
     def _whisper_folder(self) -> Path:
-        """Finds the Whisper model, or fetches it where that is allowed.
+        """Finds the Whisper model, or downloads it if allowed.
 
         Raises:
-            CheckpointError: it is not there, or lacks a file.
+            CheckpointError: it was not found, or lacks a file.
         """
         named = self._settings.whisperx_model
         if not Path(named).is_dir():
             named = importlib.import_module("faster_whisper.utils")._MODELS.get(named, named)
         folder = model_folder(named, MODEL_FILES, "STT_WHISPERX_MODEL", self._settings)
-        for needed in ("model.bin", "config.json", "tokenizer.json"):  # without the last it would be fetched
+        for needed in ("model.bin", "config.json", "tokenizer.json"):  # the last would otherwise be downloaded
             if not (folder / needed).is_file():
                 raise CheckpointError(
-                    f"{folder} has no {needed}", hint="a model converted with ct2-transformers-converter is needed"
+                    f"{folder} has no {needed}", hint="convert the model with ct2-transformers-converter"
                 )
         return folder
 
     def _load_aligner(self, language: str | None, device: str) -> None:
         alignment = importlib.import_module("whisperx.alignment")
-        # Its only use is to group words into sentences, which nobody asks for; the data for it would be a download.
+        # NLTK is used only to group words into sentences, which is not needed here, and would download data.
         vars(alignment)["nltk_load"] = lambda path: _WholeText()
         language = language or "en"
         named = self._settings.whisperx_align_model or ALIGN_MODELS.get(language)
         named = named or alignment.DEFAULT_ALIGN_MODELS_HF.get(language)
         if not named:
-            log.warning("no aligner for this language: words' times are estimated", language=language)
+            log.warning("no aligner for this language, word times are estimated", language=language)
             return
         folder = model_folder(named, ALIGN_FILES, "STT_WHISPERX_ALIGN_MODEL", self._settings)
         try:
@@ -221,29 +211,29 @@ class WhisperXBackend:
                     language, device, model_name=str(folder), model_cache_only=True
                 )
         except ValueError as error:
-            cause = error.__context__ or error  # WhisperX says of every failure that the hub has no such model
+            cause = error.__context__ or error  # WhisperX reports every failure as a model missing on the hub
             raise CheckpointError(f"cannot load the aligner in {folder}: {cause}") from error
 
 
 class _WholeText:
-    """Takes a text for one sentence."""
+    """A sentence tokenizer that returns the whole text as one sentence."""
 
     def span_tokenize(self, text: str) -> list[tuple[int, int]]:
         return [(0, len(text))]
 
 
 def _make_vad_hook() -> Any:
-    """Returns our Silero session as WhisperX's `vad_model`; its class must be a subclass of WhisperX's."""
+    """Returns Silero VAD as a `vad_model` for WhisperX, which requires a subclass of its own class."""
     base = importlib.import_module("whisperx.vads").Vad
     segment_type = importlib.import_module("whisperx.diarize").Segment
 
     class SileroHook(base):
-        """Finds speech with the detector that the rest of the service uses."""
+        """Voice activity detection as in the rest of the service."""
 
         def __init__(self) -> None:
             super().__init__(SPEECH_PROBABILITY)
             self._silero = SileroVad()
-            self.hears_speech_everywhere = False
+            self.accepts_all = False
 
         @staticmethod
         def preprocess_audio(audio: Pcm) -> Pcm:
@@ -255,17 +245,17 @@ def _make_vad_hook() -> Any:
 
         def __call__(self, audio: dict[str, Any], **_: Any) -> list[Any]:
             sound = audio["waveform"]
-            spans = [(0, len(sound))] if self.hears_speech_everywhere else speech_spans(self._silero, np.asarray(sound))
+            spans = [(0, len(sound))] if self.accepts_all else speech_spans(self._silero, np.asarray(sound))
             return [segment_type(start / SAMPLE_RATE_HZ, end / SAMPLE_RATE_HZ, "UNKNOWN") for start, end in spans]
 
     return SileroHook()
 
 
 def speech_spans(silero: SileroVad, sound: Pcm, longest_s: float = CHUNK_S) -> list[tuple[int, int]]:
-    """Returns the stretches of `sound` that are to be decoded: (start, end) in samples, none longer than `longest_s`.
+    """Returns the spans of `sound` to decode as (start, end) in samples, none longer than `longest_s`.
 
-    Turns have been found already, so all of it is, in one stretch if it is short enough, so that no soft sound at an
-    edge is lost; none is where there is no speech at all, in which Whisper would hear something that nobody said.
+    `sound` is a phrase that the endpointer has found, so the spans cover all of it and no soft sound at an edge is
+    lost. They are empty if there is no speech at all, for which Whisper would invent words.
     """
     stream = silero.stream()
     padded = np.pad(sound, (0, -len(sound) % WINDOW_SAMPLES)).astype(np.float32)
@@ -274,7 +264,7 @@ def speech_spans(silero: SileroVad, sound: Pcm, longest_s: float = CHUNK_S) -> l
         return []
     longest = int(longest_s * SAMPLE_RATE_HZ) // WINDOW_SAMPLES
     cuts = [0]
-    while len(speech) - cuts[-1] > longest:  # cut where it is least like speech, in the later half of what fits
+    while len(speech) - cuts[-1] > longest:  # cut at the lowest probability in the later half of what fits
         first = cuts[-1] + longest // 2
         cuts.append(first + int(speech[first : cuts[-1] + longest].argmin()) + 1)
     edges = [*(cut * WINDOW_SAMPLES for cut in cuts), len(sound)]

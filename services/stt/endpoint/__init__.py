@@ -1,1 +1,1 @@
-"""Where speech starts and a turn ends: voice activity, pauses, words and pitch."""
+"""Endpointing: where speech starts and when a turn is over, from voice activity, pauses, words and pitch."""

@@ -1,7 +1,7 @@
-"""Whether somebody is reading out a number or a spelling and is not done: people pause between its groups.
+"""Recognizes that somebody is reading out a number or a spelling and has not finished; people pause between its groups.
 
-It is told by the words alone, as English says them or as figures.  A quantity ("I am forty two", "half past six",
-"in 1984") is complete as it stands; a row of digits is not, unless it is as long as such numbers are.
+Only the words count, spoken in English or written as figures.  A quantity ("I am forty two", "half past six", "in
+1984") is complete as it stands.  A sequence of digits is complete only if it has the usual length of such numbers.
 """
 
 from __future__ import annotations
@@ -23,15 +23,16 @@ LETTER_WORDS = frozenset(_DATA["letter_words"])
 CALLS = frozenset(_DATA["calls"])
 IDIOMS, INITIALISMS = (frozenset(map(tuple, _DATA[name])) for name in ("idioms", "initialisms"))
 CUES: dict[str, list[int]] = _DATA["cues"]
-"""Nouns that announce a number, and the lengths in digits at which it is complete: at least so many, except those
-listed after it; none: nobody knows."""
+"""Nouns that announce a number, and the number of digits from which on it is complete; empty: unknown."""
 
 CUE_REACH = 4
-"""Words of no weight ("is", "um", "it's") that may stand between such a noun and the digits."""
+"""Maximum number of link words ("is", "um", "it's") between such a noun and the digits."""
 QUESTION_REACH = 5
-"""A question word so close before such a noun makes it no announcement: "do you know what my number is"."""
+"""Within so many words before such a noun, a question word means that no number follows: "do you know what my number
+is"."""
 UNKNOWN_COMPLETE = (10, 11)
-"""Digits of a telephone number; other rows of digits are taken for whole from `LONG_COMPLETE` on, as cards have."""
+"""Digits of a telephone number.  Other sequences are complete from `LONG_COMPLETE` digits on, the length of card
+numbers."""
 LONG_COMPLETE = 15
 QUESTION_WORDS = frozenset(
     {"what", "which", "whether", "whose", "who", "where", "when", "if", "know", "forgot", "tell"}
@@ -39,19 +40,19 @@ QUESTION_WORDS = frozenset(
 
 
 class Dictation(Enum):
-    """What the last words are, as far as reading out goes."""
+    """Whether the last words are being read out."""
 
     NONE = auto()
-    """Nothing is read out."""
+    """They are not."""
     WHOLE = auto()
-    """A number that is as long as such numbers are, or so short that nobody can say."""
+    """A number of the usual length, or too short to tell."""
     OPEN = auto()
-    """More is to come."""
+    """More follows."""
 
 
 @dataclass(frozen=True)
 class _Run:
-    """The numbers at the end: their words, how many digits they are, and whether they are plainly one quantity."""
+    """The number words at the end: how many digits they stand for, and whether they are clearly one quantity."""
 
     start: int
     words: tuple[str, ...]
@@ -61,7 +62,7 @@ class _Run:
 
 
 def dictation(words: Sequence[str]) -> Dictation:  # noqa: PLR0911  (one rule a return)
-    """Says what the end of `words` (as they were heard, in order) is."""
+    """Classifies the end of `words`."""
     tokens = _tokens(words)
     if not tokens:
         return Dictation.NONE
@@ -81,13 +82,13 @@ def dictation(words: Sequence[str]) -> Dictation:  # noqa: PLR0911  (one rule a 
     if run.quantity or (before and before[-1] in CALLS and run.digits == 3):
         return Dictation.NONE
     if run.digits == 2 and run.words[0] not in ("oh", "o", "zero", "0"):
-        return Dictation.WHOLE  # a score or a height as likely as the start of a number
+        return Dictation.WHOLE  # as likely a score or a height as the start of a number
     whole = run.digits in UNKNOWN_COMPLETE or run.digits >= LONG_COMPLETE
     return Dictation.WHOLE if whole else Dictation.OPEN
 
 
 def _tokens(words: Sequence[str]) -> list[str]:
-    """Lower case, without punctuation; figures that are written in groups, and spelled letters, are taken apart."""
+    """Returns `words` in lower case without punctuation; grouped figures and spelled letters are split."""
     tokens: list[str] = []
     for word in words:
         text = word.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip(".,!?;:\"()[]'-")
@@ -114,7 +115,7 @@ def _is_number(token: str) -> bool:
 
 
 def _run(tokens: Sequence[str]) -> _Run | None:
-    """Finds the numbers at the end of `tokens`."""
+    """Finds the number words at the end of `tokens`."""
     start = len(tokens)
     while start and (
         _is_number(tokens[start - 1])
@@ -133,7 +134,7 @@ def _run(tokens: Sequence[str]) -> _Run | None:
 
 
 def _digits(word: str, following: str) -> int:
-    """Counts the digits that a number word stands for when it is read out."""
+    """Returns how many digits a number word stands for when it is read out."""
     if word in REPEATS:
         return {"double": 1, "triple": 2}.get(word, 0) if following else 0
     if word.isdecimal():
@@ -146,7 +147,7 @@ def _digits(word: str, following: str) -> int:
 
 
 def _is_quantity(words: Sequence[str]) -> bool:  # noqa: PLR0911  (one form a return)
-    """Whether number words are one count, a year, a time or a fraction, and not digits that are read out."""
+    """Whether number words are one count, a year, a time or a fraction, not digits that are read out."""
     if words[0] in ("oh", "o", "zero") and len(words) > 1:
         return False
     if len(words) == 1:
@@ -176,7 +177,7 @@ def _pair(words: Sequence[str]) -> bool:
 
 
 def _cue(before: Sequence[str]) -> list[int] | None:
-    """Returns the lengths of the number that the words before it announce; None: they announce none."""
+    """Returns the `CUES` entry of the noun that announces a number; None: there is none."""
     at, linked = len(before) - 1, False
     while at >= 0 and len(before) - 1 - at < CUE_REACH and (before[at] in LINKS or _is_letter(before[at])):
         linked = linked or before[at] in ("is", "was", "are")
@@ -200,7 +201,7 @@ def _is_complete(digits: int, lengths: Sequence[int]) -> bool:
 
 
 def _announces(tokens: Sequence[str]) -> bool:
-    """Whether the last words announce a number or a spelling that has not begun: "my number is", "it's spelled"."""
+    """Whether the last words announce a number or a spelling: "my number is", "it's spelled"."""
     last = tokens[-1]
     if last in SPELLING_CUES:
         return len(tokens) > 1
@@ -222,7 +223,7 @@ def _is_letter(token: str) -> bool:
 
 
 def _spells(tokens: Sequence[str]) -> bool:
-    """Whether the last words are letters that are read out."""
+    """Whether the last words are letters that are spelled out."""
     count = 0
     while count < len(tokens) and (_is_letter(tokens[-1 - count]) or tokens[-1 - count] in LETTER_WORDS):
         count += 1

@@ -1,4 +1,7 @@
-"""Where a turn starts, pauses and ends, from the probability of speech alone."""
+"""The state of a turn: idle, speech or pause.  It follows the probability of speech and two silences.
+
+How long those silences are is decided in `endpointing`.
+"""
 
 from __future__ import annotations
 
@@ -7,20 +10,20 @@ from enum import Enum, auto
 from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 SPEECH_PROBABILITY = 0.5
-"""From here on a window is speech: Silero's own default."""
+"""From this probability on a window is speech: Silero's default."""
 SILENCE_PROBABILITY = 0.35
-"""Below this a window is silence; what lies between changes nothing.  Silero's default, 0.15 under the other."""
+"""Below this probability a window is silence; in between the state does not change.  Silero's default, 0.15 less."""
 ONSET_WINDOWS = 2
-"""Windows of speech in a row that make a start: 64 ms, longer than a click and shorter than a syllable."""
+"""Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
 
 
 class Transition(Enum):
-    """What a window changed."""
+    """A change of the state."""
 
     STARTED = auto()
     """A turn began."""
     PAUSED = auto()
-    """The speaker paused long enough for a phrase to be complete; the turn goes on."""
+    """The speaker paused long enough to complete a phrase; the turn goes on."""
     RESUMED = auto()
     """The speaker went on after a pause."""
     ENDED = auto()
@@ -38,7 +41,7 @@ class TurnStateMachine:
 
     Args:
         phrase_silence: silence in samples that completes a phrase.
-        end_silence: silence in samples that ends the turn; may be set anew at any time.
+        end_silence: silence in samples that ends the turn; may be changed at any time.
     """
 
     def __init__(self, phrase_silence: int, end_silence: int) -> None:
@@ -47,21 +50,21 @@ class TurnStateMachine:
         self.position = 0
         """End of the last window."""
         self.speech_start = 0
-        """Start of the running turn's, or the last turn's, first speech."""
+        """Start of the speech of the running or the last turn."""
         self._state = _State.IDLE
         self.pause = 0
-        """Length of the last pause that the speaker ended by going on."""
-        self._run = 0  # windows of speech in a row, up to the last one
+        """Length of the last pause after which the speaker went on."""
+        self._run = 0  # consecutive windows of speech, up to the last one
         self._silence_start: int | None = None
 
     @property
     def in_turn(self) -> bool:
-        """True from the start of a turn to its end, pauses included."""
+        """Whether a turn has started and not ended; pauses belong to it."""
         return self._state is not _State.IDLE
 
     @property
     def in_phrase(self) -> bool:
-        """True in a turn, pauses excluded."""
+        """Whether a phrase has started and not ended."""
         return self._state is _State.SPEECH
 
     @property
@@ -70,7 +73,7 @@ class TurnStateMachine:
         return self.position if self._silence_start is None else self._silence_start
 
     def step(self, probability: float) -> Transition | None:
-        """Takes the next window's probability of speech; returns what it changed."""
+        """Adds the probability of speech in the next window; returns the transition that it caused."""
         window_start, self.position = self.position, self.position + WINDOW_SAMPLES
         self._run = self._run + 1 if probability >= SPEECH_PROBABILITY else 0
         if self._state is _State.SPEECH:
@@ -80,11 +83,11 @@ class TurnStateMachine:
                 self._silence_start = window_start
         elif self._run == ONSET_WINDOWS:
             return self._begin()
-        # A run that has just begun may be the speaker going on: the decision waits for its second window.
+        # One window of speech may be the speaker going on: the decision waits for the second.
         return None if self._run else self._after_silence()
 
     def end(self) -> None:
-        """Ends the turn now; speech that goes on starts another."""
+        """Ends the turn now; further speech starts another."""
         self._state, self._run = _State.IDLE, 0
 
     def _begin(self) -> Transition:

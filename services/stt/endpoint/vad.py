@@ -1,4 +1,4 @@
-"""Silero VAD: how likely a stretch of sound is speech."""
+"""Voice activity detection with Silero VAD: the probability that a window of sound is speech."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import CheckpointError
 
 WINDOW_SAMPLES = 512
-"""The model hears 32 ms at a time at 16 kHz ..."""
+"""The model's input: 32 ms at 16 kHz ..."""
 CONTEXT_SAMPLES = 64
-"""... with the last 4 ms of the window before it."""
+"""... preceded by the last 4 ms of the window before."""
 STATE_SHAPE = (2, 1, 128)
 """Hidden and cell state of the model's LSTM, one stream, 128 units."""
 QUIET_POWER, QUIET_WINDOWS = 0.01, 31
-"""Quiet is a second of sound that is 20 dB below the loudest before it."""
+"""Quiet: a second of sound that is 20 dB below the loudest window before it."""
 _RATE_HZ = np.array(16_000, np.int64)
 
 
 def find_model() -> Path:
-    """Finds the ONNX file in the silero-vad package without importing it, since importing it needs torch.
+    """Finds the ONNX file in the silero-vad package without importing the package, which would need torch.
 
     Raises:
         CheckpointError: the package is not installed.
@@ -34,21 +34,23 @@ def find_model() -> Path:
         if path.is_file():
             return path
     raise CheckpointError(
-        "Silero VAD is missing", hint="pip install --no-deps silero-vad (its ONNX file is all that is used)"
+        "Silero VAD is not installed", hint="pip install --no-deps silero-vad (only its ONNX file is used)"
     )
 
 
 class SileroVad:
-    """The loaded model; any number of streams share it, from any threads.
+    """The loaded model.  Any number of streams may share it, in any threads.
 
     Raises:
-        CheckpointError: the file is no model of this kind.
+        CheckpointError: the file is missing or not a model of this kind.
     """
 
     def __init__(self, path: Path | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1  # 0.2 ms of work: more threads only wait
-        options.log_severity_level = 3  # errors; the file makes harmless warnings about unused initializers
+        options.intra_op_num_threads = options.inter_op_num_threads = (
+            1  # a call takes 0.2 ms: more threads would not help
+        )
+        options.log_severity_level = 3  # errors only; the file causes harmless warnings about unused initializers
         path = path or find_model()
         try:
             self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
@@ -56,15 +58,16 @@ class SileroVad:
             raise CheckpointError(f"cannot load Silero VAD from {path}: {error}") from error
 
     def stream(self) -> VadStream:
-        """Begins to listen to a new stream."""
+        """Returns a new stream."""
         return VadStream(self._session)
 
 
 class VadStream:
-    """One stream through the model, with its state.
+    """One stream through the model, with its recurrent state.
 
-    The state remembers what is no speech for long: 20 s of music, and speech is found 250 ms late even 3 s after them.
-    So it is forgotten in the quiet that follows; not in the music itself, parts of which would pass for speech then.
+    The state adapts to sound that is not speech: 3 s after 20 s of music, speech is still detected 250 ms late.  The
+    state is therefore reset in the quiet that follows, but not during the music, parts of which would then be taken for
+    speech.
     """
 
     def __init__(self, session: onnxruntime.InferenceSession) -> None:
@@ -75,13 +78,13 @@ class VadStream:
 
     def probability(self, window: Pcm) -> float:
         """Returns the probability of speech, 0 to 1, in the stream's next window, shape (512,), 16 kHz."""
-        self._forget_in_quiet(float(np.mean(np.square(window))))
+        self._reset_in_quiet(float(np.mean(np.square(window))))
         sound = np.concatenate((self._context, window))[np.newaxis]
         output, state = self._session.run(None, {"input": sound, "state": self._state, "sr": _RATE_HZ})
         self._state, self._context = np.asarray(state), window[-CONTEXT_SAMPLES:]
         return np.asarray(output).item()
 
-    def _forget_in_quiet(self, power: float) -> None:
+    def _reset_in_quiet(self, power: float) -> None:
         self._loudest = max(self._loudest, power)
         self._quiet_windows = self._quiet_windows + 1 if power < self._loudest * QUIET_POWER else 0
         if self._quiet_windows == QUIET_WINDOWS:

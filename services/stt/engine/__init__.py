@@ -1,1 +1,1 @@
-"""Streams that share decoders: a stream from its first sample to its last word."""
+"""The engine: sessions, their limits and the decoder pool."""

@@ -1,4 +1,4 @@
-"""The places in which turns are decoded: few, because decoding is dear, and each taken for one turn at a time."""
+"""The decoder pool.  Decoding is expensive, so there are few decoders, and each is acquired for one turn at a time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.stt import metrics
 from services.stt.recognizer import Recognizer
 
 RETRY_AFTER_S = 2.0
-"""When who found no slot may try again: a turn lasts seconds."""
+"""When a caller that found no free slot may try again, in seconds; turns last seconds."""
 
 
 @dataclass(eq=False)
@@ -26,14 +26,14 @@ class Slot:
     loaded: bool = False
     """Whether the recognizer has loaded its model, as far as is known."""
     last_owner: object = None
-    """Who had it last, whose voice it knows."""
+    """The session to whose speaker the recognizer has adapted."""
     freed_at: float = 0.0
-    """When it was given back, in seconds of the event loop."""
+    """When it was released, in seconds of the event loop."""
     thread: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="stt-slot"))
 
 
 class DecoderPool:
-    """Hands out slots, first come, first served.
+    """Assigns slots, first come, first served.
 
     Args:
         slots: all of them, free.
@@ -48,11 +48,11 @@ class DecoderPool:
 
     @property
     def free(self) -> list[Slot]:
-        """The slots that nobody has."""
+        """The free slots."""
         return list(self._free)
 
     async def acquire(self, owner: object) -> Slot:
-        """Waits for a slot; `owner` gets the one that it had last where that is free.
+        """Waits for a slot; returns the one that `owner` had last where that is free.
 
         Raises:
             Busy: none became free in time.
@@ -60,22 +60,22 @@ class DecoderPool:
         loop = asyncio.get_running_loop()
         began = loop.time()
         if self._free and not self._waiting:
-            return self._take(self._best(owner))
+            return self._assign(owner)
         future: asyncio.Future[Slot] = loop.create_future()
         self._waiting.append((owner, future))
         try:
             async with asyncio.timeout(self._wait_s):
                 return await future
         except BaseException as error:
-            if future.done() and not future.cancelled():  # it came together with the end of the wait
+            if future.done() and not future.cancelled():  # assigned at the moment at which the wait ended
                 self.release(future.result(), None)
             if not isinstance(error, TimeoutError):
                 raise
             metrics.SLOTS_REFUSED.inc()
             raise Busy(
-                f"all {self._count} decoders are at work, and none became free within {self._wait_s:g} s",
+                f"all {self._count} decoders are in use, and none became free within {self._wait_s:g} s",
                 retry_after_s=RETRY_AFTER_S,
-                hint="speak again in a moment, or give the service more of them (STT_SLOTS)",
+                hint="speak again in a moment, or raise STT_SLOTS",
             ) from error
         finally:
             metrics.SLOT_WAIT_SECONDS.observe(loop.time() - began)
@@ -83,11 +83,11 @@ class DecoderPool:
                 self._waiting.remove((owner, future))
 
     def release(self, slot: Slot, owner: object) -> None:
-        """Gives a slot back: to who has waited longest, else to the free ones.
+        """Releases a slot and assigns it to the session that has waited longest.
 
         Args:
             slot: one that `acquire` returned.
-            owner: who had it; None where its recognizer has to begin anew in any case.
+            owner: the session that had it; None if its recognizer must not be reused without `begin_session`.
         """
         slot.last_owner, slot.freed_at = owner, asyncio.get_running_loop().time()
         metrics.SLOTS_TAKEN.dec()
@@ -95,13 +95,11 @@ class DecoderPool:
         while self._waiting and self._free:
             waiter, future = self._waiting.popleft()
             if not future.done():
-                future.set_result(self._take(self._best(waiter)))
+                future.set_result(self._assign(waiter))
 
-    def _best(self, owner: object) -> Slot:
-        """Returns the free slot that suits `owner` best: its last one, else a loaded one that was idle for longest."""
-        return min(self._free, key=lambda slot: (slot.last_owner is not owner, not slot.loaded, slot.freed_at))
-
-    def _take(self, slot: Slot) -> Slot:
+    def _assign(self, owner: object) -> Slot:
+        """Takes the free slot that `owner` had last, else the loaded one that was free for longest."""
+        slot = min(self._free, key=lambda slot: (slot.last_owner is not owner, not slot.loaded, slot.freed_at))
         self._free.remove(slot)
         metrics.SLOTS_TAKEN.inc()
         return slot

@@ -1,4 +1,4 @@
-"""What a session tells its listener.  All times are seconds from the session's first sample."""
+"""The events of a session.  All times are seconds from the session's first sample."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class EndReason(Enum):
 
 @dataclass(frozen=True)
 class SpeechStarted:
-    """Speech was found at `start_s`; `at_s` is when that was decided."""
+    """A turn started; its speech began at `start_s`, and `at_s` is the position at which that was detected."""
 
     at_s: float
     turn: int
@@ -29,7 +29,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Partial:
-    """The words of the turn so far; each begins with the one before, and `LikelyEnd` and `Final` with the last."""
+    """The words of the turn so far.  Later partials, `LikelyEnd` and `Final` begin with the same words."""
 
     at_s: float
     turn: int
@@ -38,7 +38,7 @@ class Partial:
 
 @dataclass(frozen=True)
 class LikelyEnd:
-    """The turn is probably over, with these words; either `Final` follows with the same words, or `Resumed`."""
+    """The turn has probably ended with these words.  `Final` with the same words follows, or `Resumed`."""
 
     at_s: float
     turn: int
@@ -47,7 +47,7 @@ class LikelyEnd:
 
 @dataclass(frozen=True)
 class Resumed:
-    """The speaker went on after `LikelyEnd`."""
+    """The speaker went on; the last `LikelyEnd` is void."""
 
     at_s: float
     turn: int
@@ -55,7 +55,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Final:
-    """The words of the turn; nothing changes them later."""
+    """The final transcript of the turn."""
 
     at_s: float
     turn: int
@@ -68,7 +68,7 @@ class Final:
 
 @dataclass(frozen=True)
 class TurnEnded:
-    """The turn is over; its last speech ended at `speech_end_s`."""
+    """The turn is over; its speech ended at `speech_end_s`."""
 
     at_s: float
     turn: int

@@ -1,4 +1,4 @@
-"""A recognizer that breaks in the middle of a phrase begins it again, so that what was being said is not lost."""
+"""Retries a phrase when its recognizer breaks, so that no word is lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import Unavailable
 from services.stt import metrics
-from services.stt.recognizer import SAMPLE_RATE_HZ, HypothesisWord, Recognizer, RecognizerInfo, Word
+from services.stt.recognizer import HypothesisWord, Recognizer, RecognizerInfo, Word, to_seconds
 
 log = structlog.get_logger()
 
@@ -18,13 +18,10 @@ T = TypeVar("T")
 
 
 class RecoveringRecognizer:
-    """Passes everything on to `inner` and keeps the sound of the running phrase until it is over.
+    """Delegates to `inner` and buffers the sound of the running phrase.
 
-    When `inner` breaks, it is repaired by `begin_session` and hears the phrase again.  A phrase on which it breaks
-    twice is given up: its sound may be what breaks it.
-
-    Args:
-        inner: decodes.
+    When `inner` breaks, `begin_session` repairs it and the phrase is fed again.  If it breaks twice on one phrase, the
+    error is raised: the sound itself may be what breaks it.
     """
 
     def __init__(self, inner: Recognizer) -> None:
@@ -71,15 +68,15 @@ class RecoveringRecognizer:
         self._inner.close()
 
     def _try(self, step: Callable[[], T], *, begins: bool = False, feeds: bool = False) -> T:
-        """Takes a step; where it breaks, hears the phrase again up to it, and takes it once more."""
+        """Calls `step`; if it breaks, feeds the phrase again up to that step and calls it once more."""
         try:
             return step()
         except Unavailable as error:
             if self._broke or self._phrase is None or self._session is None:
                 raise
             self._broke = True
-            heard_s = sum(map(len, self._phrase)) / SAMPLE_RATE_HZ
-            log.warning("a phrase is decoded again", error=type(error).__name__, heard_s=round(heard_s, 2))
+            sound_s = to_seconds(sum(map(len, self._phrase)))
+            log.warning("decoding a phrase again", error=type(error).__name__, sound_s=round(sound_s, 2))
             self._inner.begin_session(*self._session)
             if not begins:
                 self._inner.begin_phrase()

@@ -1,11 +1,12 @@
-"""One session: sound in, events out.
+"""One stream: sound in, events out.
 
-A session hears all the time, which costs little, and decodes only during turns.  When a turn starts it asks for a
-recognizer (`needs_recognizer`) and keeps the sound until it gets one; between turns it needs none.
+A session always runs the voice detector, which is cheap, and decodes only during turns.  When a turn starts it needs a
+recognizer (`needs_recognizer`) and buffers the sound until it gets one; it releases the recognizer when the turn ends.
 
-Sound is resampled to 16 kHz and cut into the windows of the voice detector; what lies in a turn goes through the front
-end to the recognizer at once.  A turn is decoded phrase by phrase.  PocketSphinx needs some 30 ms for the last passes
-over a second of sound, and they run while the speaker pauses.  Their words then say how long that pause may become.
+Sound is resampled to 16 kHz and cut into the windows of the voice detector.  Those that belong to a turn go through the
+front end to the recognizer at once.  A turn is decoded phrase by phrase: the last passes over a phrase, which
+PocketSphinx needs some 30 ms for per second of sound, run while the speaker pauses, and their words decide how long the
+pause may last.
 """
 
 from __future__ import annotations
@@ -21,47 +22,36 @@ from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
 from services.stt.decode.agreement import LocalAgreement, merge_final
-from services.stt.endpoint.endpointing import LIKELY_SCORE, RESTART_S, Endpointing, EndSilence, completeness
+from services.stt.endpoint.endpointing import Endpointer
 from services.stt.endpoint.pitch import PitchTrack
-from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition, TurnStateMachine
+from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.engine.limits import TurnLimits
 from services.stt.frontend.frontend import FrontEnd
-from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Word
+from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Word, to_samples, to_seconds
 
 PREROLL_WINDOWS = 10
-"""Windows heard before the start of speech is certain: 320 ms, of which 64 ms are the start itself.  The first phone
-often precedes what the detector takes for speech, and the decoder estimates noise from what precedes that."""
+"""Windows that are kept from before the start of speech is certain: 320 ms, of which 64 ms are the start itself.  The
+first phone often precedes what the detector takes for speech, and the decoder estimates noise from what precedes
+that."""
 PARTIAL_EVERY_S = 0.256
-"""Callers are promised a partial every 300 ms of speech, changed or not."""
+"""The API promises a partial every 300 ms of speech, changed or not."""
 
 
 @dataclass(frozen=True)
-class TurnLimits:
-    """When phrases and turns end, in seconds: after `end_silence_s` where it is set, else after a silence that depends
-    on what was said and who speaks."""
-
-    phrase_silence_s: float
-    end_silence: EndSilence
-    max_turn_s: float
-    end_silence_s: float | None = None
-
-
-@dataclass(frozen=True)
-class _Heard:
-    """A window and whether it is speech."""
-
-    window: Pcm
-    speech: bool
+class _Window:
+    samples: Pcm
+    is_speech: bool
 
 
 class Session:
     """Transcribes one stream.  Methods block, and are called one at a time.
 
     Args:
-        vad: a fresh stream of the voice detector.
-        front: prepares sound for the recognizer; this session alone uses it.
-        source_hz: rate of the sound that `push` takes.
+        vad: a new stream of the voice detector.
+        front: prepares sound for the recognizer; not shared with other sessions.
+        source_hz: sample rate of the sound that `push` gets.
         limits: when phrases and turns end.
         vocabulary: words and phrases that the speaker is likely to say.
     """
@@ -75,88 +65,74 @@ class Session:
         vocabulary: Sequence[str] = (),
     ) -> None:
         self._recognizer: Recognizer | None = None
-        self._keep = False  # the recognizer, after the turn
         self._edge_hz = source_hz / 2
         self._vad = vad
         self._front = front
         self._vocabulary = vocabulary
         self._resampler = Resampler(source_hz, SAMPLE_RATE_HZ)
-        self._endpointing = Endpointing(limits.end_silence)
-        self._fixed_end = limits.end_silence_s
-        longest_s = limits.end_silence.longest_s if self._fixed_end is None else self._fixed_end
-        self._longest_end = _samples(longest_s)
-        self._detector = TurnStateMachine(_samples(min(limits.phrase_silence_s, longest_s)), self._longest_end)
-        self._max_turn = _samples(limits.max_turn_s)
+        self._endpointer = Endpointer(limits.end_silence, limits.phrase_silence_s, limits.end_silence_s)
+        self._state = self._endpointer.state
+        self._max_turn = to_samples(limits.max_turn_s)
         self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a recognizer
-        self._recent: deque[_Heard] = deque(maxlen=PREROLL_WINDOWS)
-        self._decoded_to = 0  # position up to which sound has gone to the recognizer or been passed over for good
+        self._recent: deque[_Window] = deque(maxlen=PREROLL_WINDOWS)
+        self._decoded_to = 0  # position up to which sound was decoded or skipped for good
         self._phrase_start: int | None = None  # position of the open phrase's first sample
         self._words: list[Word] = []  # of the running turn's complete phrases
         self._agreement = LocalAgreement()
         self._pitch = PitchTrack()
         self._turn = 0
         self._partial_text = ""
-        self._partial_told = self._partial_asked = 0  # positions
-        self._told_likely = False
-        self._silence_ended_at: int | None = None  # end of the last speech of a turn that silence ended
+        self._partial_sent = self._partial_decoded = 0  # positions
+        self._likely_end_sent = False
 
     @property
     def position_s(self) -> float:
-        """Sound heard so far, in seconds."""
-        return self._detector.position / SAMPLE_RATE_HZ
+        """Sound processed so far, in seconds."""
+        return to_seconds(self._state.position)
 
     @property
     def in_turn(self) -> bool:
-        """Whether somebody speaks, or pauses within a turn."""
-        return self._detector.in_turn
+        """Whether a turn has started and not ended; pauses belong to it."""
+        return self._state.in_turn
 
     @property
     def has_recognizer(self) -> bool:
-        """Whether a recognizer is held."""
+        """Whether a recognizer is attached."""
         return self._recognizer is not None
 
     @property
     def needs_recognizer(self) -> bool:
-        """Whether a turn has started and nothing decodes it: nothing more is heard until `attach`."""
+        """Whether a turn has started and no recognizer is attached.  Sound is buffered until `attach`."""
         return self.in_turn and self._recognizer is None
 
-    def attach(self, recognizer: Recognizer, *, fresh: bool = True, keep: bool = False) -> list[Event]:
-        """Takes a recognizer, hears what has waited for it, and returns what happened.
+    def attach(self, recognizer: Recognizer, *, fresh: bool = True) -> list[Event]:
+        """Attaches a recognizer until the turn ends, decodes the buffered sound and returns the events.
 
         Args:
-            recognizer: this session alone uses it until the turn ends.
-            keep: whether it is used for all later turns too.
-            fresh: False where it has heard nobody else since this session's last turn, so what it knows of the speaker
-                may stay.
+            recognizer: used by no other session meanwhile.
+            fresh: False if no other session has used it since this one did; its adaptation to the speaker is then kept.
         """
         if fresh:
             recognizer.begin_session(self._edge_hz, self._vocabulary)
-        started, self._recognizer, self._keep = self.needs_recognizer, recognizer, keep
-        events: list[Event] = []
-        if started:
-            self._begin_phrase()
-            events += self._partial()
-        return events + self._hear(np.zeros(0, np.float32))
+        self._recognizer = recognizer
+        self._begin_phrase()
+        return [*self._decode_partial(), *self._process(np.zeros(0, np.float32))]
 
     def push(self, samples: Pcm) -> list[Event]:
-        """Hears samples, shape (samples,), at the source rate; returns what happened."""
-        return self._hear(self._resampler.push(samples))
+        """Processes samples, shape (samples,), at the source rate; returns the events."""
+        return self._process(self._resampler.push(samples))
 
     def flush(self) -> list[Event]:
-        """Hears the rest of a stream that is over.  Nothing may be pushed after it."""
+        """Processes what is buffered at the end of the stream.  Nothing may be pushed after it."""
         rest = self._resampler.flush()
         missing = -(len(self._rest) + len(rest)) % WINDOW_SAMPLES
-        return self._hear(np.concatenate((rest, np.zeros(missing, np.float32))))
+        return self._process(np.concatenate((rest, np.zeros(missing, np.float32))))
 
     def end_turn(self, reason: EndReason = EndReason.REQUESTED) -> list[Event]:
         """Ends the running turn, if there is one."""
-        return self._end_turn(reason) if self._detector.in_turn else []
+        return self._end_turn(reason) if self.in_turn else []
 
-    def finish(self, reason: EndReason = EndReason.STREAM_END) -> list[Event]:
-        """Ends the stream and with it the running turn, for a session that has a recognizer."""
-        return self.flush() + self.end_turn(reason)
-
-    def _hear(self, samples: Pcm) -> list[Event]:
+    def _process(self, samples: Pcm) -> list[Event]:
         sound = np.concatenate((self._rest, samples))
         whole = len(sound) - len(sound) % WINDOW_SAMPLES
         self._rest = sound[whole:]
@@ -165,37 +141,37 @@ class Session:
             if self.needs_recognizer:
                 self._rest = sound[start:]
                 break
-            events += self._hear_window(sound[start : start + WINDOW_SAMPLES])
+            events += self._process_window(sound[start : start + WINDOW_SAMPLES])
         return events
 
-    def _hear_window(self, window: Pcm) -> list[Event]:
-        probability = self._vad.probability(window)
-        edge = self._detector.step(probability)
-        self._remember(_Heard(window, probability >= SPEECH_PROBABILITY))
+    def _process_window(self, samples: Pcm) -> list[Event]:
+        probability = self._vad.probability(samples)
+        transition = self._endpointer.step(probability)
+        window = _Window(samples, probability >= SPEECH_PROBABILITY)
+        self._add_preroll(window)
         if probability < SILENCE_PROBABILITY:
-            self._front.hear_pause(window)
+            self._front.add_noise(samples)
         events: list[Event] = []
-        if edge is Transition.STARTED:
+        if transition is Transition.STARTED:
             events.append(self._begin_turn())
-        elif edge is Transition.RESUMED:
-            events += self._go_on()
-        if self._recent[-1].speech and self._detector.in_phrase:
-            self._pitch.push(window)
+        elif transition is Transition.RESUMED:
+            events += self._resume()
+        if window.is_speech and self._state.in_phrase:
+            self._pitch.push(samples)
         if self.needs_recognizer:
             return events
-        if edge in (Transition.STARTED, Transition.RESUMED):
+        if transition is Transition.RESUMED:
             self._begin_phrase()
         elif self._phrase_start is not None:
-            self._feed(self._recent[-1])
-        if edge is Transition.PAUSED:
+            self._feed(window)
+        if transition is Transition.PAUSED:
             events += self._pause()
-        elif edge is Transition.ENDED:
-            self._silence_ended_at = self._detector.speech_end
+        elif transition is Transition.ENDED:
             return [*events, *self._end_turn(EndReason.SILENCE)]
-        if self._detector.in_turn and self._detector.position - self._detector.speech_start >= self._max_turn:
+        if self.in_turn and self._state.position - self._state.speech_start >= self._max_turn:
             return [*events, *self._end_turn(EndReason.MAX_LENGTH)]
-        if self._detector.in_phrase:
-            events += self._partial()
+        if self._state.in_phrase:
+            events += self._decode_partial()
         return events
 
     @property
@@ -204,84 +180,80 @@ class Session:
         return self._recognizer
 
     def _begin_turn(self) -> SpeechStarted:
-        start = self._detector.speech_start
-        if self._silence_ended_at is not None and start - self._silence_ended_at < _samples(RESTART_S):
-            self._endpointing.went_on_after(_seconds(start - self._silence_ended_at))
         self._words, self._partial_text = [], ""
-        self._partial_told = self._partial_asked = self._detector.position
-        self._told_likely = False
+        self._partial_sent = self._partial_decoded = self._state.position
+        self._likely_end_sent = False
         self._pitch.begin()
-        return SpeechStarted(self.position_s, self._turn, _seconds(start))
+        return SpeechStarted(self.position_s, self._turn, to_seconds(self._state.speech_start))
 
-    def _go_on(self) -> list[Event]:
-        """The speaker goes on after a pause."""
-        self._endpointing.went_on_after(_seconds(self._detector.pause))
-        told, self._told_likely = self._told_likely, False
-        return [Resumed(self.position_s, self._turn)] if told else []
+    def _resume(self) -> list[Event]:
+        """Withdraws the likely end, if there was one."""
+        sent, self._likely_end_sent = self._likely_end_sent, False
+        return [Resumed(self.position_s, self._turn)] if sent else []
 
     def _pause(self) -> list[Event]:
-        """Tells the words before the pause, which are known now, and decides how long it may become."""
+        """Ends the phrase, sends its words, and lets the endpointer decide how long the pause may last."""
         self._end_phrase()
-        events: list[Event] = [*self._tell_partial()]
-        fall = self._pitch.fall()
-        if self._fixed_end is None:
-            self._detector.end_silence = _samples(self._endpointing.silence_s(self._words, fall))
-        self._told_likely = bool(self._words) and completeness(self._words, fall) >= LIKELY_SCORE
-        if self._told_likely:
+        events: list[Event] = [*self._partial()]
+        self._likely_end_sent = self._endpointer.pause(self._words, self._pitch.fall())
+        if self._likely_end_sent:
             events.append(LikelyEnd(self.position_s, self._turn, self._partial_text))
         return events
 
     def _begin_phrase(self) -> None:
-        """Opens a phrase with the sound before it that no earlier phrase has had."""
-        fresh = (self._detector.position - self._decoded_to) // WINDOW_SAMPLES
-        recent = list(self._recent)[-fresh:]
-        self._phrase_start = self._detector.position - len(recent) * WINDOW_SAMPLES
-        self._detector.end_silence = self._longest_end
+        """Begins a phrase with the preroll that no earlier phrase has had."""
+        fresh = (self._state.position - self._decoded_to) // WINDOW_SAMPLES
+        preroll = list(self._recent)[-fresh:]
+        self._phrase_start = self._state.position - len(preroll) * WINDOW_SAMPLES
         self._agreement = LocalAgreement()
         self._decoder.begin_phrase()
-        self._front.begin([heard.window for heard in recent if heard.speech])
-        for heard in recent:
-            self._feed(heard)
+        self._front.begin([window.samples for window in preroll if window.is_speech])
+        for window in preroll:
+            self._feed(window)
 
-    def _remember(self, heard: _Heard) -> None:
-        """Keeps the preroll; what leaves it unused tells the front end of the noise."""
+    def _add_preroll(self, window: _Window) -> None:
+        """Keeps the last windows; those that no phrase has used show the front end the noise."""
         recent = self._recent
-        oldest_end = self._detector.position - len(recent) * WINDOW_SAMPLES
+        oldest_end = self._state.position - len(recent) * WINDOW_SAMPLES
         if len(recent) == PREROLL_WINDOWS and self._phrase_start is None and oldest_end > self._decoded_to:
-            self._front.prime(recent[0].window)
-        recent.append(heard)
+            self._front.prime(recent[0].samples)
+        recent.append(window)
 
-    def _feed(self, heard: _Heard) -> None:
-        sound = self._front.push(heard.window, speech=heard.speech)
+    def _feed(self, window: _Window) -> None:
+        sound = self._front.push(window.samples, speech=window.is_speech)
         if len(sound):
             self._decoder.feed(sound)
-        self._decoded_to = self._detector.position
+        self._decoded_to = self._state.position
 
-    def _partial(self) -> list[Partial]:
-        """Asks for the words so far where it is time to; tells them where they are new, or the last are long ago."""
-        position = self._detector.position
-        if position - self._partial_asked < _samples(self._decoder.partial_every_s):
+    def _decode_partial(self) -> list[Partial]:
+        """Asks the recognizer for a hypothesis when one is due, and returns a partial."""
+        position = self._state.position
+        if position - self._partial_decoded < to_samples(self._decoder.partial_every_s):
             return []
-        self._partial_asked = position
-        speaking = self._detector.speech_end == position
-        heard = self._decoder.partial() if speaking else None  # in a silence the last decode is near
-        if heard is not None:
-            self._agreement.update(heard, self.position_s)
-        return self._tell_partial(self._agreement.committed)
+        self._partial_decoded = position
+        speaking = self._state.speech_end == position
+        hypothesis = self._decoder.partial() if speaking else None  # in silence the phrase is about to end
+        if hypothesis is not None:
+            self._agreement.update(hypothesis, self.position_s)
+        return self._partial(self._agreement.committed)
 
-    def _tell_partial(self, committed: Sequence[str] = ()) -> list[Partial]:
-        """Tells the complete phrases' words and what is `committed` of the open one."""
-        position = self._detector.position
+    def _partial(self, committed: Sequence[str] = ()) -> list[Partial]:
+        """Returns a partial if its text is new or the last one was sent long ago.
+
+        Args:
+            committed: words of the open phrase, after those of the complete phrases.
+        """
+        position = self._state.position
         text = " ".join([*(word.text for word in self._words), *committed])
-        if text == self._partial_text and position - self._partial_told < _samples(PARTIAL_EVERY_S):
+        if text == self._partial_text and position - self._partial_sent < to_samples(PARTIAL_EVERY_S):
             return []
-        self._partial_text, self._partial_told = text, position
+        self._partial_text, self._partial_sent = text, position
         return [Partial(self.position_s, self._turn, text)]
 
     def _end_phrase(self) -> None:
         if self._phrase_start is None:
             return
-        offset_s, self._phrase_start = _seconds(self._phrase_start), None
+        offset_s, self._phrase_start = to_seconds(self._phrase_start), None
         rest = self._front.end()
         if len(rest):
             self._decoder.feed(rest)
@@ -292,24 +264,15 @@ class Session:
             self._words.append(replace(word, start_s=start_s, end_s=end_s))
 
     def _end_turn(self, reason: EndReason) -> list[Event]:
-        decided = time.perf_counter()
-        speech_end_s = _seconds(self._detector.speech_end)
-        self._detector.end()
+        began = time.perf_counter()
+        speech_end_s = to_seconds(self._state.speech_end)
+        self._state.end()
         self._end_phrase()
         final = Final(self.position_s, self._turn, tuple(self._words))
         ended = TurnEnded(self.position_s, self._turn, reason, speech_end_s)
-        metrics.FINAL_SECONDS.observe(time.perf_counter() - decided)
+        metrics.FINAL_SECONDS.observe(time.perf_counter() - began)
         metrics.TURNS.labels(reason.name.lower()).inc()
         self._turn += 1
-        self._decoded_to = self._detector.position
-        if not self._keep:
-            self._recognizer = None
+        self._decoded_to = self._state.position
+        self._recognizer = None
         return [final, ended]
-
-
-def _samples(seconds: float) -> int:
-    return round(seconds * SAMPLE_RATE_HZ)
-
-
-def _seconds(samples: int) -> float:
-    return samples / SAMPLE_RATE_HZ

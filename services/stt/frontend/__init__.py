@@ -1,1 +1,1 @@
-"""The sound before it is decoded: levels and noise suppression."""
+"""Sound before it is decoded: band limits, noise suppression and level."""

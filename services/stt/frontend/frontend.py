@@ -1,6 +1,6 @@
-"""What is done to sound before it is decoded: its band is limited, noise is taken out, its level is evened.
+"""Prepares sound for the recognizer: high-pass filter, noise suppression and gain.
 
-The voice detector hears the sound as it came; only the decoder hears what comes out of here.
+The voice detector gets the sound without these.
 """
 
 from __future__ import annotations
@@ -17,52 +17,52 @@ from services.stt import metrics
 from services.stt.recognizer import SAMPLE_RATE_HZ
 
 LOWEST_HZ = 50.0
-"""Below it there is hum, wind and the microphone's offset, but no voice.  The upper edge, 8 kHz, is that of 16 kHz
-sound."""
+"""Below it there is hum, wind and DC offset, but no voice."""
 RESPONSE_SAMPLES = 1024
-"""Length of the high-pass filter's impulse response: after 64 ms a second-order Butterworth at 50 Hz has fallen by 120
+"""Length of the high-pass filter's impulse response: after 64 ms a second-order Butterworth at 50 Hz has decayed by 120
 dB."""
 SPEECH_RMS = 0.1
-"""-20 dBFS, the level of speech that speech models are made with."""
+"""Target level: -20 dBFS, usual in the training data of speech models."""
 EASY_DB = 10.0
-"""Speech within this distance of that level stays as it is: decoders even it out better themselves."""
+"""Speech within this distance of the target level is not changed: decoders normalize it better themselves."""
 MIN_GAIN, MAX_GAIN = 0.1, 30.0
 ONSET_POWER = 0.25
 """Power of the first 64 ms of speech relative to what follows: 6 dB less."""
 FULL_SCALE, CLIPPED_SHARE = 0.98, 0.02
-"""A sample above this counts as clipped; no speech has so many of them, the loudest phones included."""
+"""A sample above the first is clipped; sound with a larger share of clipped samples than the second is too loud."""
 LEVEL_WINDOWS = 30
 """Windows of speech over which the level is averaged: about a second."""
 NOISE_WINDOWS, NOISE_QUANTILE = 30, 0.25
-"""Windows without speech from which the noise is known, and which of them: the end of a word may be among them."""
+"""Windows without speech from which the noise level is estimated, and the quantile that is used, because they may
+include the end of a word."""
 PRIMING_WINDOWS = 31
-"""Windows before a phrase from which the suppressor learns the noise: about a second, which costs 0.15 s of work.  They
-are only kept until then, so that a stream in which nobody speaks costs nothing."""
+"""Windows before a phrase, about a second, to which the suppressor adapts.  They are processed only when a phrase
+begins, so a stream in which nobody speaks costs nothing."""
 CLEAN_SNR_DB = 35.0
-"""From here on there is no noise worth taking out: suppression costs words of clean speech, and time."""
+"""From this signal-to-noise ratio on nothing is suppressed: suppression costs words of clean speech, and time."""
 
 
 class Suppressor(Protocol):
-    """Takes noise out of stretches of one stream."""
+    """Suppresses noise in one stream, phrase by phrase."""
 
     def begin(self) -> None:
-        """Begins a stretch."""
+        """Begins a phrase."""
         ...
 
     def push(self, samples: Pcm) -> Pcm:
-        """Takes samples and returns those that are ready."""
+        """Adds samples and returns those that are ready."""
         ...
 
     def end(self) -> Pcm:
-        """Ends the stretch and returns its rest; all in all as many samples come out as went in."""
+        """Ends the phrase and returns its remaining samples; in total as many as were pushed."""
         ...
 
 
 class FrontEnd:
-    """Prepares one session's sound, phrase by phrase; as many samples come out as go in.
+    """Prepares the sound of one session, phrase by phrase; as many samples come out as go in.
 
     Args:
-        make_suppressor: makes the noise suppressor, at the first noise: most sessions need none; None: noise stays.
+        make_suppressor: makes the noise suppressor when noise is first found; None: no noise suppression.
     """
 
     def __init__(self, make_suppressor: Callable[[], Suppressor] | None = None) -> None:
@@ -72,73 +72,73 @@ class FrontEnd:
         self._history = np.zeros(RESPONSE_SAMPLES - 1)
         self._noise: deque[float] = deque(maxlen=NOISE_WINDOWS)  # power of windows without speech
         self._suppressing = False  # in this phrase
-        self._before: deque[Pcm] = deque(maxlen=PRIMING_WINDOWS)  # what lies right before the next window
-        self._unheard = 0  # samples from before the phrase that are still to come out of the suppressor
+        self._before: deque[Pcm] = deque(maxlen=PRIMING_WINDOWS)  # the windows before the next one
+        self._priming_left = 0  # samples from before the phrase that are still in the suppressor
         self._power, self._windows, self._gain = 0.0, 0, 1.0
 
-    def hear_pause(self, window: Pcm) -> None:
-        """Learns the noise from a window without speech."""
+    def add_noise(self, window: Pcm) -> None:
+        """Adds a window without speech to the estimate of the noise level."""
         self._noise.append(float(np.mean(np.square(window))))
 
     def prime(self, window: Pcm) -> None:
-        """Keeps a window that lies before the phrases, so that the suppressor knows the noise when one begins."""
+        """Keeps a window that belongs to no phrase; the suppressor adapts to it when the next phrase begins."""
         self._before.append(window)
 
     def begin(self, onset: Sequence[Pcm] = ()) -> None:
         """Begins a phrase.
 
         Args:
-            onset: its first windows of speech, which tell its level where no earlier phrase has.
+            onset: its first windows of speech, from which its level is estimated if there was no phrase before.
         """
-        suppressor = None if self._is_clean() else self._need_suppressor()
+        suppressor = None if self._is_clean() else self._get_suppressor()
         self._suppressing = suppressor is not None
         self._start()
         if suppressor is not None:
             metrics.SUPPRESSED_PHRASES.inc()
             for window in self._before:
-                self._unheard += len(window) - len(suppressor.push(self._limit_band(window)))
+                self._priming_left += len(window) - len(suppressor.push(self._limit_band(window)))
         self._before.clear()
         power = self._power or float(np.mean(np.square(onset)) if len(onset) else 0.0) / ONSET_POWER
         self._gain = 1.0
         if power > 0 and abs(10 * np.log10(power / SPEECH_RMS**2)) > EASY_DB:
-            # An onset alone is no reason to turn speech down, it may be a knock, unless it is clipped all along.
+            # An onset alone, which may be a knock, does not lower the gain unless it is clipped.
             known = self._power > 0 or _is_clipped(onset)
             self._gain = min(max(SPEECH_RMS / power**0.5, MIN_GAIN if known else 1.0), MAX_GAIN)
 
     def push(self, window: Pcm, *, speech: bool) -> Pcm:
-        """Takes the phrase's next window, shape (samples,), and whether it is speech; returns what is ready."""
+        """Adds the next window of the phrase, shape (samples,), and whether it is speech; returns what is ready."""
         sound = self._limit_band(window)
         if self._suppressor is not None and self._suppressing:
             sound = self._without_priming(self._suppressor.push(sound))
-        return self._even_level(sound, speech=speech)
+        return self._apply_gain(sound, speech=speech)
 
     def end(self) -> Pcm:
-        """Ends the phrase; returns its rest."""
+        """Ends the phrase; returns its remaining samples."""
         if self._suppressor is None or not self._suppressing:
             return np.zeros(0, np.float32)
-        return self._even_level(self._without_priming(self._suppressor.end()), speech=False)
+        return self._apply_gain(self._without_priming(self._suppressor.end()), speech=False)
 
     def _is_clean(self) -> bool:
-        """Whether speech is as much louder than the noise as `CLEAN_SNR_DB`; without any pause nobody knows."""
+        """Whether the signal-to-noise ratio is above `CLEAN_SNR_DB`; False if there was no pause yet."""
         if not self._noise:
             return False
         speech = self._power or SPEECH_RMS**2
         return float(np.quantile(self._noise, NOISE_QUANTILE)) * 10 ** (CLEAN_SNR_DB / 10) < speech
 
-    def _need_suppressor(self) -> Suppressor | None:
+    def _get_suppressor(self) -> Suppressor | None:
         if self._suppressor is None and self._make_suppressor is not None:
             self._suppressor = self._make_suppressor()
         return self._suppressor
 
     def _start(self) -> None:
         self._history[:] = 0.0
-        self._unheard = 0
+        self._priming_left = 0
         if self._suppressor is not None:
             self._suppressor.begin()
 
     def _without_priming(self, sound: Pcm) -> Pcm:
-        skipped = min(self._unheard, len(sound))
-        self._unheard -= skipped
+        skipped = min(self._priming_left, len(sound))
+        self._priming_left -= skipped
         return sound[skipped:]
 
     def _limit_band(self, samples: Pcm) -> Pcm:
@@ -146,8 +146,8 @@ class FrontEnd:
         self._history = sound[-(RESPONSE_SAMPLES - 1) :]
         return np.convolve(sound, self._high_pass, "valid").astype(np.float32)
 
-    def _even_level(self, sound: Pcm, *, speech: bool) -> Pcm:
-        """Follows the level of speech; applies the phrase's gain, which stays the same all through it."""
+    def _apply_gain(self, sound: Pcm, *, speech: bool) -> Pcm:
+        """Updates the level of speech and applies the gain, which is constant within a phrase."""
         power = float(np.mean(np.square(sound))) if len(sound) else 0.0
         if speech and power > 0:
             self._windows = min(self._windows + 1, LEVEL_WINDOWS)
@@ -156,14 +156,14 @@ class FrontEnd:
 
 
 def _is_clipped(windows: Sequence[Pcm]) -> bool:
-    """Whether a good part of some sound, `CLIPPED_SHARE`, lies at full scale."""
+    """Whether more than `CLIPPED_SHARE` of the samples are at full scale."""
     return len(windows) > 0 and float(np.mean(np.abs(np.concatenate(windows)) > FULL_SCALE)) > CLIPPED_SHARE
 
 
 def _high_pass() -> NDArray[np.float64]:
-    """Impulse response of a second-order Butterworth high-pass at `LOWEST_HZ`, shape (RESPONSE_SAMPLES,).
+    """Returns the impulse response of a second-order Butterworth high-pass at `LOWEST_HZ`, shape (RESPONSE_SAMPLES,).
 
-    By the bilinear transform: Oppenheim and Schafer, "Discrete-Time Signal Processing", section 7.2.
+    Designed with the bilinear transform: Oppenheim and Schafer, "Discrete-Time Signal Processing", section 7.2.
     """
     warped = np.tan(np.pi * LOWEST_HZ / SAMPLE_RATE_HZ)
     norm = 1 / (1 + np.sqrt(2) * warped + warped**2)

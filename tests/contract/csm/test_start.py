@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 
 from oviya.errors import CheckpointError
-from oviya.mesh.testing import serve_for_test
 from oviya.v1 import csm_pb2, csm_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from tests.support.checkpoints.csm import write_checkpoint
 from tests.support.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
+from tests.support.serving import serve_for_test
 
 
 @pytest.fixture(scope="module")

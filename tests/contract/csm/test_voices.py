@@ -12,7 +12,6 @@ from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
 from oviya.errors import CheckpointError, InvalidInput
-from oviya.mesh.testing import serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import csm_pb2, csm_pb2_grpc
@@ -20,6 +19,7 @@ from services.csm.request.voices import VOICES_FILE
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.serving import serve_for_test
 
 CODES = np.random.default_rng(5).integers(1, 512, (12, 8))
 CLIP = {"name": "calm", "speaker": 0, "text": "A clip.", "codes": CODES.tolist()}

@@ -12,14 +12,14 @@ import numpy as np
 import pytest
 
 from oviya.audio.pcm import F32LE, S16LE, encode_pcm
+from oviya.emotions.tables import DATA
 from oviya.errors import Busy, CheckpointError, InvalidInput, Timeout
 from oviya.mesh.probe import is_serving
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
-from services.emotion.catalogue import DATA
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
+from tests.support.serving import serve_for_test
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import speak_in
 

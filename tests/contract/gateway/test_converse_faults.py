@@ -13,9 +13,9 @@ from oviya.errors import Unavailable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
-from services.gateway.turn.turn_handler import TurnTaker, Utterance
+from services.gateway.turn.turn_handler import TurnHandler
+from services.gateway.turn.utterance import Utterance
 from services.gateway.voice.segment import SpeechOptions
-from services.gateway.voice.speaker import Speaker
 from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -145,25 +145,25 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
     csm.before = lambda frame: never.wait() if len(csm.requests) == 2 else None
     sent: list[tuple[int, Any]] = []
     async with gateway_with(csm, ScriptedMimi(), brain) as gateway:
-        voices = gateway.service.voices
+        service = gateway.service
         audio_format = common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=24_000)
-        speaker = Speaker(voices, SpeechOptions(conversation_pb2.VOICE_UNSPECIFIED), audio_format)
+        output = service.new_output(SpeechOptions(conversation_pb2.VOICE_UNSPECIFIED), audio_format)
 
         async def send(turn: int, event: Any) -> None:
             sent.append((turn, event))
             if sum(isinstance(event, common_pb2.Audio) for _, event in sent) == csm.frames:
                 first_sent.set()
 
-        memory = Memory("s", gateway.service.repository, voices.mesh.summarize, verbatim=20)
-        taker = TurnTaker(voices.mesh, speaker, voices.settings, memory=memory, send=send)
-        running = asyncio.create_task(taker.take(Utterance(0, "go", True, ended_at=0.0)))
+        memory = Memory("s", service.repository, service.mesh.summarize, verbatim=20)
+        handler = TurnHandler(service.mesh, output, service.settings, memory=memory, send=send)
+        running = asyncio.create_task(handler.respond(Utterance(0, "go", True, ended_at=0.0)))
         async with asyncio.timeout(5):
             await first_sent.wait()
         running.cancel()
         with pytest.raises(asyncio.CancelledError):
             await running
         assert not any(isinstance(event, conversation_pb2.ReplyEnded) for _, event in sent)
-        await taker.take(Utterance(1, "go on", True, ended_at=0.0))
+        await handler.respond(Utterance(1, "go on", True, ended_at=0.0))
     assert [turn.text for turn in brain.requests[1].history] == ["go", "One."]
     assert isinstance(sent[-1][1], conversation_pb2.ReplyEnded)
 

@@ -18,8 +18,10 @@ from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
-from tests.support.echo_conversation import Echo, peers_of, until
-from tests.support.webrtc_client import browser, free_range
+from tests.support.echo_conversation import Echo, peers_of
+from tests.support.ports import free_range
+from tests.support.waiting import until
+from tests.support.webrtc_client import browser
 
 FLOOD_S = float(os.environ.get("OVIYA_FLOOD_S", "8"))
 """How long offers are replayed."""

@@ -19,7 +19,8 @@ from services.gateway.transport.http.app import PAGE, GatewayApp, HttpServer
 from services.gateway.transport.http.security import HEADERS
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.support.echo_conversation import Echo
-from tests.support.webrtc_client import PATIENCE_S, browser
+from tests.support.waiting import PATIENCE_S
+from tests.support.webrtc_client import browser
 
 REPORT = {"ready": True, "services": {"stt": {"state": "serving"}}, "voice": {"name": "csm", "reason": ""}}
 OFFER = {"sdp": "v=0", "type": "offer"}

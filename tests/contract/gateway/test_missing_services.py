@@ -12,7 +12,8 @@ from oviya.mesh.probe import is_serving
 from oviya.mesh.service import Service
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
-from tests.support.gateway_mesh import GatewayUnderTest, free_port, gateway_with, served_at, speech
+from tests.support.gateway_mesh import GatewayUnderTest, gateway_with, served_at, speech
+from tests.support.ports import free_port
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
 MAKE: dict[str, Any] = {

@@ -8,9 +8,9 @@ from oviya.v1 import brain_pb2, emotion_pb2
 from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.turn_handler import TurnTaker
+from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.upstream.clients import Mesh
-from tests.support.gateway_mesh import free_port
+from tests.support.ports import free_port
 
 
 class CountingMesh(Mesh):
@@ -33,56 +33,56 @@ def judged(feeling: str, *, intensity: float) -> emotion_pb2.DetectResponse:
     return emotion_pb2.DetectResponse(emotions=[emotion_pb2.EmotionScore(emotion=feeling)], tone=tone)
 
 
-def new_taker(mesh: Mesh) -> TurnTaker:
+def new_handler(mesh: Mesh) -> TurnHandler:
     async def send(turn, event): ...
 
     async def summarize(*_: Any): ...
 
     nothing: Any = None
     memory = Memory("s", SessionRepository(nothing), summarize, verbatim=20)  # pyright: ignore[reportArgumentType]
-    return TurnTaker(mesh, nothing, GatewaySettings(), memory=memory, send=send)
+    return TurnHandler(mesh, nothing, GatewaySettings(), memory=memory, send=send)
 
 
-async def texts(taker: TurnTaker, text: str, feeling: emotion_pb2.DetectResponse) -> list[str]:
-    reply = await taker._reply(taker._request(text, feeling))
+async def texts(handler: TurnHandler, text: str, feeling: emotion_pb2.DetectResponse) -> list[str]:
+    reply = await handler._replies.reply(handler._replies.request(text, feeling))
     return [response.text async for response in reply]
 
 
-async def prepare(taker: TurnTaker, mesh: CountingMesh, text: str) -> None:
-    await taker.prepare(text)
-    assert taker._early is not None
-    await taker._early._reading
+async def start(handler: TurnHandler, mesh: CountingMesh, text: str) -> None:
+    await handler.start_preemptive_reply(text)
+    assert handler._replies._preemptive is not None
+    await handler._replies._preemptive._reading
 
 
-async def test_a_prepared_reply_is_used_for_the_same_words_and_dropped_for_others():
+async def test_a_preemptive_reply_is_used_for_the_same_words_and_dropped_for_others():
     mesh = CountingMesh()
-    taker, calm = new_taker(mesh), judged("calm_supportive", intensity=0.9)
-    await prepare(taker, mesh, "hello")
-    assert await texts(taker, "hello", calm) == ["to hello"]
+    handler, calm = new_handler(mesh), judged("calm_supportive", intensity=0.9)
+    await start(handler, mesh, "hello")
+    assert await texts(handler, "hello", calm) == ["to hello"]
     assert mesh.asked == ["hello"]  # how strong the feeling is does not matter
-    await prepare(taker, mesh, "hello")
-    assert await texts(taker, "hello there", calm) == ["to hello there"]
+    await start(handler, mesh, "hello")
+    assert await texts(handler, "hello there", calm) == ["to hello there"]
     assert mesh.asked == ["hello", "hello", "hello there"]
-    await prepare(taker, mesh, "hello")
-    await taker.forget()
-    assert await texts(taker, "hello", calm) == ["to hello"]
+    await start(handler, mesh, "hello")
+    await handler.cancel_preemptive_reply()
+    assert await texts(handler, "hello", calm) == ["to hello"]
     assert len(mesh.asked) == 5
     await mesh.close()
 
 
-async def test_a_prepared_reply_is_dropped_where_the_voice_said_something_else_than_the_words():
+async def test_a_preemptive_reply_is_dropped_where_the_voice_said_something_else_than_the_words():
     mesh = CountingMesh()
-    taker = new_taker(mesh)
-    await prepare(taker, mesh, "hello")
-    assert await texts(taker, "hello", judged("empathetic_sad", intensity=0.4)) == ["to hello"]
+    handler = new_handler(mesh)
+    await start(handler, mesh, "hello")
+    assert await texts(handler, "hello", judged("empathetic_sad", intensity=0.4)) == ["to hello"]
     assert mesh.asked == ["hello", "hello"]
     await mesh.close()
 
 
 async def test_what_was_thrown_away_before_it_was_asked_leaves_nothing_behind():
     mesh = CountingMesh()
-    taker = new_taker(mesh)
-    await taker.prepare("hello")
-    await taker.forget()
+    handler = new_handler(mesh)
+    await handler.start_preemptive_reply("hello")
+    await handler.cancel_preemptive_reply()
     assert mesh.asked == []
     await mesh.close()

@@ -18,8 +18,10 @@ from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.page_message import read_message
 from services.gateway.transport.webrtc.peer import PeerLimits
 from services.gateway.transport.webrtc.playout import RATE_HZ
-from tests.support.echo_conversation import Echo, peers_of, until
-from tests.support.webrtc_client import PATIENCE_S, browser, dominant_hz, free_range, tone
+from tests.support.echo_conversation import Echo, peers_of
+from tests.support.ports import free_range
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.webrtc_client import browser, dominant_hz, tone
 
 
 async def test_what_the_browser_says_reaches_the_conversation():

@@ -28,8 +28,9 @@ from services.gateway.transport.webrtc.peer_guard import (
     check_upstream,
     opus_duration_s,
 )
-from tests.support.echo_conversation import Echo, peers_of, until
-from tests.support.webrtc_client import PATIENCE_S, browser
+from tests.support.echo_conversation import Echo, peers_of
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.webrtc_client import browser
 
 
 def held_bytes(peers):

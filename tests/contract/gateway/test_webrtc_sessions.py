@@ -11,10 +11,10 @@ from oviya.errors import NotReady
 from oviya.mesh.deadline import Deadline
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.playout import RATE_HZ
-from tests.support.echo_conversation import until
 from tests.support.gateway_mesh import gateway_with
 from tests.support.scripted_services import ScriptedBrain
-from tests.support.webrtc_client import PATIENCE_S, browser
+from tests.support.waiting import PATIENCE_S, until
+from tests.support.webrtc_client import browser
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,9 @@ import numpy as np
 import pytest
 import pytest_asyncio
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from prometheus_client import REGISTRY
 
 from oviya.errors import NotReady
 from oviya.mesh import background
-from oviya.mesh.testing import ServedForTest, serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
@@ -26,21 +24,18 @@ from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from tests.contract.mesh.test_runtime import EchoService
 from tests.support.gateway_mesh import gateway_with
-from tests.support.logged_process import LoggedProcess
+from tests.support.metrics import metric
 from tests.support.scripted_services import ScriptedBrain
+from tests.support.service_process import ServiceProcess
+from tests.support.serving import ServedForTest, serve_for_test
+from tests.support.waiting import until
 
 SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 WAIT_S = 20.0
 
 
 def failures(loop: str) -> float:
-    return REGISTRY.get_sample_value("oviya_loop_failures_total", {"loop": loop}) or 0.0
-
-
-async def wait_until(condition: Any) -> None:
-    async with asyncio.timeout(WAIT_S):
-        while not condition():
-            await asyncio.sleep(0.01)
+    return metric("loop_failures_total", loop=loop)
 
 
 async def health_of(served: ServedForTest) -> int:
@@ -75,13 +70,13 @@ async def test_a_service_serves_again_once_its_loop_runs_again(essential: bool, 
     before = failures("test loop")
     async with serve_for_test(Looping()) as served:
         served.service.fail.set()
-        await wait_until(lambda: told)
+        await until(lambda: told)
         if essential:
-            await wait_until(lambda: not served.running.server.serving)
+            await until(lambda: not served.running.server.serving)
             assert await health_of(served) == NOT_SERVING
         else:
             assert await health_of(served) == SERVING
-        await wait_until(lambda: len(told) == 2 and served.running.server.serving)
+        await until(lambda: len(told) == 2 and served.running.server.serving)
         assert await health_of(served) == SERVING
         assert failures("test loop") == before + 1
         assert "AssertionError" in told[0][1]
@@ -111,12 +106,12 @@ async def assert_broken(served: ServedForTest, *calls: asyncio.Task[Any]) -> Non
             error = error_from_rpc(caught.value, "engine")
             assert isinstance(error, NotReady) or "could not make the next frame" in str(error)
         await served.service.broken.wait()
-    await wait_until(lambda: not served.running.server.serving)
+    await until(lambda: not served.running.server.serving)
     assert await health_of(served) == NOT_SERVING
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["wake_at", "expire", "fail"])
+@pytest.mark.parametrize("where", ["wake_at", "expire", "fail_running"])
 async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
     csm: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):
@@ -133,20 +128,20 @@ async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
     async with asyncio.timeout(WAIT_S):
         await started.wait()
     waiting = asyncio.create_task(generate())
-    await wait_until(lambda: engine.queued == 1)
+    await until(lambda: engine.queued == 1)
 
     def broken(*_: object) -> Any:
         raise error("what a user said")
 
     monkeypatch.setattr(engine._scheduler, where, broken)
-    if where == "fail":  # the device fails first
+    if where == "fail_running":  # the device fails first
         monkeypatch.setattr(engine._device, "launch", broken)
     await assert_broken(csm, speaking, waiting)
     assert failures("csm engine") == before + 1
 
 
 @pytest.mark.parametrize("error", [AssertionError, Interrupted])
-@pytest.mark.parametrize("where", ["take", "put_back", "deliver"])
+@pytest.mark.parametrize("where", ["start_step", "finish_step", "deliver"])
 async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
     mimi: ServedForTest, where: str, error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ):
@@ -168,7 +163,7 @@ async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
             assert await call.read() is not grpc.aio.EOF
 
     calls = [asyncio.create_task(decode()) for _ in range(2)]
-    await wait_until(lambda: begun == 2)
+    await until(lambda: begun == 2)
 
     def broken(*_: object) -> Any:
         raise error("what a user said")
@@ -183,11 +178,12 @@ async def test_mimi_fails_what_waits_and_ends_once_its_thread_has_ended(
 
 
 def test_a_service_that_broke_down_ends_with_1():
-    with LoggedProcess("tests.support.failing_service", "FAILING_") as service:
+    with ServiceProcess("tests.support.failing_service") as service:
+        service.start()
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             list(stub.Reply(brain_pb2.ReplyRequest(text="x", session_id="break down"), timeout=10))
-        assert service.process.wait(60) == 1
+        assert service.wait() == 1
 
 
 async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(monkeypatch: pytest.MonkeyPatch):
@@ -203,12 +199,12 @@ async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(mon
             return await look(self, name)
 
         monkeypatch.setattr(Readiness, "_look", broken)
-        await wait_until(lambda: "readiness of brain" in dict(readiness.degraded()))
+        await until(lambda: "readiness of brain" in dict(readiness.degraded()))
         assert "AssertionError" in dict(readiness.degraded())["readiness of brain"]
         assert "user" not in str(readiness.report())
         assert failures("readiness of brain") >= before + 1
         monkeypatch.setattr(Readiness, "_look", look)
-        await wait_until(lambda: "readiness of brain" not in dict(readiness.degraded()))
+        await until(lambda: "readiness of brain" not in dict(readiness.degraded()))
         assert readiness.is_serving("brain")
 
 
@@ -235,5 +231,5 @@ async def test_a_listener_that_fails_does_not_keep_a_loop_from_being_started_aga
 
     loops = background.BackgroundLoops(broken, first_pause_s=0.01)
     loops.start("test listener", loop)
-    await wait_until(lambda: ran >= 2)
+    await until(lambda: ran >= 2)
     await loops.close()

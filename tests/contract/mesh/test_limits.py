@@ -15,12 +15,12 @@ from oviya.errors import Busy, OviyaError
 from oviya.mesh import server
 from oviya.mesh.service import RunningService, check_hosts
 from oviya.mesh.settings import ServiceSettings
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc
 from services.csm.settings import CsmSettings
 from services.gateway.settings import GatewaySettings
 from tests.contract.mesh.test_runtime import NAME, EchoService, ask
+from tests.support.serving import serve_for_test
 
 PING_S = 10.0
 """How often clients that are set to 10 s ping: many are, e.g. llm-d-kv-cache#359."""

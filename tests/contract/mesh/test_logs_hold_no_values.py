@@ -8,13 +8,14 @@ import re
 import socket
 from contextlib import suppress
 from typing import Any
+from urllib.parse import urlsplit
 
 import grpc
 import pytest
 
 from oviya.v1 import brain_pb2, brain_pb2_grpc, conversation_pb2, conversation_pb2_grpc, csm_pb2, csm_pb2_grpc
-from tests.support.logged_process import LoggedProcess
 from tests.support.ollama_server import OllamaServer
+from tests.support.service_process import ServiceProcess
 
 SAID = "zebramarker lavender"
 TOKEN = "tokenmarker-4711"
@@ -43,9 +44,8 @@ def assert_no_marker(printed: str) -> None:
 
 @pytest.mark.parametrize("form", ["console", "json"])
 def test_no_failure_of_a_service_logs_what_the_caller_said_or_a_secret(form: str):
-    with LoggedProcess(
-        "tests.support.failing_service", "FAILING_", FAILING_LOG_FORMAT=form, FAILING_TOKEN=TOKEN
-    ) as service:
+    with ServiceProcess("tests.support.failing_service", LOG_FORMAT=form, TOKEN=TOKEN) as service:
+        service.start()
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             for kind in KINDS:
@@ -68,9 +68,8 @@ def test_no_failure_of_a_service_logs_what_the_caller_said_or_a_secret(form: str
 
 
 def test_at_debug_the_messages_are_logged_and_secrets_are_still_hidden():
-    with LoggedProcess(
-        "tests.support.failing_service", "FAILING_", FAILING_LOG_LEVEL="debug", FAILING_TOKEN=TOKEN
-    ) as service:
+    with ServiceProcess("tests.support.failing_service", LOG_LEVEL="debug", TOKEN=TOKEN) as service:
+        service.start()
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             for kind in ("rpc", "secret"):
@@ -83,8 +82,9 @@ def test_at_debug_the_messages_are_logged_and_secrets_are_still_hidden():
 
 
 def test_an_unforeseen_failure_at_the_start_logs_no_message():
-    with LoggedProcess("tests.support.failing_service", "FAILING_", FAIL_AT_START=SAID) as service:
-        assert service.process.wait(60) == 1
+    with ServiceProcess("tests.support.failing_service", FAIL_AT_START=SAID) as service:
+        service.launch()
+        assert service.wait() == 1
         assert_no_marker(service.printed())
         assert "ValueError" in service.printed()
         assert "in fail" in service.printed()
@@ -96,58 +96,56 @@ async def test_no_service_logs_what_was_said_while_its_dependencies_are_broken()
 
 
 async def _talk_to_a_broken_mesh(model: OllamaServer) -> None:
-    brain_env = {"BRAIN_BACKEND": "ollama", "BRAIN_OLLAMA_URL": model.url}
-    nowhere = {f"GATEWAY_{name}_ADDRESS": "127.0.0.1:9" for name in ("STT", "EMOTION", "MIMI")}
+    nowhere: dict[str, Any] = {f"{name}_ADDRESS": "127.0.0.1:9" for name in ("STT", "EMOTION", "MIMI")}
     with (
-        LoggedProcess("services.brain", "BRAIN_", **brain_env) as brain,
-        LoggedProcess("services.csm", "CSM_", CSM_CHECKPOINT="random") as csm,
-        LoggedProcess(
-            "services.gateway",
-            "GATEWAY_",
-            GATEWAY_HTTP_PORT="0",
-            GATEWAY_HTTP_TOKEN=TOKEN,
-            GATEWAY_BRAIN_ADDRESS=await asyncio.to_thread(lambda: brain.address),
-            GATEWAY_CSM_ADDRESS=await asyncio.to_thread(lambda: csm.address),
-            **nowhere,
-        ) as gateway,
+        ServiceProcess("services.brain", BACKEND="ollama", OLLAMA_URL=model.url) as brain,
+        ServiceProcess("services.csm", CHECKPOINT="random") as csm,
     ):
-        await asyncio.to_thread(brain.wait_for, "the backend is ready")
-        model.status = (400, f"cannot answer {SAID}")  # as a server may quote what it was asked
-        page = gateway.wait_for(r"page.*?http://127\.0\.0\.1:(\d+)/")
-        await asyncio.to_thread(lambda: gateway.address)
-        for header in (b"Bearer \xff" + TOKEN.encode(), b"Bearer " + TOKEN.encode(), b"Basic " + SAID.encode()):
-            await asyncio.to_thread(_post_offer, int(page[1]), header)
-        async with grpc.aio.insecure_channel(gateway.address) as channel:
-            stub: Any = conversation_pb2_grpc.ConversationServiceStub(channel)
-            speak = conversation_pb2.SpeakRequest
-            for request in (
-                speak(text=SAID),
-                speak(text=SAID, voice=conversation_pb2.VOICE_CSM),
-                speak(text=SAID, emotion=SAID),
-                speak(text=SAID, speaker=1 << 30),
-            ):
-                with suppress(grpc.RpcError):
-                    async for _ in stub.Speak(request, timeout=20):
-                        pass
-            config = conversation_pb2.ConverseConfig(session_id="zebramarker")
-            requests = [conversation_pb2.ConverseRequest(config=config), conversation_pb2.ConverseRequest(text=SAID)]
+        for service in (brain, csm):
+            await asyncio.to_thread(service.start)
+        peers: dict[str, Any] = {"BRAIN_ADDRESS": brain.address, "CSM_ADDRESS": csm.address}
+        with ServiceProcess("services.gateway", HTTP_PORT="0", HTTP_TOKEN=TOKEN, **peers, **nowhere) as gateway:
+            await asyncio.to_thread(gateway.start)
+            await _talk(model, brain, csm, gateway)
+
+
+async def _talk(model: OllamaServer, brain: ServiceProcess, csm: ServiceProcess, gateway: ServiceProcess) -> None:
+    await asyncio.to_thread(brain.wait_for, "the backend is ready")
+    model.status = (400, f"cannot answer {SAID}")  # as a server may quote what it was asked
+    page = urlsplit(gateway.logged("page", "url"))
+    for header in (b"Bearer \xff" + TOKEN.encode(), b"Bearer " + TOKEN.encode(), b"Basic " + SAID.encode()):
+        await asyncio.to_thread(_post_offer, page.port or 0, header)
+    async with grpc.aio.insecure_channel(gateway.address) as channel:
+        stub: Any = conversation_pb2_grpc.ConversationServiceStub(channel)
+        speak = conversation_pb2.SpeakRequest
+        for request in (
+            speak(text=SAID),
+            speak(text=SAID, voice=conversation_pb2.VOICE_CSM),
+            speak(text=SAID, emotion=SAID),
+            speak(text=SAID, speaker=1 << 30),
+        ):
             with suppress(grpc.RpcError):
-                async for _ in stub.Converse(iter(requests), timeout=20, metadata=(("authorization", TOKEN),)):
+                async for _ in stub.Speak(request, timeout=20):
                     pass
-        async with grpc.aio.insecure_channel(csm.address) as channel:
-            stub = csm_pb2_grpc.CsmServiceStub(channel)
-            refused: tuple[dict[str, Any], ...] = ({}, {"style": SAID}, {"reference_clip": SAID}, {"speaker": 1 << 30})
-            for fields in refused:
-                with suppress(grpc.RpcError):
-                    generate = csm_pb2.GenerateRequest(text=SAID, request_id="zebramarker", max_frames=2, **fields)
-                    async for _ in stub.Generate(generate, timeout=20):
-                        pass
-        for service in (gateway, brain, csm):
-            assert await asyncio.to_thread(service.stop) == 0
-            assert_no_marker(service.printed())
-        assert "the backend failed" in brain.printed()
-        assert "spoken" in csm.printed()
-        assert "session opened" in gateway.printed()
+        config = conversation_pb2.ConverseConfig(session_id="zebramarker")
+        requests = [conversation_pb2.ConverseRequest(config=config), conversation_pb2.ConverseRequest(text=SAID)]
+        with suppress(grpc.RpcError):
+            async for _ in stub.Converse(iter(requests), timeout=20, metadata=(("authorization", TOKEN),)):
+                pass
+    async with grpc.aio.insecure_channel(csm.address) as channel:
+        stub = csm_pb2_grpc.CsmServiceStub(channel)
+        refused: tuple[dict[str, Any], ...] = ({}, {"style": SAID}, {"reference_clip": SAID}, {"speaker": 1 << 30})
+        for fields in refused:
+            with suppress(grpc.RpcError):
+                generate = csm_pb2.GenerateRequest(text=SAID, request_id="zebramarker", max_frames=2, **fields)
+                async for _ in stub.Generate(generate, timeout=20):
+                    pass
+    for service in (gateway, brain, csm):
+        assert await asyncio.to_thread(service.stop) == 0
+        assert_no_marker(service.printed())
+    assert "the backend failed" in brain.printed()
+    assert "spoken" in csm.printed()
+    assert "session opened" in gateway.printed()
 
 
 def _post_offer(port: int, authorization: bytes) -> None:

@@ -11,10 +11,10 @@ from oviya.cli.local.process import gateway_readiness
 from oviya.client import Oviya
 from oviya.client.channel import channel_options, is_local
 from oviya.mesh.probe import is_serving
-from oviya.mesh.testing import serve_for_test
 from tests.contract.mesh.test_runtime import EchoService, ask
 from tests.support.gateway_mesh import gateway_with
 from tests.support.scripted_services import ScriptedBrain
+from tests.support.serving import serve_for_test
 
 NOBODY = "http://127.0.0.1:9"
 

@@ -15,10 +15,10 @@ from oviya.mesh.channel import open_channel
 from oviya.mesh.probe import is_serving
 from oviya.mesh.service import RunningService, Service
 from oviya.mesh.settings import ServiceSettings
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.streams import with_stall_timeout
 from oviya.v1 import brain_pb2, brain_pb2_grpc
+from tests.support.serving import serve_for_test
 
 NAME = "oviya.v1.BrainService"
 

@@ -20,8 +20,8 @@ from oviya.mesh.settings import ServiceSettings
 from oviya.v1 import brain_pb2, brain_pb2_grpc
 from tests.contract.mesh.test_runtime import NAME, EchoService
 from tests.support.gateway_mesh import gateway_with
-from tests.support.logged_process import LoggedProcess
 from tests.support.scripted_services import ScriptedBrain
+from tests.support.service_process import ServiceProcess
 
 COMPOSE_STOP_S = 35.0
 """`stop_grace_period` of compose.yaml."""
@@ -30,8 +30,9 @@ COMPOSE_STOP_S = 35.0
 @pytest.mark.parametrize("way", ["nothing", "drain", "close", "thread", "loop"])
 def test_a_stop_ends_by_its_deadline_with_a_call_that_never_ends(way: str):
     wait_s, grace_s = 0.2, 2.0
-    env = {"STUBBORN_DRAIN_WAIT_S": str(wait_s), "STUBBORN_DRAIN_GRACE_S": str(grace_s), "STUBBORN_WAY": way}
-    with LoggedProcess("tests.support.stubborn_service", "STUBBORN_", **env) as service:
+    settings: dict[str, Any] = {"DRAIN_WAIT_S": str(wait_s), "DRAIN_GRACE_S": str(grace_s), "WAY": way}
+    with ServiceProcess("tests.support.stubborn_service", **settings) as service:
+        service.start()
         with grpc.insecure_channel(service.address) as channel:
             stub: Any = brain_pb2_grpc.BrainServiceStub(channel)
             call = stub.Reply(brain_pb2.ReplyRequest(text="go on"))

@@ -9,11 +9,11 @@ import pytest
 from grpc import aio
 
 from oviya.errors import Busy
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from oviya.writing import write
 from tests.support.scripted_services import ScriptedMimi
+from tests.support.serving import serve_for_test
 
 FRAME = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8, codes=[0] * 8))
 

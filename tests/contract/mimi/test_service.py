@@ -17,7 +17,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from pydantic import SecretStr
 
 from oviya.errors import InvalidInput, NotReady, OviyaError
-from oviya.mesh.testing import ServedForTest, serve_for_test
 from oviya.rvq import pack_frames
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
@@ -26,6 +25,7 @@ from services.mimi.settings import MimiSettings
 from services.mimi.spread_spectrum import SpreadSpectrum, SpreadSpectrumStream
 from tests.support.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
 from tests.support.checkpoints.mimi import TINY, reference_mimi, save_mimi
+from tests.support.serving import ServedForTest, serve_for_test
 
 CODEBOOKS, CODEBOOK_SIZE, FRAME = 8, 512, 1920
 S16, F32 = common_pb2.AUDIO_ENCODING_PCM_S16LE, common_pb2.AUDIO_ENCODING_PCM_F32LE

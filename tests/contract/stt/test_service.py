@@ -21,11 +21,11 @@ from oviya.audio.pcm import F32LE, S16LE, encode_pcm
 from oviya.errors import Busy, InvalidInput, Timeout, Unsupported
 from oviya.mesh.channel import open_channel
 from oviya.mesh.probe import is_serving
-from oviya.mesh.testing import serve_for_test
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
+from tests.support.serving import serve_for_test
 from tests.support.speech import SAD, silence, speak, word_errors
 
 TIMEOUT_S = 60

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 
 from oviya.errors import Busy
 from services.csm.checkpoint import load_checkpoint
@@ -14,6 +13,7 @@ from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
 from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.metrics import metric
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0, max_frames=4)
 
@@ -30,18 +30,14 @@ def engine(checkpoint):
     engine.close()
 
 
-def measured(name: str, **labels: str) -> float:
-    return REGISTRY.get_sample_value(f"oviya_csm_{name}", labels) or 0.0
-
-
 class Change:
     """What became of some counters since it was made."""
 
     def __init__(self, *names: str) -> None:
-        self._before = {name: measured(name) for name in names}
+        self._before = {name: metric(f"csm_{name}") for name in names}
 
     def __call__(self, name: str) -> float:
-        return measured(name) - self._before[name]
+        return metric(f"csm_{name}") - self._before[name]
 
 
 async def speak(engine: CsmEngine, request: GenerateRequest):
@@ -53,12 +49,12 @@ async def speak(engine: CsmEngine, request: GenerateRequest):
 
 
 async def test_slots_and_pages_are_those_of_who_speaks(engine):
-    assert (measured("slots"), measured("kv_pages")) == (2, engine.pages)
+    assert (metric("csm_slots"), metric("csm_kv_pages")) == (2, engine.pages)
     async with engine.generate(replace(HELLO, lead_s=0.01, max_frames=100)) as stream:
         await anext(stream)
-        assert measured("slots_used") == 1
-        assert measured("kv_pages_used") == engine.pages_used > 0
-    assert (measured("slots_used"), measured("kv_pages_used")) == (0, 0)
+        assert metric("csm_slots_used") == 1
+        assert metric("csm_kv_pages_used") == engine.pages_used > 0
+    assert (metric("csm_slots_used"), metric("csm_kv_pages_used")) == (0, 0)
 
 
 async def test_a_request_is_timed_from_its_arrival_to_its_frames(engine):
@@ -79,16 +75,16 @@ async def test_what_a_prompt_finds_is_counted_and_so_is_what_it_drops(engine):
     assert change("prompt_positions_total") == sum(end.prompt_positions for end in ends)
     assert change("prefix_positions_total") == ends[1].cached_positions >= 128
     assert change("dropped_segments_total") == 4
-    assert measured("kv_pages_kept") >= 2
+    assert metric("csm_kv_pages_kept") >= 2
 
 
 async def test_ends_are_counted_by_their_reason_and_runaways_for_themselves(engine):
-    before = {reason: measured("finished_total", reason=reason) for reason in ("length", "runaway", "cancelled")}
+    before = {reason: metric("csm_finished_total", reason=reason) for reason in ("length", "runaway", "cancelled")}
     change = Change("runaways_total")
     await speak(engine, HELLO)
     await speak(engine, replace(HELLO, text="Hi.", max_frames=0))
     engine.generate(HELLO).close()
-    assert {reason: measured("finished_total", reason=reason) - count for reason, count in before.items()} == {
+    assert {reason: metric("csm_finished_total", reason=reason) - count for reason, count in before.items()} == {
         "length": 1, "runaway": 1, "cancelled": 1,
     }  # fmt: skip
     assert change("runaways_total") == 1
@@ -96,11 +92,11 @@ async def test_ends_are_counted_by_their_reason_and_runaways_for_themselves(engi
 
 async def test_all_that_a_closing_engine_ends_is_counted(checkpoint):
     engine = CsmEngine(checkpoint, EngineOptions(slots=1, queue_s=60))
-    before = measured("finished_total", reason="failed")
+    before = metric("csm_finished_total", reason="failed")
     streams = [engine.generate(replace(HELLO, lead_s=0.01, max_frames=1000)) for _ in range(3)]
     await anext(streams[0])
     engine.close()
-    assert measured("finished_total", reason="failed") - before == len(streams)
+    assert metric("csm_finished_total", reason="failed") - before == len(streams)
 
 
 async def test_refusals_are_counted_at_once_and_after_a_wait(checkpoint):
@@ -109,11 +105,11 @@ async def test_refusals_are_counted_at_once_and_after_a_wait(checkpoint):
     async with engine.generate(replace(HELLO, lead_s=0.01, max_frames=1000)) as speaking:
         await anext(speaking)
         waiting = engine.generate(HELLO)
-        assert measured("queued") == 1
+        assert metric("csm_queued") == 1
         with pytest.raises(Busy):
             engine.generate(HELLO)
         assert change("rejected_total") == 1
         with pytest.raises(Busy):
             await anext(waiting)
-    assert (change("rejected_total"), measured("queued")) == (2, 0)
+    assert (change("rejected_total"), metric("csm_queued")) == (2, 0)
     engine.close()

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import csv
 import shutil
 from pathlib import Path
 
 import pytest
 
+from oviya.emotions.tables import DATA, load_aliases
 from oviya.errors import InvalidInput
-from services.emotion.catalogue import DATA, Catalogue
+from services.emotion.catalogue import Catalogue
 from services.emotion.prosody import CSM_TEMPERATURE, Planner
 
 STYLES = {"calm", "sad", "joy", "playful", "confident", "anxious", "firm", "neutral"}
@@ -26,8 +26,7 @@ def planner() -> Planner:
 
 
 def aliases() -> list[tuple[str, str]]:
-    with (DATA / "emotion-aliases.tsv").open(encoding="utf-8") as lines:
-        return [(row["alias"], row["csm_prosody"]) for row in csv.DictReader(lines, delimiter="\t")]
+    return [(alias.name, alias.prosody_label) for alias in load_aliases() if alias.prosody_label]
 
 
 def test_there_are_49_emotions_with_known_styles(catalogue):
@@ -86,7 +85,7 @@ def test_a_name_near_to_none_is_refused_without_suggestions(catalogue, asked):
 
 
 def test_other_names_are_listed_with_their_emotion(catalogue):
-    listed = {name: emotion.name for emotion in catalogue for name in emotion.aliases}
+    listed = {name: emotion.name for emotion in catalogue for name in catalogue.other_names(emotion)}
     names = {emotion.name for emotion in catalogue}
     assert listed.keys() & names == set()
     for alias, label in aliases():
@@ -96,8 +95,8 @@ def test_other_names_are_listed_with_their_emotion(catalogue):
 
 def test_a_label_that_leads_nowhere_stops_loading(tmp_path: Path):
     folder = shutil.copytree(DATA, tmp_path / "data")
-    with (folder / "emotion-aliases.tsv").open("a", encoding="utf-8") as table:
-        table.write("\nglee\tgleeful\n")
+    with (folder / "aliases.tsv").open("a", encoding="utf-8") as table:
+        table.write("glee\tgleeful\t-\n")
     with pytest.raises(ValueError, match="gleeful"):
         Catalogue.load(folder)
 

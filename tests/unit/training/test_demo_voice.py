@@ -13,11 +13,16 @@ from numpy.typing import NDArray
 
 from benchmarks.demo_voice import HELD_OUT_TEXTS
 from benchmarks.demo_voice_measures import recognize, words
+from oviya.emotions.tables import load_emotions
 from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import Checkpoint, load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
-from services.csm.request.request import Finish, GenerateRequest
+<<<<<<< HEAD
+from services.csm.request.request import FinishReason, GenerateRequest
 from services.emotion.catalogue import DATA, read_tsv
+=======
+from services.csm.request.request import Finish, GenerateRequest
+>>>>>>> main
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.checkpoints.csm import load_reference
@@ -50,10 +55,10 @@ def mimi() -> Iterator[MimiEngine]:
         yield engine
 
 
-def speak(engine: CsmEngine, text: str, **fields: object) -> tuple[NDArray[np.int64], Finish]:
+def speak(engine: CsmEngine, text: str, **fields: object) -> tuple[NDArray[np.int64], FinishReason]:
     """The codes (T, Q) of a text as the gateway asks for it, and how they ended."""
 
-    async def run() -> tuple[NDArray[np.int64], Finish]:
+    async def run() -> tuple[NDArray[np.int64], FinishReason]:
         asked = {"style": "neutral", "reference_clip": "neutral", "lead_s": 0.0, "seed": 1} | fields
         async with engine.generate(GenerateRequest(text=text, **asked)) as frames:  # type: ignore[arg-type]
             codes = [codes async for codes in frames]
@@ -68,7 +73,7 @@ def test_ten_new_sentences_are_understood_and_end(engine: CsmEngine, mimi: MimiE
     errors, said = 0, 0
     for number, text in enumerate(texts):
         codes, reason = speak(engine, text, speaker=number % len(SPEAKERS))
-        assert reason is Finish.END_FRAME, text
+        assert reason is FinishReason.END_FRAME, text
         with mimi.open_decoder() as stream:
             heard = recognize(stream.decode(codes).result())
         errors += word_errors(heard, words(text))
@@ -77,7 +82,7 @@ def test_ten_new_sentences_are_understood_and_end(engine: CsmEngine, mimi: MimiE
 
 
 def test_each_voice_has_a_clip_in_each_style_of_the_emotions(checkpoint: Checkpoint):
-    styles = {row["style"] for row in read_tsv(DATA / "emotions.tsv")}
+    styles = {emotion.style for emotion in load_emotions().values()}
     assert styles <= set(checkpoint.card.styles)
     assert styles <= set(checkpoint.voices.clips)
     for style in styles:
@@ -88,7 +93,7 @@ def test_transformers_draws_the_same_codes(checkpoint: Checkpoint, engine: CsmEn
     """Greedy, so that no random number is needed; the first second."""
     text, speaker, style, frames = "You can always ask me again.", 2, "joy", 12
     ours, _ = speak(engine, text, speaker=speaker, style=style, temperature=0.0, max_frames=frames, reference_clip="")
-    prompt = checkpoint.tokenizer.segment(text, speaker, style)
+    prompt = checkpoint.tokenizer.encode_segment(text, speaker, style)
     np.testing.assert_array_equal(ours, load_reference(CSM).greedy(prompt, None, [], frames))
 
 

@@ -12,11 +12,12 @@ import pytest
 import torch
 import transformers
 
+from oviya.emotions.tables import read_tsv
 from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.model.config import END_CODE, CsmConfig
 from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
 from services.csm.request.tokenizer import TextTokenizer
-from services.emotion.catalogue import DATA, read_tsv
+from services.emotion.catalogue import DATA
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from training.demo_voice.codec import Codec, scale_layers
@@ -231,9 +232,10 @@ def test_documents_are_laid_out_as_prompts_are(utterances: Utterances, tokenizer
         tokenizer, 8, text=item.text, speaker=0, style="sad",
         context=[Segment(0, "Sentence 0, said in neutral.", utterances.codes[: utterances.starts[1]].astype(np.int64))],
     )  # fmt: skip
-    context = np.asarray(tokenizer.segment("Sentence 0, said in neutral.", 0), np.int64)
+    context = np.asarray(tokenizer.encode_segment("Sentence 0, said in neutral.", 0), np.int64)
     assert (prompt.text[: len(context)] == context).all()
-    assert (prompt.text[-len(tokenizer.segment(item.text, 0, "sad")) :] == tokenizer.segment(item.text, 0, "sad")).all()
+    own = tokenizer.encode_segment(item.text, 0, "sad")
+    assert (prompt.text[-len(own) :] == own).all()
 
 
 def test_a_document_does_not_hear_its_neighbours(utterances: Utterances, tokenizer: TextTokenizer):
@@ -288,12 +290,13 @@ def test_transformers_loads_model_and_tokenizer(tmp_path: Path):
     theirs = transformers.AutoTokenizer.from_pretrained(tmp_path)
     ours = load_csm(tmp_path).tokenizer
     text = "[3]H\u00e9llo \u2013 it\u2019s 7 o\u2019clock\u2026"
-    assert theirs(text, add_special_tokens=False).input_ids == ours.segment(text.removeprefix("[3]"), 3)[1:-1]
-    assert ours.segment("\u4f60", 3) == ours.segment("Ni", 3), "a letter that it would drop is transliterated"
-    assert theirs.decode(ours.segment("It's fine.", 3)[1:-1]) == "[3]it's fine."
+    assert theirs(text, add_special_tokens=False).input_ids == ours.encode_segment(text.removeprefix("[3]"), 3)[1:-1]
+    transliterated = ours.encode_segment("Ni", 3)
+    assert ours.encode_segment("\u4f60", 3) == transliterated, "a letter that it would drop is transliterated"
+    assert theirs.decode(ours.encode_segment("It's fine.", 3)[1:-1]) == "[3]it's fine."
 
 
 def test_a_style_token_is_one_token(tokenizer: TextTokenizer):
-    plain, sad = tokenizer.segment("Well.", 2), tokenizer.segment("Well.", 2, "sad")
+    plain, sad = tokenizer.encode_segment("Well.", 2), tokenizer.encode_segment("Well.", 2, "sad")
     assert len(sad) == len(plain) + 1
     assert sorted(set(sad) - set(plain)) == [build_tokenizer(tuple(STYLES)).token_to_id("<|sad|>")]

@@ -101,7 +101,7 @@ class GpuDevice:
                 self._prefilled = True
                 self._prefill_began.record(self._stream)
             if running:
-                self._hear(running)
+                self._run_backbone(running)
             if arming:
                 rows = self._to_device(np.array([chunk.row for chunk in arming], np.int64))
                 self._state.newest[rows] = self._embed(
@@ -158,7 +158,7 @@ class GpuDevice:
         torch.cuda.synchronize(self._device)
         del self._graphs, self._programs, self._state, self._weights
 
-    def _hear(self, chunks: Sequence[PromptChunk]) -> None:
+    def _run_backbone(self, chunks: Sequence[PromptChunk]) -> None:
         """Runs positions of several prompts through the backbone at once; only keys and values are kept."""
         parts = [_padded(chunk) for chunk in chunks]
         text, codes, rows, positions = (np.concatenate(part) for part in zip(*parts, strict=True))

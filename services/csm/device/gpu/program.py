@@ -120,17 +120,17 @@ class FrameProgram:
         positions = torch.where(state.active[:rows] != 0, state.positions[:rows], -1)
 
         self._stream.copy_(state.newest[:rows])
-        hearing = open_pass(self._stream, config.backbone.norm_eps)
-        run_layers(weights.backbone, hearing, lambda layer, qkv: self._attend(layer, qkv, positions))
-        first_logits = hearing.normed_linear(weights.heads[0])
-        self._first_stream[:rows].copy_(hearing.normed_linear(weights.depth_input))
+        backbone_pass = open_pass(self._stream, config.backbone.norm_eps)
+        run_layers(weights.backbone, backbone_pass, lambda layer, qkv: self._attend(layer, qkv, positions))
+        first_logits = backbone_pass.normed_linear(weights.heads[0])
+        self._first_stream[:rows].copy_(backbone_pass.normed_linear(weights.depth_input))
         self._draw(first_logits, 0, self._first_stream[rows:])
 
-        speaking = self._depth_pass(self._first_stream, (0, 1))
-        self._draw(speaking.normed_linear(weights.heads[1])[rows:], 1, self._depth_stream)
+        depth_pass = self._run_depth(self._first_stream, (0, 1))
+        self._draw(depth_pass.normed_linear(weights.heads[1])[rows:], 1, self._depth_stream)
         for codebook in range(2, config.codebooks):
-            speaking = self._depth_pass(self._depth_stream, (codebook,))
-            self._draw(speaking.normed_linear(weights.heads[codebook]), codebook, self._depth_stream)
+            depth_pass = self._run_depth(self._depth_stream, (codebook,))
+            self._draw(depth_pass.normed_linear(weights.heads[codebook]), codebook, self._depth_stream)
         finish_frame(
             state.codes[:rows], weights.audio_table, state.newest, state.active, state.positions, state.frames,
             config.audio_vocabulary,
@@ -145,7 +145,7 @@ class FrameProgram:
         attend(q, *pages, out, splits=self._splits)
         return out.view(self.rows, -1)
 
-    def _depth_pass(self, stream: Tensor, positions: Sequence[int]) -> Pass:
+    def _run_depth(self, stream: Tensor, positions: Sequence[int]) -> Pass:
         """Runs the depth decoder over `stream`, all rows at the first of the frame's `positions`, then at the next."""
         lines, sizes = stream.shape[0], self._config.depth
         stack = self._weights.single_depth if lines == 1 else self._weights.depth

@@ -14,11 +14,11 @@ from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
 from services.csm import metrics
 from services.csm.checkpoint import load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
-from services.csm.engine.prefill_budget import LEAST_POSITIONS
+from services.csm.engine.prefill_budget import MIN_POSITIONS
 from services.csm.model.config import FRAME_S
-from services.csm.request.limits import Limits, expected_frames, most_frames
+from services.csm.request.limits import Limits, expected_frames, runaway_frames
 from services.csm.request.prompt import Segment
-from services.csm.request.request import Finish, GenerateRequest
+from services.csm.request.request import FinishReason, GenerateRequest
 from tests.support.checkpoints.csm import favour_end, write_checkpoint
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
@@ -55,8 +55,8 @@ async def test_frames_come_one_by_one_up_to_the_limit(engine):
         shapes = [codes.shape async for codes in stream]
     assert shapes == [(1, 8)] * 7
     assert stream.end is not None
-    assert (stream.end.reason, stream.end.frames, stream.end.seed) == (Finish.LENGTH, 7, 1)
-    assert stream.end.prompt_positions == len(engine.checkpoint.tokenizer.segment(HELLO.text, 0))
+    assert (stream.end.reason, stream.end.frames, stream.end.seed) == (FinishReason.LENGTH, 7, 1)
+    assert stream.end.prompt_positions == len(engine.checkpoint.tokenizer.encode_segment(HELLO.text, 0))
     assert engine.slots_used == 0
 
 
@@ -85,23 +85,23 @@ async def test_the_end_frame_ends_it_and_is_not_spoken(tmp_path):
     engine = CsmEngine(load_checkpoint(folder), EngineOptions(slots=1))
     frames, end = await speak(engine, GenerateRequest("Hello you.", temperature=0, lead_s=0))
     engine.close()
-    assert end.reason is Finish.END_FRAME
-    assert 1 <= end.frames == len(frames) < most_frames("Hello you.")
+    assert end.reason is FinishReason.END_FRAME
+    assert 1 <= end.frames == len(frames) < runaway_frames("Hello you.")
     assert frames.any(axis=1).all()
 
 
 async def test_text_length_limits_a_voice_that_never_ends(engine):
     _, end = await speak(engine, HELLO)
-    assert (end.reason, end.frames) == (Finish.RUNAWAY, most_frames(HELLO.text))
+    assert (end.reason, end.frames) == (FinishReason.RUNAWAY, runaway_frames(HELLO.text))
 
 
 def test_length_limits_grow_with_what_is_spoken():
     assert expected_frames("one hundred letters " * 5) == round(100 / 14 / FRAME_S)
-    assert most_frames("Hi.") * FRAME_S >= 2
-    assert most_frames("1234567890") > most_frames("abcdefghij")
-    assert most_frames("こんにちは") > most_frames("hello")
+    assert runaway_frames("Hi.") * FRAME_S >= 2
+    assert runaway_frames("1234567890") > runaway_frames("abcdefghij")
+    assert runaway_frames("こんにちは") > runaway_frames("hello")
     for text in ("a", "Hello there.", "x" * 8000):
-        assert expected_frames(text) < most_frames(text)
+        assert expected_frames(text) < runaway_frames(text)
 
 
 async def test_a_full_engine_refuses_at_once_and_takes_the_next_when_free(engine):
@@ -122,9 +122,9 @@ async def test_leaving_early_frees_the_slot_and_stops_the_work(engine):
         async with engine.generate(replace(HELLO, context=context_of(30))) as stream:
             await anext(stream)
         assert engine.slots_used == 0
-    made = stream.frames
+    made = stream.sequence.frames
     await speak(engine, replace(HELLO, max_frames=5))
-    assert stream.frames <= made + 1, "a cancelled request must not go on"
+    assert stream.sequence.frames <= made + 1, "a cancelled request must not go on"
 
 
 async def test_cancelling_during_a_long_prefill_frees_the_slot(engine):
@@ -276,8 +276,8 @@ async def test_an_answer_stops_at_the_model_s_last_position(engine):
     request = replace(HELLO, text="Go.", context=context_of(2020, reference=True))
     _, end = await speak(engine, request)
     assert end.prompt_positions + end.frames == engine.config.max_positions + 1
-    assert end.frames < most_frames("Go.")
-    assert end.reason is Finish.LENGTH
+    assert end.frames < runaway_frames("Go.")
+    assert end.reason is FinishReason.LENGTH
 
 
 async def test_styles_are_those_of_the_card(engine, tmp_path):
@@ -301,7 +301,7 @@ async def test_limits_are_options(checkpoint):
         assert refusal.value.field == field
     _, end = await speak(engine, replace(HELLO, text="Hi"))
     engine.close()
-    assert (end.frames, end.reason) == (3, Finish.LENGTH)
+    assert (end.frames, end.reason) == (3, FinishReason.LENGTH)
 
 
 async def test_prompts_give_way_where_frames_take_long(checkpoint, monkeypatch):
@@ -320,7 +320,7 @@ async def test_prompts_give_way_where_frames_take_long(checkpoint, monkeypatch):
             await anext(speaking)
             chunks.clear()
             await speak(engine, replace(HELLO, seed=2, max_frames=1, context=context_of(700)))
-        assert max(chunks) == LEAST_POSITIONS
+        assert max(chunks) == MIN_POSITIONS
         assert len(chunks) >= 3
     finally:
         engine.close()

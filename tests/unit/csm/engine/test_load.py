@@ -10,7 +10,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from prometheus_client import REGISTRY
 
 from oviya.errors import Busy, NotReady
 from services.csm.checkpoint import load_checkpoint
@@ -19,8 +18,9 @@ from services.csm.device.make import make_device
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.engine.stream import FrameStream
 from services.csm.request.prompt import Segment, build_prompt
-from services.csm.request.request import Finish, GenerateRequest, GenerationEnd
+from services.csm.request.request import FinishReason, GenerateRequest, GenerationEnd
 from tests.support.checkpoints.csm import frames_alone, write_checkpoint
+from tests.support.metrics import metric
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
 
@@ -300,12 +300,12 @@ async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
 
     options = EngineOptions(slots=3)
     engine = CsmEngine(tiny, options, device=make_device(tiny, DeviceOptions(3, 6)))
-    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    waits = metric("csm_page_waits_total")
     holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
     await take(holder, 1)
     made = asyncio.create_task(speak(engine, request))
     async with asyncio.timeout(30):
-        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+        while metric("csm_page_waits_total") == waits:
             await asyncio.sleep(0.005)
     with pytest.raises(Busy):  # whoever waits in the middle of a text goes first
         engine.generate(HELLO)
@@ -319,12 +319,12 @@ async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
 async def test_a_text_that_waits_for_pages_can_be_cancelled(tiny):
     turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
     engine = CsmEngine(tiny, EngineOptions(slots=3), device=make_device(tiny, DeviceOptions(3, 6)))
-    waits = REGISTRY.get_sample_value("oviya_csm_page_waits_total") or 0
+    waits = metric("csm_page_waits_total")
     holder = engine.generate(replace(HELLO, context=(turn,), max_frames=100, lead_s=0.01))
     await take(holder, 1)
     waiting = engine.generate(replace(HELLO, text="This is one sentence of it. " * 6, context=(turn,)))
     async with asyncio.timeout(30):
-        while REGISTRY.get_sample_value("oviya_csm_page_waits_total") == waits:
+        while metric("csm_page_waits_total") == waits:
             await asyncio.sleep(0.005)
     waiting.close()
     assert engine.slots_used == 1
@@ -356,7 +356,7 @@ async def test_an_answer_that_falls_silent_is_stopped(checkpoint, monkeypatch):
     monkeypatch.setattr(engine._device, "collect", silent)
     frames, end = await speak(engine, replace(HELLO, text="A text that takes far longer than that to say."))
     close(engine)
-    assert (end.reason, len(frames)) == (Finish.SILENCE, 10)
+    assert (end.reason, len(frames)) == (FinishReason.SILENCE, 10)
 
 
 def living_streams() -> list[FrameStream]:
@@ -380,7 +380,7 @@ async def test_ten_thousand_short_requests_leave_nothing_behind(tiny):
         match index % 4:
             case 0 | 1:
                 frames, end = await speak(engine, request)
-                assert len(frames) == request.max_frames or end.reason is Finish.END_FRAME
+                assert len(frames) == request.max_frames or end.reason is FinishReason.END_FRAME
                 outcomes["whole"] += 1
             case 2:
                 async with engine.generate(request) as stream:
@@ -408,10 +408,10 @@ async def test_ten_thousand_short_requests_leave_nothing_behind(tiny):
     assert len(asyncio.all_tasks()) == tasks
     scheduler = engine._scheduler
     assert (engine.slots_used, engine.pages_used, engine.queued) == (0, 0, 0)
-    assert scheduler.is_fed
-    assert sorted(scheduler._free) == list(range(64))
+    assert not scheduler.has_prefills
+    assert sorted(scheduler._free_rows) == list(range(64))
     pool = scheduler.pool
-    assert len(pool._free) + pool.kept == pool.pages
+    assert len(pool._free) + pool.cached == pool.pages
     assert len(living_streams()) == streams
     request = replace(HELLO, context=contexts[2], max_frames=3)
     frames, _ = await speak(engine, request)

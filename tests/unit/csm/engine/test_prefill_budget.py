@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.csm.engine.prefill_budget import GAP_BUDGET_S, LEAST_POSITIONS, PrefillBudget
+from services.csm.engine.prefill_budget import GAP_BUDGET_S, MIN_POSITIONS, PrefillBudget
 
 MOST = 4096
 
@@ -13,9 +13,9 @@ def run(budget: PrefillBudget, frame_s: float, position_s: float, frames: int = 
     """Lets a device of these times run with what the budget says; returns the positions of each gap."""
     taken = []
     for _ in range(frames):
-        positions = budget.positions(awaited=True)
+        positions = budget.positions(decoding=True)
         prefill_s = fixed_s + positions * position_s
-        budget.note(frame_s + prefill_s, positions, prefill_s)
+        budget.update(frame_s + prefill_s, positions, prefill_s)
         taken.append(positions)
     return taken
 
@@ -35,14 +35,14 @@ def test_what_a_prefill_costs_whatever_its_length_is_reckoned_with():
 
 
 def test_newcomers_progress_whatever_frames_take():
-    assert run(PrefillBudget(MOST), 0.2, 10e-6)[-1] == LEAST_POSITIONS
+    assert run(PrefillBudget(MOST), 0.2, 10e-6)[-1] == MIN_POSITIONS
     assert run(PrefillBudget(64), 0.2, 10e-6)[-1] == 64
 
 
 def test_where_nobody_waits_all_is_run():
     budget = PrefillBudget(MOST)
     run(budget, 0.2, 10e-6)
-    assert budget.positions(awaited=False) == MOST
+    assert budget.positions(decoding=False) == MOST
 
 
 def test_it_follows_frames_that_grow_and_shrink():
@@ -56,16 +56,16 @@ def test_unsteady_frames_keep_a_reserve():
     steady, unsteady = PrefillBudget(MOST), PrefillBudget(MOST)
     expected = run(steady, 0.044, 10e-6)[-1]
     for index in range(60):
-        positions = unsteady.positions(awaited=True)
+        positions = unsteady.positions(decoding=True)
         frame_s = 0.044 + (0.004 if index % 2 else -0.004)
-        unsteady.note(frame_s + positions * 10e-6, positions, positions * 10e-6)
-    assert unsteady.positions(awaited=True) < expected - 500
+        unsteady.update(frame_s + positions * 10e-6, positions, positions * 10e-6)
+    assert unsteady.positions(decoding=True) < expected - 500
 
 
 def test_frames_without_newcomers_teach_nothing_of_positions():
     budget = PrefillBudget(MOST)
     for _ in range(10):
-        budget.note(0.060, 0, 0.0)
-    assert budget.positions(awaited=True) == MOST
-    budget.note(0.060 + MOST * 5e-6, MOST, MOST * 5e-6)
-    assert budget.positions(awaited=True) < MOST
+        budget.update(0.060, 0, 0.0)
+    assert budget.positions(decoding=True) == MOST
+    budget.update(0.060 + MOST * 5e-6, MOST, MOST * 5e-6)
+    assert budget.positions(decoding=True) < MOST

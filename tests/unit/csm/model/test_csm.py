@@ -61,10 +61,10 @@ def test_greedy_frames_equal_transformers(tmp_path, codebooks, frames, rope):
     context = [Segment(0, "One, two.", codes[0]), Segment(1, "Three?", codes[1])]
     tokens = reference.model.config
 
-    own = ours.tokenizer.segment("Hello you.", 0)
+    own = ours.tokenizer.encode_segment("Hello you.", 0)
     before = []
     for segment, frames_of in zip(context, codes, strict=True):
-        before += ours.tokenizer.segment(segment.text, segment.speaker)
+        before += ours.tokenizer.encode_segment(segment.text, segment.speaker)
         before += [tokens.audio_token_id] * len(frames_of) + [tokens.audio_eos_token_id]
     ends = [len(sounds[0]), len(sounds[0]) + len(sounds[1])]
 
@@ -109,7 +109,7 @@ def test_end_frame_comes_where_transformers_stops(tmp_path):
     folder = write_checkpoint(tmp_path / "csm", codebooks=4)
     favour_end(folder, 8.0)
     ours, reference = load_checkpoint(folder), load_reference(folder)
-    ids = ours.tokenizer.segment("Hello you.", 0)
+    ids = ours.tokenizer.encode_segment("Hello you.", 0)
     expected = reference.greedy(ids, None, [], 30)
     assert len(expected) < 30, "the reference must end by itself"
     assert (expected[-1] == 0).all()

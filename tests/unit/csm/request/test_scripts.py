@@ -32,8 +32,8 @@ def tokenizer() -> TextTokenizer:
     ],
 )
 def test_letters_that_the_tokenizer_would_drop_are_transliterated(tokenizer, text, read):
-    written = tokenizer.segment("", 0)
-    ids = tokenizer.segment(text, 0)[len(written) - 1 : -1]
+    written = tokenizer.encode_segment("", 0)
+    ids = tokenizer.encode_segment(text, 0)[len(written) - 1 : -1]
     assert tokenizer._tokenizer.decode(ids) == read
 
 

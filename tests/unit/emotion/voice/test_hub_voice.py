@@ -10,12 +10,11 @@ import pytest
 
 from oviya.errors import CheckpointError
 from services.emotion.affect import load_affects
-from services.emotion.catalogue import Catalogue
 from services.emotion.voice.baseline import NO_BASELINE
 from services.emotion.voice.hub_voice import HubDetector
 from tests.support.speech import speak
 
-AFFECTS = load_affects({emotion.name for emotion in Catalogue.load()})
+AFFECTS = load_affects()
 
 
 @pytest.fixture(scope="module")

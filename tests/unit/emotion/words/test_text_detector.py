@@ -22,7 +22,7 @@ from services.emotion.words.text_features import MAX_CHARS, key_of, letters_of, 
 from services.emotion.words.text_model import TextModel
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
-AFFECTS = load_affects(NAMES)
+AFFECTS = load_affects()
 MODEL = shipped_checkpoint("emotion")
 MAX_MEGABYTES = 12
 

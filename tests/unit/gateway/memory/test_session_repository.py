@@ -14,7 +14,8 @@ from services.gateway.memory.store import (
     KeptSession,
     StoreLimits,
 )
-from tests.support.open_sessions import Listening, counted, exported, repository_of
+from tests.support.metrics import metric
+from tests.support.open_sessions import Listening, exported, repository_of
 from tests.support.stores import (
     NOW,
     kinds,
@@ -108,7 +109,7 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
         await pruned.wait()
         pruned.clear()
 
-    dropped = counted("oviya_gateway_store_dropped_total", what="expired")
+    dropped = metric("gateway_store_dropped_total", what="expired")
     store = SqliteStore(tmp_path / "s.db", StoreLimits(keep_days=2))
     async with repository_of(store, clock=lambda: now, sleep=sleep) as repository:
         listening = Listening(repository, "a")
@@ -121,11 +122,11 @@ async def test_old_sessions_are_forgotten_while_the_gateway_runs(tmp_path):
             pruned.set()
             await naps.get()  # the next pause: it has been done
             assert await texts(store, "a") == left
-    assert counted("oviya_gateway_store_dropped_total", what="expired") == dropped + 1
+    assert metric("gateway_store_dropped_total", what="expired") == dropped + 1
 
 
 async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
-    dropped = counted("oviya_gateway_store_dropped_total", what="sessions")
+    dropped = metric("gateway_store_dropped_total", what="sessions")
     store = SqliteStore(tmp_path / "s.db", StoreLimits(max_sessions=2))
     async with repository_of(store) as repository:
         for name in "abc":
@@ -134,4 +135,4 @@ async def test_full_store_drops_the_oldest_session_and_counts_it(tmp_path):
             one.say(name)
             await repository.flush(5)
         assert [await texts(store, name) for name in "abc"] == [[], ["b"], ["c"]]
-    assert counted("oviya_gateway_store_dropped_total", what="sessions") == dropped + 1
+    assert metric("gateway_store_dropped_total", what="sessions") == dropped + 1

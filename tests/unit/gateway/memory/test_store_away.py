@@ -11,8 +11,9 @@ from services.gateway.memory import store_queue
 from services.gateway.memory.redis import RedisStore
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.sqlite import SqliteStore
-from tests.support.gateway_mesh import free_port
-from tests.support.open_sessions import Listening, counted, exported, repository_of
+from tests.support.metrics import metric
+from tests.support.open_sessions import Listening, exported, repository_of
+from tests.support.ports import free_port
 from tests.support.stores import (
     Away,
     kinds,
@@ -100,8 +101,8 @@ async def test_deletion_counts_for_what_waits_at_a_gateway_that_cannot_reach_the
 
 async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
     told: list[str] = []
-    lost = counted("oviya_gateway_store_lost_total")
-    failures = counted("oviya_loop_failures_total", loop="store-writer")
+    lost = metric("gateway_store_lost_total")
+    failures = metric("loop_failures_total", loop="store-writer")
     async with repository_of(Away(SqliteStore(tmp_path / "s.db"), gone=False), report=told.append) as repository:
         listening = Listening(repository, "a")
         await repository.open(listening.handle)
@@ -109,14 +110,14 @@ async def test_unforeseen_failure_of_a_write_loses_that_write_alone(tmp_path):
             listening.say(text)
         assert await repository.flush(20) == 0
         assert await exported(repository, "a", listening.handle.token) == ["one", "two"]
-        assert counted("oviya_gateway_store_lost_total") == lost + 1
-        assert counted("oviya_loop_failures_total", loop="store-writer") == failures + 1
+        assert metric("gateway_store_lost_total") == lost + 1
+        assert metric("loop_failures_total", loop="store-writer") == failures + 1
         assert any("store-writer" in problem for problem in told)
         assert told[-1] == ""
 
 
 async def test_what_never_reaches_the_store_is_counted():
-    before = counted("oviya_gateway_store_lost_total")
+    before = metric("gateway_store_lost_total")
     repository = SessionRepository(RedisStore(f"redis://127.0.0.1:{free_port()}/0"))
     await repository.start()
     listening = Listening(repository, "a", fresh=True)
@@ -124,4 +125,4 @@ async def test_what_never_reaches_the_store_is_counted():
         listening.say(text)
     assert await repository.flush(0.05) == 3
     await repository.close(within_s=0.2)
-    assert counted("oviya_gateway_store_lost_total") == before + 3
+    assert metric("gateway_store_lost_total") == before + 3

@@ -12,9 +12,11 @@ import numpy as np
 import pytest
 
 from oviya.errors import InvalidInput, OviyaError
+from oviya.v1.emotion_pb2 import ProsodyPlan
 from services.gateway.voice import espeak
 from services.gateway.voice.espeak import Delivery
-from services.gateway.voice.fallback import SAMPLE_RATE_HZ, FallbackVoice, Scales
+from services.gateway.voice.fallback import FallbackVoice
+from services.gateway.voice.segment import NEUTRAL_PLAN, VOICE_RATE_HZ
 
 SENTENCE = "Hello there, how are you feeling today? I hear that you feel sad, and I would like to know more about it."
 
@@ -26,9 +28,14 @@ async def voice():
     await voice.close()
 
 
-async def spoken(voice, text, prosody=None, speaker=0):
-    arguments = (text, prosody or Scales(), speaker)
-    return np.concatenate([piece async for piece in voice.speak(*arguments)])
+def scaled(**scales):
+    plan = ProsodyPlan(pitch_scale=1, rate_scale=1, energy_scale=1)
+    plan.MergeFrom(ProsodyPlan(**scales))
+    return plan
+
+
+async def spoken(voice, text, plan=NEUTRAL_PLAN, speaker=0):
+    return np.concatenate([chunk async for chunk in voice.speak(text, plan, speaker)])
 
 
 def fundamental_hz(samples):
@@ -40,20 +47,20 @@ def fundamental_hz(samples):
             continue
         spectrum = np.fft.rfft(frame - frame.mean(), 4096)
         correlation = np.fft.irfft(np.abs(spectrum) ** 2)[:size]
-        low, high = SAMPLE_RATE_HZ // 350, SAMPLE_RATE_HZ // 60
+        low, high = VOICE_RATE_HZ // 350, VOICE_RATE_HZ // 60
         lag = low + int(np.argmax(correlation[low:high]))
         if correlation[lag] > 0.5 * correlation[0]:
-            found.append(SAMPLE_RATE_HZ / lag)
+            found.append(VOICE_RATE_HZ / lag)
     return float(np.exp(np.mean(np.log(found))))
 
 
 async def test_it_sounds_like_speech(voice):
     samples = await spoken(voice, SENTENCE)
     assert samples.dtype == np.float32
-    assert 4 < len(samples) / SAMPLE_RATE_HZ < 9  # 21 words
+    assert 4 < len(samples) / VOICE_RATE_HZ < 9  # 21 words
     assert 0.1 < np.abs(samples).max() <= 1
     spectrum = np.abs(np.fft.rfft(samples)) ** 2
-    hz = np.fft.rfftfreq(len(samples), 1 / SAMPLE_RATE_HZ)
+    hz = np.fft.rfftfreq(len(samples), 1 / VOICE_RATE_HZ)
     assert spectrum[(hz > 80) & (hz < 4000)].sum() > 0.9 * spectrum.sum()
 
 
@@ -102,19 +109,19 @@ async def test_commands_in_control_characters_are_removed(voice):
 @pytest.mark.parametrize(("scale", "tolerance"), [(0.8, 0.08), (0.9, 0.05), (1.1, 0.05), (1.25, 0.08)])
 async def test_pitch_scales_the_fundamental(voice, scale, tolerance):
     neutral = fundamental_hz(await spoken(voice, SENTENCE))
-    scaled = fundamental_hz(await spoken(voice, SENTENCE, Scales(pitch_scale=scale)))
-    assert scaled / neutral == pytest.approx(scale, rel=tolerance)
+    changed = fundamental_hz(await spoken(voice, SENTENCE, scaled(pitch_scale=scale)))
+    assert changed / neutral == pytest.approx(scale, rel=tolerance)
 
 
 @pytest.mark.parametrize("scale", [0.5, 0.8, 1.25, 2.0])
 async def test_rate_scales_the_length(voice, scale):
     neutral = len(await spoken(voice, SENTENCE))
-    assert neutral / len(await spoken(voice, SENTENCE, Scales(rate_scale=scale))) == pytest.approx(scale, rel=0.15)
+    assert neutral / len(await spoken(voice, SENTENCE, scaled(rate_scale=scale))) == pytest.approx(scale, rel=0.15)
 
 
 async def test_energy_scales_the_amplitude_without_clipping(voice):
     neutral = await spoken(voice, SENTENCE)
-    loud = await spoken(voice, SENTENCE, Scales(energy_scale=2.0))
+    loud = await spoken(voice, SENTENCE, scaled(energy_scale=2.0))
     assert np.allclose(loud, 2 * neutral, atol=1e-6)
     assert np.abs(loud).max() <= 1
 
@@ -140,7 +147,7 @@ async def test_the_first_sound_comes_while_the_rest_is_being_made(voice, monkeyp
     monkeypatch.setattr(espeak, "synthesize", held_up)
     async with aclosing(voice.speak(SENTENCE)) as pieces:
         first = await anext(pieces)  # the synthesis stands still after its first buffer
-        assert len(first) < SAMPLE_RATE_HZ * 0.1
+        assert len(first) < VOICE_RATE_HZ * 0.1
         go_on.set()
         rest = [piece async for piece in pieces]
     assert np.array_equal(np.concatenate([first, *rest]), whole)
@@ -193,18 +200,18 @@ async def test_texts_that_cannot_be_spoken_are_refused(voice, text):
 
 
 @pytest.mark.parametrize(
-    ("prosody", "speaker", "field"),
+    ("plan", "speaker", "field"),
     [
-        (Scales(pitch_scale=0.4), 0, "plan.pitch_scale"),
-        (Scales(rate_scale=float("nan")), 0, "plan.rate_scale"),
-        (Scales(energy_scale=2.1), 0, "plan.energy_scale"),
-        (Scales(), -1, "speaker"),
-        (Scales(), 65_536, "speaker"),
+        (scaled(pitch_scale=0.4), 0, "plan.pitch_scale"),
+        (scaled(rate_scale=float("nan")), 0, "plan.rate_scale"),
+        (scaled(energy_scale=2.1), 0, "plan.energy_scale"),
+        (NEUTRAL_PLAN, -1, "speaker"),
+        (NEUTRAL_PLAN, 65_536, "speaker"),
     ],
 )
-async def test_what_is_out_of_range_is_refused(voice, prosody, speaker, field):
+async def test_what_is_out_of_range_is_refused(voice, plan, speaker, field):
     with pytest.raises(InvalidInput) as caught:
-        await spoken(voice, "Hello.", prosody, speaker)
+        await spoken(voice, "Hello.", plan, speaker)
     assert caught.value.field == field
 
 

@@ -23,7 +23,9 @@ def model() -> Mimi:
 
 def on_a_gpu(model: Mimi) -> Any:
     """The model as the choice sees it, on a device that says it is a GPU."""
-    decoder = SimpleNamespace(new_state=lambda slots, frames, _device: model.decoder.new_state(slots, frames, CPU))
+    decoder = SimpleNamespace(
+        new_state=lambda slots, max_frames, _device: model.decoder.new_state(slots, max_frames, CPU)
+    )
     return SimpleNamespace(device=torch.device("cuda"), decoder=decoder)
 
 

@@ -263,7 +263,7 @@ def test_a_closed_engine_fails_what_waits(engine: MimiEngine):
     future = stream.decode(some_codes(2))
     closing = threading.Thread(target=engine.close)
     closing.start()
-    while engine._closed is None:
+    while engine._thread.closed is None:
         closing.join(0.01)
     gate.opened.set()
     closing.join(WAIT_S)

@@ -256,7 +256,7 @@ def test_a_long_stream_keeps_its_positions_exact(tiny: tuple[Mimi, MimiModel]):
     mimi, _ = tiny
     codes = random_codes(mimi, 1, 24, 8)
     early, late = mimi.decoder.new_state(1, 1, CPU), mimi.decoder.new_state(1, 1, CPU)
-    late.positions.fill_(2_160_000 - 2_160_000 % late.attention.capacity)
+    late.positions.fill_(2_160_000 - 2_160_000 % late.kv.capacity)
     slots = Slots([0], CPU)
     for frame in range(24):
         part = codes[:, frame : frame + 1]

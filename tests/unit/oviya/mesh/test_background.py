@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
-from prometheus_client import REGISTRY
-
 from oviya.mesh.background import BackgroundLoops, guarded_thread
+from tests.support.metrics import metric
 
 
 def _failures(loop: str) -> float:
-    return REGISTRY.get_sample_value("oviya_loop_failures_total", {"loop": loop}) or 0.0
+    return metric("loop_failures_total", loop=loop)
 
 
 async def test_a_loop_that_raises_is_counted_shown_and_started_again():

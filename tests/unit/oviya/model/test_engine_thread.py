@@ -17,7 +17,7 @@ WAIT_S = 10.0
 class Engine:
     """An engine whose thread runs `work`, or waits until it is closed."""
 
-    def __init__(self, work: Callable[[Engine], object] | None = None, *, device_works: bool = True) -> None:
+    def __init__(self, work: Callable[[Engine], None] | None = None, *, device_works: bool = True) -> None:
         self.failures = Counter("failures", "Failures", ["kind"], registry=CollectorRegistry())
         self.failed: list[NotReady] = []
         self.lost = threading.Event()
@@ -75,14 +75,14 @@ def test_work_that_raises_fails_what_is_pending_and_loses_the_engine(error: type
     engine.thread.close()
 
 
-def break_both(engine: Engine) -> None:
-    engine.thread._fail_pending = lambda _: 1 / 0
-    raise AssertionError
-
-
 def test_the_engine_is_lost_even_where_its_requests_cannot_be_failed(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    engine = Engine(break_both)
+
+    def work(engine: Engine) -> None:
+        monkeypatch.setattr(engine.thread, "_fail_pending", lambda _: 1 / 0)
+        raise AssertionError
+
+    engine = Engine(work)
     assert engine.lost.wait(WAIT_S)
 
 

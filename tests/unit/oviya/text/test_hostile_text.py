@@ -17,14 +17,14 @@ from oviya.text.sentences import is_speakable, say_text
 from oviya.text.speakable import speakable
 from services.brain.backend import Exchange
 from services.brain.listener import Listener
-from services.brain.ollama.answer import Answer
-from services.brain.ollama.output.habit import ThinkingHabit
-from services.brain.ollama.output.speech import Speech, paced
+from services.brain.ollama.output.output_parser import OutputParser, paced
+from services.brain.ollama.output.thinking_profile import ThinkingProfile
 from services.brain.ollama.tones import Tones
+from services.brain.ollama.tool_loop import Answer
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
+from services.csm.request.pieces import PiecePlanner
 from services.csm.request.request import GenerateRequest
-from services.csm.request.speech import Speech as CsmSpeech
 from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
@@ -93,14 +93,14 @@ async def test_speak(sign):
 async def test_a_models_stream(sign):
     *_, text = hostile(sign)
     # A server sends tokens, or all that it has at once; the answer of a model that thinks is held back until its end.
-    for chunk, habit in ((64, None), (len(text), None), (len(text), ThinkingHabit(can_think=True))):
+    for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
-        async def job(chunk: int = chunk, habit: ThinkingHabit | None = habit) -> None:
-            speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40, habit=habit)
+        async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
+            parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
-                async for _ in paced(speech.push_steps(text[at : at + chunk])):
+                async for _ in paced(parser.push_steps(text[at : at + chunk])):
                     pass
-            async for _ in paced(speech.flush_steps()):
+            async for _ in paced(parser.flush_steps()):
                 pass
 
         await check(job, text)
@@ -116,8 +116,8 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     backend: Any = SimpleNamespace(limits=SimpleNamespace(tool_rounds=0), offers=[], tools=None, model="m", chat=chat)
 
     async def job() -> None:
-        speech = Speech(Tones(), "", max_chars=240, first_clause_chars=40)
-        assert [sentence async for sentence in Answer(backend, speech, []).run()]
+        parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
+        assert [sentence async for sentence in Answer(backend, parser, []).run()]
 
     await check(job, chunk.text)
 
@@ -143,7 +143,7 @@ def test_the_preparation_of_a_generation(sign):  # on a thread of its own, see C
             started = time.thread_time()
             try:
                 check_text(text, limits, ("Latin",))
-                CsmSpeech(GenerateRequest(text), tokenizer, config, limits).next_piece()
+                PiecePlanner(GenerateRequest(text), tokenizer, config, limits).next_piece()
             except InvalidInput:
                 pass
             return time.thread_time() - started

@@ -9,9 +9,9 @@ import pytest
 
 from services.stt.decode.whisper import Transcript, WhisperRecognizer, normal
 from services.stt.endpoint.endpointing import EndSilence
-from services.stt.engine.engine import EngineLimits, SttEngine
+from services.stt.engine.engine import SttEngine
 from services.stt.engine.events import Final, LikelyEnd, Partial
-from services.stt.engine.session import TurnLimits
+from services.stt.engine.limits import EngineLimits, TurnLimits
 from services.stt.recognizer import RecognizerInfo, Word
 from tests.support.speech import SAD, silence, speak
 
@@ -119,7 +119,7 @@ async def test_a_session_publishes_what_two_decodes_agree_on_and_never_takes_it_
     engine = SttEngine(limits, EngineLimits(sessions=1, slots=1, warm=0, max_session_s=60.0), model.recognizer)
     await engine.start()
     with engine.session(16_000, vocabulary=["Oviya"]) as session:
-        await session.begin()
+        await session.open()
         sound = np.concatenate((silence(0.3), speak(SAD), silence(1.5)))
         events = [event async for event in session.push(sound)] + await session.finish()
     await engine.close()

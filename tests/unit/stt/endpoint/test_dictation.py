@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from services.stt.endpoint.dictation import Dictation, dictation
-from services.stt.endpoint.endpointing import Endpointing, EndSilence
+from services.stt.endpoint.endpointing import Endpointer, EndSilence
 from services.stt.recognizer import Word
 
 SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5, dictation_s=2.2)
@@ -128,7 +128,7 @@ def test_a_number_of_full_length_is_not_waited_for_as_long(text):
 
 def silence_s(text):
     words = [Word(word, 0.3 * index, 0.3 * index + 0.25, 1.0) for index, word in enumerate(text.split())]
-    return Endpointing(SILENCE).silence_s(words)
+    return Endpointer(SILENCE).silence_s(words)
 
 
 @pytest.mark.parametrize("text", OPEN)
@@ -148,13 +148,13 @@ def test_a_sentence_that_ends_with_a_quantity_waits_like_any_other(text):
     ]
     last = words[-1]
     words[-1] = Word(last.text, last.start_s, last.start_s + 1.8 * (last.end_s - last.start_s), 1.0)
-    assert Endpointing(SILENCE).silence_s(words, fall=3.0) < SILENCE.max_s
+    assert Endpointer(SILENCE).silence_s(words, fall=3.0) < SILENCE.max_s
 
 
 def test_a_speaker_with_long_pauses_is_waited_for_as_long_as_the_longest_of_both():
-    endpointing = Endpointing(EndSilence(min_s=0.3, max_s=0.9, cap_s=3.0, dictation_s=2.2))
+    endpointing = Endpointer(EndSilence(min_s=0.3, max_s=0.9, cap_s=3.0, dictation_s=2.2))
     for _ in range(40):
-        endpointing.went_on_after(2.9)
+        endpointing.add_pause(2.9)
     assert endpointing.silence_s([Word("five", 0.0, 0.3, 1.0)] * 3) > 2.2
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oviya.errors import CheckpointError
-from services.stt.endpoint.endpointing import Endpointing, EndSilence, SentenceEnd, completeness
+from services.stt.endpoint.endpointing import Endpointer, EndSilence
+from services.stt.endpoint.sentence_end import SentenceEnd, completeness
 from services.stt.recognizer import Word
 
 SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5)
@@ -23,7 +24,7 @@ def spoken(text, last_stretch=1.0):
 
 
 def silence_s(text, **stretch):
-    return Endpointing(SILENCE).silence_s(spoken(text, **stretch))
+    return Endpointer(SILENCE).silence_s(spoken(text, **stretch))
 
 
 @pytest.mark.parametrize(
@@ -62,7 +63,7 @@ def test_a_stretched_last_word_is_an_end_and_a_hurried_one_is_not():
 
 
 def test_a_pitch_that_falls_is_an_end_and_one_that_stays_up_is_not():
-    endpointing, words = Endpointing(SILENCE), spoken("i had a long day at work", last_stretch=1.4)
+    endpointing, words = Endpointer(SILENCE), spoken("i had a long day at work", last_stretch=1.4)
     assert endpointing.silence_s(words, fall=3.0) == pytest.approx(SILENCE.min_s)
     assert endpointing.silence_s(words, fall=-1.0) == SILENCE.max_s
     assert endpointing.silence_s(words) < SILENCE.max_s
@@ -70,7 +71,7 @@ def test_a_pitch_that_falls_is_an_end_and_one_that_stays_up_is_not():
 
 def test_no_fall_of_the_pitch_ends_an_unfinished_clause():
     for text in ("i want to go to the", "well i was thinking um", "my number is five five"):
-        assert Endpointing(SILENCE).silence_s(spoken(text, last_stretch=1.6), fall=12.0) == SILENCE.max_s
+        assert Endpointer(SILENCE).silence_s(spoken(text, last_stretch=1.6), fall=12.0) == SILENCE.max_s
 
 
 def test_a_question_may_end_high():
@@ -79,23 +80,23 @@ def test_a_question_may_end_high():
 
 
 def test_speech_without_a_word_waits_in_between():
-    assert SILENCE.min_s < Endpointing(SILENCE).silence_s([]) < SILENCE.max_s
+    assert SILENCE.min_s < Endpointer(SILENCE).silence_s([]) < SILENCE.max_s
 
 
 def test_a_speaker_with_long_pauses_is_waited_for_longer_but_never_beyond_the_cap():
-    endpointing, words = Endpointing(SILENCE), spoken("i am worried about")
+    endpointing, words = Endpointer(SILENCE), spoken("i am worried about")
     before_s = endpointing.silence_s(words)
-    endpointing.went_on_after(1.1)
+    endpointing.add_pause(1.1)
     after_one_s = endpointing.silence_s(words)
     for _ in range(40):
-        endpointing.went_on_after(3.0)
+        endpointing.add_pause(3.0)
     assert before_s < after_one_s < endpointing.silence_s(words) == SILENCE.cap_s
 
 
 def test_a_speaker_with_short_pauses_is_answered_sooner():
-    endpointing, words = Endpointing(SILENCE), spoken("i am worried about")
+    endpointing, words = Endpointer(SILENCE), spoken("i am worried about")
     for _ in range(20):
-        endpointing.went_on_after(0.3)
+        endpointing.add_pause(0.3)
     assert 0.6 <= endpointing.silence_s(words) < SILENCE.max_s
 
 

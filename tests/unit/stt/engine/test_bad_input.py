@@ -10,10 +10,11 @@ from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import Final, SpeechStarted, TurnEnded
-from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.limits import TurnLimits
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.frontend.suppression import NoiseSuppressor
 from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.stt_session import DecodingSession
 
 LIMITS = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"
@@ -34,9 +35,7 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(vad.stream(), FrontEnd(NoiseSuppressor), rate_hz, limits)
-        session.attach(recognizer, keep=True)
-        return session
+        return DecodingSession(recognizer, vad.stream(), FrontEnd(NoiseSuppressor), rate_hz, limits)
 
     return open_session
 

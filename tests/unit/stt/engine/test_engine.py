@@ -17,9 +17,9 @@ from oviya.errors import Busy, Timeout, Unavailable
 from services.stt import metrics
 from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
-from services.stt.engine.engine import EngineLimits, SttEngine
+from services.stt.engine.engine import SttEngine
 from services.stt.engine.events import EndReason, Final, SpeechStarted, TurnEnded
-from services.stt.engine.session import TurnLimits
+from services.stt.engine.limits import EngineLimits, TurnLimits
 from tests.support.speech import silence, speak, word_errors
 
 TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
@@ -52,7 +52,7 @@ async def hear(session, sound) -> list:
 
 
 async def transcribe(session, sound) -> list:
-    await session.begin()
+    await session.open()
     return await hear(session, sound)
 
 
@@ -79,7 +79,7 @@ async def test_sessions_beyond_the_limit_are_turned_away_and_room_is_given_back(
 
 
 async def test_decoders_beyond_the_warm_ones_come_with_a_turn_and_go_when_they_are_not_needed():
-    async with running(sessions=2, warm=1, spare_idle_s=0.0, watch_s=0.05) as engine:
+    async with running(sessions=2, warm=1, spare_idle_s=0.0, check_every_s=0.05) as engine:
         assert len(decoders()) == 1
         with engine.session(16_000) as first, engine.session(16_000) as second:
             heard = await asyncio.gather(transcribe(first, SENTENCE), transcribe(second, SENTENCE))
@@ -101,14 +101,14 @@ async def test_a_session_that_is_too_long_gets_its_last_words_and_a_timeout():
 
     async with running(max_session_s=2.0) as engine:
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
             with pytest.raises(Timeout, match="2 s"):
                 await push(session)
         assert isinstance(events[-1], TurnEnded)
         assert events[-1].reason is EndReason.MAX_LENGTH
         assert text_of(events)
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
 
 
 async def test_a_session_that_sends_no_sound_is_too_long_by_the_clock():
@@ -118,7 +118,7 @@ async def test_a_session_that_sends_no_sound_is_too_long_by_the_clock():
 
     async with running(max_session_s=0.05) as engine:
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
             with pytest.raises(Timeout):
                 await end_turns(session)
 
@@ -131,7 +131,7 @@ async def test_a_decoder_that_dies_in_the_middle_of_a_turn_costs_no_word(number)
     lost, recovered = value(metrics.RECOGNIZERS_LOST), value(metrics.RECOVERED_PHRASES)
     async with running() as engine:
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
             events = [event async for event in session.push(SENTENCE[: SPOKEN // 2])]
             assert session.in_turn
             [decoder] = decoders()
@@ -148,7 +148,7 @@ async def test_a_decoder_that_dies_in_the_middle_of_a_turn_costs_no_word(number)
 
 async def test_a_decoder_that_dies_between_turns_is_replaced_before_anybody_speaks():
     lost = value(metrics.RECOGNIZERS_LOST)
-    async with running(watch_s=0.05) as engine:
+    async with running(check_every_s=0.05) as engine:
         [decoder] = decoders()
         decoder.kill()
         async with asyncio.timeout(30):
@@ -198,7 +198,7 @@ async def test_a_quiet_stream_holds_no_slot_and_a_turn_gives_its_slot_back():
             quiet = [stack.enter_context(engine.session(16_000)) for _ in range(8)]
             speaker, other = (stack.enter_context(engine.session(16_000)) for _ in range(2))
             for session in (*quiet, speaker, other):
-                await session.begin()
+                await session.open()
             for session in quiet:
                 assert [event async for event in session.push(silence(1.0))] == []
             for session in (speaker, other, speaker):  # none of them has ended
@@ -219,8 +219,8 @@ async def test_more_speakers_than_slots_wait_and_all_are_heard():
 async def test_who_gets_no_slot_in_time_is_told_and_disturbs_nobody():
     async with running(sessions=2, slots=1, slot_wait_s=0.2) as engine:
         with engine.session(16_000) as first, engine.session(16_000) as second:
-            await first.begin()
-            await second.begin()
+            await first.open()
+            await second.open()
             events = [event async for event in first.push(SENTENCE[:SPOKEN])]
             told = []
 
@@ -241,7 +241,7 @@ async def test_who_gets_no_slot_in_time_is_told_and_disturbs_nobody():
 async def test_a_caller_that_leaves_while_it_waits_or_speaks_frees_its_place():
     async with running(sessions=3, slots=1, slot_wait_s=60.0) as engine:
         with engine.session(16_000) as first:
-            await first.begin()
+            await first.open()
             _ = [event async for event in first.push(SENTENCE[:SPOKEN])]  # holds the slot
 
             async def wait():
@@ -265,7 +265,7 @@ async def test_who_speaks_without_end_lets_others_have_their_turn():
     await engine.start()
     try:
         with engine.session(16_000) as endless, engine.session(16_000) as other:
-            await endless.begin()
+            await endless.open()
             stop = asyncio.Event()
 
             async def go_on():
@@ -286,7 +286,7 @@ async def test_who_speaks_without_end_lets_others_have_their_turn():
 async def test_a_stream_in_which_nobody_speaks_ends_by_the_clock():
     async with running(idle_s=0.3) as engine:
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
 
             async def stay_silent():
                 while True:
@@ -302,7 +302,7 @@ async def test_a_recording_with_a_long_silence_is_heard_to_its_end():
     """Ten minutes of silence that take no time are no idle caller."""
     async with running(idle_s=60.0) as engine:
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
             for _ in range(60):
                 assert [event async for event in session.push(silence(2.0))] == []
             assert word_errors(text_of(await hear(session, SENTENCE)), THANKS) <= 1
@@ -311,14 +311,14 @@ async def test_a_recording_with_a_long_silence_is_heard_to_its_end():
 async def test_a_turn_whose_sound_stops_coming_ends_and_frees_its_slot():
     async with running(sessions=2, slots=1, turn_stall_s=1.0) as engine:
         with engine.session(16_000) as stalled, engine.session(16_000) as other:
-            await stalled.begin()
+            await stalled.open()
             events = [event async for event in stalled.push(SENTENCE[:SPOKEN])]
             assert stalled.in_turn
             for _ in range(9):  # a sample now and then changes nothing
-                events += [event async for event in stalled.waited(0.11)]
+                events += [event async for event in stalled.add_wait(0.11)]
                 events += [event async for event in stalled.push(silence(1 / 16_000))]
             assert stalled.in_turn
-            events += [event async for event in stalled.waited(0.11)]
+            events += [event async for event in stalled.add_wait(0.11)]
             assert not stalled.in_turn
             assert word_errors(text_of(events), THANKS) <= 1
             assert word_errors(text_of(await transcribe(other, SENTENCE)), THANKS) <= 1
@@ -329,7 +329,7 @@ async def test_sound_that_comes_sample_by_sample_is_heard_alike():
         with engine.session(16_000) as session:
             at_once = await transcribe(session, SENTENCE)
         with engine.session(16_000) as session:
-            await session.begin()
+            await session.open()
             events = []
             for sample in range(len(SENTENCE)):
                 events += [event async for event in session.push(SENTENCE[sample : sample + 1])]
@@ -348,7 +348,7 @@ async def test_a_second_turn_of_the_same_speaker_goes_on_with_what_the_decoder_h
     async with running(sessions=2, slots=2, warm=2, make_recognizer=Noting) as engine:
         with engine.session(16_000) as first, engine.session(16_000) as second:
             for session in (first, second):
-                await session.begin()
+                await session.open()
             begun.clear()
             for session in (first, second, first, second):
                 assert text_of([event async for event in session.push(SENTENCE)])

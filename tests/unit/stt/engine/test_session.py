@@ -11,10 +11,12 @@ from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
-from services.stt.engine.session import Session, TurnLimits
+from services.stt.engine.limits import TurnLimits
+from services.stt.engine.session import Session
 from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Word
 from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.stt_session import DecodingSession
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
 LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)
@@ -37,9 +39,7 @@ def vad():
 @pytest.fixture
 def open_session(recognizer, vad):
     def open_session(rate_hz=16_000, limits=LIMITS):
-        session = Session(vad.stream(), FrontEnd(), rate_hz, limits)
-        session.attach(recognizer, keep=True)
-        return session
+        return DecodingSession(recognizer, vad.stream(), FrontEnd(), rate_hz, limits)
 
     return open_session
 

@@ -18,7 +18,7 @@ def windows(sound):
 
 def process(front, sound, pauses=(), speech=True):
     for window in pauses:
-        front.hear_pause(window)
+        front.add_noise(window)
         front.prime(window)
     front.begin(sorted(windows(sound), key=level_db)[len(sound) // 1024 :][:2])
     return np.concatenate([*(front.push(window, speech=speech) for window in windows(sound)), front.end()])

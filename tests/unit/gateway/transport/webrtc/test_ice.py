@@ -17,7 +17,7 @@ from services.gateway.ice_servers import IceServers
 from services.gateway.transport.webrtc import ice
 from services.gateway.transport.webrtc.ice import apply_policy, check_upstream
 from services.gateway.transport.webrtc.offer import MAX_CANDIDATES, read_offer
-from tests.support.webrtc_client import free_range
+from tests.support.ports import free_range
 
 LOOPBACK = "127.0.0.1"
 

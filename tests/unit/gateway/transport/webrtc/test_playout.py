@@ -7,16 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 from aiortc.mediastreams import MediaStreamError
-from prometheus_client import REGISTRY
 
-from services.gateway.transport.webrtc.playout import (
-    CAPACITY_S,
-    FRAME_SAMPLES,
-    PREBUFFER_S,
-    RATE_HZ,
-    UNDERRUNS,
-    Playout,
-)
+from services.gateway.transport.webrtc.playout import CAPACITY_S, FRAME_SAMPLES, PREBUFFER_S, RATE_HZ, Playout
+from tests.support.metrics import metric
 
 
 def sound(seconds, value=0.5):
@@ -28,14 +21,14 @@ def take(playout, frames):
 
 
 def gap_seconds():
-    return REGISTRY.get_sample_value("oviya_gateway_playout_underrun_seconds_total") or 0.0
+    return metric("gateway_playout_underrun_seconds_total")
 
 
 @pytest.fixture
 def gaps():
     """Counts the gaps since the start of a test."""
-    before = UNDERRUNS._value.get()
-    return lambda: UNDERRUNS._value.get() - before
+    before = metric("gateway_playout_underruns_total")
+    return lambda: metric("gateway_playout_underruns_total") - before
 
 
 class FakeTime:

@@ -1,0 +1,234 @@
+"""Finds the marks that chat templates put around a model's words, in a stream that may be cut anywhere.
+
+A mark is a special token ("<|im_end|>", "</s>", "[/INST]"), or a tag that sets a part apart ("<think>", "<tool_call>").
+Models write them as text where the server's template does not know them.  The names are those of the chat templates of
+Llama, Mistral, Qwen, DeepSeek, Gemma, Phi, GLM, Kimi, Command R, Granite, Seed-OSS, MiniMax and gpt-oss.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal[
+    "think", "/think", "call", "/call", "part", "header", "/header", "channel", "role", "inst", "end", "silent"
+]
+"""What a mark does.
+
+"think", "/think": begins and ends thinking.  "call", "/call": begins and ends a tool call; "part" separates the parts
+of one.  "header", "/header": surround the name of who speaks; "channel": a channel's name follows; "role": it names who
+speaks itself.  "inst": surrounds what the user said.  "end": a turn ends.  "silent": anything else that is not spoken.
+"""
+
+MAX_MARKER_CHARS = 160
+"""Longest mark, attributes included; longer text is no mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class Marker:
+    """A mark.
+
+    Attributes:
+        kind: what it does.
+        name: its name in lower case, without brackets.
+        raw: as it was written.
+        closes: it was written as an end, with a slash or with "end" in its name.
+    """
+
+    kind: Kind
+    name: str
+    raw: str
+    closes: bool = False
+
+
+_THINKING = frozenset({
+    "think", "thinking", "thinks", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad",
+    "thought_process", "chain_of_thought", "cot", "inner_monologue", "monologue", "analysis", "internal_thought",
+    "antthinking", "seed:think", "mm:think", "ant:think", "internal_reasoning", "deepthink", "longcat_think",
+})  # fmt: skip
+_CALLS = frozenset({
+    "tool_call", "tool_calls", "toolcall", "function_call", "function_calls", "functioncall", "function", "invoke",
+    "tool_use", "minimax:tool_call", "seed:tool_call", "longcat_tool_call", "tool_code", "use_tool", "call_tool",
+})  # fmt: skip
+_TURN_ENDS = frozenset({"s", "eos", "bos", "end_of_turn", "eot", "end_of_utterance", "eos_token", "bos_token", "eom",
+                        "eod", "eop", "sop", "pad", "unk", "unused", "extra_id", "mask"})  # fmt: skip
+"""Special tokens in plain angle brackets; trailing digits are cut off their names before they are looked up."""
+_HEADS = frozenset({"start_of_turn"})
+_PIPED = frozenset({"turn", "channel", "tool", "tool_response"})
+"""Names that are marks in the form "<turn|>" only."""
+_NEED_NAME = frozenset({"function", "invoke"})
+_ANGLED: frozenset[str] = _THINKING | _CALLS | _TURN_ENDS | _HEADS | _PIPED
+_SQUARE: dict[str, Kind] = {
+    "think": "think", "inst": "inst", "tool_calls": "call", "tool_call": "call", "args": "part", "call_id": "part",
+    "system_prompt": "inst", "available_tools": "inst", "tool_results": "inst", "tool_content": "inst",
+    "model_settings": "inst", "gmask": "silent", "sop": "silent", "eot": "end",
+}  # fmt: skip
+_LONGEST_SQUARE = max(map(len, _SQUARE)) + 3
+
+_ROLES = frozenset({
+    "assistant", "user", "system", "human", "tool", "observation", "ipython", "developer", "model", "bot", "chatbot",
+    "environment", "function",
+})  # fmt: skip
+_TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
+    (r"(?:begin|start|end|/)?_?(?:of_)?(?:internal_)?(?:think|thinking|thoughts?|reasoning|cot)(?:_(?:start|begin|end))?",
+     "think"),
+    (r"(?:/|start_|end_)?(?:python_tag|(?:tool|function)_?calls?(?:_section)?(?:_(?:start|begin|end))?"
+     r"|action(?:_(?:start|end))?)", "call"),
+    (r"tool_sep|tool_call_argument_begin|tool_outputs?_.*|args|call_id", "part"),
+    (r"channel", "channel"),
+    (r"/channel", "/think"),
+    (r"im_start|start|start_header_id|header_start|start_of_role|role_start|start_of_turn|turn", "header"),
+    (r"message|end_header_id|header_end|end_of_role|role_end|im_sep|im_middle", "/header"),
+    (r"(?:begin|start)_(?:of_)?(?:solution|response|answer)", "/header"),
+    (rf"im_(?:{'|'.join(_ROLES)})", "header"),
+    (rf"/?(?:{'|'.join(_ROLES)})(?:_token)?", "role"),
+    (r"\A(?=.*?(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_|\Z)).*", "end"),
+)  # fmt: skip
+"""Special tokens by their names in lower case, with "_" for other signs; the first that matches counts."""
+_TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
+
+_TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
+_TAG_PREFIX = re.compile(r"<\s{0,3}/?\s{0,3}(?:([A-Za-z_][\w.:-]*)([\s=/|][^<>\n]*)?)?")
+_TOKEN = re.compile(r"<[|\uff5c]([^<>|\uff5c\n]{1,64})[|\uff5c]?>")
+_BROKEN_TOKEN = re.compile(r"<[|\uff5c]\w")
+_TOKEN_PREFIX = re.compile(r"<[|\uff5c][^<>|\uff5c\n]{0,64}[|\uff5c]?")
+_SYS = re.compile(r"<<\s?(/?)\s?SYS\s?>>", re.IGNORECASE)
+_SYS_PREFIX = re.compile(r"<(?:<(?:\s?/?\s?(?:S(?:Y(?:S(?:\s?>)?)?)?)?)?)?", re.IGNORECASE)
+_BRACKETED = re.compile(r"\[\s?(/?)\s?([A-Za-z_]+)\s?\]")
+_BRACKETED_PREFIX = re.compile(r"\[\s?/?\s?([A-Za-z_]*)\s?")
+_KIMI = re.compile(r"\u25c1\s?(/?)\s?(think|thinking)\s?\u25b7", re.IGNORECASE)
+_KIMI_PREFIX = re.compile(r"\u25c1\s?/?\s?([A-Za-z]{0,8})\s?")
+_START = re.compile(r"[<\[\u25c1]")
+
+
+_SPECIAL = re.compile(
+    r"<[|\uff5c]|[|\uff5c]>|<(?=/?\s?(?:s|bos|eos|start_of_turn|end_of_turn|SYS|<)\b|<)|\[(?=/?INST\])"
+)
+
+
+def escape_special_tokens(text: str) -> str:
+    """`text` in which special tokens are plain text: servers read them in what people say, too."""
+    return _SPECIAL.sub(lambda sign: f"{sign[0][0]} {sign[0][1:]}", text)
+
+
+class MarkerScanner:
+    """One stream.  Every character is looked at a bounded number of times."""
+
+    def __init__(self) -> None:
+        self._held = ""  # what may be the start of a mark
+
+    def push(self, text: str) -> list[str | Marker]:
+        """Takes the next text; returns text and marks in order, without what may still become a mark."""
+        found: list[str | Marker] = []
+        text, self._held = self._held + text, ""
+        at = 0
+        while (start := _START.search(text, at)) is not None:
+            mark, end = _read(text, start.start())
+            if end < 0:  # the text ends within what may be a mark
+                self._held = text[start.start() :]
+                text = text[: start.start()]
+                break
+            if mark is None:
+                found.append(text[at:end])
+            else:
+                if start.start() > at:
+                    found.append(text[at : start.start()])
+                found.append(mark)
+            at = end
+        if text[at:]:
+            found.append(text[at:])
+        return found
+
+    def flush(self) -> str:
+        """Ends the stream; returns what looked like the start of a mark and may be text."""
+        held, self._held = self._held, ""
+        return "" if _BROKEN_TOKEN.match(held) else held
+
+
+def _read(text: str, at: int) -> tuple[Marker | None, int]:
+    """Reads the mark at `at` and its end.  Without one, the end is past its first sign, or -1 where it may yet come."""
+    sign = text[at]
+    if sign == "<":
+        return _read_angled(text, at)
+    if sign == "[":
+        found = _BRACKETED.match(text, at)
+        if found and (kind := _SQUARE.get(found[2].lower())):
+            return _mark(kind, found[2].lower(), found[0], bool(found[1])), found.end()
+        prefix = _BRACKETED_PREFIX.match(text, at)
+        name = prefix[1].lower() if prefix else ""
+        open_ended = prefix is not None and prefix.end() == len(text) and len(text) - at <= _LONGEST_SQUARE + 3
+        return None, -1 if open_ended and any(known.startswith(name) for known in _SQUARE) else at + 1
+    found = _KIMI.match(text, at)
+    if found:
+        return _mark("think", found[2].lower(), found[0], bool(found[1])), found.end()
+    prefix = _KIMI_PREFIX.match(text, at)
+    open_ended = prefix is not None and prefix.end() == len(text) and "thinking".startswith(prefix[1].lower())
+    return None, -1 if open_ended else at + 1
+
+
+def _read_angled(text: str, at: int) -> tuple[Marker | None, int]:
+    window = text[at : at + MAX_MARKER_CHARS]
+    if found := _TOKEN.match(window):
+        return _token(found[1], found[0]), at + found.end()
+    if found := _SYS.match(window):
+        return Marker("inst", "sys", found[0], bool(found[1])), at + found.end()
+    if (found := _TAG.match(window)) and (mark := _tag(found)) is not None:
+        return mark, at + found.end()
+    return None, -1 if len(window) < MAX_MARKER_CHARS and _may_become_marker(window) else at + 1
+
+
+def _may_become_marker(window: str) -> bool:
+    """Says whether a text that begins with "<" may be the start of a mark."""
+    for pattern in (_TOKEN_PREFIX, _SYS_PREFIX):
+        if pattern.fullmatch(window):
+            return True
+    prefix = _TAG_PREFIX.fullmatch(window)
+    if prefix is None:
+        return False
+    name, rest = (prefix[1] or "").lower(), prefix[2]
+    base = name.rstrip("0123456789_")
+    if rest is None:
+        return base in _ANGLED or any(known.startswith(name) for known in _ANGLED)
+    takes_more = name in _THINKING | _CALLS or rest[0] in "|/" or not rest.strip()
+    return takes_more and base in _ANGLED
+
+
+def _tag(found: re.Match[str]) -> Marker | None:
+    name, rest, closes = found[2].lower(), found["rest"].strip(), bool(found[1])
+    base = name.rstrip("0123456789_")
+    if rest.endswith("|"):  # "<channel|>", as Gemma 4 closes what "<|channel>" has opened
+        return _token(f"/{name}", found[0])
+    mark: Marker | None = None
+    if name in _THINKING:
+        mark = Marker("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
+    elif name in _CALLS:
+        # "<function>" alone may be anything; with a name it is a call.
+        mark = _mark("call", name, found[0], closes) if name not in _NEED_NAME or rest or closes else None
+    elif not rest.strip("/") and name in _HEADS:
+        mark = Marker("header", name, found[0])
+    elif not rest.strip("/") and base in _TURN_ENDS:
+        mark = Marker("end", name, found[0])
+    return mark
+
+
+def _token(name: str, raw: str) -> Marker:
+    key = re.sub(r"[\s\u2581.-]+", "_", name.strip().lower()).strip("_")
+    closes = key.startswith(("/", "end_")) or key.endswith("_end")
+    kind = _kind_of_token(key)
+    if kind == "role" or (kind == "header" and key.startswith("im_") and key != "im_start"):
+        key = key.removeprefix("/").removeprefix("im_").removesuffix("_token")
+    return _mark(kind, key, raw, closes)
+
+
+def _kind_of_token(key: str) -> Kind:
+    for pattern, kind in _TOKENS:
+        if pattern.fullmatch(key):
+            return kind
+    return "silent"
+
+
+def _mark(kind: Kind, name: str, raw: str, closes: bool) -> Marker:
+    if closes and kind in ("think", "call"):
+        return Marker("/think" if kind == "think" else "/call", name, raw, closes=True)
+    return Marker(kind, name, raw, closes)

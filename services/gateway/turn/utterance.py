@@ -1,0 +1,30 @@
+"""What the user said or typed in one turn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from oviya.v1 import common_pb2
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """One turn of the user.  Times are the event loop's, in seconds; None: not applicable.
+
+    Args:
+        turn: number of the turn.
+        text: the words; empty where the speech had none.
+        typed: whether it was typed.
+        ended_at: when the speech ended or the text came; the turn's latencies count from here.
+        sound: the speech, from which the emotion is detected; None for typed text.
+        decided_at: when the sound came by which the end of the turn was decided.
+        final_at: when the final transcript came.
+    """
+
+    turn: int
+    text: str
+    typed: bool
+    ended_at: float
+    sound: common_pb2.Audio | None = field(default=None, repr=False)
+    decided_at: float | None = None
+    final_at: float | None = None

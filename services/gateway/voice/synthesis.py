@@ -1,0 +1,111 @@
+"""Synthesizes the sentences of a reply, one sentence ahead of what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+
+import structlog
+
+from oviya.audio.pcm import Pcm
+from oviya.errors import OviyaError, Unavailable
+from oviya.v1 import conversation_pb2
+from services.gateway import metrics
+from services.gateway.voice.segment import CSM, FALLBACK, Send, Sentence, Voice
+from services.gateway.voice.segment_planner import SegmentPlanner
+from services.gateway.voice.speech_handle import SpeechHandle
+from services.gateway.voice.synthesized_segment import SynthesizedSegment, VoiceStart
+from services.gateway.voice.voice_context import VoiceContext
+
+log = structlog.get_logger()
+
+Synthesize = Callable[[SynthesizedSegment, Voice], AsyncGenerator[Pcm, None]]
+"""Yields the sound of a segment in a voice, at `VOICE_RATE_HZ`."""
+
+
+class Synthesis:
+    """The synthesis of one reply.
+
+    Args:
+        planner: decides how each sentence is spoken.
+        synthesize: runs a voice.
+        context: earlier sentences of the session, for CSM.
+        speech: the reply.
+        send: takes Degraded events.
+    """
+
+    def __init__(
+        self,
+        planner: SegmentPlanner,
+        synthesize: Synthesize,
+        context: VoiceContext,
+        speech: SpeechHandle,
+        send: Send,
+    ) -> None:
+        self._planner = planner
+        self._synthesize = synthesize
+        self._context = context
+        self._speech = speech
+        self._send = send
+        self._segments: asyncio.Queue[SynthesizedSegment | None] = asyncio.Queue()
+        self._ahead = asyncio.Semaphore(1)  # segments that may wait while one is sent
+
+    async def run(self, sentences: AsyncGenerator[Sentence, None]) -> None:
+        """Synthesizes all sentences.
+
+        Raises:
+            OviyaError: a sentence could not be spoken, or `sentences` failed.
+        """
+        try:
+            async with aclosing(sentences):
+                async for sentence in sentences:
+                    if self._speech.first_sentence_at is None:
+                        self._speech.first_sentence_at = asyncio.get_running_loop().time()
+                    plan = await self._planner.prosody(sentence)
+                    await self._ahead.acquire()
+                    index, context = len(self._speech.segments), self._context.segments()
+                    segment = self._speech.add_segment(await self._planner.segment(index, sentence, plan, context))
+                    self._segments.put_nowait(segment)
+                    await self._fill(segment)
+        finally:
+            self._segments.put_nowait(None)
+
+    async def next_segment(self) -> SynthesizedSegment | None:
+        """Waits for the next sentence to send; None: there are no more."""
+        segment = await self._segments.get()
+        self._ahead.release()
+        return segment
+
+    async def _fill(self, synthesized: SynthesizedSegment) -> None:
+        """Synthesizes one sentence; with the fallback voice where CSM fails and the caller left the choice."""
+        segment = synthesized.segment
+        try:
+            await self._run_voice(synthesized, segment.voice)
+            if segment.voice == CSM:
+                self._context.add(segment.options.speaker, segment.prompt_text, synthesized.frames)
+        except OviyaError as error:
+            if segment.voice != CSM:
+                raise
+            metrics.VOICE_FAILURES.labels(type(error).__name__).inc()
+            if segment.options.voice == CSM:
+                raise
+            log.warning("CSM failed, using the fallback voice", error=type(error).__name__)
+            self._planner.use_fallback()
+            synthesized.discard_unsent()
+            service = error.service if isinstance(error, Unavailable) else "csm"
+            message = f"{error}; the fallback voice speaks"
+            await self._send(conversation_pb2.Degraded(service=service, message=message))
+            await self._run_voice(synthesized, FALLBACK)
+        finally:
+            synthesized.audio.put_nowait(None)
+
+    async def _run_voice(self, synthesized: SynthesizedSegment, voice: Voice) -> None:
+        language = self._planner.language(synthesized.segment, voice)
+        synthesized.audio.put_nowait(VoiceStart(voice, language))
+        async with aclosing(self._synthesize(synthesized, voice)) as sound:
+            async for samples in sound:
+                if self._speech.first_frame_at is None and voice == CSM:
+                    self._speech.first_frame_at = synthesized.first_frame_at
+                synthesized.audio.put_nowait(samples)
+        metrics.VOICE_SENTENCES.labels("csm" if voice == CSM else "fallback").inc()

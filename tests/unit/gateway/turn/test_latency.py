@@ -1,0 +1,19 @@
+"""Latencies of a turn's stages."""
+
+from __future__ import annotations
+
+from oviya.durations import seconds
+from services.gateway.turn.latency import latency
+from services.gateway.voice.speech_handle import SpeechHandle
+
+
+def test_latency_counts_only_stages_that_were_reached():
+    speech = SpeechHandle()
+    speech.first_sentence_at, speech.first_audio_at = 10.5, 10.75
+    counted = latency(speech, since=10.0, final_transcript=10.25)
+    assert {stage.name: seconds(value) for stage, value in counted.ListFields()} == {
+        "final_transcript": 0.25,
+        "first_sentence": 0.5,
+        "first_audio": 0.75,
+    }
+    assert seconds(latency(speech, since=11.0).first_audio) == 0
