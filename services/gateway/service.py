@@ -1,9 +1,10 @@
-"""The gateway as one process: gRPC on one port, the page and WebRTC on another, one conversation behind both."""
+"""The gateway's process: gRPC on one port, the page and WebRTC on another, and the conversation behind both."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from grpc import aio
@@ -29,15 +30,15 @@ from services.gateway.voice.speech_output import SpeechOutput
 log = structlog.get_logger()
 
 STORE_SHARE = 0.8
-"""Part of the time for closing in which turns that wait for the store are written."""
+"""Share of the time for closing that is used to write queued turns to the store."""
 
 
 class GatewayService(Service[GatewaySettings]):
     """The service as the mesh's runtime sees it.
 
-    It serves as soon as its own voice is warm, whatever the others do: typed turns, texts to speak and clear errors
-    need no one else, and a health check that followed the others would take the page away that says what is missing.
-    Whether a conversation can be held is what /readyz answers.
+    It serves as soon as its own voice is warm, whatever the state of the others: clear errors and texts to speak do not
+    need them, and the page that shows what is missing must stay available.  /readyz reports whether a conversation can
+    be held.
     """
 
     name = "gateway"
@@ -62,7 +63,7 @@ class GatewayService(Service[GatewaySettings]):
             max_bytes=settings.max_kept_mib << 20,
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
-        self.repository = SessionRepository(store, report=lambda problem: self.readiness.tell_own(STORE, problem))
+        self.repository = SessionRepository(store, partial(self.readiness.set_own_problem, STORE))
         self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
@@ -74,14 +75,14 @@ class GatewayService(Service[GatewaySettings]):
             await self.repository.start()
             self.readiness.start(self.loops)
             await self.browsers.start()
-        except BaseException:  # what has begun must not keep the process alive
+        except BaseException:  # started parts must not keep the process alive
             await self.loops.close()
             await self.repository.close()
             await self._release()
             raise
 
     def new_output(self, options: SpeechOptions, audio_format: common_pb2.AudioFormat) -> SpeechOutput:
-        """Makes what speaks to one caller."""
+        """Returns the speech output for one caller."""
         return SpeechOutput(
             options,
             audio_format,
@@ -93,22 +94,22 @@ class GatewayService(Service[GatewaySettings]):
         )
 
     def report_loop(self, name: str, problem: str) -> None:
-        self.readiness.tell_own(name, problem)
+        self.readiness.set_own_problem(name, problem)
 
     async def drain(self, deadline: Deadline) -> None:
-        """Refuses new sessions, and lets the open ones finish the turns that they have.
+        """Refuses new sessions and waits until the open ones have finished their turns.
 
-        Browsers that are not done by the deadline are cut off here, gRPC calls by the server's stop.
+        At the deadline, browsers are cut off here, and gRPC calls by the server's stop.
         """
         self.conversation.drain()
-        await asyncio.gather(self.browsers.drain(deadline.left_s), self._wait_until_idle(deadline))
+        await asyncio.gather(self.browsers.drain(deadline.left_s), self._wait_for_sessions(deadline))
 
     async def close(self, deadline: Deadline) -> None:
-        # First: what it still has to write is lost otherwise.
+        # First, because unwritten turns would be lost.
         await self.repository.close(min(CLOSE_S, STORE_SHARE * deadline.left_s))
         await self._release()
 
-    async def _wait_until_idle(self, deadline: Deadline) -> None:
+    async def _wait_for_sessions(self, deadline: Deadline) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.left_s):
                 await self.conversation.sessions.wait_until_none()

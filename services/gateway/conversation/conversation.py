@@ -45,7 +45,7 @@ class Conversation:
         readiness: their state.
         settings: limits and time-outs.
         repository: where sessions are kept.
-        new_output: makes what speaks to one caller.
+        new_output: creates the speech output for one caller.
     """
 
     def __init__(

@@ -33,10 +33,10 @@ from services.gateway.voice.speech_output import SpeechOutput
 log = structlog.get_logger()
 
 BUSY_RETRY_S = 5.0
-"""When a turn that found too many waiting may be tried again: about a reply later."""
+"""Seconds after which to retry a turn that was refused because too many wait: about the length of a reply."""
 
 AUDIO_BURST_S = 5.0
-"""Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
+"""Seconds at the highest speed whose sound is accepted at once, e.g. what a caller buffered while it was offline."""
 
 _FIELD_OF = {
     conversation_pb2.ReplySentence: "reply_sentence",
@@ -53,18 +53,17 @@ _FIELD_OF = {
 class Session:
     """Holds one conversation.
 
-    What the user says while a reply is spoken is heard at once and answered after it: nothing overlaps, nothing is
-    lost.
+    Speech during a reply is recognized at once and answered after the reply.
 
     Args:
         mesh: the services.
         readiness: their state.
-        settings: limits and time-outs.
+        settings: limits and timeouts.
         repository: where sessions are kept.
         output: speaks to the caller.
-        config: how the caller wants the conversation.
-        events: takes what happens.
-        lifetime: decides when the session must end; it then ends after the turns that wait.
+        config: the caller's configuration.
+        events: queue for the session's events.
+        lifetime: decides when the session must end; the turns that wait are answered first.
     """
 
     def __init__(
@@ -95,17 +94,17 @@ class Session:
         self._turn_handler = TurnHandler(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
 
     async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         """Converses until the requests end, a limit is reached or the gateway stops.
 
         Raises:
-            InvalidInput: a request that cannot be used.
-            Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
+            InvalidInput: a request is not valid.
+            Timeout: the session reached its longest length, was idle for too long, or its caller does not read events.
             NotReady: the gateway stops.
-            PermissionDenied: the session's name is another caller's.
+            PermissionDenied: the session belongs to another caller.
         """
         try:
             await self._begin()
@@ -138,10 +137,10 @@ class Session:
         )
         await self._put(0, "session_started", started)
         if away is not None:
-            message = f"{away}; the session begins without what was said before"
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
+            message = f"{away}; the session begins without its earlier turns"
+            await self._send_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
         for service, message in self._readiness.degraded():
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
+            await self._send_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
     async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
         """Reads requests; returns None at their end, or the error that ends the session before."""
@@ -166,12 +165,12 @@ class Session:
                 case "end_turn":
                     self._stt.end_turn()
                 case "config":
-                    raise InvalidInput("config", "a second one", "only the first message is the configuration")
+                    raise InvalidInput("config", "a second one", "only the first message may be the configuration")
                 case _:
                     raise InvalidInput("request", "", "must be audio, text or end_turn")
 
     async def _pace(self, seconds: float) -> None:
-        """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
+        """Waits if sound arrives too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
         if (wait_s := self._sound.reserve(seconds)) > 0:
             metrics.PACED_SOUND.inc(wait_s)
             await asyncio.sleep(wait_s)
@@ -181,7 +180,7 @@ class Session:
         return self._settings.max_audio_message_bytes
 
     async def _typed(self, text: str) -> None:
-        """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
+        """Queues a typed turn.  If it is not valid, only the turn fails, not the session."""
         turn, ended_at = self.new_turn(), asyncio.get_running_loop().time()
         self._lifetime.note_activity()
         try:
@@ -195,15 +194,15 @@ class Session:
         await self.on_turn_final(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _answer(self) -> None:
-        """Answers what was said, one utterance after the other."""
+        """Answers utterances one after the other."""
         while (utterance := await self._waiting.get()) is not None:
             with self._lifetime.turn():
-                self._told &= {service for service, _ in self._readiness.degraded()}
+                self._reported &= {service for service, _ in self._readiness.degraded()}
                 await self._turn_handler.respond(utterance)
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
         if isinstance(event, conversation_pb2.Degraded):
-            await self._tell_degraded(turn, event)
+            await self._send_degraded(turn, event)
             return
         await self._put(turn, _FIELD_OF[type(event)], event)
 
@@ -211,50 +210,50 @@ class Session:
         carried: dict[str, Any] = {field: event}
         await self._events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
 
-    async def _tell_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
-        """Tells each service's degraded mode once a turn, and not again while it lasts."""
-        if degraded.service in self._told:
+    async def _send_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
+        """Sends a degraded event, unless it was sent for this service and the problem persists."""
+        if degraded.service in self._reported:
             return
-        self._told.add(degraded.service)
+        self._reported.add(degraded.service)
         metrics.DEGRADED_TOLD.labels(degraded.service).inc()
         await self._put(turn, "degraded", degraded)
 
     # --- SttListener ---------------------------------------------------------------------------------------------
 
     def new_turn(self) -> int:
-        """Numbers a turn: typed and spoken ones in the order in which they begin."""
+        """Returns the number of a new turn; typed and spoken turns are numbered in the order in which they begin."""
         self._turns += 1
         return self._turns - 1
 
     async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Passes on what was heard."""
+        """Sends an event of speech-to-text to the caller."""
         self._lifetime.note_activity()
         await self._put(turn, kind, event)
 
     async def on_turn_final(self, utterance: Utterance) -> None:
-        """Lets an utterance wait for its turn; fails the turn where too many wait."""
+        """Queues an utterance; fails its turn if too many wait."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
-            busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
+            busy = Busy(f"{self._waiting.qsize()} turns are waiting to be answered", retry_after_s=BUSY_RETRY_S)
             metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
             await self._send_turn_event(utterance.turn, detail_of(busy))
             return
         self._waiting.put_nowait(utterance)
 
     async def on_eager_end_of_turn(self, text: str) -> None:
-        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
+        """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
         if self._settings.early_reply and not self._lifetime.in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
     async def on_turn_resumed(self) -> None:
-        """The user goes on: what was thought ahead is worth nothing."""
+        """Cancels the preemptive reply: the user goes on."""
         await self._turn_handler.cancel_preemptive_reply()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
-        """Fails a turn that could not be heard."""
+        """Fails a turn that could not be recognized."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
-        """Tells that nothing is heard."""
-        message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
-        await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
+        """Sends a degraded event: speech is not recognized."""
+        message = f"{error}; speech is buffered for a while, and typed turns work"
+        await self._send_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))

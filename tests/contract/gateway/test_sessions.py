@@ -315,7 +315,7 @@ async def test_store_that_is_away_is_told_and_the_session_goes_on():
         heard = await gateway.converse("hello", session_id="s")
         report = gateway.service.readiness.report()
     assert heard.of("reply_ended")
-    assert "the session begins without what was said before" in " ".join(
+    assert "the session begins without its earlier turns" in " ".join(
         told.message for told in heard.of("degraded") if told.service == "store"
     )
     assert "store" in [mode["service"] for mode in report["degraded"]]

@@ -255,10 +255,10 @@ async def test_another_aioice_is_refused_in_plain_words(monkeypatch, change, nam
 @pytest.mark.parametrize(
     ("urls", "credentials", "message"),
     [
-        (["http://x"], (), "no stun:"),
-        (["stun:"], (), "no stun:"),
-        (["stun:a?transport=udp"], (), "takes no transport"),
-        (["turns:a?transport=udp"], ("u", "p"), "takes no transport"),
+        (["http://x"], (), "not a valid stun:"),
+        (["stun:"], (), "not a valid stun:"),
+        (["stun:a?transport=udp"], (), "does not support transport"),
+        (["turns:a?transport=udp"], ("u", "p"), "does not support transport"),
         (["stun:a", "stun:b"], (), "only one STUN"),
         (["turn:a", "turns:b"], ("u", "p"), "only one TURN"),
         (["turn:a"], (), "needs a user name"),
