@@ -1,13 +1,12 @@
-"""The brain with a language model: how soon a sentence leaves once its last token is there.
+"""Latency of the brain with a language model: from the last token of a sentence to its arrival.
 
     python benchmarks/brain.py [--rate 50] [--runs 20] [--json FILE]
 
-streams replies from a local server of Ollama's HTTP API (tests/support/ollama_server.py) at a model's pace, through the
-real `ollama` package and the brain service over gRPC.  `after its last token` is measured at the caller: from the
-moment at which the server sent the token that completes a sentence to the sentence's arrival.  A sentence whose stop
-leaves no doubt leaves with it; one that may go on (a number, an abbreviation, a quotation) has to wait for the next
-token, which the rate makes 20 ms.  `the listener` is the same service without a model, for the fallback's own
-time.
+streams replies from a local server of Ollama's HTTP API (tests/support/ollama_server.py) at the pace of a model,
+through the real `ollama` package and the brain service over gRPC.  `after its last token` is the time from the moment
+at which the server sent the last token of a sentence to the sentence's arrival at the caller.  A sentence that ends
+unambiguously is sent at once; one that may continue (a number, an abbreviation, a quotation) waits for the next token,
+20 ms at the default rate.  `the listener` is the same service without a model.
 """
 
 from __future__ import annotations
@@ -64,7 +63,7 @@ async def reply_times(stub: Any, server: OllamaServer, sentences: list[str], rat
 
 
 async def measure(rate: float, runs: int) -> dict[str, Any]:
-    """Measures every kind of reply, in turns."""
+    """Measures every kind of reply, alternately."""
     server = OllamaServer()
     server.say("")
     firsts: dict[str, list[float]] = {kind: [] for kind in REPLIES}
@@ -104,7 +103,7 @@ async def measure(rate: float, runs: int) -> dict[str, Any]:
 
 
 def speakable_s() -> float:
-    """Seconds to say one sentence of 100 characters in words, the median of 200."""
+    """Seconds to convert one sentence of 100 characters to spoken words, the median of 200."""
     text = (
         "On 2026-11-24 at 9:05 it cost $5.50 for 3.5 kg, see https://example.com/docs or **ask** Dr. Smith \U0001f389."
     )

@@ -1,10 +1,10 @@
-"""The whole mesh on this machine: how soon it is ready, how large it is, and how soon it answers.
+"""The whole mesh on this machine: start-up time, memory and response time.
 
     python benchmarks/conversation.py [--runs 5] [--json FILE]
 
-starts the six services on free ports, as `oviya up` does, and plays a spoken question (made by flite) through Converse
-at the pace of speech, several times.  It prints three tables and writes all figures as JSON.  `first audio here` is
-measured by the caller: from the moment at which the last speech was sent to the arrival of the first reply audio.
+starts the six services on free ports, as `oviya up` does, and plays a question, spoken by flite, several times in real
+time through Converse.  It prints three tables and writes all figures as JSON.  `first audio here` is the time at the
+caller from sending the last speech to receiving the first reply audio.
 """
 
 from __future__ import annotations
@@ -26,10 +26,10 @@ from rich.console import Console
 from rich.table import Table
 
 from oviya.audio.wav import read_wav
+from oviya.cli.conversation_record import TurnRecord
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
-from oviya.cli.recording import Turn, play
-from oviya.cli.talk import latencies
+from oviya.cli.player import play_recording
 from oviya.client import Oviya
 
 QUESTION = "what should i do when i feel sad and lonely"
@@ -42,23 +42,24 @@ def record_question(path: Path) -> None:
     """Writes the question, spoken by flite's voice slt at 16 kHz."""
     flite = shutil.which("flite")
     if flite is None:
-        raise SystemExit("this benchmark speaks with flite: apt install flite")
+        raise SystemExit("this benchmark needs flite: apt install flite")
     subprocess.run([flite, "-voice", "slt", "-t", QUESTION, "-o", path], check=True, capture_output=True)
 
 
-async def ask(address: str, recording: Path) -> Turn:
-    """Plays the recording once, in a session of its own; returns the turn."""
+async def ask(address: str, recording: Path) -> TurnRecord:
+    """Plays the recording once, in a new session; returns the turn."""
     samples, rate_hz = read_wav(recording)
     async with Oviya(address) as oviya, oviya.converse(input_rate_hz=rate_hz) as conversation:
-        played = await play(conversation, samples, rate_hz)
-    turns = list(played.turns.values())
+        record = await play_recording(conversation, samples, rate_hz)
+    turns = list(record.turns.values())
     if len(turns) != 1 or not turns[0].chunks:
         raise SystemExit(f"expected one turn with an answer, got {turns}")
     return turns[0]
 
 
 def memory_mib(mesh: LocalMesh) -> dict[str, float]:
-    """Proportional set size of each service with its children, in MiB: shared pages count by their share."""
+    """Proportional set size of each service with its children, in MiB: shared pages are divided among their
+    processes."""
     return {name: service.measure_memory() / MIB for name, service in mesh.services.items()}
 
 
@@ -83,7 +84,7 @@ def measure(runs: int) -> dict[str, Any]:
         "service_ready_s": ready_after,
         "pss_mib": sum(afterwards.values()),
         "service_pss_mib": {name: {"ready": at_start[name], "after": afterwards[name]} for name in at_start},
-        "runs": [{"transcript": turn.transcript.text if turn.transcript else "", **latencies(turn)} for turn in turns],
+        "runs": [{"transcript": turn.transcript.text if turn.transcript else "", **turn.latencies} for turn in turns],
         "first_audio_here_s": statistics.median(turn.first_audio_here_s or 0.0 for turn in turns),
         "goals": GOALS,
     }

@@ -12,11 +12,8 @@ table.  benchmarks/README.md says how each figure is taken.
 from __future__ import annotations
 
 import argparse
-import copy
-import dataclasses
 import importlib.util
 import json
-import os
 import platform
 import statistics
 import subprocess
@@ -27,27 +24,23 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
+from benchmarks.csm_frames import CONTEXT, TIMED_FRAMES, fill, greedy_codes, logits_error, time_frames
 from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
+from benchmarks.csm_start import ROOT, start_once
 from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
-from services.csm.device.contract import DepthWeights, DeviceOptions, FrameDevice, PromptChunk, RowStart, Sampling
+from services.csm.device.contract import DepthWeights, DeviceOptions
 from services.csm.device.make import make_device
 from services.csm.engine.engine import GPU_PREFILL_CHUNK, CsmEngine, EngineOptions
 from services.csm.interpreter import tune_interpreter
 from services.csm.model.config import pages_for
-from services.csm.random_checkpoint import published_config, random_checkpoint, small_config
+from services.csm.random_checkpoint import published_config, random_checkpoint, small_config, write_random_checkpoint
 from services.csm.request.limits import Limits
-from services.csm.request.prompt import NO_TEXT, Prompt
 
 SECTIONS = ("frame", "first", "arrivals", "streams", "exact", "start", "host", "reference")
-ROOT = Path(__file__).resolve().parent.parent
-FRAMES_OF_A_TIMING = 40
-CONTEXT = 96
-"""Positions of the prompt in the frame section, as in transformers' run."""
 
 LOGITS_TOLERANCE = 0.03
 """bfloat16 keeps 8 bits, an error of 0.2 % an operation; over 16 and 4 layers it adds up to some 2 %."""
@@ -80,7 +73,7 @@ class Benchmark:
         results = []
         single = [(1, name) for name in self.options.depth_weights] if 1 in self.options.batches else []
         for batch, depth_weights in [*single, *((batch, "auto") for batch in self.options.batches if batch > 1)]:
-            pages = pages_for(CONTEXT + 2 * FRAMES_OF_A_TIMING)
+            pages = pages_for(CONTEXT + 2 * TIMED_FRAMES)
             options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
             device = make_device(self.checkpoint, options)
             fill(device, self.checkpoint, batch, pages)
@@ -133,7 +126,7 @@ class Benchmark:
         """Process start to SERVING, twice, from a checkpoint in a file."""
         served = all(map(importlib.util.find_spec, ("grpc", "pydantic_settings", "grpc_health")))
         with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
-            write_checkpoint(self.checkpoint, self.fields, Path(folder))
+            write_random_checkpoint(Path(folder), fields=self.fields, device=self.device, dtype=self.dtype)
             self._checkpoint = None  # its memory is the started process's now
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
@@ -192,107 +185,6 @@ class Benchmark:
             return measure(engine)
         finally:
             engine.close()
-
-
-def random_prompt(checkpoint: Checkpoint, positions: int, seed: int) -> Prompt:
-    """Frames that nobody spoke."""
-    config = checkpoint.config
-    codes = np.random.default_rng(seed).integers(1, config.codebook_size, (positions, config.codebooks))
-    return Prompt(np.full(positions, NO_TEXT), codes)
-
-
-def fill(device: FrameDevice, checkpoint: Checkpoint, batch: int, pages: int, temperature: float = 0.9) -> None:
-    """Arms `batch` rows with prompts of CONTEXT positions."""
-    for row in range(batch):
-        device.begin([RowStart(row, Sampling(temperature, 50, row), range(row * pages, (row + 1) * pages))])
-    prompts = [random_prompt(checkpoint, CONTEXT, row) for row in range(batch)]
-    for start in range(0, batch, 8):
-        rows = range(start, min(start + 8, batch))
-        device.prefill([PromptChunk(row, prompts[row], 0, CONTEXT - 1) for row in rows])
-
-
-def time_frames(device: FrameDevice, batch: int) -> list[float]:
-    """Seconds of each frame of `batch` rows, from launch to codes on the host, after a warm-up."""
-    rows, times = np.arange(batch), []
-    for _ in range(FRAMES_OF_A_TIMING + 5):
-        started = time.perf_counter()
-        device.launch(rows)
-        device.collect()
-        times.append(time.perf_counter() - started)
-    return times[5:]
-
-
-def greedy_codes(checkpoint: Checkpoint, program: Any, batch: int, frames: int) -> np.ndarray:
-    """Codes (frames, batch, Q) of the same prompts by one program."""
-    pages = pages_for(CONTEXT + frames)
-    device = make_device(checkpoint, DeviceOptions(batch, batch * pages, program))
-    fill(device, checkpoint, batch, pages, temperature=0)
-    codes = []
-    for _ in range(frames):
-        device.launch(np.arange(batch))
-        codes.append(device.collect().copy())
-    device.close()
-    return np.stack(codes)
-
-
-def logits_error(checkpoint: Checkpoint, batch: int, depth_weights: DepthWeights) -> float:
-    """Largest relative error (in the 2-norm) of a codebook's logits against float32, given the same codes before it."""
-    from services.csm.device.gpu.gpu_device import GpuDevice
-    from services.csm.device.torch_device import TorchDevice
-
-    exact = dataclasses.replace(checkpoint, model=copy.deepcopy(checkpoint.model).float(), dtype=torch.float32)
-    pages = pages_for(CONTEXT + 1)
-    options = DeviceOptions(batch, batch * pages, depth_weights=depth_weights)
-    fast, plain = GpuDevice(checkpoint.model, options), TorchDevice(exact.model, options)
-    for device in (fast, plain):
-        fill(device, checkpoint, batch, pages)
-    codes, logits = fast.frame_with_logits(batch)
-    expected = plain.logits_of(codes)
-    fast.close()
-    return float(((logits - expected).norm(dim=(1, 2)) / expected.norm(dim=(1, 2))).max())
-
-
-def write_checkpoint(checkpoint: Checkpoint, fields: Figures, folder: Path) -> None:
-    """Writes a checkpoint of these sizes into `folder`, in the dtype that it runs in."""
-    from services.csm.random_checkpoint import write_random_checkpoint
-
-    write_random_checkpoint(folder, fields=fields, device=checkpoint.device, dtype=checkpoint.dtype)
-
-
-def start_once(folder: Path, device: str, served: bool) -> Figures:
-    """Seconds from process start until the service serves; without gRPC, until its engine has spoken."""
-    if served:
-        command = [sys.executable, "-m", "services.csm"]
-        ready = "serving"
-    else:
-        program = (
-            "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
-            "from services.csm.engine.engine import CsmEngine, EngineOptions; "
-            "engine = CsmEngine(load_checkpoint(sys.argv[1], device=sys.argv[2]), EngineOptions(slots=256)); "
-            "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
-            "engine.close()"
-        )
-        command, ready = [sys.executable, "-c", program, str(folder), device], "serving"
-    path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-    environment = os.environ | {
-        "CSM_CHECKPOINT": str(folder), "CSM_DEVICE": device, "CSM_PORT": "0", "CSM_METRICS_PORT": "0",
-        "CSM_SLOTS": "256", "CSM_LOG_FORMAT": "json", "PYTHONPATH": path,
-    }  # fmt: skip
-    started = time.perf_counter()
-    process = subprocess.Popen(
-        command, cwd=ROOT, env=environment, stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stderr is not None
-    lines: list[str] = []
-    try:
-        for line in process.stderr:
-            lines.append(line)
-            if ready in line:
-                return {"seconds": round(time.perf_counter() - started, 2), "what": "service" if served else "engine"}
-        raise RuntimeError(f"the process ended: {''.join(lines[-5:])}")
-    finally:
-        process.terminate()
-        process.wait(60)
 
 
 def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:

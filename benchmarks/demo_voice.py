@@ -1,9 +1,9 @@
-"""The demo voice: is it understood, does it end where it should, does it obey style, speaker and reference clip?
+"""Quality of the demo voice: intelligibility, complete sentences, style, speaker and reference clip.
 
     python -m benchmarks.demo_voice [--sentences 200] [--only codec,voice,style,speaker,reference,speed] [--json FILE]
 
-speaks held-out sentences with the shipped checkpoints and listens with PocketSphinx and Praat; the same sentences made
-by the synthesizer that the voice learnt from are the reference.  `speed` starts the mesh and speaks through it.
+speaks held-out sentences with the demo checkpoints and measures them with PocketSphinx and Praat.  The reference is the
+same sentences from the synthesizer that the voice was trained on.  `speed` starts the mesh and speaks through it.
 """
 
 from __future__ import annotations
@@ -58,12 +58,12 @@ GOALS = {
     "real_time_factor": (0.6, 0.3),
     "first_audio_ms": (400.0, 200.0),
 }
-"""At least, and aim."""
+"""Minimum and goal."""
 AT_LEAST = {"style_obeyed_percent", "speaker_obeyed_percent", "reference_followed_percent"}
 
 
 def synthesize(text: str, voice: Voice, style: Style = NEUTRAL) -> Sound:
-    """The synthesizer's own sound, (samples,) at 24 kHz."""
+    """Returns the synthesizer's sound, (samples,) at 24 kHz."""
     return speech.speak(text, voice, style).samples.astype(np.float32) / np.float32(32768)
 
 
@@ -116,7 +116,7 @@ def error_rate(heard: Sequence[str], texts: Sequence[str]) -> float:
 def measure_words(
     voice: DemoVoice, texts: Sequence[str], pool: ProcessPoolExecutor, sections: set[str]
 ) -> dict[str, Any]:
-    """Word error rates, missing ends and lengths; each sentence by another speaker."""
+    """Word error rates, missing ends and lengths, with the speakers in turn."""
     of_text = [SPEAKERS[number % len(SPEAKERS)] for number in range(len(texts))]
     originals = list(pool.map(synthesize, texts, of_text))
     before = list(pool.map(recognize, originals))
@@ -144,7 +144,7 @@ def measure_words(
 
 
 def style_signs(made: Prosody, neutral: Prosody, style: Style) -> list[bool]:
-    """Whether each side that the style changes has changed in that direction."""
+    """Whether each measure that the style changes has changed in that direction."""
     changes = (
         (style.f0_mean, made.log_f0 - neutral.log_f0),
         (style.f0_range, made.f0_range - neutral.f0_range),
@@ -155,7 +155,7 @@ def style_signs(made: Prosody, neutral: Prosody, style: Style) -> list[bool]:
 
 
 def measure_styles(voice: DemoVoice, texts: Sequence[str], pool: ProcessPoolExecutor) -> dict[str, Any]:
-    """Signs of change against neutral, same sentence and speaker; the synthesizer's own beside it."""
+    """Signs of change relative to neutral, same sentence and speaker, also for the synthesizer."""
     jobs = [(n, text, style) for n, text in enumerate(texts) for style in STYLES]
     requests = [voice.request(text, n % len(SPEAKERS), n, style=style) for n, text, style in jobs]
     made = list(pool.map(prosody, voice.say(requests, "styles")))
@@ -177,7 +177,7 @@ def measure_styles(voice: DemoVoice, texts: Sequence[str], pool: ProcessPoolExec
 def measure_speakers(
     voice: DemoVoice, texts: Sequence[str], pool: ProcessPoolExecutor, sections: set[str]
 ) -> dict[str, Any]:
-    """Whose voice is nearest, among the known and the held-out ones."""
+    """Which voice is nearest, among the known and the held-out ones."""
     everybody = {**{str(number): v for number, v in SPEAKERS.items()}, **HELD_OUT}
     lines = ("The old house stood near the river.", "I would like a cup of tea, please.", "They laughed all the way.",
              "What did you do over the summer?", "You can always ask me again.")  # fmt: skip
@@ -218,7 +218,7 @@ def measure_speakers(
 
 
 def measure_speed(texts: Sequence[str]) -> dict[str, Any]:
-    """Speaks through the whole mesh: seconds of work a second of sound, and the time to the first sound."""
+    """Speaks through the whole mesh: time per second of sound, and the time to the first sound."""
     with tempfile.TemporaryDirectory() as folder, LocalMesh(plan_on_free_ports(), Path(folder)) as mesh:
         mesh.start()
         mesh.wait_ready(180)
@@ -245,7 +245,7 @@ def measure_speed(texts: Sequence[str]) -> dict[str, Any]:
 
 
 def show(figures: dict[str, Any]) -> None:
-    """Prints the figures beside their goals."""
+    """Prints the figures and their goals."""
     table = Table("figure", "measured", "at least", "aim", title=f"demo voice, {os.cpu_count()} cores")
     for name, (least, aim) in GOALS.items():
         if name in figures:
@@ -260,11 +260,11 @@ def show(figures: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Measures what was asked for."""
+    """Runs the requested sections."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--sentences", type=int, default=200, help="held-out sentences for the word error rates")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"some of {', '.join(SECTIONS)}")
-    parser.add_argument("--csm", type=Path, default=None, help="another checkpoint than the shipped one")
+    parser.add_argument("--csm", type=Path, default=None, help="checkpoint to use in place of the included one")
     parser.add_argument("--mimi", type=Path, default=None)
     parser.add_argument("--temperature", type=float, default=None)
     parser.add_argument("--json", type=Path, default=Path("build/benchmarks/demo_voice.json"), help="file to write")

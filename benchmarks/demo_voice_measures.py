@@ -1,4 +1,4 @@
-"""What can be measured of speech: words, pitch, pace, level, whose voice it is, whether its end is there."""
+"""Measures of speech: words, pitch, pace, level, similarity of voices, missing ends."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Sound = NDArray[np.float32]
 
 RATE_HZ = 24_000
 ACTIVE_DB = 30.0
-"""Frames within so much of the loudest one are speech."""
+"""Frames within so many dB of the loudest one are speech."""
 
 
 def words(text: str) -> str:
-    """A text as a recognizer writes it: small letters, no punctuation."""
+    """Returns a text as a recognizer writes it: lower case, no punctuation."""
     return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
 
 
@@ -28,7 +28,7 @@ _decoder: Any = None
 
 
 def recognize(sound: Sound) -> str:
-    """What PocketSphinx hears with its default settings.  Keeps one decoder a process."""
+    """Transcribes with PocketSphinx and its default settings; keeps one decoder per process."""
     global _decoder  # noqa: PLW0603 - a process of the pool owns one
     if _decoder is None:
         from pocketsphinx import Decoder
@@ -67,7 +67,7 @@ def prosody(sound: Sound) -> Prosody:
 
 
 def _active(sound: Sound) -> tuple[float, NDArray[np.bool_]]:
-    """The mean level of active frames of 10 ms in dB, and which they are."""
+    """Returns the mean level of active frames of 10 ms in dB, and a mask of these frames."""
     frames = sound[: len(sound) // 240 * 240].reshape(-1, 240)
     power = 10 * np.log10(np.mean(frames.astype(np.float64) ** 2, axis=1) + 1e-12)
     active = power > power.max() - ACTIVE_DB
@@ -81,7 +81,8 @@ def mfcc(sound: Sound) -> NDArray[np.float64]:
 
 
 def identity(sound: Sound) -> NDArray[np.float64]:
-    """What tells voices apart: log F0 in semitones and the mean of MFCC 1 to 12 where there is speech, (13,)."""
+    """The features that distinguish voices: log F0 in semitones and the mean of MFCC 1 to 12 where there is speech,
+    (13,)."""
     coefficients = mfcc(sound)
     loud = coefficients[:, 0] > np.quantile(coefficients[:, 0], 0.3)
     return np.concatenate(([prosody(sound).log_f0 * 12 / np.log(2)], coefficients[loud, 1:].mean(axis=0)))
@@ -102,18 +103,18 @@ class Speakers:
         self._spread = within.std(axis=0) + 1e-6
 
     def nearest(self, sound: Sound) -> str:
-        """The voice whose mean is nearest, each feature measured by how much it varies within a voice."""
+        """The voice whose mean is nearest, each feature scaled by its deviation within a voice."""
         distances = (((self._means - identity(sound)) / self._spread) ** 2).sum(axis=1)
         return self._names[int(distances.argmin())]
 
 
 TAIL_S = 0.25
 TAIL_FACTOR = 2.0
-"""How much worse than the whole the last quarter of a second must fit to count as missing."""
+"""Ratio of the distance of the last quarter of a second to that of the whole, from which on the end is missing."""
 
 
 def lacks_end(made: Sound, model: Sound) -> bool:
-    """Whether the end of `model` is not in `made`: the two are aligned by dynamic time warping of their MFCCs."""
+    """Whether `made` lacks the end of `model`: aligns the two by dynamic time warping of their MFCCs."""
     ours, theirs = (_normed(mfcc(_trimmed(sound))) for sound in (made, model))
     cost = np.linalg.norm(ours[:, None] - theirs[None], axis=2)
     total = np.full((len(ours) + 1, len(theirs) + 1), np.inf)

@@ -1,4 +1,4 @@
-"""Emotion on this machine: how well words and voices are judged, what it costs, what shaping does to a voice.
+"""Measures the emotion service: accuracy and time for words and voices, and the effect of shaping on a voice.
 
     python benchmarks/emotion.py [--goemotions FOLDER] [--json FILE]
 
@@ -31,8 +31,8 @@ sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the 
 from oviya.audio.resample import Resampler  # noqa: E402
 from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
 from oviya.v1 import emotion_pb2  # noqa: E402
-from services.emotion.catalogue import Catalogue  # noqa: E402
-from services.emotion.engine import Ear, Speaker  # noqa: E402
+from services.emotion.engine import EmotionEngine, SpeakerState  # noqa: E402
+from services.emotion.prosody.catalogue import Catalogue  # noqa: E402
 from services.emotion.voice.baseline import NO_BASELINE  # noqa: E402
 from services.emotion.voice.voice_detector import AcousticDetector  # noqa: E402
 from services.emotion.voice.voice_features import measure  # noqa: E402
@@ -45,14 +45,14 @@ from services.gateway.voice.shaping import Shaper  # noqa: E402
 from tests.support.speech import speak  # noqa: E402
 from tests.support.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
 
-TONES = ("sad", "calm", "joyful", "firm")
+STYLE_NAMES = ("sad", "calm", "joyful", "firm")
 EARLIER = (
     "good morning how are you doing",
     "the shop on the corner opens at eight",
     "i took the bus to work today",
     "we had soup for lunch and then went back",
 )
-"""Neutral sentences that the speaker says before."""
+"""Neutral sentences for the speaker's baseline."""
 SENTENCES = (
     "i have something to tell you about today",
     "my sister called me last night",
@@ -78,7 +78,7 @@ def f1_by_label(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def measure_text(model: TextModel, folder: Path) -> dict[str, Any]:
-    """F1 over the labels as they are served, and with the text as speech-to-text writes it; milliseconds a sentence."""
+    """Measures F1 for written text and for text as speech-to-text writes it, and the time per sentence in ms."""
     names = (folder / "labels.txt").read_text("utf-8").split()
     if tuple(names) != model.labels:
         raise SystemExit(f"{folder}: its labels are not the model's")
@@ -105,11 +105,11 @@ def measure_text(model: TextModel, folder: Path) -> dict[str, Any]:
 
 
 def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | None = None) -> dict[str, Any]:
-    """Share of right signs over all voices, sentences and tones, after `earlier` neutral sentences of the speaker.
+    """Measures the share of correct signs over all voices, sentences and styles, after `earlier` neutral sentences.
 
     `noise_db`: how far white noise lies below the neutral voice; None: there is none.
     """
-    right = dict.fromkeys(TONES, 0)
+    right = dict.fromkeys(STYLE_NAMES, 0)
     times_s, random = [], np.random.default_rng(0)
     for voice in OWN_F0:
         neutral = speak_in("neutral", EARLIER[0], voice)
@@ -123,7 +123,7 @@ def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | No
         for text in EARLIER[:earlier]:
             _, baseline = detector.judge(in_room("neutral", text), baseline, text)
         for text in SENTENCES:
-            for tone in TONES:
+            for tone in STYLE_NAMES:
                 sound = in_room(tone, text)
                 started = time.perf_counter()
                 judgement, _ = detector.judge(sound, baseline, text)
@@ -135,28 +135,28 @@ def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | No
     return {
         "earlier_sentences": earlier,
         "noise_db": noise_db,
-        "right": sum(right.values()) / (signs * len(TONES)),
+        "right": sum(right.values()) / (signs * len(STYLE_NAMES)),
         "by_tone": {tone: count / signs for tone, count in right.items()},
         "ms_a_second_of_speech": 1000 * statistics.median(times_s),
     }
 
 
-def measure_together(ear: Ear) -> dict[str, Any]:
-    """Of sad and joyful readings of the same plain sentence: how many are answered in different tones."""
+def measure_together(engine: EmotionEngine) -> dict[str, Any]:
+    """Measures how often sad and joyful readings of the same plain sentence are answered in different tones."""
     different = total = 0
     for voice in OWN_F0:
-        speaker = Speaker()
+        speaker = SpeakerState()
         for text in EARLIER:
-            speaker = ear.detect(text, speak_in("neutral", text, voice), speaker).speaker
+            speaker = engine.detect(text, speak_in("neutral", text, voice), speaker).speaker
         for text in SENTENCES:
-            sad, joyful = (ear.detect(text, speak_in(tone, text, voice), speaker).tone for tone in ("sad", "joyful"))
+            sad, joyful = (engine.detect(text, speak_in(tone, text, voice), speaker).tone for tone in ("sad", "joyful"))
             different += (sad.mirror, sad.support) != (joyful.mirror, joyful.support)
             total += 1
     return {"answered_differently": different / total, "pairs": total}
 
 
 def measure_shaping() -> dict[str, Any]:
-    """What shaping does to flite's voices: errors of pitch and rate, loss of clarity, cost."""
+    """Measures shaping of flite's voices: errors of pitch and rate, change of clearness, time."""
     rate_hz = 24_000
     pitch_st, rate_error, clearness_db, cost = [], [], [], []
     for voice in OWN_F0:
@@ -218,7 +218,7 @@ def main() -> None:
         row = f"voice: signs right after {found['earlier_sentences']} neutral sentences{noise}"
         table.add_row(row, f"{found['right']:.1%} ({cells})", "" if noise or found["earlier_sentences"] < 4 else "85 %")
     table.add_row("  a second of speech", f"{figures['voice'][0]['ms_a_second_of_speech']:.1f} ms", "")
-    together = figures["together"] = measure_together(Ear(names, text, voice))
+    together = figures["together"] = measure_together(EmotionEngine(text, voice))
     row = "both: sad and joyful reading answered differently"
     table.add_row(row, f"{together['answered_differently']:.0%} of {together['pairs']}", "")
     shaping = figures["shaping"] = measure_shaping()

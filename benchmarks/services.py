@@ -140,7 +140,7 @@ def make_checkpoints(folder: Path) -> dict[str, dict[str, str]]:
 
     from services.csm.random_checkpoint import published_config
     from services.csm.random_checkpoint import write_random_checkpoint as write_csm
-    from services.mimi.random_checkpoint import write_random_checkpoint as write_mimi
+    from tests.support.checkpoints.random_mimi import write_random_checkpoint as write_mimi
 
     device = torch.device("cuda")
     (folder / "csm").mkdir()

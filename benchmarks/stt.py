@@ -1,12 +1,11 @@
-"""Speech-to-text on this machine: how well it hears, how soon it answers, what it costs.
+"""Accuracy, latency and CPU time of speech-to-text on this machine.
 
     python benchmarks/stt.py [--voices slt rms kal16] [--rates 16000 8000] [--json FILE]
 
-plays sentences made by flite to the engine at the pace of speech, one session each.  `final after` is measured from the
-moment at which the last sound of speech was handed over to the final transcript; the silence that ends a turn is part
-of it.  `decision to final` is what remains when the end of the turn has been decided.  The CPU time is that of the
-service and its decoder together, a second of sound.  Noise is measured by benchmarks/stt_noise.py, the end of turns and
-partials by benchmarks/stt_turns.py.
+plays sentences spoken by flite to the engine in real time, in one session each.  `final after` is the time from the
+last sound of speech to the final transcript, including the silence that ends the turn.  `decision to final` is the time
+from the decision that the turn has ended.  CPU time is that of the service and its decoder together, per second of
+sound. benchmarks/stt_noise.py measures noise; benchmarks/stt_turns.py measures ends of turns and partials.
 """
 
 from __future__ import annotations
@@ -41,11 +40,11 @@ from tests.support.speech import silence, speak, word_errors  # noqa: E402
 
 MESSAGE_S = 0.020
 SPEECH_LEVEL = 0.01
-"""-40 dBFS: flite's silences lie far below, its softest phones above."""
+"""-40 dBFS: flite's silences are far below, its softest phones above."""
 
 
 class LoopWatch:
-    """Measures how long the event loop was kept from running."""
+    """Measures how long the event loop was blocked."""
 
     def __init__(self, every_s: float = 0.005) -> None:
         self._every_s = every_s
@@ -65,8 +64,8 @@ def cpu_s() -> float:
     return sum(one.user + one.system for one in times)
 
 
-async def hear(session: AsyncSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
-    """Plays `sound` at the pace of speech; returns what was heard and when, in seconds."""
+async def play(session: AsyncSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
+    """Plays `sound` in real time; returns the transcript and times in seconds."""
     await session.open()
     events: list[tuple[float, Any]] = []
     step, started = round(rate_hz * MESSAGE_S), time.perf_counter()
@@ -110,7 +109,7 @@ async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]
             cpu_before, heard = cpu_s(), []
             for sound in sounds:
                 with engine.session(rate_hz) as session:
-                    heard.append(await hear(session, sound, rate_hz))
+                    heard.append(await play(session, sound, rate_hz))
             watching.cancel()
             finals = [one["final_after_s"] for one in heard]
             rows.append(
@@ -135,7 +134,7 @@ async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]
 
 
 async def measure_silence(engine: SttEngine) -> dict[str, Any]:
-    """Sends ten minutes of silence as fast as they are taken."""
+    """Sends ten minutes of silence as fast as possible."""
     before = cpu_s()
     with engine.session(16_000) as session:
         await session.open()

@@ -1,7 +1,7 @@
-"""Word error rate in noise, with and without the front end: `python -m benchmarks.stt_noise [--voice slt]`.
+"""Word error rate in noise, with and without noise suppression: `python -m benchmarks.stt_noise [--voice slt]`.
 
-White noise at a level below that of the speech (the sentence's mean power, its silences included) lies under the whole
-stream.  Sound is decoded as fast as it can be.
+White noise is added to the whole stream, at a level relative to the mean power of the sentence including its silences.
+Sound is decoded as fast as possible.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def noisy(text: str, voice: str, snr_db: float | None, seed: int) -> np.ndarray:
 
 
 class UnpublishedSphinx(SphinxRecognizer):
-    """Tells nothing before the end of a phrase."""
+    """Returns no hypothesis before the end of a phrase."""
 
     def partial(self) -> None:
         return None
@@ -97,7 +97,7 @@ def main() -> None:
     arguments.add_argument("--voice", default="slt")
     arguments.add_argument("--only", choices=["on", "off"], help="with suppression or without; both by default")
     arguments.add_argument("--sentences", type=int, default=len(SENTENCES), help=f"how many, up to {len(TURNS)}")
-    arguments.add_argument("--unpublished", action="store_true", help="also with nothing published before the end")
+    arguments.add_argument("--unpublished", action="store_true", help="also without committed words before the end")
     options = arguments.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     suppressing = {"on": [True], "off": [False], None: [True, False]}[options.only]

@@ -1,4 +1,4 @@
-"""What is said in the benchmarks of speech-to-text."""
+"""The sentences of the speech-to-text benchmarks."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SENTENCES = (
     "thank you very much for your help",
     "sometimes i cannot sleep because i think too much",
 )
-"""The eight that word error rates are measured with."""
+"""The eight for word error rates."""
 
 TURNS = (
     *SENTENCES,
@@ -57,23 +57,22 @@ TURNS = (
     "the doctor said that i need to drink more water",
     "who was the first person to walk on the moon",
 )
-"""Forty that the end of a turn is measured with: whole sentences, each of which is also said with a pause after the
-word nearest its middle."""
+"""The forty for ends of turns, each also spoken with a pause after the word nearest its middle."""
 
 
 def development() -> list[str]:
-    """A hundred more, with their punctuation: those that changes to the end of a turn may look at."""
+    """A hundred more, with punctuation, for developing endpointing rules."""
     return OTHERS_FILE.read_text(encoding="utf-8").splitlines()[0::2]
 
 
 def held_out() -> list[str]:
-    """A hundred more, with their punctuation: those that nothing is set on."""
+    """A hundred more, with punctuation, that nothing was tuned on."""
     return OTHERS_FILE.read_text(encoding="utf-8").splitlines()[1::2]
 
 
 def clause_place(text: str) -> int:
-    """Returns how many words lie before that place, at a comma or before a conjunction, which is nearest the middle of
-    `text`; where there is none, before its middle."""
+    """Returns the number of words before the comma or conjunction nearest the middle of `text`; if there is none,
+    before the middle."""
     words = text.split()
     places = [
         place

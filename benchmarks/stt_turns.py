@@ -1,19 +1,19 @@
-"""When a turn ends, and when its words appear: `python -m benchmarks.stt_turns [--sets fitted development held-out]`.
+"""When turns end, and when their words appear: `python -m benchmarks.stt_turns [--sets fitted development held-out]`.
 
-Three sets of sentences: `fitted`, forty in flite's slt, on which thresholds were set; `development`, a hundred others
-in slt and rms by turns, which whoever changes the rules may look at; `held-out`, a hundred more in awb, kal16 and rms.
+There are three sets of sentences: `fitted`, forty in flite's slt, on which thresholds were set; `development`, a
+hundred others in slt and rms alternately, for developing the rules; `held-out`, a hundred more in awb, kal16 and rms.
 
-Sound is handed over in steps of 20 ms as fast as it is taken, and the clock is that of the sound: an event comes at the
-position at which it was decided.  `late` is how much later it would have come at the pace of speech, as the work on it
-and earlier steps took time; it depends on the machine and on what else runs there.
+Sound is pushed in steps of 20 ms as fast as it is accepted.  Times are positions in the sound: an event has the
+position at which it was decided.  `late` is the delay that processing would add in real time; it depends on the machine
+and its load.
 
-`end of turn` is from the last sound of speech to the event that ends the turn, `likely end` to the one that lets an
-answer be prepared; `first words` is from the first sound of speech to the first partial that has a word.  A published
-word is `taken back` when a later partial, a likely end or the final transcript does not begin with it and all words
-before it.  `told while speaking` are the words of the finals that had been published by the last sound of speech.
+`end of turn` is the time from the last sound of speech to the event that ends the turn, `likely end` to the event that
+lets a reply be prepared; `first words` is the time from the first sound of speech to the first partial with a word.  A
+committed word is `taken back` if a later partial, a likely end or the final transcript does not begin with it and all
+words before it.  `told while speaking` counts the words of the finals that were committed by the last sound of speech.
 
-Then each sentence is said with a pause of 700 ms: of `fitted` after the word nearest the middle, of the others at the
-comma or conjunction nearest the middle.  It is `cut off` when the turn ends in that pause.
+Then each sentence is spoken with a pause of 700 ms: in `fitted` after the word nearest the middle, in the others at the
+comma or conjunction nearest the middle.  It is `cut off` if the turn ends in that pause.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ RESULT = ROOT / "build" / "benchmarks" / "stt_turns.json"
 RATE_HZ, STEP = 16_000, 320
 LEAD_S, TAIL_S, PAUSE_S = 0.5, 1.8, 0.7
 SPEECH_LEVEL = 0.01
-"""-40 dBFS: flite's silences lie far below, its softest phones above."""
+"""-40 dBFS: flite's silences are far below, its softest phones above."""
 SETS = {
     "fitted": (TURNS, ("slt",)),
     "development": (development(), ("slt", "rms")),
@@ -57,30 +57,30 @@ SETS = {
 
 
 @dataclass(frozen=True)
-class Heard:
-    """An event, and by how much the work done until then would have made it late, in seconds."""
+class TimedEvent:
+    """An event, and the delay in seconds that processing would have added in real time."""
 
     event: Event
     late_s: float
 
 
-async def play(engine: SttEngine, sound: np.ndarray) -> list[Heard]:
-    """Plays `sound` to a session of its own."""
+async def play(engine: SttEngine, sound: np.ndarray) -> list[TimedEvent]:
+    """Plays `sound` in a new session."""
     with engine.session(RATE_HZ) as session:
         await session.open()
-        heard: list[Heard] = []
-        done_s = 0.0  # when the work would be done, had the sound come at the pace of speech
+        heard: list[TimedEvent] = []
+        done_s = 0.0  # when processing would be done in real time
         for start in range(0, len(sound), STEP):
             due_s = min(start + STEP, len(sound)) / RATE_HZ
             began = time.perf_counter()
             events = [event async for event in session.push(sound[start : start + STEP])]
             done_s = max(done_s, due_s) + time.perf_counter() - began
-            heard += [Heard(event, done_s - due_s) for event in events]
-        return heard + [Heard(event, 0.0) for event in await session.finish()]
+            heard += [TimedEvent(event, done_s - due_s) for event in events]
+        return heard + [TimedEvent(event, 0.0) for event in await session.finish()]
 
 
-def follow(heard: list[Heard], sound: np.ndarray, text: str) -> dict[str, Any]:
-    """Returns the figures of a whole sentence."""
+def follow(heard: list[TimedEvent], sound: np.ndarray, text: str) -> dict[str, Any]:
+    """Returns the figures of a sentence without a pause."""
     loud = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL) / RATE_HZ
     ends = [one for one in heard if isinstance(one.event, TurnEnded)]
     likely = [one.event.at_s for one in heard if isinstance(one.event, LikelyEnd)]
@@ -115,7 +115,7 @@ def follow(heard: list[Heard], sound: np.ndarray, text: str) -> dict[str, Any]:
 
 
 def _common(before: list[str], after: list[str]) -> int:
-    """How many words both begin with."""
+    """Returns the length of the common prefix."""
     return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))))
 
 
@@ -124,7 +124,7 @@ def _plain(text: str) -> str:
 
 
 async def measure(engine: SttEngine, name: str, count: int | None) -> dict[str, Any]:
-    """Plays every sentence of a set whole and with a pause; returns the figures."""
+    """Plays every sentence of a set without and with a pause; returns the figures."""
     sentences, voices = SETS[name]
     spoken = list(zip(sentences, itertools.cycle(voices), strict=False))[:count]
     whole, cut, per_voice = [], [], {voice: [0, 0] for voice in voices}

@@ -1,4 +1,4 @@
-"""How much a download will be."""
+"""The size of a download, before it starts."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ KB, MB, GB = 10**3, 10**6, 10**9
 
 
 def download_size(urls: Iterable[str]) -> int | None:
-    """Returns the bytes of all files together; None where a server does not tell."""
+    """Returns the total size of all files in bytes; None if a server does not report one."""
     with ThreadPoolExecutor(PARALLEL) as pool:
         sizes = list(pool.map(_size, urls))
     known = [size for size in sizes if size is not None]
     return sum(known) if sizes and len(known) == len(sizes) else None
 
 
-def in_words(size_bytes: int | None) -> str:
-    """Returns a size for people, e.g. `192 MB`."""
+def format_size(size_bytes: int | None) -> str:
+    """Formats a size, e.g. `192 MB`."""
     if size_bytes is None:
         return "size unknown"
     for unit, name, digits in ((GB, "GB", 1), (MB, "MB", 0)):

@@ -1,9 +1,10 @@
-"""Writes `deploy/docker/env/*.env`: the names of the settings that each container gets from `.env` and the shell.
+"""Writes `deploy/docker/env/*.env`: the names of the settings that Compose passes to each container.
 
     make env-files     # after a setting was added
 
-Docker Compose passes a name without a value on where `.env` or the shell sets it.  So one `.env` serves all, and no
-service sees another's secrets.  What is fixed inside the mesh (addresses and ports) stands in compose.yaml, which wins.
+For a name without a value, Compose passes the value from `.env` or the shell, if there is one.  One `.env` is therefore
+enough for all services, and no service sees another's secrets.  Addresses and ports inside the mesh are set in
+compose.yaml, which takes precedence.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ SERVICES = ("stt", "brain", "emotion", "csm", "mimi", "gateway")
 
 
 def settings_class(service: str) -> type[ServiceSettings]:
-    """Returns the settings of a service."""
+    """Returns the settings class of a service."""
     module = importlib.import_module(f"services.{service}.settings")
     (found,) = (
         member
@@ -31,7 +32,7 @@ def settings_class(service: str) -> type[ServiceSettings]:
 
 
 def env_file_text(service: str) -> str:
-    """Returns the text of a service's file: each of its settings' names, in the order of `settings.py`."""
+    """Returns the text of a service's file: the names of its settings, in the order of `settings.py`."""
     settings = settings_class(service)
     prefix = settings.model_config.get("env_prefix", "")
     heading = f"# Written by `make env-files`: what {service} gets from .env; see services/{service}/settings.py.\n"

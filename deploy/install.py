@@ -1,11 +1,11 @@
-"""Installs what extras need into the environment of the Python that runs it, from the locks.
+"""Installs the requirements of extras from the locks, into the environment of the Python that runs it.
 
     .venv/bin/python -m deploy.install --extras all --editable      # deploy/setup.sh
     python -m deploy.install --extras csm --torch-backend cpu       # deploy/docker/Dockerfile
 
-pip and what builds the project come first, then torch in the build that suits the machine (`deploy/torch_build.py`),
-then the locks.  Every package but torch, and its CUDA packages where there are any, is checked against its hash.
-Standard library only.
+It installs pip and the build requirements first, then torch in the build that suits the machine
+(`deploy/torch_build.py`), then the locks.  All packages except torch and its CUDA packages are checked against their
+hashes.  Uses the standard library only.
 """
 
 from __future__ import annotations
@@ -22,15 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import NoReturn
 
-from deploy.download_size import download_size, in_words
-from deploy.project import (
-    ROOT,
-    lock_file,
-    name_of,
-    read_project,
-    requirements,
-    torch_requirement,
-)
+from deploy.download_size import download_size, format_size
+from deploy.project import ROOT, lock_file, name_of, read_project, requirements, torch_requirement
 from deploy.torch_build import (
     AUTO,
     INDEX,
@@ -39,35 +32,35 @@ from deploy.torch_build import (
     Machine,
     Offer,
     choose,
+    detect_machine,
     installed_build,
-    look_at_machine,
     read_offer,
 )
 
 BACKEND_VARIABLE = "OVIYA_TORCH_BACKEND"
 UV_HTTP_TIMEOUT_S = "120"
-"""uv gives up after 30 s without a byte; a torch wheel on a slow line needs more patience."""
+"""uv's default of 30 s without a byte is too short for a torch wheel on a slow connection."""
 
 
 def say(text: str) -> None:
-    """Tells the person who waits, in bold on a terminal."""
+    """Prints a progress message to stderr, in bold on a terminal."""
     print(f"\033[1m{text}\033[0m" if sys.stderr.isatty() else text, file=sys.stderr, flush=True)
 
 
 def die(text: str) -> NoReturn:
-    """Ends the installation with a message."""
+    """Exits with an error message."""
     sys.exit(f"setup: {text}")
 
 
 def pip(*arguments: str | Path, quiet: bool = False) -> int:
     """Runs this environment's pip and returns its exit code.
 
-    On a terminal it shows its progress bars; `quiet` shows only what it says when it fails.
+    On a terminal pip shows progress bars; with `quiet` its output is shown only if it fails.
     """
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
     if quiet or not sys.stderr.isatty():
         command.insert(4, "--quiet")
-    # A configuration that installs for the user would fail in a virtual environment.
+    # `user = true` in pip's configuration would fail in a virtual environment.
     env = {**os.environ, "PIP_USER": "0"}
     if not quiet:
         return subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode
@@ -78,7 +71,7 @@ def pip(*arguments: str | Path, quiet: bool = False) -> int:
 
 
 def pip_settings() -> dict[str, str]:
-    """Returns pip's configuration without its sections, e.g. `index-url`; the environment's variables win."""
+    """Returns pip's configuration without sections, e.g. `index-url`; environment variables take precedence."""
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
     lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
     found: dict[str, str] = {}
@@ -92,7 +85,7 @@ def pip_settings() -> dict[str, str]:
 
 
 def ask_pip(requirement: str) -> tuple[Offer | None, str]:
-    """Returns what pip would install for torch, and what pip said where it would install nothing."""
+    """Returns what pip would install for torch; if that is nothing, None and pip's error."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
         command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--dry-run"]
@@ -104,13 +97,13 @@ def ask_pip(requirement: str) -> tuple[Offer | None, str]:
             return read_offer(json.loads(report.read_text("utf-8"))), ""
         except (OSError, ValueError, KeyError):
             lines = [line for line in asked.stderr.splitlines() if line.strip()]
-            return None, lines[-1] if lines else f"pip ended with code {asked.returncode}"
+            return None, lines[-1] if lines else f"pip exited with code {asked.returncode}"
 
 
 def suits(requirement: str, machine: Machine, backend: str) -> bool:
-    """Whether an installed torch has the wanted version and uses the machine's GPU, where there is one.
+    """Whether the installed torch has the required version and supports the machine's GPU, if there is one.
 
-    A CUDA build works without a GPU: it is large, but it need not be downloaded again.
+    A CUDA build also runs without a GPU, so it is kept.
     """
     try:
         torch = importlib.metadata.distribution("torch")
@@ -130,9 +123,9 @@ def install_torch(requirement: str, backend: str) -> None:
     """Installs torch in the build that suits this machine, or the one that `backend` names.
 
     Raises:
-        SystemExit: no build could be installed; the message says what to do.
+        SystemExit: no build could be installed; the message explains what to do.
     """
-    machine = look_at_machine()
+    machine = detect_machine()
     if suits(requirement, machine, backend):
         return
     offer, complaint = ask_pip(requirement)
@@ -145,10 +138,10 @@ def install_torch(requirement: str, backend: str) -> None:
 
 def _install_with_pip(requirement: str, choice: Choice, offer: Offer | None) -> None:
     packages = offer.packages if offer else ()
-    # What the CPU build needs is in the locks.
+    # The dependencies of the CPU build are in the locks.
     alone = choice.kind is Kind.CPU
     wanted = [package for package in packages if package.name == "torch" or not alone]
-    size = in_words(download_size([package.url for package in wanted]))
+    size = format_size(download_size([package.url for package in wanted]))
     beside = "" if alone else f" and {len(wanted) - 1} packages that it needs"
     say(f"installing {requirement}{beside}, {size}: {choice.reason}")
     if pip("install", "--force-reinstall", *(["--no-deps"] if alone else []), requirement):
@@ -158,7 +151,8 @@ def _install_with_pip(requirement: str, choice: Choice, offer: Offer | None) -> 
 def _install_with_uv(requirement: str, choice: Choice, complaint: str) -> None:
     uv = Path(sys.executable).with_name("uv")
     if pip("install", "--require-hashes", "--no-deps", "-r", lock_file("uv")):
-        die(_no_build(requirement, choice, complaint, "pip could not install uv, which knows PyTorch's index."))
+        what = "pip could not install uv, which is needed to install from PyTorch's index."
+        die(_no_build(requirement, choice, complaint, what))
     say(f"installing {requirement}: {choice.reason}")
     settings = pip_settings()
     env = {**os.environ}
@@ -175,38 +169,35 @@ def _install_with_uv(requirement: str, choice: Choice, complaint: str) -> None:
         failed = 1
         say(str(error))
     if failed:
-        die(
-            _no_build(
-                requirement, choice, complaint, "uv could not install it from PyTorch's index; its message is above."
-            )
-        )
+        what = "uv could not install it from PyTorch's index; its message is above."
+        die(_no_build(requirement, choice, complaint, what))
 
 
 def _no_build(requirement: str, choice: Choice, complaint: str, what: str) -> str:
-    """Says that no build of torch could be installed, why, and what to do."""
+    """Returns the error message for a build of torch that could not be installed: the reason, and what to do."""
     kind = "CPU build" if choice.kind is Kind.CPU else "build for this GPU"
     lines = [f"the {kind} of {requirement} could not be installed.  {what}"]
     if complaint:
-        lines.append(f"pip's own index gave nothing either: {complaint}")
+        lines.append(f"pip's own index did not offer one either: {complaint}")
     lines += [
-        "What you can do, and then run this again:",
+        "Do one of the following, then run this again:",
         "  - check the network: PyTorch's index must be reachable; behind a proxy, set HTTPS_PROXY;",
-        f"  - or put a wheel of {requirement} into a folder and set PIP_FIND_LINKS to that folder;",
+        f"  - put a wheel of {requirement} into a folder and set PIP_FIND_LINKS to that folder;",
     ]
     if choice.kind is Kind.CPU:
         lines.append(
-            f"  - or set {BACKEND_VARIABLE}=index to take what pip's index offers (CUDA packages of several gigabytes)."
+            f"  - set {BACKEND_VARIABLE}=index to install what pip's index offers (several gigabytes of CUDA packages)."
         )
     else:
-        lines.append(f"  - or set {BACKEND_VARIABLE}=cpu to go without the GPU.")
+        lines.append(f"  - set {BACKEND_VARIABLE}=cpu to run without the GPU.")
     return "\n".join(lines)
 
 
 def check_lock(wanted: list[str], locks: list[str]) -> None:
-    """Ends the installation where a lock is older than `pyproject.toml`.
+    """Checks that the locks are not older than `pyproject.toml`.
 
     Raises:
-        SystemExit: a package that the extras need is in none of the locks.
+        SystemExit: a required package is in none of the locks.
     """
     locked = {
         name_of(line)
@@ -216,14 +207,14 @@ def check_lock(wanted: list[str], locks: list[str]) -> None:
     }
     missing = sorted({name_of(requirement) for requirement in wanted} - locked - {"torch"})
     if missing:
-        die(f"requirements/{locks[0]}.lock lacks {', '.join(missing)}; renew the locks with: make lock")
+        die(f"requirements/{locks[0]}.lock lacks {', '.join(missing)}; update the locks with: make lock")
 
 
 def install_lock(name: str) -> None:
-    """Installs a lock's packages, each checked against its hashes.
+    """Installs the packages of a lock and checks their hashes.
 
     Raises:
-        SystemExit: pip could not.
+        SystemExit: pip failed.
     """
     path = lock_file(name)
     size = re.search(r"^# Download: (.*)$", path.read_text("utf-8"), re.MULTILINE)
@@ -234,14 +225,14 @@ def install_lock(name: str) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Installs what extras need, from requirements/*.lock.")
-    parser.add_argument("--extras", required=True, help="extras of pyproject.toml, with commas")
-    parser.add_argument("--locks", help="locks to install, with commas, where they are not the extras' own")
-    parser.add_argument("--with-torch", action="store_true", help="install torch where the extras do not ask for it")
-    parser.add_argument("--editable", action="store_true", help="install the project, too, from this checkout")
+    parser.add_argument("--extras", required=True, help="extras of pyproject.toml, separated by commas")
+    parser.add_argument("--locks", help="locks to install, separated by commas; default: those of the extras")
+    parser.add_argument("--with-torch", action="store_true", help="install torch even if the extras do not require it")
+    parser.add_argument("--editable", action="store_true", help="also install the project from this checkout")
     parser.add_argument(
         "--torch-backend",
         default=os.environ.get(BACKEND_VARIABLE) or AUTO,
-        help=f"{AUTO}: what suits this machine; {INDEX}: what pip's index offers; or a backend of uv: cpu, cu130 ...",
+        help=f"{AUTO}: suits this machine; {INDEX}: what pip's index offers; or a backend of uv, such as cpu or cu130",
     )
     options = parser.parse_args()
     project = read_project()["project"]
@@ -250,7 +241,7 @@ def main() -> None:
     try:
         check_lock(requirements(project, extras), locks)
     except (KeyError, OSError) as error:
-        die(f"there is no such extra or lock: {error}")
+        die(f"no such extra or lock: {error}")
     if pip("install", "--require-hashes", "--no-deps", "-r", lock_file("bootstrap"), quiet=True):
         die("pip could not install requirements/bootstrap.lock; its message is above.")
     torch = torch_requirement(project, ["csm"] if options.with_torch else extras)

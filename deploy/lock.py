@@ -1,13 +1,13 @@
 """Writes `requirements/*.lock`: every package that an extra or an image installs, with its version and hashes.
 
-    make lock               # after a change of pyproject.toml; versions that still fit stay
-    make lock UPGRADE=1     # take the newest versions
+    make lock               # after a change of pyproject.toml; keeps versions that still fit
+    make lock UPGRADE=1     # selects the newest versions
 
-The locks are universal: one file serves Python 3.11 and newer on x86-64 and ARM.  `dev.lock` is made first and holds
-every extra; the other locks take their versions from it, so that an image runs what the tests ran.
+The locks are universal: one file is valid for Python 3.11 and newer on x86-64 and ARM.  `dev.lock` is made first and
+contains every extra; the other locks take their versions from it, so images run the versions that were tested.
 
-torch and its CUDA packages are not in the locks, because the right build depends on the machine:
-`deploy/torch_build.py` chooses it.  What the CPU build depends on is in the locks.  No lock names an index; pip's own
+torch and its CUDA packages are not in the locks, because the right build depends on the machine;
+`deploy/torch_build.py` chooses it.  The dependencies of the CPU build are in the locks.  No lock names an index; pip's
 configuration does.
 """
 
@@ -40,12 +40,12 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Inputs:
-    """What a lock is made from.
+    """The inputs of a lock.
 
     Args:
         wanted: requirements that are resolved with their dependencies.
-        alone: requirement files whose packages come without their dependencies.
-        constraints: a lock that decides versions; None: nothing does.
+        alone: requirement files whose packages are installed without their dependencies.
+        constraints: the lock that determines versions; None: none does.
     """
 
     wanted: list[str]
@@ -54,21 +54,21 @@ class Inputs:
 
 
 def plan_locks(pyproject: dict[str, Any], root: Path = ROOT) -> dict[str, Inputs]:
-    """Returns what to lock, by the lock's name; each comes after the one that constrains it."""
+    """Returns the inputs of each lock by its name; each follows the one that constrains it."""
     project = pyproject["project"]
     extras = list(project["optional-dependencies"])
     locks = {MASTER: Inputs(requirements(project, extras), (SILERO,), None)}
     for extra in extras:
         if extra != MASTER:
-            hears = any(name_of(each) == "pocketsphinx" for each in requirements(project, [extra]))
-            locks[extra] = Inputs(requirements(project, [extra]), (SILERO,) if hears else ())
+            has_stt = any(name_of(each) == "pocketsphinx" for each in requirements(project, [extra]))
+            locks[extra] = Inputs(requirements(project, [extra]), (SILERO,) if has_stt else ())
     whisperx = [*requirements(project, ["stt"]), *read_requirements(root / LOCK_FOLDER / WHISPERX)]
     locks["whisperx"] = Inputs(whisperx, (SILERO, WHISPERX_ALONE), None)
     tests = read_requirements(root / LOCK_FOLDER / WHISPERX_TEST)
     locks["whisperx-test"] = Inputs([*whisperx, *tests], (SILERO, WHISPERX_ALONE), "whisperx")
-    # What installs the rest: pip, and what builds the project itself.
+    # pip, and the build requirements of the project.
     locks["bootstrap"] = Inputs(["pip>=24", *pyproject["build-system"]["requires"]])
-    # What makes locks, and installs torch where pip's index has no build for the machine.
+    # uv makes the locks, and installs torch if pip's index has no build for the machine.
     locks["uv"] = Inputs(["uv>=0.9", "packaging>=24"])
     return locks
 
@@ -83,7 +83,7 @@ def compile_lock(name: str, inputs: Inputs, uv: Path, root: Path, upgrade: bool)
     """Returns the text of a lock.
 
     Raises:
-        SystemExit: uv found no set of versions that fits, or reached no index; it has said why.
+        SystemExit: uv found no matching versions, or could not reach an index; it prints the reason.
     """
     with tempfile.TemporaryDirectory() as folder:
         wanted = Path(folder, "wanted.in")
@@ -92,7 +92,7 @@ def compile_lock(name: str, inputs: Inputs, uv: Path, root: Path, upgrade: bool)
         if inputs.alone:
             files = [root / LOCK_FOLDER / file for file in inputs.alone]
             blocks |= _run_uv(uv, files, folder, _seed(name, root, upgrade), inputs, root, "--no-deps")
-        kept = {key: block for key, block in blocks.items() if not _is_torchs(key[0], inputs)}
+        kept = {key: block for key, block in blocks.items() if not _belongs_to_torch(key[0], inputs)}
         body = "".join(kept[key] for key in sorted(kept))
         size = _download_size(uv, body, folder)
     heading = (
@@ -103,7 +103,7 @@ def compile_lock(name: str, inputs: Inputs, uv: Path, root: Path, upgrade: bool)
 
 
 def split_blocks(text: str) -> dict[tuple[str, str], str]:
-    """Splits a lock into packages: the line `name==version` with its hashes, by the name and that line."""
+    """Splits a lock into packages: the line `name==version` with its hashes, keyed by the name and that line."""
     blocks: dict[tuple[str, str], str] = {}
     for block in re.findall(r"^[^\s#].*\n(?:[ \t]+.*\n)*", text, re.MULTILINE):
         first = block.splitlines()[0]
@@ -111,14 +111,14 @@ def split_blocks(text: str) -> dict[tuple[str, str], str]:
     return blocks
 
 
-def _is_torchs(name: str, inputs: Inputs) -> bool:
-    """Whether a package comes with torch's CUDA builds; Triton does, where nothing else asks for it."""
-    asked = {name_of(requirement) for requirement in inputs.wanted} - {"torch"}
-    return name not in asked and (name in ("torch", "triton") or name.startswith(CUDA_PREFIXES))
+def _belongs_to_torch(name: str, inputs: Inputs) -> bool:
+    """Whether only torch's CUDA builds require a package; that includes Triton unless it is requested."""
+    requested = {name_of(requirement) for requirement in inputs.wanted} - {"torch"}
+    return name not in requested and (name in ("torch", "triton") or name.startswith(CUDA_PREFIXES))
 
 
 def _seed(name: str, root: Path, upgrade: bool) -> str:
-    """Returns the lock as it is now: uv keeps its versions where they still fit."""
+    """Returns the current lock, whose versions uv keeps if they still fit."""
     path = lock_file(name, root)
     return path.read_text("utf-8") if path.exists() and not upgrade else ""
 
@@ -135,7 +135,7 @@ def _run_uv(
 
 
 def _compile(uv: Path, files: list[Path], output: Path, *options: str) -> None:
-    # The same versions for every Python: what the tests of one Python showed holds for the others.
+    # The same versions for every Python, so that tests with one Python are valid for the others.
     command = [uv, "pip", "compile", "--quiet", "--universal", "--python-version", OLDEST_PYTHON]
     command += ["--fork-strategy", "fewest", *options, *files, "--output-file", output]
     if subprocess.run(command, check=False).returncode:

@@ -1,6 +1,6 @@
-"""What `pyproject.toml` asks for, and where its locks are.
+"""The requirements in `pyproject.toml`, and the paths of its locks.
 
-Standard library only: this runs before anything is installed.
+Uses the standard library only, because it runs before anything is installed.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ def read_project(root: Path = ROOT) -> dict[str, Any]:
 
 
 def canonical(name: str) -> str:
-    """Returns a package's name as PEP 503 spells it."""
+    """Returns a package's name as normalized by PEP 503."""
     return re.sub(r"[-_.]+", "-", name).lower()
 
 
@@ -30,7 +30,7 @@ def name_of(requirement: str) -> str:
 
 
 def requirements(project: dict[str, Any], extras: list[str]) -> list[str]:
-    """Returns what `extras` need, with the extras that they name and the core's own dependencies.
+    """Returns the requirements of `extras`, including the extras that they name, and the core dependencies.
 
     Args:
         project: the `[project]` table.
@@ -48,10 +48,10 @@ def requirements(project: dict[str, Any], extras: list[str]) -> list[str]:
 
 
 def torch_requirement(project: dict[str, Any], extras: list[str]) -> str | None:
-    """Returns the requirement of torch among those of `extras`; None where they need none."""
+    """Returns the requirement of torch among those of `extras`; None if there is none."""
     return next((each for each in requirements(project, extras) if name_of(each) == "torch"), None)
 
 
 def lock_file(name: str, root: Path = ROOT) -> Path:
-    """Returns the lock of an extra or of one of the other names in `deploy/lock.py`."""
+    """Returns the path of a lock: of an extra, or of another name in `deploy/lock.py`."""
     return root / LOCK_FOLDER / f"{name}.lock"

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# Installs Oviya into a virtual environment: `setup.sh run` for the mesh, `setup.sh dev` with what the tests need,
-# `setup.sh whisperx` for speech-to-text with WhisperX and its tests (in an environment of its own), `setup.sh lock` to
-# write requirements/*.lock again.  Does nothing, quickly, when nothing changed since the last time.
+# Installs Oviya into a virtual environment: `setup.sh run` for the mesh, `setup.sh dev` with the requirements of the
+# tests, `setup.sh whisperx` for speech-to-text with WhisperX and its tests (in a separate environment), `setup.sh lock`
+# to update requirements/*.lock.  Returns at once if nothing changed since the last time.
 #
-# PYTHON names the Python to use, VENV the environment, OVIYA_TORCH_BACKEND the build of torch (see deploy/install.py).
+# Variables: PYTHON (the Python to use), VENV (the environment), OVIYA_TORCH_BACKEND (the build of torch; see
+# deploy/install.py).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,10 +17,10 @@ say() { if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
 as_root() { if [ "$(id -u)" = 0 ]; then "$@"; else sudo -n "$@"; fi; }
 
-# Ubuntu's package `chromium-browser` is a snap, which cannot read the files that a test hands it.
+# Ubuntu's package `chromium-browser` is a snap, which cannot read the files of the tests.
 is_ubuntu() { grep -qsE '^ID(_LIKE)?=.*ubuntu' "$OS_RELEASE"; }
 
-# apt_install PACKAGE...: installs Debian or Ubuntu packages where this user may, else says what to install.
+# apt_install PACKAGE...: installs Debian or Ubuntu packages if the user may; otherwise prints what to install.
 apt_install() {
   [ $# = 0 ] && return
   say "installing with apt: $*"
@@ -34,7 +35,7 @@ apt_install() {
 # runs PYTHON CODE: whether that Python exists and the code succeeds.
 runs() { command -v "$1" >/dev/null && "$1" -c "$2" >/dev/null 2>&1; }
 
-# Prints the first Python that fits.  3.11 is what the project is developed with; each newer one serves as well.
+# Prints the first suitable Python.  The project is developed with 3.11; newer versions work as well.
 find_python() {
   local candidates=(python3.11 python3.12 python3.13 python3) each
   if [ -n "${PYTHON:-}" ]; then candidates=("$PYTHON"); fi
@@ -44,20 +45,20 @@ find_python() {
   return 1
 }
 
-# The virtual environment needs the package python3.x-venv where Python is Debian's or Ubuntu's own.
+# With the Python of Debian or Ubuntu, a virtual environment needs the package python3.x-venv.
 make_venv() {
   [ -x "$VENV/bin/python" ] && return
   local python
   if ! python=$(find_python 'venv, ensurepip'); then
     python=$(find_python venv) ||
-      die "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is none}; install python3.11, python3.12 or python3.13, or set PYTHON=/path/to/python"
+      die "Python 3.11 or newer is needed${PYTHON:+, and $PYTHON is not one}; install python3.11, python3.12 or python3.13, or set PYTHON=/path/to/python"
     apt_install "$("$python" -c 'import sys; print("python%d.%d-venv" % sys.version_info[:2])')"
   fi
   say "making the virtual environment $VENV with $("$python" --version)"
   "$python" -m venv --clear "$VENV"
 }
 
-# install NAME ARGUMENT...: runs deploy/install.py, unless nothing changed since the last time under that name.
+# install NAME ARGUMENT...: runs deploy/install.py unless nothing changed since the last run under that name.
 install() {
   local stamp="$VENV/.oviya-$1" wanted; shift
   wanted=$( { cat pyproject.toml requirements/*.lock deploy/*.py "$0"; echo "$* ${OVIYA_TORCH_BACKEND:-}";
@@ -67,7 +68,7 @@ install() {
   echo "$wanted" >"$stamp"
 }
 
-# torchaudio's native library is built for CUDA and does not load without it; nothing here needs it.
+# torchaudio's native library is built for CUDA and does not load without it; it is not needed.
 install_whisperx() {
   install whisperx --extras stt --locks whisperx-test --with-torch
   if ! "$VENV/bin/python" -c 'import sys, torch; sys.exit(torch.version.cuda is None)'; then
@@ -75,14 +76,14 @@ install_whisperx() {
   fi
 }
 
-# A Chromium that is no snap, or Google Chrome; oviya/cli/local/browsers.py says which ones serve.
+# Installs Chromium, but not as a snap, unless a suitable browser exists; see oviya/cli/local/browsers.py.
 install_browser() {
   "$VENV/bin/python" -m oviya.cli.local.browsers >/dev/null && return
   if ! is_ubuntu && command -v apt-get >/dev/null; then apt_install chromium; return; fi
   say "installing Chromium with Playwright"
   if as_root true 2>/dev/null; then as_root "$VENV/bin/python" -m playwright install-deps chromium || true; fi
   "$VENV/bin/python" -m playwright install chromium ||
-    die "please install Google Chrome, or Chromium where it is no snap, then run this again"
+    die "please install Google Chrome, or Chromium that is not a snap, then run this again"
 }
 
 install_test_tools() {
@@ -92,7 +93,7 @@ install_test_tools() {
   command -v npm >/dev/null || missing+=(npm)
   command -v redis-server >/dev/null || missing+=(redis-server)
   fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
-  # Playwright's driver is a Node.js of its own, linked against this.
+  # Playwright's driver includes a Node.js that is linked against libatomic.
   compgen -G "/usr/lib/*/libatomic.so.1" >/dev/null || missing+=(libatomic1)
   apt_install "${missing[@]}"
   install_browser

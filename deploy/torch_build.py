@@ -1,8 +1,8 @@
-"""Which build of torch suits this machine, and who can install it: pip from its index, or uv from PyTorch's.
+"""Chooses the build of torch for this machine, and its installer: pip from its index, or uv from PyTorch's.
 
-PyPI's torch for Linux brings gigabytes of CUDA packages.  A machine without an NVIDIA GPU needs the CPU build, which is
-on PyTorch's own index; a machine with one needs a build that its driver can run.  uv knows PyTorch's indexes
-(`--torch-backend`), so nobody has to name one.
+PyPI's torch for Linux requires gigabytes of CUDA packages.  A machine without an NVIDIA GPU needs the CPU build, which
+is on PyTorch's own index; a machine with one needs a build that its driver supports.  uv knows PyTorch's indexes
+(`--torch-backend`), so they need not be named.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from typing import Any
 from deploy.project import canonical
 
 AUTO, INDEX = "auto", "index"
-"""Backends beside those of uv: what suits the machine, and what pip's index offers, whatever it is."""
+"""Backends in addition to uv's: the build that suits the machine, and the build that pip's index offers."""
 
 OLDEST_DRIVER = {11: 450, 12: 525, 13: 580}
 """Oldest driver branch for each major version of CUDA: NVIDIA's table of minor version compatibility."""
 
 CUDA_PREFIXES = ("nvidia-", "cuda-")
-"""What the names of CUDA's packages begin with."""
+"""Prefixes of the names of CUDA packages."""
 
 TOOL_TIMEOUT_S = 20.0
 GPU_DEVICES = ("/dev/nvidiactl", "/dev/nvidia0")
@@ -33,12 +33,12 @@ WSL_TOOL = "/usr/lib/wsl/lib/nvidia-smi"
 
 
 class Kind(StrEnum):
-    """What a build of torch computes on."""
+    """The hardware that a build of torch supports."""
 
     CPU = "CPU"
     CUDA = "CUDA"
     OTHER = "other"
-    """ROCm or XPU: nothing here runs on those."""
+    """ROCm or XPU, which are not supported."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,7 @@ class Machine:
 
     Args:
         has_gpu: whether there is an NVIDIA GPU.
-        driver: the major version of its driver; None where it is unknown.
+        driver: the major version of its driver; None: unknown.
     """
 
     has_gpu: bool
@@ -65,22 +65,22 @@ class Package:
 
 @dataclass(frozen=True)
 class Offer:
-    """What pip's index offers when it is asked for torch."""
+    """The torch that pip's index offers."""
 
     kind: Kind
     cuda: int | None
-    """The major version of CUDA that the build was made for, where that is known."""
+    """The major version of CUDA that the build was made for; None: unknown."""
     packages: tuple[Package, ...]
 
 
 @dataclass(frozen=True)
 class Choice:
-    """Who installs torch.
+    """How torch is installed.
 
     Args:
         backend: uv's `--torch-backend`; None: pip installs what its index offers.
-        kind: the build that comes of it.
-        reason: why, in words for the person who waits.
+        kind: the kind of the resulting build.
+        reason: the reason, for the user.
     """
 
     backend: str | None
@@ -100,12 +100,12 @@ def read_offer(report: Mapping[str, Any]) -> Offer:
     )
     torch = next((package for package in packages if package.name == "torch"), None)
     if torch is None:
-        raise ValueError("pip's report holds no torch")
+        raise ValueError("pip's report contains no torch")
     return Offer(*_build(torch.version, {package.name: package.version for package in packages}), packages)
 
 
 def _build(version: str, beside: Mapping[str, str]) -> tuple[Kind, int | None]:
-    """Tells a build by its local version (`2.13.0+cu130`), or by the packages that it brings."""
+    """Identifies a build by its local version (`2.13.0+cu130`), or by the packages that it requires."""
     local = version.partition("+")[2]
     if cuda := re.match(r"cu(\d+)\d", local):
         return Kind.CUDA, int(cuda.group(1))
@@ -127,11 +127,11 @@ def _cuda_version(beside: Mapping[str, str]) -> int | None:
 
 
 def choose(offer: Offer | None, machine: Machine, backend: str = AUTO) -> Choice:
-    """Decides who installs torch.
+    """Decides how torch is installed.
 
     Args:
-        offer: what pip's index offers; None where it offers nothing.
-        machine: what the build must suit.
+        offer: what pip's index offers; None: nothing.
+        machine: the machine that the build is for.
         backend: `auto`, `index`, or one of uv's backends, such as `cpu` or `cu130`.
     """
     offered = offer.kind if offer else None
@@ -152,8 +152,8 @@ def choose(offer: Offer | None, machine: Machine, backend: str = AUTO) -> Choice
     return Choice(AUTO, Kind.CUDA, f"the build for this GPU, from PyTorch's index: {why}")
 
 
-def look_at_machine() -> Machine:
-    """Returns whether there is an NVIDIA GPU, also under WSL, and its driver's version."""
+def detect_machine() -> Machine:
+    """Detects an NVIDIA GPU, also under WSL, and its driver's version."""
     tool = shutil.which("nvidia-smi") or (WSL_TOOL if Path(WSL_TOOL).exists() else None)
     answer = ""
     if tool:
@@ -163,7 +163,7 @@ def look_at_machine() -> Machine:
                 command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=True
             ).stdout.strip()
         except (OSError, subprocess.SubprocessError):
-            answer = ""  # the tool without a GPU, or a driver that does not answer
+            answer = ""  # there is no GPU, or the driver does not answer
     has_gpu = bool(answer) or any(Path(device).exists() for device in GPU_DEVICES)
     if not answer and has_gpu:
         try:

@@ -15,12 +15,16 @@ if not Path("/dev/nvidiactl").exists():
     # Triton's interpreter runs the kernels where there is no GPU.  Triton reads this when it is imported, which
     # transformers does, so it must be set before any test module is.
     os.environ["TRITON_INTERPRET"] = "1"
-if "PYTEST_XDIST_WORKER" in os.environ:
+
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "")
+FIRST_WORKER = "gw0"
+REAL_TIME = "tests/e2e/"
+"""These share one mesh of six processes, and talk at real pace: the first worker runs them, one after the other."""
+if WORKER:
     # The workers share the cores: more threads in each would only take turns.  torch reads this when it is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-TOGETHER = "tests/e2e/"
-"""These run one after the other in one worker, because they share one mesh of six processes."""
+if WORKER not in ("", FIRST_WORKER):
+    os.nice(5)  # what the others compute must not make speech stutter
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -36,15 +40,21 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 
     class FileScheduling(LoadScopeScheduling):
         def _split_scope(self, nodeid: str) -> str:
-            return TOGETHER if nodeid.startswith(TOGETHER) else nodeid.partition("::")[0]
+            return REAL_TIME if nodeid.startswith(REAL_TIME) else nodeid.partition("::")[0]
+
+        def schedule(self) -> None:
+            if self.collection is None:  # workers are listed as they became ready; the first unit is for the first one
+                by_name = sorted(self.assigned_work.items(), key=lambda item: item[0].gateway.id)
+                self.assigned_work = dict(by_name)
+            super().schedule()
 
     config.option.loadscopereorder = False  # it would put first what has most cases: tables of small ones
     return FileScheduling(config, log)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the slowest folders first: with workers, what is left for the end must be short."""
-    items.sort(key=lambda item: not item.nodeid.startswith(TOGETHER))
+    """Puts the longest unit first, so that the workers end together."""
+    items.sort(key=lambda item: not item.nodeid.startswith(REAL_TIME))
 
 
 @pytest_asyncio.fixture(autouse=True)

@@ -1,13 +1,12 @@
 """Trains the sentence-end model of services/stt/endpoint/sentence_end.py.
 
     pip install scikit-learn
-    python training/endpointing.py ../shared/data/goemotions
+    python training/endpointing.py FOLDER
 
-reads GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0; only the texts, not the labels): what people
-write to each other, with its punctuation.  A sentence that somebody ended with a full stop, an exclamation or a
-question mark is an example of an end, and its prefixes are examples of none.  Writes
-services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences, how many ends are found at each rate of
-prefixes taken for ends.
+FOLDER has GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0), of which only the texts are used, not
+the labels.  A sentence that ends with a full stop, an exclamation mark or a question mark is a positive example, and
+its prefixes are negative ones.  Writes services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences,
+the recall at several false-positive rates.
 """
 
 from __future__ import annotations
@@ -30,13 +29,13 @@ from services.stt.endpoint.sentence_end import MODEL_FILE, bucket, features
 BUCKETS = 1 << 17
 MAX_WORDS = 25
 PREFIXES = 4
-"""Prefixes taken of a sentence."""
+"""Most prefixes of a sentence that are used."""
 REGULARIZATION = 0.3
-"""Inverse strength (C) of the L2 penalty; 0.1, 0.3 and 1 differ by less than a point of recall."""
+"""Inverse strength (C) of the L2 penalty; 0.1, 0.3 and 1 give nearly the same recall."""
 
 
 def sentences(path: Path) -> Iterator[list[str]]:
-    """Yields the words of every sentence that its writer ended; no digits, links or quotations."""
+    """Yields the words of every complete sentence without digits, links and quotations."""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.split("\t")[0].replace("\u2019", "'").replace("[NAME]", "anna").replace("[RELIGION]", "church")
         if re.search(r"http|/r/|\*|>|&|\d", text):
@@ -49,7 +48,7 @@ def sentences(path: Path) -> Iterator[list[str]]:
 
 
 def examples(path: Path, draw: random.Random) -> tuple[list[list[int]], list[int]]:
-    """Returns the buckets of every example, and whether it is an end."""
+    """Returns the buckets of every example, and whether it is a whole sentence."""
     rows, ends = [], []
     for words in sentences(path):
         prefixes = draw.sample(range(1, len(words)), min(PREFIXES, len(words) - 1))

@@ -1,4 +1,8 @@
-"""The command line: `oviya up`, `say`, `talk`, `transcribe`, `doctor`."""
+"""The command line.
+
+Each command is a module: `up`, `say`, `talk`, `transcribe`, `session` and `doctor`; `app` assembles them.  `options`,
+`output` and `files` are shared; `local` runs the mesh on this machine for `up`.
+"""
 
 from __future__ import annotations
 
@@ -7,8 +11,8 @@ import sys
 
 
 def main() -> None:
-    """Runs the command that the arguments name."""
-    # gRPC tells of every connection that a stopping server ends; standard error is for what a person should read.
+    """Runs the command line."""
+    # Otherwise gRPC logs every connection that a stopping server closes.
     os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     try:
         from oviya.cli.app import app

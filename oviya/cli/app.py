@@ -1,4 +1,4 @@
-"""The commands."""
+"""The Typer application with all commands."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = typer.Typer(
     help="Self-hosted spoken conversation.  Start with `oviya up`, then open the page that it names.",
     no_args_is_help=True,
     add_completion=False,
-    pretty_exceptions_enable=False,  # an unforeseen failure shows its plain stack, fit for a bug report
+    pretty_exceptions_enable=False,  # unexpected errors print a plain traceback for bug reports
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 for command in (up, say, talk, transcribe, doctor):
@@ -39,4 +39,4 @@ def root(
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Carries the options that stand before a command."""
+    """Handles the options before a command."""

@@ -1,4 +1,4 @@
-"""`oviya doctor`: what is missing on this machine, and how to get it."""
+"""`oviya doctor`: shows what is missing on this machine, and how to install it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 from oviya.cli.local.checks import Check, Verdict, all_checks
 from oviya.cli.local.plan import plan_mesh
 from oviya.cli.options import AsJson
-from oviya.cli.output import EXIT_FAILED, Output, reported
+from oviya.cli.output import EXIT_FAILED, Output, exit_on_error
 
 MARKS = {
     Verdict.OK: ("ok      ", "green"),
@@ -22,7 +22,7 @@ MARKS = {
 def doctor(as_json: AsJson = False) -> None:
     """Say what is missing to run Oviya on this machine, and how to get it."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         checks: list[Check] = []
         for check in all_checks(plan_mesh(os.environ)):
             checks.append(check)

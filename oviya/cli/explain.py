@@ -1,4 +1,4 @@
-"""`oviya talk --explain`: why the user was taken to feel something, and why the reply sounds as it does."""
+"""`oviya talk --explain`: the evidence for the user's emotion, and the tone of the reply."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ SHOWN = 3
 
 
 def explained(feeling: UserFeeling) -> Iterator[tuple[str, str]]:
-    """Yields (heading, line) for people: what voice and words say, what is made of both, and what answers it."""
+    """Yields (heading, line): the evidence of voice and words, their fusion, and the tone of the reply."""
     yield "voice", _side(feeling.voice, "no voice was heard")
     yield "words", _side(feeling.text, "no words")
     place = f"valence {feeling.valence:+.2f}, arousal {feeling.arousal:+.2f}, intensity {feeling.intensity:.2f}"

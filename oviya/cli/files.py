@@ -1,4 +1,4 @@
-"""Reading and writing the sound files that commands name."""
+"""Reads and writes the sound files of the commands."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from oviya.cli.output import Output
 from oviya.errors import InvalidInput
 
 STDIN = Path("-")
-"""The name that stands for standard input."""
+"""Stands for standard input."""
 PROGRESS_FROM_S = 30.0
-"""Recordings that are shorter show no progress."""
+"""Progress is shown for recordings of at least this length in seconds."""
 
 
 def open_recording(path: Path, *, max_rate_hz: int = MAX_RATE_HZ, max_duration_s: float = MAX_DURATION_S) -> SoundFile:
     """Opens a sound or video file, or standard input.
 
     Raises:
-        InvalidInput: it cannot be read, or holds no sound.
+        InvalidInput: the file cannot be read, or contains no sound.
     """
     source, name = (sys.stdin.buffer, "standard input") if path == STDIN else (path, "")
     return SoundFile(source, name=name, max_rate_hz=max_rate_hz, max_duration_s=max_duration_s)
@@ -42,12 +42,12 @@ def read_recording(
 
     Args:
         path: a file, or `STDIN`.
-        max_rate_hz: a higher rate is brought down to this one.
-        max_duration_s: longest recording that is taken.
-        on_problem: called with what was wrong with a recording that was read as far as it goes.
+        max_rate_hz: sound of a higher rate is resampled to this rate.
+        max_duration_s: longest accepted recording in seconds.
+        on_problem: called with each defect of a recording that could be read in spite of it.
 
     Raises:
-        InvalidInput: it cannot be read, or holds no sound.
+        InvalidInput: the file cannot be read, or contains no sound.
     """
     with open_recording(path, max_rate_hz=max_rate_hz, max_duration_s=max_duration_s) as sound:
         samples = sound.read()
@@ -57,21 +57,21 @@ def read_recording(
 
 
 class ReadingProgress:
-    """Shows how far a long recording has been worked off."""
+    """The progress of reading a long recording."""
 
     def __init__(self, progress: Progress | None, length_s: float | None) -> None:
         self._progress = progress
         self._task = progress.add_task("", total=length_s) if progress is not None else None
 
     def at(self, seconds: float) -> None:
-        """Moves to a position in seconds."""
+        """Shows a position in seconds."""
         if self._progress is not None and self._task is not None:
             self._progress.update(self._task, completed=seconds, description=f"{seconds / 60:.1f} min")
 
 
 @contextmanager
 def reading_progress(output: Output, length_s: float | None) -> Generator[ReadingProgress]:
-    """Shows progress while a recording is worked off: on a terminal, and where it is long or nobody knows how long."""
+    """Shows the progress of reading a recording: on a terminal, if the recording is long or of unknown length."""
     console = output.progress_console
     if not console.is_terminal or (length_s is not None and length_s < PROGRESS_FROM_S):
         yield ReadingProgress(None, length_s)
@@ -82,10 +82,10 @@ def reading_progress(output: Output, length_s: float | None) -> Generator[Readin
 
 
 def check_writable(path: Path) -> None:
-    """Fails before the work is done rather than after it.
+    """Checks that a file can be created, before the work is done.
 
     Raises:
-        InvalidInput: the folder is missing, or a folder stands where the file should.
+        InvalidInput: the folder does not exist, or the path is a folder.
     """
     if path.is_dir():
         raise InvalidInput("out", path, "must be a file, not a folder")

@@ -1,4 +1,4 @@
-"""The options that several commands share."""
+"""Options that several commands share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import typer
 
 
 class VoiceChoice(StrEnum):
-    """Which voice speaks."""
+    """The voices."""
 
     AUTO = "auto"
     CSM = "csm"
@@ -42,7 +42,7 @@ VoiceName = Annotated[
         "--voice", help="csm: the neural voice; fallback: espeak-ng; auto: csm where its weights are trained."
     ),
 ]
-Recording = Annotated[
+RecordingFile = Annotated[
     Path,
     typer.Argument(metavar="RECORDING", help="A sound or video file of any kind that FFmpeg reads; -: standard input."),
 ]

@@ -1,4 +1,4 @@
-"""What the commands print and the codes that they exit with."""
+"""Output and exit codes of the commands."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rich.text import Text
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 
 EXIT_FAILED = 1
-"""It was tried and did not work."""
+"""The command failed."""
 EXIT_REFUSED = 2
-"""The arguments or the input cannot be used: the same command will fail again."""
+"""The arguments or the input are invalid: the same command will fail again."""
 EXIT_UNAVAILABLE = 3
-"""The mesh is not there, not ready or full: the same command may work later."""
+"""The mesh is unreachable, not ready or full: the same command may succeed later."""
 EXIT_INTERRUPTED = 130
-"""Ctrl-C; 128 and the signal's number, as shells have it."""
+"""Ctrl-C: 128 plus the signal's number, as in shells."""
 
 
 _CONTROLS = re.compile(
@@ -34,16 +34,16 @@ _CONTROLS = re.compile(
 
 
 def printable(text: str) -> str:
-    """Returns `text` without what a terminal would act on: others typed it, and it must only be seen.
+    """Returns untrusted text without anything that a terminal interprets.
 
-    Control characters, escape sequences and what turns the direction of writing around are shown as their code, such as
-    ``\\x1b``; line ends become spaces.
+    Control characters, escape sequences and bidirectional controls are replaced by their codes, such as ``\\x1b``, and
+    line ends by spaces.
     """
     return _CONTROLS.sub(_shown, text)
 
 
 def _json_escaped(match: re.Match[str]) -> str:
-    """Escapes what JSON allows in a string and a terminal acts on: C1, DEL and bidirectional overrides."""
+    """Escapes what JSON permits in strings and terminals interpret: C1, DEL and bidirectional overrides."""
     return "\\u007f" if match[0] == "\x7f" else json.dumps(match[0])[1:-1]
 
 
@@ -55,10 +55,10 @@ def _shown(match: re.Match[str]) -> str:
 
 
 class Output:
-    """Prints for people, or, with `as_json`, nothing but JSON on standard output.
+    """Prints text for people, or only JSON on standard output.
 
     Args:
-        as_json: documents instead of text.
+        as_json: print JSON documents instead of text.
     """
 
     def __init__(self, as_json: bool) -> None:
@@ -66,31 +66,28 @@ class Output:
         self.console = Console(highlight=False, soft_wrap=True, quiet=as_json)
 
     def text(self, *parts: str | tuple[str, str]) -> None:
-        """Prints a line of plain or (text, style) parts, with nothing in it that a terminal acts on.
-
-        What people said may hold brackets: no markup is read.
-        """
+        """Prints a line of plain or (text, style) parts, made `printable`.  Markup in the parts is not interpreted."""
         self.console.print(line(*parts))
 
     def document(self, value: dict[str, Any]) -> None:
-        """Prints `value` as one line of JSON, with --json only; fractions keep three digits: times are in seconds."""
+        """Prints `value` as one line of JSON, only with --json.  Floats are rounded to three digits."""
         if self.as_json:
             text = json.dumps(_rounded(value), ensure_ascii=False, allow_nan=False)
             print(_CONTROLS.sub(_json_escaped, text), flush=True)
 
     @property
     def progress_console(self) -> Console:
-        """Where progress is shown: standard error, so that it never mixes with results; nowhere with --json."""
+        """Console for progress: standard error, so that it does not mix with results; quiet with --json."""
         return Console(stderr=True, quiet=self.as_json)
 
     def warning(self, message: str) -> None:
-        """Prints what the caller should know though the command goes on; with --json the document says it."""
+        """Prints a warning; not with --json, where the document contains it."""
         if not self.as_json:
             console = Console(stderr=True, highlight=False, soft_wrap=True)
             console.print(Text.assemble(("warning: ", "bold yellow"), message))
 
     def error(self, error: OviyaError) -> None:
-        """Prints a failure and what to do about it."""
+        """Prints an error and its hint."""
         if self.as_json:
             self.document({"error": describe(error)})
             return
@@ -102,14 +99,14 @@ class Output:
 
 
 def line(*parts: str | tuple[str, str]) -> Text:
-    """Joins plain or (text, style) parts into a line that a terminal only shows."""
+    """Joins plain or (text, style) parts into a line, made `printable`."""
     return Text.assemble(
         *((printable(part[0]), part[1]) if isinstance(part, tuple) else printable(part) for part in parts)
     )
 
 
 def describe(error: OviyaError) -> dict[str, Any]:
-    """Returns a failure as a JSON value."""
+    """Returns an error as a JSON value."""
     value: dict[str, Any] = {"type": type(error).__name__, "message": str(error), "hint": _hint(error)}
     if isinstance(error, InvalidInput):
         value |= {
@@ -122,14 +119,14 @@ def describe(error: OviyaError) -> dict[str, Any]:
 
 
 def exit_code(error: OviyaError) -> int:
-    """Returns the code that a command exits with after `error`."""
+    """Returns the exit code for `error`."""
     if isinstance(error, InvalidInput | PermissionDenied):
         return EXIT_REFUSED
     return EXIT_UNAVAILABLE if isinstance(error, Busy | NotReady | Unavailable | Timeout) else EXIT_FAILED
 
 
 def _hint(error: OviyaError) -> str:
-    """Returns what to do about a failure, in terms of this command line."""
+    """Returns the hint of an error, in terms of the command line."""
     if isinstance(error, Unavailable) and not error.hint:
         return "start the mesh with `oviya up`, or say where it is with --address"
     if isinstance(error, PermissionDenied):
@@ -148,8 +145,8 @@ def _rounded(value: Any) -> Any:
 
 
 @contextmanager
-def reported(output: Output) -> Generator[None]:
-    """Prints a typed failure instead of its stack and exits with its code."""
+def exit_on_error(output: Output) -> Generator[None]:
+    """Prints an `OviyaError` instead of its traceback, and exits with its code."""
     try:
         yield
     except OviyaError as error:
@@ -157,6 +154,6 @@ def reported(output: Output) -> Generator[None]:
         raise typer.Exit(exit_code(error)) from error
     except KeyboardInterrupt as error:
         raise typer.Exit(EXIT_INTERRUPTED) from error
-    except BrokenPipeError as error:  # the reader (head, less) has gone: nobody is left to tell
+    except BrokenPipeError as error:  # the reader (head, less) has exited
         sys.stderr.close()
         raise typer.Exit(EXIT_FAILED) from error

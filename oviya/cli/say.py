@@ -1,4 +1,4 @@
-"""`oviya say`: a text to a WAV file."""
+"""`oviya say`: speaks a text into a WAV file."""
 
 from __future__ import annotations
 
@@ -6,18 +6,16 @@ import asyncio
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
-import numpy as np
 import typer
 
-from oviya.audio.pcm import Pcm
+from oviya.cli.conversation_record import ConversationRecord
 from oviya.cli.files import check_writable, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, reported
-from oviya.client import AudioChunk, Degraded, Oviya, ReplyEnded, Sentence
-from oviya.client.aio import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
+from oviya.cli.output import Output, exit_on_error
+from oviya.client import Degraded, Oviya, SayOptions, Sentence
+from oviya.client.speaking import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
 from oviya.errors import OviyaError
 
 
@@ -34,64 +32,46 @@ def say(
 ) -> None:
     """Speak a text and write it to a WAV file."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         check_writable(out)
         words = sys.stdin.read() if text == "-" else text
-        report = asyncio.run(_say(output, address, words, out, emotion, speaker, voice.value, seed, rate))
-        output.document(report)
+        options = SayOptions(emotion=emotion, speaker=speaker, voice=voice.value, seed=seed, sample_rate_hz=rate)
+        record = asyncio.run(_say(output, address, words, options))
+        reply = record.turn(0)
+        if not reply.chunks or not reply.closed:
+            raise OviyaError("the gateway did not complete the answer", hint="see the gateway's log")
+        write_recording(out, reply.reply, rate)
+        length_s = len(reply.reply) / rate
+        output.text(f"{out}: {length_s:.2f} s, first audio after {reply.first_audio_here_s:.2f} s")
+        output.document(
+            {
+                "text": words,
+                "out": str(out),
+                "duration_s": length_s,
+                "sample_rate_hz": rate,
+                "first_audio_s": reply.first_audio_here_s,
+                "sentences": [_sentence(sentence) for sentence in reply.sentences],
+                "degraded": record.degraded_modes,
+            }
+        )
 
 
-async def _say(
-    output: Output,
-    address: str,
-    text: str,
-    out: Path,
-    emotion: str,
-    speaker: int,
-    voice: str,
-    seed: int | None,
-    rate_hz: int,
-) -> dict[str, Any]:
-    """Speaks, prints what happens, writes the file; returns the report."""
-    chunks: list[Pcm] = []
-    sentences: list[dict[str, Any]] = []
-    degraded: list[dict[str, str]] = []
-    started, first_audio_s, ended = time.monotonic(), None, False
+async def _say(output: Output, address: str, text: str, options: SayOptions) -> ConversationRecord:
+    """Speaks the text and prints its sentences."""
+    record, started_at = ConversationRecord(), time.monotonic()
     async with Oviya(address, use_proxy=False) as oviya:
-        events = oviya.speak(text, emotion=emotion, speaker=speaker, voice=voice, seed=seed, sample_rate_hz=rate_hz)
-        async for event in events:
+        async for event in oviya.speak(text, **options):
+            record.add(event, time.monotonic() - started_at)
             match event:
                 case Sentence():
                     output.text((f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim"))
-                    sentences.append(
-                        {
-                            "text": event.text,
-                            "spoken": event.spoken,
-                            "language": event.language,
-                            "voice": event.voice,
-                            "plan": asdict(event.plan),
-                        }
-                    )
-                case AudioChunk():
-                    first_audio_s = first_audio_s or time.monotonic() - started
-                    chunks.append(event.samples)
                 case Degraded():
                     output.text(("degraded: ", "yellow"), f"{event.service}: {event.message}")
-                    degraded.append({"service": event.service, "message": event.message})
-                case ReplyEnded():
-                    ended = True
-    if not chunks or not ended:
-        raise OviyaError("the gateway ended the answer before its end", hint="see the gateway's log")
-    samples = np.concatenate(chunks)
-    write_recording(out, samples, rate_hz)
-    length_s = len(samples) / rate_hz
-    output.text(f"{out}: {length_s:.2f} s, first audio after {first_audio_s:.2f} s")
-    return {
-        "text": text,
-        "out": str(out),
-        "duration_s": length_s,
-        "sample_rate_hz": rate_hz,
-        "first_audio_s": first_audio_s,
-        "sentences": sentences,
-        "degraded": degraded,
-    }
+                case _:
+                    pass
+    return record
+
+
+def _sentence(sentence: Sentence) -> dict[str, Any]:
+    fields = asdict(sentence)
+    return {key: fields[key] for key in ("text", "spoken", "language", "voice", "plan")}

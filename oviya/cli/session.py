@@ -1,4 +1,4 @@
-"""`oviya session`: what the gateway keeps of a session."""
+"""`oviya session`: shows or deletes what the gateway keeps of a session."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Annotated
 import typer
 
 from oviya.cli.options import Address, AsJson, SessionToken
-from oviya.cli.output import Output, reported
+from oviya.cli.output import Output, exit_on_error
 from oviya.cli.tokens import forget_token, stored_token
 from oviya.client import KeptSession, Oviya
-from oviya.client.aio import GATEWAY_ADDRESS
+from oviya.client.speaking import GATEWAY_ADDRESS
 
 app = typer.Typer(help="Show or delete what the gateway keeps of a session.", no_args_is_help=True)
 
@@ -25,7 +25,7 @@ def export(
 ) -> None:
     """Print all turns that are kept of a session, and the summary of the older ones."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         kept = asyncio.run(_export(address, session, token or stored_token(address, session)))
         for turn in kept.turns:
             speaker = "you    " if turn.role == "user" else "oviya  "
@@ -44,9 +44,9 @@ def delete(
 ) -> None:
     """Forget a session: its turns and its summary."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         turns = asyncio.run(_delete(address, session, token or stored_token(address, session)))
-        with suppress(OSError):  # a token of no session harms nobody
+        with suppress(OSError):  # a leftover token is harmless
             forget_token(address, session)
         output.text(f"{turns} turns are forgotten" if turns else f"nothing was kept of a session named {session}")
         output.document({"session_id": session, "deleted_turns": turns})

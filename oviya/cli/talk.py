@@ -1,4 +1,4 @@
-"""`oviya talk`: a recording is heard and answered."""
+"""`oviya talk`: plays a recording to the gateway and writes the reply."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from oviya.audio.pcm import Pcm
+from oviya.cli.conversation_record import ConversationRecord, TurnRecord
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
-from oviya.cli.options import Address, AsJson, OutFile, Recording, SessionToken, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, describe, exit_code, reported
-from oviya.cli.recording import Played, Turn, play
+from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
+from oviya.cli.output import Output, describe, exit_code, exit_on_error
+from oviya.cli.player import play_recording
 from oviya.cli.tokens import store_token, stored_token, tokens_file
 from oviya.client import (
     ConverseEvent,
@@ -28,22 +28,22 @@ from oviya.client import (
     UserEmotion,
     UserFeeling,
 )
-from oviya.client.aio import GATEWAY_ADDRESS
+from oviya.client.speaking import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
 MAX_RATE_HZ = 16_000
-"""Speech-to-text hears no more than this."""
+"""Speech-to-text uses no higher rate."""
 MAX_TALK_S = 3600.0
-"""Longest recording in seconds: the gateway's longest session, in which it is sent at the pace of speech."""
+"""Longest recording in seconds: it is sent at the pace of speech, and a session of the gateway lasts no longer."""
 STAGES = ("turn end", "final transcript", "first sentence", "first frame", "first audio", "first audio here")
 
 
 class NoReply(OviyaError):
-    """The recording was heard, but nothing in it was answered."""
+    """The gateway received the recording but gave no reply."""
 
 
 def talk(
-    recording: Recording,
+    recording: RecordingFile,
     out: OutFile,
     speaker: Speaker = 0,
     voice: VoiceName = VoiceChoice.AUTO,
@@ -63,7 +63,7 @@ def talk(
 ) -> None:
     """Send a recording at the pace of speech, print the conversation and write the reply to a WAV file."""
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         check_writable(out)
         problems: list[str] = []
         samples, rate_hz = read_recording(
@@ -72,55 +72,37 @@ def talk(
         for problem in problems:
             output.warning(f"{recording}: {problem}")
         token = (token or stored_token(address, session)) if session else ""
-        played = asyncio.run(
-            _talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain, session, token)
-        )
-        if not len(played.reply):
-            errors = [turn.error for turn in played.turns.values() if turn.error is not None]
+
+        def on_event(event: ConverseEvent) -> None:
+            if isinstance(event, SessionStarted):
+                _keep_token(output, address, event, named=bool(session))
+            _show(output, event, explain)
+
+        async def converse() -> ConversationRecord:
+            async with (
+                Oviya(address, use_proxy=False) as oviya,
+                oviya.converse(
+                    input_rate_hz=rate_hz, speaker=speaker, voice=voice.value, lead_s=lead,
+                    session_id=session, resume_token=token,
+                ) as conversation,
+            ):  # fmt: skip
+                return await play_recording(conversation, samples, rate_hz, on_event)
+
+        record = asyncio.run(converse())
+        errors = [turn.error for turn in record.turns.values() if turn.error is not None]
+        if not len(record.reply):
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
-        write_recording(out, played.reply, played.sample_rate_hz)
+        write_recording(out, record.reply, record.sample_rate_hz)
         if not as_json:
-            output.console.print(_latency_table(played))
-            output.text(f"{out}: {len(played.reply) / played.sample_rate_hz:.2f} s")
-        output.document(_report(played, recording, out, len(samples) / rate_hz, problems))
-        failed = [turn.error for turn in played.turns.values() if turn.error is not None]
-        if failed:  # another turn was answered, so the file is worth having, and the report has the error
-            raise typer.Exit(exit_code(failed[0]))
-
-
-async def _talk(
-    output: Output,
-    address: str,
-    samples: Pcm,
-    rate_hz: int,
-    speaker: int,
-    voice: str,
-    lead_s: float | None,
-    explain: bool,
-    session: str,
-    token: str,
-) -> Played:
-    def on_event(event: ConverseEvent) -> None:
-        if isinstance(event, SessionStarted):
-            _keep_token(output, address, event, named=bool(session))
-        _show(output, event, explain)
-
-    async with (
-        Oviya(address, use_proxy=False) as oviya,
-        oviya.converse(
-            input_rate_hz=rate_hz,
-            speaker=speaker,
-            voice=voice,
-            lead_s=lead_s,
-            session_id=session,
-            resume_token=token,
-        ) as conversation,
-    ):
-        return await play(conversation, samples, rate_hz, on_event)
+            output.console.print(_latency_table(record))
+            output.text(f"{out}: {len(record.reply) / record.sample_rate_hz:.2f} s")
+        output.document(_report(record, recording, out, len(samples) / rate_hz, problems))
+        if errors:  # another turn was answered, so the file and the report, with the error, are still written
+            raise typer.Exit(exit_code(errors[0]))
 
 
 def _keep_token(output: Output, address: str, started: SessionStarted, *, named: bool) -> None:
-    """Stores the token of a session that the gateway keeps, and says how to get at the session."""
+    """Stores the token of a session that the gateway keeps, and prints where."""
     if not started.resume_token:
         return
     try:
@@ -135,7 +117,7 @@ def _keep_token(output: Output, address: str, started: SessionStarted, *, named:
 
 
 def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
-    """Prints an event that a person wants to read."""
+    """Prints an event for people."""
     match event:
         case FinalTranscript():
             output.text(("you    ", "bold"), event.text or ("(no words)", "yellow"))
@@ -156,50 +138,35 @@ def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
             pass
 
 
-def latencies(turn: Turn) -> dict[str, float | None]:
-    """Returns when each of a turn's stages was reached, in seconds after the end of speech; None: it was not."""
-    measured = turn.latency
-    return {
-        "turn_end": measured.turn_end_s if measured else None,
-        "final_transcript": measured.final_transcript_s if measured else None,
-        "first_sentence": measured.first_sentence_s if measured else None,
-        "first_frame": measured.first_frame_s if measured else None,
-        "first_audio": measured.first_audio_s if measured else None,
-        "first_audio_here": turn.first_audio_here_s,
-    }
-
-
-def _latency_table(played: Played) -> Table:
-    numbers = (f"turn {number}" for number in played.turns)
+def _latency_table(record: ConversationRecord) -> Table:
+    numbers = (f"turn {number}" for number in record.turns)
     table = Table("seconds after the end of speech", *numbers, box=None, pad_edge=False)
-    columns = [list(latencies(turn).values()) for turn in played.turns.values()]
+    columns = [list(turn.latencies.values()) for turn in record.turns.values()]
     for stage, *cells in zip(STAGES, *columns, strict=True):
         table.add_row(stage, *("-" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
 
 
-def _report(played: Played, recording: Path, out: Path, length_s: float, problems: list[str]) -> dict[str, Any]:
+def _report(
+    record: ConversationRecord, recording: Path, out: Path, length_s: float, problems: list[str]
+) -> dict[str, Any]:
     return {
         "file": str(recording),
         "duration_s": length_s,
         "problems": problems,
         "out": str(out),
-        "session_id": played.session_id,
-        "resume_token": played.resume_token,
-        "sample_rate_hz": played.sample_rate_hz,
-        "reply_duration_s": len(played.reply) / played.sample_rate_hz,
-        "transcript": " ".join(turn.transcript.text for turn in played.turns.values() if turn.transcript),
-        "reply": " ".join(_reply_text(turn) for turn in played.turns.values() if turn.sentences),
-        "turns": [_turn_report(turn) for turn in played.turns.values()],
-        "degraded": [{"service": event.service, "message": event.message} for event in played.degraded],
+        "session_id": record.session_id,
+        "resume_token": record.resume_token,
+        "sample_rate_hz": record.sample_rate_hz,
+        "reply_duration_s": len(record.reply) / record.sample_rate_hz,
+        "transcript": " ".join(turn.transcript.text for turn in record.turns.values() if turn.transcript),
+        "reply": " ".join(turn.reply_text for turn in record.turns.values() if turn.sentences),
+        "turns": [_turn_report(turn) for turn in record.turns.values()],
+        "degraded": record.degraded_modes,
     }
 
 
-def _reply_text(turn: Turn) -> str:
-    return " ".join(sentence.text for sentence in turn.sentences)
-
-
-def _turn_report(turn: Turn) -> dict[str, Any]:
+def _turn_report(turn: TurnRecord) -> dict[str, Any]:
     heard, ended, feeling = turn.transcript, turn.ended, turn.user_emotion
     return {
         "turn": turn.number,
@@ -209,12 +176,12 @@ def _turn_report(turn: Turn) -> dict[str, Any]:
         "speech_end_s": ended.speech_end_s if ended else None,
         "user_emotion": {"emotion": feeling.emotion, "score": feeling.score} if feeling else None,
         "user_feeling": asdict(turn.user_feeling) if turn.user_feeling else None,
-        "reply": _reply_text(turn),
+        "reply": turn.reply_text,
         "sentences": [
             {"text": sentence.text, "voice": sentence.voice, "plan": asdict(sentence.plan)}
             for sentence in turn.sentences
         ],
         "reply_duration_s": turn.reply_duration_s,
-        "latency_s": latencies(turn),
+        "latency_s": turn.latencies,
         "error": describe(turn.error) if turn.error else None,
     }

@@ -1,4 +1,4 @@
-"""The tokens of the sessions that were opened from this machine, in a file that only its owner can read."""
+"""Stores the tokens of sessions that were opened on this machine, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from pathlib import Path
 from typing import Any, cast
 
 MAX_TOKENS = 1000
-"""Newest tokens that are stored."""
+"""Number of tokens that are stored; older ones are dropped."""
 _PRIVATE_FOLDER = 0o700
 
 
 def tokens_file() -> Path:
-    """Returns where tokens are stored: below $XDG_STATE_HOME, by default ~/.local/state.
+    """Returns the file of the tokens: below $XDG_STATE_HOME, by default ~/.local/state.
 
     Raises:
-        OSError: the user has no home, as some users in containers.
+        OSError: the user has no home directory, e.g. in a container.
     """
     state = os.environ.get("XDG_STATE_HOME", "")
     try:
-        # The XDG specification says that a relative path is to be ignored.
+        # Relative paths are ignored, as the XDG specification requires.
         folder = Path(state) if Path(state).is_absolute() else Path.home() / ".local" / "state"
     except RuntimeError as error:
         raise OSError(errno.ENOENT, "there is no home directory") from error
@@ -30,7 +30,7 @@ def tokens_file() -> Path:
 
 
 def stored_token(address: str, session_id: str) -> str:
-    """Returns the token of a session at a gateway; empty where none is stored."""
+    """Returns the token of a session at a gateway; empty: none is stored."""
     return _read().get(_key(address, session_id), "")
 
 
@@ -47,7 +47,7 @@ def store_token(address: str, session_id: str, token: str) -> None:
 
 
 def forget_token(address: str, session_id: str) -> None:
-    """Removes the token of a session that was deleted.
+    """Removes the token of a session.
 
     Raises:
         OSError: the file cannot be written.
@@ -58,14 +58,14 @@ def forget_token(address: str, session_id: str) -> None:
 
 
 def _key(address: str, session_id: str) -> str:
-    # A token is sent only to the address that it came from.
+    # A token is only ever sent to the address that issued it.
     return f"{address} {session_id}"
 
 
 def _read() -> dict[str, str]:
     try:
         value: Any = json.loads(tokens_file().read_text("utf-8"))
-    except (OSError, ValueError):  # none are stored, or nobody can use what is
+    except (OSError, ValueError):  # there is no file, or it is damaged
         return {}
     if not isinstance(value, dict):
         return {}
@@ -76,7 +76,7 @@ def _read() -> dict[str, str]:
 def _write(tokens: dict[str, str]) -> None:
     file = tokens_file()
     file.parent.mkdir(mode=_PRIVATE_FOLDER, parents=True, exist_ok=True)
-    # A temporary file is readable by its owner alone, and replaces the old one as a whole.
+    # A temporary file is only readable by its owner, and replaces the old one atomically.
     handle, temporary = tempfile.mkstemp(dir=file.parent, prefix=file.name)
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as stream:

@@ -1,4 +1,4 @@
-"""`oviya transcribe`: a recording to words."""
+"""`oviya transcribe`: prints the transcript of a recording."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from oviya.audio.files import SoundFile
 from oviya.audio.pcm import Pcm
 from oviya.cli.files import ReadingProgress, open_recording, reading_progress
-from oviya.cli.options import AsJson, Recording, SttAddress
-from oviya.cli.output import Output, reported
+from oviya.cli.options import AsJson, RecordingFile, SttAddress
+from oviya.cli.output import Output, exit_on_error
 from oviya.client import FinalTranscript, SpeechStarted, SpeechToText, TurnEnded
 from oviya.client.channel import STALL_TIMEOUT_S
 from oviya.client.transcription import STT_ADDRESS
 from oviya.errors import OviyaError, Timeout
 
 
-def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json: AsJson = False) -> None:
+def transcribe(recording: RecordingFile, address: SttAddress = STT_ADDRESS, as_json: AsJson = False) -> None:
     """Print what is said in a recording, turn by turn (asks the speech-to-text service directly)."""
     output = Output(as_json)
-    with reported(output), open_recording(recording) as sound:
+    with exit_on_error(output), open_recording(recording) as sound:
         with reading_progress(output, sound.duration_s) as progress:
             transcription = _Transcription(output, sound, progress)
             turns = asyncio.run(transcription.run(address))
@@ -44,59 +44,59 @@ def transcribe(recording: Recording, address: SttAddress = STT_ADDRESS, as_json:
 
 
 class _Transcription:
-    """Sends a recording as it is read, however long it is, and prints each turn as it is final."""
+    """Streams a recording of any length, and prints each turn when its transcript is final."""
 
     def __init__(self, output: Output, sound: SoundFile, progress: ReadingProgress) -> None:
         self._output = output
         self._sound = sound
         self._progress = progress
         self._turns: dict[int, dict[str, Any]] = {}
-        self._failure: OviyaError | None = None  # of the file, while it was read
+        self._failure: OviyaError | None = None  # while the file was read
         self._reading = False
 
     async def run(self, address: str) -> list[dict[str, Any]]:
         """Returns the turns.
 
         Raises:
-            InvalidInput: the recording cannot be used; the turns before that were printed.
-            OviyaError: the service refused or failed, or does not go on.
+            InvalidInput: the recording cannot be read to its end; the turns before that were printed.
+            OviyaError: the service refused the call, failed or stalled.
         """
         loop = asyncio.get_running_loop()
         try:
             async with SpeechToText(address, use_proxy=False) as stt, asyncio.timeout(STALL_TIMEOUT_S) as patience:
 
-                def going_on() -> None:
-                    # While the recording is read the service owes nothing: standard input may be a microphone.
+                def restart_timeout() -> None:
+                    # No time-out while the recording is being read: standard input may be a microphone.
                     patience.reschedule(None if self._reading else loop.time() + STALL_TIMEOUT_S)
 
-                async for event in stt.transcribe(self._blocks(going_on), self._sound.sample_rate_hz):
-                    going_on()
-                    self._take(event)
+                async for event in stt.transcribe(self._blocks(restart_timeout), self._sound.sample_rate_hz):
+                    restart_timeout()
+                    self._on_event(event)
         except TimeoutError as error:
             raise Timeout(f"stt: no answer for {STALL_TIMEOUT_S:g} s", hint="see the log of stt") from error
         if self._failure is not None:
             raise self._failure
         return list(self._turns.values())
 
-    async def _blocks(self, going_on: Any) -> AsyncGenerator[Pcm, None]:
-        """Yields the recording; what is wrong with it is kept for `run`, since gRPC would hide it."""
+    async def _blocks(self, restart_timeout: Any) -> AsyncGenerator[Pcm, None]:
+        """Yields the recording.  An error is kept for `run`, because gRPC would hide it."""
         blocks = self._sound.blocks()
         while True:
             self._reading = True
-            going_on()
+            restart_timeout()
             try:
                 block = await asyncio.to_thread(next, blocks, None)
             except OviyaError as error:
                 self._failure = error
                 block = None
             self._reading = False
-            going_on()
+            restart_timeout()
             if block is None:
                 return
             self._progress.at(self._sound.read_s)
             yield block
 
-    def _take(self, event: Any) -> None:
+    def _on_event(self, event: Any) -> None:
         match event:
             case SpeechStarted():
                 self._turns[event.turn] = {"start_s": event.start_s, "end_s": None, "text": "", "words": []}
@@ -109,4 +109,4 @@ class _Transcription:
                 span = f"{turn['start_s']:7.2f} -{turn['end_s']:7.2f} s  "
                 self._output.text((span, "dim"), turn["text"] or ("(no words)", "yellow"))
             case _:
-                pass  # partials are replaced by the final
+                pass  # partials: the final replaces them

@@ -16,20 +16,20 @@ import typer
 from oviya.cli.local.live import View, open_view
 from oviya.cli.local.plan import GATEWAY, plan_mesh
 from oviya.cli.local.process import State
-from oviya.cli.local.restarts import Death, Reviver
+from oviya.cli.local.restarts import Restarter, ServiceExit
 from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
-from oviya.cli.output import Output, reported
+from oviya.cli.output import Output, exit_on_error
 from oviya.errors import Timeout
 
 STATE_DIR = Path(".oviya")
 READY_TIMEOUT_S = 120.0
-"""Starting takes seconds; a cold disk or a busy machine may take far longer."""
+"""Starting takes seconds, but far longer with a cold disk or on a busy machine."""
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class StopFlag:
-    """What a signal sets.  A `threading.Event` must not be: the interrupted thread may hold its lock."""
+    """A flag for signal handlers.  A `threading.Event` cannot be used: the interrupted thread may hold its lock."""
 
     def __init__(self) -> None:
         self._set = False
@@ -44,7 +44,7 @@ class StopFlag:
         return self._set
 
     def wait(self, seconds: float) -> bool:
-        """Pauses, and says whether the flag is set after that."""
+        """Sleeps, and returns whether the flag is set afterwards."""
         time.sleep(0.0 if self._set else seconds)
         return self._set
 
@@ -70,7 +70,7 @@ def up(
     A service that dies is started again, up to five times within five minutes.
     """
     output = Output(as_json)
-    with reported(output):
+    with exit_on_error(output):
         plan = plan_mesh(os.environ, grpc_port=grpc_port, http_port=http_port, without=without or ())
         with _stop_signals() as stopping, _shown(LocalMesh(plan, logs), output, stopping) as view:
             _start(view, stopping, timeout)
@@ -78,11 +78,11 @@ def up(
 
 
 def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
-    """Starts everything and waits until it is ready.
+    """Starts all services and waits until they are ready.
 
     Raises:
-        ServiceDied: a service ended.
-        Timeout: it takes too long.
+        ServiceDied: a service exited.
+        Timeout: the services were not ready in time.
     """
     mesh, started_at = view.mesh, time.monotonic()
     mesh.start()
@@ -90,10 +90,10 @@ def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
         mesh.poll()
         view.update()
         if mesh.dead:
-            raise mesh.dead[0].obituary()
+            raise mesh.dead[0].exit_error()
         elapsed_s = time.monotonic() - started_at
         if mesh.ready:
-            _tell_ready(view, elapsed_s)
+            _report_ready(view, elapsed_s)
             return
         if elapsed_s > timeout_s:
             missing = ", ".join(name for name, service in mesh.services.items() if service.state is not State.READY)
@@ -101,7 +101,7 @@ def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
         stopping.wait(POLL_S)
 
 
-def _tell_ready(view: View, elapsed_s: float) -> None:
+def _report_ready(view: View, elapsed_s: float) -> None:
     plan = view.mesh.plan
     memory = sum(service.memory_bytes for service in view.mesh.services.values())
     here = {"http": plan.http_url, "grpc": plan.address(GATEWAY)} if GATEWAY in plan.ports else {}
@@ -113,42 +113,42 @@ def _tell_ready(view: View, elapsed_s: float) -> None:
 
 
 def _watch(view: View, stopping: StopFlag) -> None:
-    """Shows the mesh until it is told to stop.  What dies is started again; what dies too often stays down.
+    """Shows the mesh until a stop signal arrives, and restarts services that exit.
 
     Raises:
-        ServiceDied: the gateway died too often: without it nothing can be reached.
+        ServiceDied: the gateway exited too often.
     """
     mesh = view.mesh
-    reviver = Reviver(mesh)
+    restarter = Restarter(mesh)
     while not stopping.wait(POLL_S):
         mesh.poll()
-        for death in reviver.check():
-            tell_death(view, death)
-            if death.restart is None and death.service.name == GATEWAY:
-                raise death.service.obituary()
+        for exited in restarter.check():
+            report_exit(view, exited)
+            if exited.restart is None and exited.service.name == GATEWAY:
+                raise exited.service.exit_error()
         view.update()
 
 
-def tell_death(view: View, death: Death) -> None:
-    """Says which service died, of what, and whether it comes back."""
-    service = death.service
-    view.update()  # its state before it starts again
+def report_exit(view: View, exited: ServiceExit) -> None:
+    """Reports which service exited, why, and whether it is restarted."""
+    service = exited.service
+    view.update()  # shows the state before the restart
     view.say(
-        (str(death), "yellow" if death.restart else "bold red"),
+        (str(exited), "yellow" if exited.restart else "bold red"),
         event="died",
         service=service.name,
         exit_code=service.exit_code,
-        how=death.how,
-        last_error=death.last_error,
-        restart=death.restart,
-        restart_in_s=death.delay_s if death.restart else None,
+        how=exited.how,
+        last_error=exited.last_error,
+        restart=exited.restart,
+        restart_in_s=exited.delay_s if exited.restart else None,
         log=str(service.log),
     )
 
 
 @contextmanager
 def _shown(mesh: LocalMesh, output: Output, stopping: StopFlag) -> Generator[View]:
-    """Gives a view of `mesh`; at the end the mesh is drained, a second signal kills it."""
+    """Opens a view of `mesh`.  On exit the mesh is drained; a second signal kills it."""
     view = open_view(output, mesh)
     try:
         yield view
@@ -176,7 +176,7 @@ def _shown(mesh: LocalMesh, output: Output, stopping: StopFlag) -> Generator[Vie
 
 @contextmanager
 def _stop_signals() -> Generator[StopFlag]:
-    """Gives a flag that Ctrl-C, SIGTERM and a closed terminal set."""
+    """Returns a flag that SIGINT, SIGTERM and SIGHUP set."""
     stopping = StopFlag()
 
     def handle(number: int, frame: FrameType | None) -> None:

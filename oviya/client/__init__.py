@@ -1,13 +1,13 @@
-"""Oviya for other people's apps: hear, converse and speak over gRPC, with numpy arrays in and out.
+"""The client library: transcribe, converse and speak over gRPC, with numpy arrays in and out.
 
     async with Oviya("localhost:50050") as oviya:
         async for event in oviya.speak("Hello there.", emotion="joy"):
             print(event)
 
-Needs only grpcio, protobuf and numpy.  Failures are the types of `oviya.errors`.
+It needs only grpcio, protobuf and numpy.  Errors are raised as the types of `oviya.errors`.
 """
 
-from oviya.client.aio import Conversation, Oviya, Speech
+from oviya.client.aio import Conversation, Oviya
 from oviya.client.events import (
     AudioChunk,
     ConverseEvent,
@@ -33,6 +33,7 @@ from oviya.client.events import (
     Word,
 )
 from oviya.client.sessions import KeptSession, KeptTurn
+from oviya.client.speaking import SayOptions, SpeakOptions, Speech
 from oviya.client.sync import OviyaSync
 from oviya.client.transcription import SpeechToText
 
@@ -53,9 +54,11 @@ __all__ = [
     "ProsodyPlan",
     "ReplyEnded",
     "Resumed",
+    "SayOptions",
     "Sentence",
     "SessionStarted",
     "SpeakEvent",
+    "SpeakOptions",
     "Speech",
     "SpeechStarted",
     "SpeechToText",

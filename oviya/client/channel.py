@@ -1,11 +1,12 @@
-"""How the client reaches a server and reads its streams."""
+"""The connection to a service, and how its streams are read."""
 
 from __future__ import annotations
 
 import asyncio
 import ipaddress
 from collections.abc import AsyncGenerator, Callable
-from typing import Any, TypeVar
+from types import TracebackType
+from typing import Any, Self, TypeVar
 
 import grpc
 import grpc.aio
@@ -14,23 +15,51 @@ from oviya.errors import Timeout
 from oviya.status import error_from_rpc
 
 STALL_TIMEOUT_S = 60.0
-"""Longest wait for the next message while the server owes one: twice its own longest step, so it answers first."""
+"""Default of `stall_timeout_s`: twice the server's own longest step, so that the server's error arrives first."""
 
 OPTIONS: tuple[tuple[str, Any], ...] = (
     # Proxies drop idle connections after a few minutes; servers refuse pings more often than once a minute.
     ("grpc.keepalive_time_ms", 60_000),
     ("grpc.keepalive_timeout_ms", 20_000),
-    # The default first back-off of one second would make a client that starts beside its server look broken.
+    # With the default of one second, a client that starts together with its server seems to hang.
     ("grpc.initial_reconnect_backoff_ms", 200),
     ("grpc.max_reconnect_backoff_ms", 5_000),
 )
 
 LOCAL_SUFFIXES = (".local", ".localhost", ".internal", ".lan")
-"""Ends of names that are not of the internet (RFC 6761, RFC 6762, ICANN's reserved .internal)."""
+"""Suffixes of names that are not on the internet (RFC 6761, RFC 6762, ICANN's reserved .internal)."""
 
 Request = TypeVar("Request")
 Message = TypeVar("Message")
 Event = TypeVar("Event")
+
+
+class AsyncClient:
+    """A service, reached over gRPC.  Use it as an async context manager, or call `close`.
+
+    Args:
+        address: host:port of the service.
+        stall_timeout_s: longest wait for the next message while the service owes one.
+        use_proxy: whether to use the proxy of the environment (http_proxy, https_proxy, grpc_proxy); None: only if the
+            host is neither this machine nor in a private network.
+    """
+
+    def __init__(self, address: str, *, stall_timeout_s: float, use_proxy: bool | None) -> None:
+        self.address = address
+        self._stall_timeout_s = stall_timeout_s
+        self._channel = grpc.aio.insecure_channel(address, options=channel_options(address, use_proxy))
+
+    async def close(self) -> None:
+        """Cancels all running calls and closes the connection."""
+        await self._channel.close(None)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
 
 
 def channel_options(address: str, use_proxy: bool | None) -> tuple[tuple[str, Any], ...]:
@@ -38,8 +67,7 @@ def channel_options(address: str, use_proxy: bool | None) -> tuple[tuple[str, An
 
     Args:
         address: host:port, or a gRPC target.
-        use_proxy: whether to go through the proxy that http_proxy, https_proxy or grpc_proxy names; None: only where
-            the host is not on this machine or in a private network.
+        use_proxy: as for `AsyncClient`.
     """
     through_proxy = not is_local(address) if use_proxy is None else use_proxy
     return (*OPTIONS, ("grpc.enable_http_proxy", int(through_proxy)))
@@ -68,17 +96,17 @@ async def read_events(
     service: str,
     stall_s: float | None,
 ) -> AsyncGenerator[Event, None]:
-    """Yields what `read` makes of each message, passing over None, and cancels the call when the reader leaves.
+    """Yields the event of each message; cancels the call when the iteration ends.
 
     Args:
         call: a running streaming call.
-        read: message to event.
-        service: name of the service that was called, for errors.
-        stall_s: longest wait for the next message; None waits for ever.
+        read: turns a message into an event, or into None to skip it.
+        service: name of the called service, for errors.
+        stall_s: longest wait for the next message; None: no limit.
 
     Raises:
-        Timeout: no message came for `stall_s`.
-        OviyaError: what the server refused or failed at.
+        Timeout: no message arrived within `stall_s`.
+        OviyaError: the server refused the call or failed.
     """
     try:
         while True:

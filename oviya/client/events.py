@@ -1,7 +1,7 @@
-"""What a conversation, a spoken text and a transcription tell their caller, as plain typed values.
+"""Events of a conversation, of a spoken text and of a transcription.
 
-Times are seconds as floats; sound is float32 with full scale 1.0.  Each class mirrors one message of
-``protos/oviya/v1``, whose comments say more.
+Times are in seconds; audio is float32 with full scale 1.0.  Each class mirrors one message of ``protos/oviya/v1``; the
+comments there describe the fields in detail.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from oviya.errors import OviyaError
 
 @dataclass(frozen=True, slots=True)
 class SessionStarted:
-    """The session is open; always the first event of a conversation."""
+    """The session is open.  Always the first event of a conversation."""
 
     turn: int
     session_id: str
     sample_rate_hz: int
     """Rate of the reply's audio."""
     resume_token: str = field(default="", repr=False)
-    """The secret by which the session is resumed, exported and deleted; empty: the gateway keeps no sessions."""
+    """The secret that resumes, exports and deletes the session; empty: the gateway keeps no sessions."""
 
 
 @dataclass(frozen=True, slots=True)
 class SpeechStarted:
-    """The user began to speak, at `start_s` in the session's audio."""
+    """The user started to speak, at `start_s` in the session's audio."""
 
     turn: int
     start_s: float
@@ -35,7 +35,7 @@ class SpeechStarted:
 
 @dataclass(frozen=True, slots=True)
 class PartialTranscript:
-    """What has been heard of the turn so far; replaces the previous partial."""
+    """The transcript of the turn so far; replaces the previous partial."""
 
     turn: int
     text: str
@@ -43,7 +43,7 @@ class PartialTranscript:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """One word and where it stands in the session's audio."""
+    """A word and its position in the session's audio."""
 
     text: str
     start_s: float
@@ -53,7 +53,7 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class FinalTranscript:
-    """What the user said in the turn; nothing changes it later."""
+    """The transcript of the turn; it does not change any more."""
 
     turn: int
     text: str
@@ -62,7 +62,7 @@ class FinalTranscript:
 
 @dataclass(frozen=True, slots=True)
 class LikelyEnd:
-    """The user's turn is probably over: a FinalTranscript with this text follows, or Resumed."""
+    """The user's turn is probably over (eager end of turn).  A FinalTranscript with this text follows, or Resumed."""
 
     turn: int
     text: str
@@ -70,7 +70,7 @@ class LikelyEnd:
 
 @dataclass(frozen=True, slots=True)
 class Resumed:
-    """The user went on after LikelyEnd."""
+    """The user continued to speak after LikelyEnd."""
 
     turn: int
 
@@ -87,7 +87,7 @@ class TurnEnded:
 
 @dataclass(frozen=True, slots=True)
 class UserEmotion:
-    """What the user seems to feel, and how certain that is (0 to 1)."""
+    """The user's likely emotion, with a score from 0 to 1."""
 
     turn: int
     emotion: str
@@ -96,10 +96,10 @@ class UserEmotion:
 
 @dataclass(frozen=True, slots=True)
 class Evidence:
-    """What the words, or the voice, say by themselves.
+    """The result of one detector, for the words or for the voice.
 
-    `labels` are those of the judge behind it (GoEmotions' labels, tones of voice), best first; valence and arousal are
-    -1 to 1, confidence is 0 to 1, and `notes` say what it rests on ("pitch 2.4 st lower").
+    `labels` are the detector's own (GoEmotions' labels, tones of voice), best first; valence and arousal are -1 to 1,
+    confidence is 0 to 1, and `notes` list the observations behind it ("pitch 2.4 st lower").
     """
 
     labels: tuple[tuple[str, float], ...]
@@ -111,8 +111,11 @@ class Evidence:
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """How a feeling is answered: emotions for sentences that give back, support and ask; how strongly (0 to 1); what is
-    mixed in (empty: nothing) and with what share; and why."""
+    """How the reply responds to a feeling.
+
+    `mirror`, `support` and `ask` are the emotions for sentences that reflect, support and ask; `intensity` is 0 to 1;
+    `blend` is a second emotion with its share (empty: none); `reason` explains the choice.
+    """
 
     feeling: str
     mirror: str
@@ -126,10 +129,10 @@ class Tone:
 
 @dataclass(frozen=True, slots=True)
 class UserFeeling:
-    """Why `UserEmotion` was said, and the tone that answers; comes after it.
+    """The details behind `UserEmotion`, and the tone of the reply.  Follows `UserEmotion`.
 
-    `emotions` and their shares are words, voice and the last turn's mood together, best first; `text` and `voice` are
-    None where there were no words, or no voice was heard.
+    `emotions` and their shares combine words, voice and the mood of the last turn, best first.  `text` is None without
+    words, `voice` without audible speech.
     """
 
     turn: int
@@ -145,7 +148,7 @@ class UserFeeling:
 
 @dataclass(frozen=True, slots=True)
 class ProsodyPlan:
-    """How the voice speaks an emotion; the scales are factors, 1 changes nothing."""
+    """How the voice speaks an emotion.  The scales are factors: 1 means unchanged."""
 
     emotion: str
     style: str
@@ -158,24 +161,24 @@ class ProsodyPlan:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """A sentence of the reply, told just before its first audio."""
+    """A sentence of the reply.  Precedes its audio."""
 
     turn: int
     index: int
     text: str
-    """As a person reads it, for captions: "It costs $5."."""
+    """The written form, for captions: "It costs $5."."""
     plan: ProsodyPlan
     voice: str
     """``csm`` or ``fallback``."""
     spoken: str = ""
-    """As it is said: "It costs five dollars."."""
+    """The spoken form: "It costs five dollars."."""
     language: str = ""
-    """Language that it is read in (BCP 47), e.g. ``en``."""
+    """Language of the spoken form (BCP 47), e.g. ``en``."""
 
 
 @dataclass(frozen=True, slots=True)
 class AudioChunk:
-    """The next piece of the reply's audio: samples, shape (samples,)."""
+    """The next chunk of the reply's audio, shape (samples,)."""
 
     turn: int
     samples: Pcm = field(repr=False)
@@ -195,7 +198,7 @@ class Latency:
 
 @dataclass(frozen=True, slots=True)
 class ReplyEnded:
-    """The reply is complete; `duration_s` of sound were made."""
+    """The reply is complete; its audio is `duration_s` long."""
 
     turn: int
     duration_s: float
@@ -204,7 +207,7 @@ class ReplyEnded:
 
 @dataclass(frozen=True, slots=True)
 class Degraded:
-    """Something does not work as it should; `message` says what is done instead.  The session goes on."""
+    """A service is degraded; `message` describes the substitute.  The session continues."""
 
     turn: int
     service: str
@@ -213,7 +216,7 @@ class Degraded:
 
 @dataclass(frozen=True, slots=True)
 class TurnFailed:
-    """This turn failed and has no further events; the session goes on."""
+    """The turn failed and has no further events.  The session continues."""
 
     turn: int
     error: OviyaError

@@ -1,4 +1,4 @@
-"""What the gateway keeps of a session, as plain typed values."""
+"""The sessions that the gateway keeps."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oviya.v1 import brain_pb2, conversation_pb2
 
 @dataclass(frozen=True, slots=True)
 class KeptTurn:
-    """One side's turn: when it was over (UTC), who spoke (``user`` or ``assistant``), and what was said and heard."""
+    """A kept turn: when it ended (UTC), who spoke (``user`` or ``assistant``), and the text that was said and heard."""
 
     at: datetime
     role: str
@@ -20,7 +20,7 @@ class KeptTurn:
 
 @dataclass(frozen=True, slots=True)
 class KeptSession:
-    """A session: its turns, oldest first, and the summary of the older ones; both empty where nothing is kept."""
+    """A kept session: its turns, oldest first, and a summary of earlier ones.  Both are empty if nothing is kept."""
 
     session_id: str
     turns: tuple[KeptTurn, ...]

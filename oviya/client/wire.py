@@ -1,10 +1,12 @@
 """Messages of `oviya.v1` to the values of `oviya.client.events`.
 
-Where a newer server sends an event that this client does not know, the readers return None and the caller passes it
-over: the contract only ever grows.
+The readers return None for an event that only newer versions of the contract have, and the caller skips it.
 """
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
 
 from oviya.audio.pcm import decode_pcm
 from oviya.client import events
@@ -28,7 +30,7 @@ _TURN_END_REASONS: dict[int, str] = {
 
 
 def voice_number(name: str) -> conversation_pb2.Voice.ValueType:
-    """Returns the wire's value of ``auto``, ``csm`` or ``fallback``.
+    """Returns the enum value of ``auto``, ``csm`` or ``fallback``.
 
     Raises:
         InvalidInput: another name.
@@ -38,76 +40,24 @@ def voice_number(name: str) -> conversation_pb2.Voice.ValueType:
     return VOICES[name]
 
 
-def from_converse(  # noqa: PLR0911, PLR0912  (one event a return)
-    message: conversation_pb2.ConverseResponse,
-) -> events.ConverseEvent | None:
-    """Reads one event of a conversation."""
-    turn = message.turn
-    match message.WhichOneof("event"):
-        case "session_started":
-            started = message.session_started
-            return events.SessionStarted(turn, started.session_id, started.output.sample_rate_hz, started.resume_token)
-        case "speech_started":
-            return events.SpeechStarted(turn, seconds(message.speech_started.start))
-        case "partial":
-            return events.PartialTranscript(turn, message.partial.text)
-        case "final":
-            return _final(turn, message.final)
-        case "turn_ended":
-            return _turn_ended(turn, message.turn_ended)
-        case "user_emotion":
-            return events.UserEmotion(turn, message.user_emotion.emotion, message.user_emotion.score)
-        case "user_feeling":
-            return _feeling(turn, message.user_feeling)
-        case "reply_sentence":
-            return _sentence(turn, message.reply_sentence)
-        case "audio":
-            return _audio(turn, message.audio)
-        case "reply_ended":
-            return _reply_ended(turn, message.reply_ended)
-        case "degraded":
-            return events.Degraded(turn, message.degraded.service, message.degraded.message)
-        case "turn_failed":
-            return events.TurnFailed(turn, error_from_detail(message.turn_failed))
-        case None:
-            return None
+def from_converse(message: conversation_pb2.ConverseResponse) -> events.ConverseEvent | None:
+    """Reads an event of a conversation."""
+    return _read(message.turn, message)
 
 
 def from_speak(message: conversation_pb2.SpeakResponse) -> events.SpeakEvent | None:
-    """Reads one message of the answer to Speak; its turn is 0."""
-    match message.WhichOneof("event"):
-        case "sentence":
-            return _sentence(0, message.sentence)
-        case "audio":
-            return _audio(0, message.audio)
-        case "degraded":
-            return events.Degraded(0, message.degraded.service, message.degraded.message)
-        case "ended":
-            return _reply_ended(0, message.ended)
-        case None:
-            return None
+    """Reads a message of the answer to Speak; its turn is 0."""
+    return _read(0, message)
 
 
-def from_transcribe(  # noqa: PLR0911  (one event a return)
-    message: stt_pb2.TranscribeResponse,
-) -> events.TranscribeEvent | None:
-    """Reads one event of a transcription."""
-    turn = message.turn
-    match message.WhichOneof("event"):
-        case "speech_started":
-            return events.SpeechStarted(turn, seconds(message.speech_started.start))
-        case "partial":
-            return events.PartialTranscript(turn, message.partial.text)
-        case "final":
-            return _final(turn, message.final)
-        case "likely_end":
-            return events.LikelyEnd(turn, message.likely_end.text)
-        case "resumed":
-            return events.Resumed(turn)
-        case "turn_ended":
-            return _turn_ended(turn, message.turn_ended)
-        case None:
-            return None
+def from_transcribe(message: stt_pb2.TranscribeResponse) -> events.TranscribeEvent | None:
+    """Reads an event of a transcription."""
+    return _read(message.turn, message)
+
+
+def _read(turn: int, message: Any) -> Any:
+    kind = message.WhichOneof("event")
+    return _READERS[kind](turn, getattr(message, kind)) if kind in _READERS else None
 
 
 def _final(turn: int, transcript: stt_pb2.Transcript) -> events.FinalTranscript:
@@ -192,3 +142,26 @@ def _reply_ended(turn: int, ended: conversation_pb2.ReplyEnded) -> events.ReplyE
             first_audio_s=seconds(latency.first_audio) if latency.HasField("first_audio") else None,
         ),
     )
+
+
+_READERS: dict[str, Callable[[int, Any], Any]] = {
+    "session_started": lambda turn, it: events.SessionStarted(
+        turn, it.session_id, it.output.sample_rate_hz, it.resume_token
+    ),
+    "speech_started": lambda turn, it: events.SpeechStarted(turn, seconds(it.start)),
+    "partial": lambda turn, it: events.PartialTranscript(turn, it.text),
+    "final": _final,
+    "likely_end": lambda turn, it: events.LikelyEnd(turn, it.text),
+    "resumed": lambda turn, _: events.Resumed(turn),
+    "turn_ended": _turn_ended,
+    "user_emotion": lambda turn, it: events.UserEmotion(turn, it.emotion, it.score),
+    "user_feeling": _feeling,
+    "reply_sentence": _sentence,  # of ConverseResponse
+    "sentence": _sentence,  # of SpeakResponse
+    "audio": _audio,
+    "reply_ended": _reply_ended,  # of ConverseResponse
+    "ended": _reply_ended,  # of SpeakResponse
+    "degraded": lambda turn, it: events.Degraded(turn, it.service, it.message),
+    "turn_failed": lambda turn, it: events.TurnFailed(turn, error_from_detail(it)),
+}
+"""What makes an event of each field of the `event` oneofs, given its turn and the field's message."""

@@ -1,1 +1,1 @@
-"""Text that is to be spoken: sentences, and written text in words."""
+"""Text for speech: sentences, and the verbalization of written text."""

@@ -1,4 +1,4 @@
-"""Which script a text is written in, and which language is read for it."""
+"""The script of a text, and the language in which it is read."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ _NAMES = {
     "CJK": "Han", "IDEOGRAPHIC": "Han", "BOPOMOFO": "Bopomofo", "FULLWIDTH": LATIN, "HALFWIDTH": "Kana",
     "MATHEMATICAL": LATIN, "THAANA": "Thaana", "NKO": "Nko", "TIFINAGH": "Tifinagh", "COPTIC": "Coptic",
 }  # fmt: skip
-"""The first word of a letter's Unicode name, and its script by the name that Unicode gives it; Hiragana and Katakana,
-which one text mixes, are both "Kana"."""
+"""The first word of a letter's Unicode name -> the Unicode name of its script.  Hiragana and Katakana, which one text
+mixes, are both "Kana"."""
 
 
 @dataclass(frozen=True, slots=True)
 class Language:
-    """A language to read a text in: its code (BCP 47; what espeak-ng calls its voice) and its English name."""
+    """A language: its code (BCP 47, which is also the name of its espeak-ng voice) and its English name."""
 
     code: str
     name: str
@@ -37,15 +37,14 @@ class Language:
 LANGUAGES: dict[str, Language] = {
     "Greek": Language("el", "Greek"), "Cyrillic": Language("ru", "Russian"), "Armenian": Language("hy", "Armenian"),
     "Hebrew": Language("he", "Hebrew"), "Arabic": Language("ar", "Arabic"), "Devanagari": Language("hi", "Hindi"),
-    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"), "Gujarati": Language("gu", "Gujarati"),
-    "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"), "Telugu": Language("te", "Telugu"),
-    "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"),
-    "Sinhala": Language("si", "Sinhala"),
-    "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"), "Georgian": Language("ka", "Georgian"),
-    "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"), "Cherokee": Language("chr", "Cherokee"),
-    "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
+    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"),
+    "Gujarati": Language("gu", "Gujarati"), "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"),
+    "Telugu": Language("te", "Telugu"), "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"),
+    "Sinhala": Language("si", "Sinhala"), "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"),
+    "Georgian": Language("ka", "Georgian"), "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"),
+    "Cherokee": Language("chr", "Cherokee"), "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
 }  # fmt: skip
-"""The most spoken language of each script that espeak-ng has a voice for."""
+"""The most spoken language with an espeak-ng voice for each script."""
 _UKRAINIAN, _PERSIAN, _URDU = (
     frozenset("\u0456\u0457\u0454\u0491"),
     frozenset("\u067e\u0686\u0698\u06af"),
@@ -53,13 +52,13 @@ _UKRAINIAN, _PERSIAN, _URDU = (
 )
 _GREEK = re.compile("[\u0370-\u03ff]")
 _LONE_GREEK = re.compile("(?<![\u0370-\u03ff])[\u0370-\u03ff](?![\u0370-\u03ff])")
-"""A sign of a formula, and no word."""
+"""A symbol of a formula, not a word."""
 _WEIGHTS = {"Han": 3, "Kana": 2, "Hangul": 2}
-"""A character of these scripts is a syllable or a word: it counts as so many letters."""
+"""Letters that a character of these scripts counts as, since it is a syllable or a word."""
 
 
 def main_script(text: str) -> str:
-    """The script that most of `text` is written in, e.g. "Latin"; empty where it holds no letters.
+    """The script of most letters of `text`, e.g. "Latin"; empty: it has no letters.
 
     Japanese, which mixes Kana and Han, is "Kana".
     """
@@ -74,7 +73,7 @@ def main_script(text: str) -> str:
 
 
 def script_counts(text: str) -> Counter[str]:
-    """How much of `text` is written in each script."""
+    """Counts the letters of each script."""
     counts: Counter[str] = Counter()
     for character, count in Counter(text).items():
         if script := script_of(character):
@@ -84,7 +83,7 @@ def script_counts(text: str) -> Counter[str]:
 
 @lru_cache(maxsize=8192)
 def script_of(character: str) -> str:
-    """The script of a letter; empty for what belongs to none: digits, signs, letters of unknown scripts' names."""
+    """The script of a letter; empty for other characters."""
     if not character.isalpha():
         return ""
     words = unicodedata.name(character, "").split(" ", 1)
@@ -92,7 +91,7 @@ def script_of(character: str) -> str:
 
 
 def speaks(scripts: Collection[str], script: str) -> bool:
-    """Whether a voice that speaks `scripts` (empty: any) speaks a text in `script` (empty: no letters)."""
+    """Whether a voice for `scripts` (empty: any) can speak a text in `script` (empty: no letters)."""
     if not scripts or not script or script in scripts:
         return True
     japanese = {"Kana", "Hiragana", "Katakana", "Jpan"}
@@ -100,7 +99,7 @@ def speaks(scripts: Collection[str], script: str) -> bool:
 
 
 def language_of(text: str) -> Language | None:
-    """The language that `text` is read in by its script; None: it is Latin, or espeak-ng has no voice for it."""
+    """The language in which `text` is read, by its script.  None: the script is Latin, or has no espeak-ng voice."""
     script = main_script(text)
     letters = set(text)
     if script == "Cyrillic" and letters & _UKRAINIAN:
@@ -113,8 +112,7 @@ def language_of(text: str) -> Language | None:
 
 
 def romanized(text: str, scripts: Collection[str] = (LATIN,)) -> str:
-    """`text` with the letters of other scripts than `scripts` in Latin ones: "\u041c\u043e\u0441\u043a\u0432\u0430" is
-    "Moskva"."""
+    """Transliterates letters of other scripts: "\u041c\u043e\u0441\u043a\u0432\u0430" becomes "Moskva"."""
     if text.isascii():
         return text
     return "".join(c if speaks(scripts, script_of(c)) else _romanized(c) for c in text)

@@ -1,1 +1,1 @@
-"""The brain service: what to answer."""
+"""The brain service: answers what users say."""

@@ -1,4 +1,4 @@
-"""What a backend of the brain is given and what it makes."""
+"""The interface of the brain's backends, and the types that it uses."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from typing import Literal, Protocol
 Role = Literal["user", "assistant"]
 
 MAX_SUMMARY_CHARS = 2000
-"""Longest summary: some 500 tokens of a model's context."""
+"""Longest summary: about 500 tokens."""
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One side's turn; an assistant's text is what was heard, which may end in the middle of a sentence."""
+    """A turn of the user or the assistant.  The assistant's text is what was heard and may end inside a sentence."""
 
     role: Role
     text: str
@@ -22,8 +22,14 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """Which tone to answer in, as the emotion service suggests: emotions, each one of the 49, for a sentence that gives
-    back, one that supports and one that asks; and how strongly to show it, 0 to 1."""
+    """The tone to answer in, as the emotion service suggests it.
+
+    Attributes:
+        mirror: emotion (one of the 49) of a sentence that reflects what was said.
+        support: emotion of a sentence that supports.
+        ask: emotion of a question.
+        intensity: how strongly to show it, 0 to 1.
+    """
 
     mirror: str
     support: str
@@ -33,15 +39,15 @@ class Tone:
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One utterance and everything that is known of its session.
+    """What a reply answers: the user's text and the state of the session.
 
     Attributes:
         text: what the user said; not empty.
         history: earlier turns, oldest first.
         user_emotion: one of the 49 names; empty: unknown.
         session_id: name of the session; empty: none.
-        tone: which tone to answer in; None: the backend's own choice.
-        summary: what `Backend.summarize` made of the turns before `history`; empty: there were none.
+        tone: the tone to answer in; None: the backend chooses.
+        summary: a summary by `Backend.summarize` of the turns before `history`; empty: there are none.
     """
 
     text: str
@@ -54,12 +60,14 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True)
 class Sentence:
-    """One sentence of a reply, as it is written, and the emotion (one of the 49) to speak it with.
+    """A sentence of a reply.
 
     Attributes:
-        degraded: what went wrong since the sentence before, and what was done instead; empty: nothing.
-        backend: who made it, where that is not the backend that was asked; empty: it is.
-        spoken: how it is said, where the backend has worked that out; it follows from `text` otherwise.
+        text: as it is written.
+        emotion: the emotion (one of the 49) to speak it with.
+        degraded: problems since the previous sentence and how they were handled; empty: none.
+        backend: the backend that made it, if it is not the one that was called; empty: it is.
+        spoken: as it is spoken, if the backend knows; empty: derived from `text`.
     """
 
     text: str
@@ -71,7 +79,7 @@ class Sentence:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """What is worth knowing of earlier turns; `degraded` and `backend` as in `Sentence`."""
+    """A summary of earlier turns; `degraded` and `backend` as in `Sentence`."""
 
     text: str
     degraded: str = ""
@@ -79,12 +87,12 @@ class Summary:
 
 
 @dataclass(frozen=True, slots=True)
-class Condition:
-    """What a backend runs, and whether it works.
+class BackendStatus:
+    """The state of a backend.
 
     Attributes:
         model: name of its model; empty: it has none.
-        degraded: why it does not work as it should, and what is done instead; empty: it works.
+        degraded: why it does not work as it should, and what happens instead; empty: it works.
     """
 
     model: str = ""
@@ -92,15 +100,15 @@ class Condition:
 
 
 class Backend(Protocol):
-    """A mind.  It keeps nothing between calls: the exchange holds all it may know."""
+    """Makes replies and summaries.  It is stateless: the arguments hold everything that it knows of a session."""
 
     @property
     def name(self) -> str:
-        """What ReplyResponse.backend says, e.g. "listener"."""
+        """Value of ReplyResponse.backend, e.g. "listener"."""
         ...
 
     async def warm(self) -> None:
-        """Loads what is needed and answers once.
+        """Loads what is needed and makes one reply.
 
         Raises:
             OviyaError: the backend cannot work.
@@ -108,21 +116,21 @@ class Backend(Protocol):
         ...
 
     def reply(self, exchange: Exchange) -> AsyncGenerator[Sentence, None]:
-        """Answers sentence by sentence, at least one; closing the iterator stops the work."""
+        """Yields the sentences of a reply, at least one.  Closing the iterator stops the work."""
         ...
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        """Makes one summary of an earlier summary and the turns after it, at most `MAX_SUMMARY_CHARS` long.
+        """Summarizes an earlier summary and the turns after it in at most `MAX_SUMMARY_CHARS` characters.
 
         Raises:
-            OviyaError: it could not.
+            OviyaError: the backend failed.
         """
         ...
 
-    def condition(self) -> Condition:
-        """What it runs, and whether it works."""
+    def status(self) -> BackendStatus:
+        """The current state."""
         ...
 
     async def close(self) -> None:
-        """Releases what `warm` took."""
+        """Releases the resources that `warm` acquired."""
         ...

@@ -1,4 +1,4 @@
-"""The names of the 49 emotions, as the brain gets and gives them."""
+"""The names of the 49 emotions in requests and replies."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ MAX_NAME_CHARS = 64
 
 
 def known_emotion(name: str, *, field: str) -> str:
-    """`name` as the table spells it; empty stays empty.
+    """Normalizes the name of an emotion; empty stays empty.
 
     Raises:
-        InvalidInput: it is none of the 49; carries the nearest.
+        InvalidInput: it is not one of the 49; the error suggests similar names.
     """
     key = re.sub(r"[\s_-]+", "_", name[: MAX_NAME_CHARS + 1].strip().lower())
     if key and (key not in EMOTIONS or len(name) > MAX_NAME_CHARS):

@@ -1,4 +1,4 @@
-"""The brain service over gRPC: unpack, ask the backend, pack."""
+"""The brain service over gRPC."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ ROLES: dict[int, Role] = {brain_pb2.ROLE_USER: "user", brain_pb2.ROLE_ASSISTANT:
 NEUTRAL = "neutral"
 
 RETRY_AFTER_S = 0.1
-"""A reply takes some 10 ms, so a slot is free again soon."""
+"""A reply of the listener takes about 10 ms, so a slot is soon free again."""
 SUMMARY_RETRY_AFTER_S = 2.0
-"""A summary by a language model takes some seconds, and nobody waits for it."""
+"""A summary by a language model takes a few seconds, and nobody waits for it."""
 SUMMARY_GRACE_S = 5.0
-"""Time beyond the model's in which the listener makes a summary instead."""
+"""Extra time for the listener to make the summary if the model fails."""
 
 
 class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
@@ -56,15 +56,15 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
                 index = 0
                 async with aclosing(self._backend.reply(exchange)) as sentences:
                     async for sentence in sentences:
-                        maker = sentence.backend or self._backend.name
+                        backend = sentence.backend or self._backend.name
                         if index == 0:
-                            FIRST_SENTENCE_SECONDS.labels(maker).observe(time.monotonic() - started)
-                        SENTENCES.labels(maker, sentence.emotion).inc()
+                            FIRST_SENTENCE_SECONDS.labels(backend).observe(time.monotonic() - started)
+                        SENTENCES.labels(backend, sentence.emotion).inc()
                         yield brain_pb2.ReplyResponse(
                             index=index,
                             text=sentence.text,
                             emotion=sentence.emotion,
-                            backend=maker,
+                            backend=backend,
                             degraded=sentence.degraded,
                             spoken=sentence.spoken or speakable(sentence.text),
                         )
@@ -100,9 +100,9 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
     async def GetModel(
         self, request: brain_pb2.BrainServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
     ) -> brain_pb2.BrainServiceGetModelResponse:
-        condition = self._backend.condition()
-        model = common_pb2.ModelInfo(name=condition.model, backend=self._backend.name, trained=True)
-        return brain_pb2.BrainServiceGetModelResponse(model=model, degraded=condition.degraded)
+        status = self._backend.status()
+        model = common_pb2.ModelInfo(name=status.model, backend=self._backend.name, trained=True)
+        return brain_pb2.BrainServiceGetModelResponse(model=model, degraded=status.degraded)
 
 
 class BrainService(Service[BrainSettings]):
@@ -126,22 +126,22 @@ class BrainService(Service[BrainSettings]):
 
 
 def make_backend(settings: BrainSettings) -> Backend:
-    """Makes the backend that the settings name.
+    """The backend that the settings name.
 
     Raises:
-        OviyaError: its data or its tools cannot be used.
+        OviyaError: the listener's data is not valid, or two tools have the same name.
     """
     try:
         listener = Listener()
     except ScriptError as error:
-        raise OviyaError(f"the listener's data is faulty: {error}") from error
+        raise OviyaError(f"the listener's data is not valid: {error}") from error
     if settings.backend == "listener":
         return listener
-    from services.brain.ollama.client import ModelMissing, WrongServer  # the listener needs none of what this brings
-    from services.brain.ollama.make import make_ollama
+    from services.brain.ollama.backend import OllamaBackend  # not imported for the listener
+    from services.brain.ollama.errors import ModelMissing, WrongServer
 
     return Failover(
-        make_ollama(settings),
+        OllamaBackend(settings),
         listener,
         retry_s=settings.retry_s,
         max_retry_s=settings.max_retry_s,
@@ -151,7 +151,7 @@ def make_backend(settings: BrainSettings) -> Backend:
 
 
 def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange:
-    """Checks a request.
+    """Unpacks a request.
 
     Raises:
         InvalidInput: a field is empty, too long or unknown.
@@ -182,10 +182,10 @@ def _tone(tone: emotion_pb2.Tone) -> Tone:
 
 
 def unpack_turns(turns: Sequence[brain_pb2.Turn], field: str, settings: BrainSettings) -> list[Turn]:
-    """Checks turns; empty ones are passed over.
+    """Unpacks turns, without empty ones.
 
     Raises:
-        InvalidInput: too many, one is too long or has no role.
+        InvalidInput: there are too many turns, or one is too long or has no role.
     """
     if len(turns) > settings.max_history_turns:
         raise InvalidInput(field, f"{len(turns)} turns", f"at most {settings.max_history_turns} turns")
@@ -200,6 +200,6 @@ def unpack_turns(turns: Sequence[brain_pb2.Turn], field: str, settings: BrainSet
 
 
 def _check_length(field: str, text: str, limit: int) -> None:
-    # The length is told, not the text: what people say does not belong into error messages.
+    # Error messages must not contain what people say.
     if len(text) > limit:
         raise InvalidInput(field, f"{len(text)} characters", f"at most {limit} characters")

@@ -1,4 +1,4 @@
-"""Loads a CSM checkpoint: a folder in transformers' layout, or an id of the hub."""
+"""Loads a CSM checkpoint: a folder in transformers' layout, or a model id of the Hugging Face hub."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from oviya.errors import CheckpointError
-from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
+from oviya.model.checkpoint import ModelCard, load_safetensors_state, load_tensor, read_card, resolve_checkpoint
 from oviya.model.device import choose_device
 from services.csm.model.config import CsmConfig, TransformerConfig
 from services.csm.model.csm import CsmModel
@@ -18,12 +18,12 @@ from services.csm.request.tokenizer import TextTokenizer
 from services.csm.request.voices import Voices, load_voices
 
 _CODEC_PREFIX = "codec_model."
-"""Mimi travels in the same file; its own service loads it."""
+"""Mimi's weights are in the same file; the Mimi service loads them."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """A tensor of the checkpoint: its name (any one of several) and the shape that the config asks for."""
+    """A tensor of a checkpoint: its possible names and its shape."""
 
     names: tuple[str, ...]
     shape: tuple[int, ...]
@@ -31,7 +31,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """All that a folder holds, ready to run."""
+    """A loaded checkpoint."""
 
     model: CsmModel
     tokenizer: TextTokenizer
@@ -46,19 +46,19 @@ class Checkpoint:
 
 
 def load_checkpoint(spec: str | Path, *, device: str = "auto", dtype: str = "auto") -> Checkpoint:
-    """Loads model, tokenizer and card.
+    """Loads model, tokenizer, card and voices.
 
     Args:
-        spec: a folder, or an id of the hub such as "sesame/csm-1b".
+        spec: a folder, or a model id such as "sesame/csm-1b".
         device: "auto" (the first GPU, else the CPU) or a torch device such as "cuda:1".
         dtype: "auto" (float32 on the CPU, bfloat16 elsewhere), "float32", "bfloat16" or "float16".
 
     Raises:
-        CheckpointError: it is missing, truncated, or of other sizes than its config says.
+        CheckpointError: it is missing or truncated, or its sizes do not match its config.
         OviyaError: the device does not exist.
     """
     folder = resolve_checkpoint(str(spec))
-    # The hub's cache names folders by commit, so a model from there is called by its id.
+    # The hub's cache names folders by commit, so such a model is called by its id.
     name = folder.name if Path(spec).expanduser().is_dir() else str(spec)
     card = read_card(folder, default_name=name)
     config = CsmConfig.load(folder)
@@ -70,10 +70,10 @@ def load_checkpoint(spec: str | Path, *, device: str = "auto", dtype: str = "aut
 
 
 def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: torch.dtype) -> CsmModel:
-    """Loads the weights.  Products of the same input are stored as one matrix.
+    """Loads the weights.  Matrices that multiply the same input are stored as one.
 
     Raises:
-        CheckpointError: a tensor is missing or has another shape than the config asks for.
+        CheckpointError: a tensor is missing, or its shape does not match the config.
     """
     state = load_safetensors_state(folder, wanted=lambda name: not name.startswith(_CODEC_PREFIX))
     model = CsmModel(config)
@@ -86,11 +86,11 @@ def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: 
 
 
 def weight_sources(config: CsmConfig) -> dict[str, Sequence[Source]]:
-    """Which tensors of a checkpoint make up each weight of `CsmModel`, stacked by rows."""
+    """The tensors of a checkpoint that make up each weight of `CsmModel`, concatenated by rows."""
     vocabulary, width, depth_width = config.audio_vocabulary, config.backbone.width, config.depth.width
     return {
         "text_embedding": [_source("embed_text_tokens.weight", config.text_vocabulary, width)],
-        # One table under two names; a file holds either or both.
+        # One table under two names; a file has either or both.
         "audio_embedding": [
             Source(
                 ("backbone_model.embed_tokens.embed_audio_tokens.weight", "depth_decoder.model.embed_tokens.weight"),
@@ -137,11 +137,11 @@ def _source(name: str, *shape: int) -> Source:
 
 
 def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
-    return take_tensor(state, source.names, source.shape)
+    return load_tensor(state, source.names, source.shape)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:
-    """Reads the setting of a number format."""
+    """Reads the dtype setting."""
     if name == "auto":
         return torch.float32 if device.type == "cpu" else torch.bfloat16
     formats = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

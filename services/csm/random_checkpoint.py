@@ -1,6 +1,6 @@
-"""Writes a small CSM checkpoint with random weights: what runs until a trained one is set, and what tests load.
+"""Writes CSM checkpoints with random weights, for tests, benchmarks and a service without a trained one.
 
-It has the very layout of CSM-1B, in small: 8 codebooks, RoPE scaling, a byte-level tokenizer.  It speaks noise, and its
+The default sizes are a small CSM-1B: 8 codebooks, RoPE scaling, a byte-level tokenizer.  The speech is noise, and the
 card says that it is not trained.
 """
 
@@ -24,7 +24,7 @@ from services.csm.model.rope import rotation_table
 from services.csm.request.tokenizer import TOKENIZER_CONFIG_FILE, TOKENIZER_FILE, TextTokenizer, style_token
 
 CODEBOOK_SIZE = 512
-"""Codes that it makes: as many as the smallest codec shipped, so that every codec of 8 codebooks can decode them."""
+"""As many codes as the smallest codec that ships, so that every codec of 8 codebooks can decode them."""
 
 BOS_TOKEN, EOS_TOKEN = "<|begin_of_text|>", "<|end_of_text|>"
 AUDIO_TOKEN, AUDIO_END_TOKEN = "<|AUDIO|>", "<|audio_eos|>"
@@ -90,10 +90,10 @@ def write_random_checkpoint(
 
     Args:
         folder: an existing, empty folder.
-        fields: what config.json says; `small_config()` if it is None.
+        fields: of config.json; None: `small_config()`.
         styles: styles that the card lists and the tokenizer has tokens for.
         seed: the same seed writes the same weights.
-        device: where they are made; None is the CPU.
+        device: makes the weights; None: the CPU.
         dtype: their number format in the file.
     """
     fields = small_config() if fields is None else fields
@@ -119,7 +119,7 @@ def write_random_checkpoint(
 def random_checkpoint(
     fields: Mapping[str, Any], *, device: torch.device, dtype: torch.dtype, seed: int = 0
 ) -> Checkpoint:
-    """A random checkpoint that was never in a file, made on its device: what benchmarks run at the published sizes."""
+    """A random checkpoint made directly on its device, for benchmarks at the published sizes."""
     config = CsmConfig.from_fields(fields)
     model = CsmModel(config).to(torch.device("meta")).to_empty(device=device).to(dtype)
     generator = torch.Generator(device).manual_seed(seed)
@@ -129,7 +129,7 @@ def random_checkpoint(
         else:
             fan_in = weight.shape[-2] if weight.dim() == 3 else weight.shape[-1]
             weight.normal_(generator=generator).mul_(fan_in**-0.5)
-    for name in ("backbone", "depth"):  # not weights: worked out from the config
+    for name in ("backbone", "depth"):  # not weights: computed from the config
         stack, sizes = getattr(model, name), getattr(config, name)
         stack.cos, stack.sin = (
             table.to(device) for table in rotation_table(sizes.rope, sizes.head_dim, sizes.positions)
@@ -141,7 +141,7 @@ def random_checkpoint(
 
 
 def published_config(**changes: Any) -> dict[str, Any]:
-    """The fields of CSM-1B's config.json: what it leaves out is the default, what it has beside is its RoPE scaling."""
+    """The fields of CSM-1B's config.json: the defaults, and its RoPE scaling."""
     fields = {
         "model_type": "csm",
         "rope_parameters": _rope(low=0.125, high=0.5, original=1024),
@@ -160,7 +160,7 @@ def _card(styles: tuple[str, ...]) -> ModelCard:
         trained=False,
         license="Apache-2.0",
         styles=styles,
-        description="Random weights; speaks noise.",
+        description="Random weights; the speech is noise.",
     )
 
 
@@ -183,7 +183,7 @@ def _rope(*, low: float, high: float, original: int) -> dict[str, Any]:
 
 
 def _tokenizer(styles: tuple[str, ...]) -> Tokenizer:
-    """A token for each byte, and the special ones."""
+    """A token for each byte, and the special tokens."""
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     tokenizer = Tokenizer(models.BPE(vocab={letter: i for i, letter in enumerate(alphabet)}, merges=[]))
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)

@@ -1,4 +1,4 @@
-"""CSM on the wire: unpack, call the engine, pack."""
+"""The CSM service: converts between the wire format and the engine's requests."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from oviya.rvq import pack_frames, unpack_frames
 from oviya.v1 import common_pb2, csm_pb2, csm_pb2_grpc
 from services.csm.settings import CsmSettings
 
-if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
+if TYPE_CHECKING:  # importing torch takes seconds, and health checks are answered meanwhile
     from services.csm.engine.engine import CsmEngine
     from services.csm.request.request import GenerateRequest
 
@@ -41,16 +41,16 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
     async def Generate(
         self, request: csm_pb2.GenerateRequest, context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[csm_pb2.GenerateResponse]:
-        """Streams the frames of a text, then how it went."""
+        """Streams the frames of a text, then the end."""
         engine = self._service.engine
-        asked = unpack_request(request, engine)
+        generate_request = unpack_request(request, engine)
         request_id = request.request_id or secrets.token_hex(8)
-        async with await engine.submit(asked) as frames:
+        async with await engine.submit(generate_request) as frames:
             async for codes in frames:
                 yield csm_pb2.GenerateResponse(frames=pack_frames(codes))
         end = frames.end
-        assert end is not None, "the engine's stream ended without saying why"
-        log.info("spoken", request_id=request_id, frames=end.frames, reason=end.reason.value)
+        assert end is not None, "a stream that ended has its end set"
+        log.info("generated", request_id=request_id, frames=end.frames, reason=end.reason.value)
         yield csm_pb2.GenerateResponse(
             end=csm_pb2.GenerateEnd(
                 reason=csm_pb2.FinishReason.Value(f"FINISH_REASON_{end.reason.name}"),
@@ -102,7 +102,7 @@ class CsmService(Service[CsmSettings]):
 
     @property
     def engine(self) -> CsmEngine:
-        """The engine; NotReady before `start`."""
+        """The engine; raises NotReady before `start`."""
         if self._engine is None:
             raise NotReady("the CSM engine is not loaded")
         return self._engine
@@ -128,7 +128,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
     """Loads the checkpoint that `settings` names, the demo voice or random weights, and starts an engine on it.
 
     Args:
-        settings: which, and how.
+        settings: name the checkpoint and configure the engine.
         on_lost: see `CsmEngine`.
 
     Raises:
@@ -144,7 +144,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
 
     torch.set_num_threads(settings.threads)
     if settings.checkpoint == RANDOM:
-        log.warning("random weights speak noise", setting="CSM_CHECKPOINT")
+        log.warning("random weights make noise", setting="CSM_CHECKPOINT")
         with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
             write_random_checkpoint(Path(folder))
             checkpoint = load_checkpoint(folder, device=settings.device, dtype=settings.dtype)
@@ -184,7 +184,7 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
 
 
 def unpack_request(request: csm_pb2.GenerateRequest, engine: CsmEngine) -> GenerateRequest:
-    """Reads a request; what is not about its form is the engine's to check.
+    """Converts a request; the engine checks its values.
 
     Raises:
         InvalidInput: RVQ frames of the context or the request's id are malformed.

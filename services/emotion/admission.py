@@ -1,4 +1,4 @@
-"""How many calls are taken at once: one more is refused before anything of it is read."""
+"""Limits how many Detect calls run at once."""
 
 from __future__ import annotations
 
@@ -9,34 +9,34 @@ from oviya.errors import Busy
 from services.emotion import metrics
 
 RETRY_AFTER_S = 0.5
-"""When a caller that was turned away may try again: an utterance is judged in some milliseconds."""
+"""An utterance is judged in some milliseconds, so that a slot is free soon."""
 
 
 class Admission:
     """Counts the Detect calls that run.
 
     Args:
-        slots: how many may.
+        slots: most at once.
     """
 
     def __init__(self, slots: int) -> None:
         self._slots = slots
-        self._taken = 0
+        self._used = 0
 
     @contextmanager
     def admitted(self) -> Iterator[None]:
-        """Holds a place.
+        """Holds a slot.
 
         Raises:
-            Busy: all are taken.
+            Busy: every slot is taken.
         """
-        if self._taken >= self._slots:
+        if self._used >= self._slots:
             metrics.REFUSED.inc()
-            raise Busy(f"all {self._slots} places for Detect are taken", retry_after_s=RETRY_AFTER_S)
-        self._taken += 1
-        metrics.DETECTING.set(self._taken)
+            raise Busy(f"all {self._slots} slots for Detect are taken", retry_after_s=RETRY_AFTER_S)
+        self._used += 1
+        metrics.DETECTING.set(self._used)
         try:
             yield
         finally:
-            self._taken -= 1
-            metrics.DETECTING.set(self._taken)
+            self._used -= 1
+            metrics.DETECTING.set(self._used)

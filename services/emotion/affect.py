@@ -9,36 +9,36 @@ from dataclasses import dataclass
 from oviya.emotions.tables import load_emotions
 
 Shares = dict[str, float]
-"""Emotion -> its share; the shares add up to 1."""
+"""A distribution over the emotions: name -> share; the shares add up to 1."""
 
 MAX_INTENSITY_AT = 0.8
-"""Distance from neutral, in the plane of valence and arousal, of a feeling that is as strong as can be."""
+"""Distance from neutral, in valence and arousal, from which on a feeling has intensity 1."""
 
 
 @dataclass(frozen=True, slots=True)
 class Affect:
-    """A place in the plane: valence and arousal, -1 to 1 each."""
+    """Valence and arousal, -1 to 1 each."""
 
     valence: float
     arousal: float
 
     def distance(self, other: Affect) -> float:
-        """How far apart two places are, 0 to 2.8."""
+        """Euclidean distance, 0 to 2.8."""
         return math.hypot(self.valence - other.valence, self.arousal - other.arousal)
 
     @property
     def intensity(self) -> float:
-        """How strong a feeling at this place is, 0 (neutral) to 1."""
+        """How strong the feeling is, 0 (neutral) to 1."""
         return min(1.0, math.hypot(self.valence, self.arousal) / MAX_INTENSITY_AT)
 
 
 def load_affects() -> dict[str, Affect]:
-    """Returns the place of each of the 49 emotions."""
+    """Returns valence and arousal of each of the 49 emotions."""
     return {name: Affect(emotion.valence, emotion.arousal) for name, emotion in load_emotions().items()}
 
 
 def centre(shares: Mapping[str, float], affects: Mapping[str, Affect]) -> Affect:
-    """The mean place of the emotions, each weighed with its share."""
+    """Returns the mean valence and arousal of the emotions, weighted by their shares."""
     return Affect(
         sum(share * affects[name].valence for name, share in shares.items()),
         sum(share * affects[name].arousal for name, share in shares.items()),
@@ -46,12 +46,12 @@ def centre(shares: Mapping[str, float], affects: Mapping[str, Affect]) -> Affect
 
 
 def mixed(a: Mapping[str, float], b: Mapping[str, float], share_b: float) -> Shares:
-    """Both, `b` with `share_b` of the whole."""
+    """Returns the mixture of two distributions in which `b` has the share `share_b`."""
     names = dict.fromkeys([*a, *b])
     return {name: (1 - share_b) * a.get(name, 0.0) + share_b * b.get(name, 0.0) for name in names}
 
 
 def ranked(shares: Mapping[str, float], count: int) -> tuple[tuple[str, float], ...]:
-    """The `count` largest (emotion, share), best first; those without a share are left out."""
+    """Returns the `count` largest (emotion, share), largest first, without those of share 0."""
     best = sorted(shares.items(), key=lambda pair: (-pair[1], pair[0]))[:count]
     return tuple((name, share) for name, share in best if share > 0)

@@ -1,18 +1,17 @@
-"""The ear for feelings: words and voice of an utterance become a feeling, and the tone that answers it.
+"""The emotion engine: judges what an utterance's words and sound show, and chooses the tone that answers it.
 
-It remembers nothing between calls: what it learned of a speaker is a value that the caller keeps.
+It keeps no state between calls.  What it has learned of a speaker is a value that the caller passes back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from services.emotion.affect import Affect, centre, load_affects
-from services.emotion.fusion import NO_MOOD, Feeling, Mood, Side, follow, fuse
+from services.emotion.fusion import NO_MOOD, Estimate, Feeling, Mood, fuse, smooth
 from services.emotion.policy import Policy, Tone
 from services.emotion.voice.baseline import NO_BASELINE, Baseline
 from services.emotion.voice.voice_detector import VoiceDetector, VoiceJudgement
@@ -20,8 +19,8 @@ from services.emotion.words.text_detector import TextDetector, TextJudgement
 
 
 @dataclass(frozen=True, slots=True)
-class Speaker:
-    """What was learned of a speaker: how the voice usually sounds, and the mood that the last turn left."""
+class SpeakerState:
+    """What is known of a speaker: how the voice usually sounds, and the mood after the last turn."""
 
     baseline: Baseline = NO_BASELINE
     mood: Mood = NO_MOOD
@@ -32,12 +31,12 @@ class Detection:
     """The judgement of one utterance.
 
     Attributes:
-        feeling: words, voice and the last turn's mood together.
-        intensity: how strongly it is felt, 0 (neutral) to 1.
-        tone: what answers it.
-        text, text_affect: what the words say, and where that lies; None: there were none.
-        voice: what the voice says; None: no sound, or no voice in it.
-        speaker: for the next utterance.
+        feeling: from words, voice and the last turn's mood together.
+        intensity: how strong it is, 0 (neutral) to 1.
+        tone: how to answer it.
+        text, text_affect: what the words show, and its valence and arousal; None if there were no words.
+        voice: what the sound shows; None if there was no sound, or no voice in it.
+        speaker: the state for the next utterance.
     """
 
     feeling: Feeling
@@ -46,14 +45,13 @@ class Detection:
     text: TextJudgement | None
     text_affect: Affect | None
     voice: VoiceJudgement | None
-    speaker: Speaker
+    speaker: SpeakerState
 
 
-class Ear:
+class EmotionEngine:
     """Judges utterances.  Safe to call from several threads.
 
     Args:
-        emotions: the 49 names.
         text: judges words.
         voice: judges sound.
 
@@ -61,39 +59,39 @@ class Ear:
         ValueError: a table is faulty.
     """
 
-    def __init__(self, emotions: Collection[str], text: TextDetector, voice: VoiceDetector) -> None:
-        self.affects = load_affects()
-        self._policy = Policy(emotions)
+    def __init__(self, text: TextDetector, voice: VoiceDetector) -> None:
+        self._affects = load_affects()
+        self._policy = Policy(self._affects)
         self._text = text
         self._voice = voice
 
     def detect(
-        self, text: str | None, samples: NDArray[np.float32] | None, speaker: Speaker | None = None
+        self, text: str | None, samples: NDArray[np.float32] | None, speaker: SpeakerState | None = None
     ) -> Detection:
         """Judges one utterance.
 
         Args:
-            text: its words; None: they were not sent.
-            samples: its sound at 16 kHz, shape (samples,), full scale 1.0; None: it was not sent.
-            speaker: what the last utterance's detection held; None: the first one.
+            text: its words; None if they were not sent.
+            samples: its sound at 16 kHz, shape (samples,), full scale 1.0; None if it was not sent.
+            speaker: from the speaker's last detection; None for the first one.
         """
-        before = speaker or Speaker()
+        before = speaker or SpeakerState()
         words = self._text.judge(text) if text is not None else None
         voice, baseline = (None, before.baseline)
         if samples is not None:
             voice, baseline = self._voice.judge(samples, before.baseline, text or "")
         now = fuse(
-            Side(words.shares, words.confidence) if words else None,
-            Side(voice.shares, voice.confidence) if voice else None,
+            Estimate(words.shares, words.confidence) if words else None,
+            Estimate(voice.shares, voice.confidence) if voice else None,
         )
-        feeling = follow(now, before.mood, self.affects)
+        feeling = smooth(now, before.mood, self._affects)
         intensity = feeling.affect.intensity
         return Detection(
             feeling=feeling,
             intensity=intensity,
             tone=self._policy.answer(feeling.emotions, intensity),
             text=words,
-            text_affect=centre(words.shares, self.affects) if words else None,
+            text_affect=centre(words.shares, self._affects) if words else None,
             voice=voice,
-            speaker=Speaker(baseline, feeling.mood),
+            speaker=SpeakerState(baseline, feeling.mood),
         )

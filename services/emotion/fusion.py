@@ -1,9 +1,9 @@
-"""Words and voice together, and one turn after the other.
+"""Fuses the estimates from words and voice, and smooths them over the turns of a conversation.
 
-Each side is a distribution over the emotions and a confidence; together they are their mean, weighed with the
-confidence.  A mood does not jump: a part of the last turn's stays, and the place in the plane of valence and arousal
-moves at most `MAX_STEP` a turn.  Where it is held back (joy right after grief), the emotions near the place that it
-has reached take the share that the new ones have not earned yet.
+An estimate is a distribution over the emotions and a confidence.  Two estimates are averaged with their confidences as
+weights.  A part of the last turn's mood stays, and valence and arousal move at most `MAX_STEP` a turn.  Where that
+limit applies (joy right after grief), the emotions near the point that is reached get the share that the new ones do
+not get yet.
 """
 
 from __future__ import annotations
@@ -16,26 +16,26 @@ from oviya.emotions.tables import NEUTRAL
 from services.emotion.affect import Affect, Shares, centre, mixed, ranked
 
 TOP = 5
-"""Emotions in a judgement, at most."""
+"""Most emotions in a feeling."""
 
 NEUTRAL_WORDS_TRUST = 0.05
-"""Weight of words that show no feeling against a voice: most sad sentences are plain words."""
-LEAST_WEIGHT = 0.02
+"""Factor on the weight of words that are neutral: most sad sentences are plain words."""
+MIN_WEIGHT = 0.02
 KEPT = 0.25
-"""Share of the last turn's mood in this one's, where it was not neutral: nothing lasts of having felt nothing."""
+"""Share of the last turn's mood in this one's, as far as it was not neutral."""
 MAX_STEP = 0.9
-"""Longest way in the plane from one turn to the next; from grief to joy it is 1.7."""
+"""Largest change of valence and arousal from one turn to the next; from grief to joy it is 1.7."""
 NEARNESS = 0.3
-"""Spread of the emotions that stand for a place in the plane."""
+"""Spread, in valence and arousal, of the emotions that stand for a point."""
 KINSHIP = 0.35
-"""Spread in the plane within which emotions speak for one another: sad and tired together outweigh neutral."""
+"""Spread within which emotions support each other: sad and tired together outweigh neutral."""
 TOO_FAR = 1.1
-"""Two emotions further apart than this are not felt at once: the weaker one is doubt about the stronger."""
+"""Two emotions further apart than this are not felt at once: the weaker one is left out."""
 
 
 @dataclass(frozen=True, slots=True)
-class Side:
-    """What words, or a voice, say by themselves."""
+class Estimate:
+    """What words or a voice show: a distribution over the emotions, and a confidence from 0 to 1."""
 
     shares: Shares
     confidence: float
@@ -43,11 +43,11 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Mood:
-    """What a turn leaves.
+    """What a turn leaves for the next one.
 
     Attributes:
-        shares: the emotions; empty: there was no turn.
-        affect: their place.
+        shares: the emotions; empty before the first turn.
+        affect: their valence and arousal.
     """
 
     shares: Mapping[str, float]
@@ -59,11 +59,11 @@ NO_MOOD = Mood({}, Affect(0.0, 0.0))
 
 @dataclass(frozen=True, slots=True)
 class Feeling:
-    """What somebody feels.
+    """What the user feels.
 
     Attributes:
         emotions: (emotion, share), best first, at most `TOP`.
-        affect: pleasantness and activation.
+        affect: valence and arousal.
         confidence: in the first emotion, 0 (a guess) to 1.
         mood: for the next turn.
     """
@@ -74,29 +74,29 @@ class Feeling:
     mood: Mood
 
 
-def fuse(words: Side | None, voice: Side | None) -> Side:
-    """Both sides as one; without any it is neutral and a guess."""
+def fuse(words: Estimate | None, voice: Estimate | None) -> Estimate:
+    """Fuses two estimates; without any, the result is neutral with confidence 0."""
     if words is None or voice is None:
-        return words or voice or Side({NEUTRAL: 1.0}, 0.0)
+        return words or voice or Estimate({NEUTRAL: 1.0}, 0.0)
     plainness = words.shares.get(NEUTRAL, 0.0)
     trust = 1 - (1 - NEUTRAL_WORDS_TRUST) * plainness
-    words_weight = max(words.confidence * trust, LEAST_WEIGHT)
-    voice_weight = max(voice.confidence, LEAST_WEIGHT)
+    words_weight = max(words.confidence * trust, MIN_WEIGHT)
+    voice_weight = max(voice.confidence, MIN_WEIGHT)
     share = voice_weight / (words_weight + voice_weight)
     confidence = (1 - share) * words.confidence + share * voice.confidence
-    return Side(mixed(words.shares, voice.shares, share), confidence)
+    return Estimate(mixed(words.shares, voice.shares, share), confidence)
 
 
-def follow(now: Side, before: Mood, affects: Mapping[str, Affect]) -> Feeling:
-    """This turn's feeling after the last turn's mood."""
+def smooth(now: Estimate, before: Mood, affects: Mapping[str, Affect]) -> Feeling:
+    """Returns this turn's feeling, given the last turn's mood."""
     if not before.shares:
         return _feeling(now.shares, centre(now.shares, affects), now.confidence, affects)
     shares = mixed(now.shares, before.shares, KEPT * (1 - before.shares.get(NEUTRAL, 0.0)))
     wanted = centre(shares, affects)
-    way = wanted.distance(before.affect)
-    if way <= MAX_STEP:
+    distance = wanted.distance(before.affect)
+    if distance <= MAX_STEP:
         return _feeling(shares, wanted, now.confidence, affects)
-    part = MAX_STEP / way
+    part = MAX_STEP / distance
     reached = Affect(
         before.affect.valence + part * (wanted.valence - before.affect.valence),
         before.affect.arousal + part * (wanted.arousal - before.affect.arousal),
@@ -104,7 +104,7 @@ def follow(now: Side, before: Mood, affects: Mapping[str, Affect]) -> Feeling:
     near = {name: math.exp(-0.5 * (affect.distance(reached) / NEARNESS) ** 2) for name, affect in affects.items()}
     total = sum(near.values())
     bridged = {name: share / total for name, share in near.items()}
-    # What was felt in either turn is likelier than its mere neighbours.
+    # Emotions of the two turns are likelier than others near the same point.
     likely = {name: share * (bridged[name] / max(bridged.values()) + 0.05) for name, share in shares.items()}
     scale = sum(likely.values())
     kept = {name: share / scale for name, share in likely.items()}
@@ -119,14 +119,14 @@ def _feeling(shares: Shares, affect: Affect, confidence: float, affects: Mapping
 
 
 def _first(shares: Shares, affects: Mapping[str, Affect]) -> str:
-    """The emotion that is felt: the largest, its kin counted with it; neutral has no kin."""
+    """Returns the emotion with the largest share, including that of similar ones; neutral has no similar ones."""
     felt = [name for name in shares if name != NEUTRAL]
 
-    def backing(name: str) -> float:
+    def support(name: str) -> float:
         return sum(
             shares[other] * math.exp(-0.5 * (affects[name].distance(affects[other]) / KINSHIP) ** 2) for other in felt
         )
 
     largest = [name for name, _ in ranked({name: shares[name] for name in felt}, TOP)]
-    first = max(largest, key=lambda name: (backing(name), name), default=NEUTRAL)
-    return first if first != NEUTRAL and backing(first) > shares.get(NEUTRAL, 0.0) else NEUTRAL
+    first = max(largest, key=lambda name: (support(name), name), default=NEUTRAL)
+    return first if first != NEUTRAL and support(first) > shares.get(NEUTRAL, 0.0) else NEUTRAL

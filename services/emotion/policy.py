@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from oviya.emotions.tables import NEUTRAL, load_tone_policy
 
 QUIETEST, LOUDEST = 0.45, 1.0
-"""How much of an answer's tone is shown where the feeling is faint, and where it is as strong as can be."""
+"""Intensity of the tone for the faintest and for the strongest feeling."""
 
 BLEND_FROM = 0.4
-"""A second feeling is answered too from this share of the first one's."""
+"""A second feeling is answered as well if its share is at least this part of the first one's."""
 MAX_BLEND = 0.5
 
 
 @dataclass(frozen=True, slots=True)
 class Tone:
-    """How to answer; the fields of `oviya.v1.Tone`."""
+    """How to answer: the fields of `oviya.v1.Tone`."""
 
     feeling: str
     mirror: str
@@ -30,7 +30,7 @@ class Tone:
 
 
 class Policy:
-    """Answers by the shared table of tones.
+    """Answers by the shared policy table.
 
     Raises:
         ValueError: the table is faulty.
@@ -40,11 +40,11 @@ class Policy:
         self.rows = load_tone_policy(emotions)
 
     def answer(self, feelings: Sequence[tuple[str, float]], intensity: float) -> Tone:
-        """The tone for what somebody feels.
+        """Returns the tone that answers what the user feels.
 
         Args:
             feelings: (emotion, share), best first; at least one.
-            intensity: how strongly it is felt, 0 to 1.
+            intensity: how strong the feeling is, 0 to 1.
         """
         feeling, share = feelings[0]
         row = self.rows[feeling]

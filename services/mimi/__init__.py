@@ -1,1 +1,1 @@
-"""The voice's codec: RVQ frames to sound and back, streamed."""
+"""The Mimi service: a streaming codec from RVQ frames to sound and back."""

@@ -1,4 +1,4 @@
-"""Loads a Mimi: from a folder, from the hub, out of a CSM checkpoint, or a small random one."""
+"""Loads a Mimi from a folder, the hub or a CSM checkpoint, or makes a small random one."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from services.mimi.model.weights import CheckpointWeights, RandomWeights, Weight
 RANDOM_CONFIG = MimiConfig(
     width=64, filters=8, layers=2, heads=4, ffn_width=128, codebook_size=512, codebook_dim=32, codebooks=8
 )
-"""What runs until a checkpoint is set: Mimi in small, with 8 codebooks of 512 codes as the CSM service's random one."""
+"""A small Mimi, with 8 codebooks of 512 codes like the CSM service's random checkpoint."""
 
 RANDOM_SEED = 0
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model that is ready to run, and what is known about it."""
+    """A loaded model, its card and its number of parameters."""
 
     model: Mimi
     card: ModelCard
@@ -35,31 +35,31 @@ def load_checkpoint(spec: str | Path, device: torch.device) -> Checkpoint:
     """Loads a Mimi checkpoint, or the Mimi of a CSM checkpoint.
 
     Args:
-        spec: a folder in transformers' layout, or an id of the hub such as ``kyutai/mimi``.
-        device: where it shall run.
+        spec: a folder in transformers' layout, or a hub id such as ``kyutai/mimi``.
+        device: where to run it.
 
     Raises:
-        CheckpointError: it is missing, truncated, or of other sizes than its config says.
+        CheckpointError: it is missing or truncated, or its sizes differ from its config.
     """
     folder = resolve_checkpoint(str(spec))
     config = parse_config(read_config(folder))
-    # The hub's cache names folders by commit, so a model from there is called by its id.
+    # The hub's cache names folders by commit, so the id is a better name.
     card = read_card(folder, default_name="" if Path(spec).expanduser().is_dir() else str(spec))
     return _build(CheckpointWeights(folder, device), config, card, device)
 
 
 def random_checkpoint(device: torch.device, config: MimiConfig = RANDOM_CONFIG, seed: int = RANDOM_SEED) -> Checkpoint:
-    """Makes a Mimi with random weights, always the same ones for a seed.  It turns codes into noise."""
+    """Makes a Mimi with random weights that depend on `seed` alone.  Its output is noise."""
     card = ModelCard(name="random-mimi", trained=False, description="Random weights; speaks noise.")
     return _build(RandomWeights(seed, device), config, card, device)
 
 
 def _build(weights: Weights, config: MimiConfig, card: ModelCard, device: torch.device) -> Checkpoint:
-    taken: list[int] = []
+    sizes: list[int] = []
 
     def counted(name: str, shape: Sequence[int]) -> torch.Tensor:
-        taken.append(math.prod(shape))
+        sizes.append(math.prod(shape))
         return weights(name, shape)
 
     model = Mimi(counted, config, device)
-    return Checkpoint(model, card, sum(taken))
+    return Checkpoint(model, card, sum(sizes))

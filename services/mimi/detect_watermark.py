@@ -1,6 +1,6 @@
-"""`MIMI_WATERMARK_KEY=... python -m services.mimi.detect_watermark FILE.wav`: is the spread-spectrum mark in there?
+"""`MIMI_WATERMARK_KEY=... python -m services.mimi.detect_watermark FILE.wav`: detects the spread-spectrum watermark.
 
-Ends with status 0 where it is, 1 where it is not, 2 where the file or the key cannot be used.
+The exit status is 0 if the mark is found, 1 if it is not, 2 if the file or the key cannot be used.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from services.mimi.spread_spectrum import detect
 
 
 def main(arguments: list[str]) -> int:
-    """Looks into the file and says what is found."""
+    """Checks the file and prints the result; returns the exit status."""
     if len(arguments) != 1:
         print(__doc__, file=sys.stderr)
         return 2

@@ -1,4 +1,4 @@
-"""Mimi on the wire: unpack, call the engine, pack."""
+"""The Mimi service over gRPC."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from oviya.streams import with_stall_timeout
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from services.mimi.settings import MimiSettings
 
-if TYPE_CHECKING:  # torch takes seconds to import: the port answers health checks meanwhile
+if TYPE_CHECKING:  # torch takes seconds to import; the port must answer health checks before
     from services.mimi.engine.engine import MimiEngine
 
 log = structlog.get_logger()
@@ -37,7 +37,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
     async def Decode(
         self, request_iterator: AsyncIterator[mimi_pb2.DecodeRequest], context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[mimi_pb2.DecodeResponse]:
-        """Turns frames into sound, message by message."""
+        """Decodes each message's frames."""
         engine, settings = self._service.engine, self._service.settings
         audio_format = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=engine.config.sample_rate_hz)
         frames = 0
@@ -49,12 +49,12 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
                 sound = await asyncio.wrap_future(stream.decode(codes))
                 yield mimi_pb2.DecodeResponse(audio=audio_message(sound, audio_format))
         if not frames:
-            raise InvalidInput("frames", "", "must come at least once", hint="the stream ended before any frame")
+            raise InvalidInput("frames", "", "must not be empty", hint="the stream ended before the first frame")
 
     async def Encode(
         self, request_iterator: AsyncIterator[mimi_pb2.EncodeRequest], context: aio.ServicerContext[Any, Any]
     ) -> AsyncIterator[mimi_pb2.EncodeResponse]:
-        """Turns sound into frames as they become whole."""
+        """Encodes sound; frames are sent as soon as they are complete."""
         engine, settings = self._service.engine, self._service.settings
         messages = with_stall_timeout(request_iterator, settings.stall_s, "the next sound")
         audio_format, codebooks = self._encode_config(await anext(messages, None))
@@ -78,7 +78,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
     async def GetModel(
         self, request: mimi_pb2.MimiServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
     ) -> mimi_pb2.MimiServiceGetModelResponse:
-        """Describes the checkpoint."""
+        """Describes the model."""
         checkpoint, watermark = self._service.engine.checkpoint, self._service.engine.watermark
         config = checkpoint.model.config
         return mimi_pb2.MimiServiceGetModelResponse(
@@ -101,7 +101,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         )
 
     def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
-        """Reads one Decode message as codes (T, Q), T at least 1."""
+        """Unpacks a Decode message into codes (T, Q), T at least 1."""
         if not request.HasField("frames"):
             raise InvalidInput("frames", "", "must be set")
         config = self._service.engine.config
@@ -119,7 +119,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         return codes
 
     def _encode_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
-        """Reads the first Encode message: the sound's format and the codebook count, None for all."""
+        """Unpacks the first Encode message: the format of the sound and the number of codebooks, None for all."""
         if request is None or request.WhichOneof("request") != "config":
             sent = "" if request is None else request.WhichOneof("request") or ""
             raise InvalidInput("config", sent, "must be the first message")
@@ -130,7 +130,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
 
 
 class MimiService(Service[MimiSettings]):
-    """The Mimi service."""
+    """The Mimi service as a process."""
 
     name: ClassVar[str] = "mimi"
     grpc_services: ClassVar[tuple[str, ...]] = ("oviya.v1.MimiService",)
@@ -141,7 +141,11 @@ class MimiService(Service[MimiSettings]):
 
     @property
     def engine(self) -> MimiEngine:
-        """The engine; NotReady before `start`."""
+        """The engine.
+
+        Raises:
+            NotReady: `start` has not completed.
+        """
         if self._engine is None:
             raise NotReady("the Mimi engine is not loaded")
         return self._engine
@@ -160,15 +164,15 @@ class MimiService(Service[MimiSettings]):
 
 
 def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: None) -> MimiEngine:
-    """Loads the checkpoint that `settings` names, the demo codec or random weights, and starts a warm engine on it.
+    """Loads the checkpoint that `settings` selects and starts an engine that has been warmed up.
 
     Args:
-        settings: which, and how.
+        settings: of the service.
         on_lost: see `MimiEngine`.
 
     Raises:
-        CheckpointError: it cannot be loaded.
-        WatermarkError: the watermark that is set cannot be loaded.
+        CheckpointError: the checkpoint cannot be loaded.
+        WatermarkError: the watermark cannot be loaded.
         OviyaError: the device cannot be used.
     """
     import torch
@@ -182,7 +186,7 @@ def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: 
     torch.set_num_threads(settings.threads)
     device = choose_device(settings.device)
     if settings.checkpoint == RANDOM:
-        log.warning("random weights speak noise", setting="MIMI_CHECKPOINT")
+        log.warning("random weights produce noise", setting="MIMI_CHECKPOINT")
         checkpoint = random_checkpoint(device)
     else:
         checkpoint = load_checkpoint(settings.checkpoint or str(shipped_checkpoint("demo-mimi")), device)

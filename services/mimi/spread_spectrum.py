@@ -1,26 +1,24 @@
-"""A watermark of low noise that follows speech, and its detector.
+"""A spread-spectrum watermark for speech, and its detector.
 
     MIMI_WATERMARK=services.mimi.spread_spectrum:SpreadSpectrum MIMI_WATERMARK_KEY=... python -m services.mimi
     MIMI_WATERMARK_KEY=... python -m services.mimi.detect_watermark speech.wav
 
-Spread spectrum (Cox et al. 1997, "Secure spread spectrum watermarking for multimedia"): the key makes a sequence of +1
-and -1; the mark is that sequence, shaped like the speech of the 40 ms before and `LEVEL_DB` below it at every
-frequency, where the speech itself hides it.  The detector flattens the sound's spectrum, which turns the mark back into
-the sequence, and correlates it with the sequence at every offset: with N samples at a level L below the sound, the peak
-stands near L sqrt(N) standard deviations above what chance gives.  All shaping is by real, positive spectra, so it
-delays nothing.
+Spread spectrum (Cox et al. 1997, "Secure spread spectrum watermarking for multimedia"): the key generates a sequence of
++1 and -1.  The mark is that sequence, shaped by the spectrum of the preceding 40 ms of speech and `LEVEL_DB` below it
+at every frequency, so that the speech masks it.  The detector flattens the sound's spectrum, which turns the mark back
+into the sequence, and correlates it with the sequence at every offset.  With N samples at a level L relative to the
+sound, the peak is about L sqrt(N) standard deviations above chance.  The shaping uses real, positive spectra, so it
+adds no delay.
 
-What a mark of this kind is for: an operator who finds a recording can say "this came from my server".  What it is not:
-protection against somebody who wants it gone.
+The mark lets an operator recognize recordings of their own server.  It does not resist deliberate removal.
 
-* It survives, given some 5 s of speech: another level, a cut at any place, 16-bit samples, resampling to 8 or 16 kHz
-  and back, white noise 40 dB below the speech, and Opus at 24 kbit/s (tests/unit/mimi/test_spread_spectrum.py checks
-  each).
-* It does not survive: white noise 30 dB below the speech, which buries it where speech has little power; a change of
-  speed, pitch or length, if only by one part in 1,000; a room's echo; a neural codec, Mimi included; somebody who has
-  the key, who can take it out or forge it.
+* With some 5 s of speech it survives: a change of level, cutting, 16-bit samples, resampling to 8 or 16 kHz and back,
+  white noise 40 dB below the speech, and Opus at 24 kbit/s (tested in tests/unit/mimi/test_spread_spectrum.py).
+* It does not survive: white noise 30 dB below the speech, which covers it where speech has little power; a change of
+  speed, pitch or length, even by one part in 1,000; a room's echo; a neural codec, Mimi included.  The key allows
+  removing or forging it.
 
-The sound to look at must have the rate of the sound that was marked.  Marking takes 0.2 ms of a CPU for a frame.
+The sound to check must have the sample rate of the sound that was marked.
 """
 
 from __future__ import annotations
@@ -38,19 +36,19 @@ from oviya.errors import InvalidInput
 
 NAME = "spread-spectrum"
 LEVEL_DB = -32.0
-"""Level of the mark against the speech around it: below what noise of the speech's own spectrum is heard at."""
+"""Level of the mark relative to the speech around it, below the audibility of noise of the same spectrum."""
 HOP_S = 0.020
-"""Speech changes its spectrum about this fast; a window is two hops."""
+"""About the time in which the spectrum of speech changes; a window is two hops."""
 PERIOD_HOPS = 128
-"""Length of the sequence in hops, 2.56 s; it repeats."""
+"""Length of the sequence in hops, 2.56 s, after which it repeats."""
 SMOOTH_HZ = 300.0
-"""Width of the average over a spectrum's power: wider than a pitch, whose harmonics must not show, narrower than the
-distance of formants."""
+"""Width of the average over a spectrum's power: wider than the distance of harmonics, narrower than that of
+formants."""
 MIN_KEY_CHARS = 8
 FALSE_ALARM = 1e-6
-"""Chance at which sound without the mark passes for marked."""
+"""Probability at which unmarked sound is detected as marked."""
 CLIP = 3.0
-"""Flattened sound is limited to so many times its mean magnitude: the pulses of a voice would outweigh the rest."""
+"""Limit of the flattened sound as a multiple of its mean magnitude; the pulses of a voice would dominate otherwise."""
 MIN_DETECT_S = 1.0
 
 Spectra = NDArray[np.floating]
@@ -61,10 +59,10 @@ class SpreadSpectrum:
 
     Args:
         sample_rate_hz: of the sound to mark.
-        key: the operator's secret; who has it can detect, remove and forge the mark.
+        key: the operator's secret, with which the mark can be detected, removed and forged.
 
     Raises:
-        InvalidInput: the key is too short to be one.
+        InvalidInput: the key is too short.
     """
 
     name = NAME
@@ -77,12 +75,12 @@ class SpreadSpectrum:
         self.chips = np.fft.rfft(sequence[places] * np.sqrt(_window(self.hop)))  # every window of the sequence
 
     def start(self) -> SpreadSpectrumStream:
-        """Begins an utterance, and the sequence with it."""
+        """Starts an utterance, at the start of the sequence."""
         return SpreadSpectrumStream(self)
 
 
 class SpreadSpectrumStream:
-    """The mark of one utterance: sequence windows of two hops, each shaped by the two hops before it, overlapped."""
+    """Marks one utterance by overlapping windows of the sequence, each shaped by the two hops before it."""
 
     def __init__(self, watermark: SpreadSpectrum) -> None:
         self._watermark = watermark
@@ -90,47 +88,47 @@ class SpreadSpectrumStream:
         self._window = _window(hop)
         self._past = np.zeros(2 * hop)  # the newest input samples
         self._tail = np.zeros(hop)  # second half of the newest shaped window
-        self._ready = np.zeros(0)  # the rest of the mark of the hop under way
+        self._ready = np.zeros(0)  # the rest of the current hop's mark
         self._samples = 0
 
     def mark(self, samples: Pcm) -> Pcm:
-        """The next samples (samples,) -> the same with the mark added, (samples,)."""
+        """Adds the mark to the next samples, (samples,)."""
         hop = self._watermark.hop
-        heard = np.concatenate((self._past, samples))
+        joined = np.concatenate((self._past, samples))
         start = self._samples + len(self._ready)  # where the first hop without a mark begins, a multiple of hop
         hops = max(0, -(-(self._samples + len(samples) - start) // hop))
         mark = self._ready
         if hops:
-            # Window i of the speech ends where hop i begins; heard[0] is sample `self._samples - 2 hop`.
-            windows = np.lib.stride_tricks.sliding_window_view(heard, 2 * hop)[len(self._ready) :: hop][:hops]
+            # Window i of the speech ends where hop i begins; joined[0] is sample `self._samples - 2 hop`.
+            windows = np.lib.stride_tricks.sliding_window_view(joined, 2 * hop)[len(self._ready) :: hop][:hops]
             shaped = self._shape(windows, start // hop)
             halves = shaped[:, :hop] + np.concatenate((self._tail[None], shaped[:-1, hop:]))
             self._tail = shaped[-1, hop:]
             mark = np.concatenate((mark, halves.ravel()))
         self._ready = mark[len(samples) :]
-        self._past = heard[-2 * hop :]
+        self._past = joined[-2 * hop :]
         self._samples += len(samples)
         return (samples + mark[: len(samples)]).astype(np.float32)
 
     def _shape(self, windows: Spectra, first: int) -> Spectra:
-        """Speech (hops, 2 hop) -> the sequence's windows from `first` on in its shape, but lower, (hops, 2 hop)."""
+        """Shapes the windows of the sequence from `first` on by those of speech, both (hops, 2 hop)."""
         watermark = self._watermark
         chips = watermark.chips[(first + np.arange(len(windows))) % PERIOD_HOPS]
         power = _smooth_power(np.fft.rfft(windows * self._window), watermark.sample_rate_hz)
         # The sequence has power 1 at every sample; a window of speech with spectrum X has |X|^2 / sum(window^2).
         gain = np.sqrt(power * (10 ** (LEVEL_DB / 10) / np.square(self._window).sum()))
-        # A window's root before and after shaping makes one whole window, and no edge clicks.
+        # The root of the window before and after shaping makes one window, without clicks at its edges.
         return np.fft.irfft(chips * gain, 2 * watermark.hop) * np.sqrt(self._window)
 
 
 @dataclass(frozen=True)
 class Detection:
-    """What a detector found.
+    """The result of a detection.
 
     Attributes:
-        marked: whether chance alone would give such a peak less often than once in a million sounds.
-        score: height of the peak, in standard deviations of chance.
-        false_alarm: probability of a peak as high in sound without the mark, 0 to 1.
+        marked: whether `false_alarm` is below `FALSE_ALARM`.
+        score: height of the peak in standard deviations of unmarked sound.
+        false_alarm: probability of such a peak in unmarked sound, 0 to 1.
     """
 
     marked: bool
@@ -139,15 +137,15 @@ class Detection:
 
 
 def detect(samples: Pcm, *, sample_rate_hz: int, key: str) -> Detection:
-    """Looks for the mark of `key` in a piece of sound, wherever it was cut.
+    """Detects the mark of `key` in a sound, wherever it was cut.
 
     Args:
-        samples: (samples,), at least a second; some 5 s of speech decide.
-        sample_rate_hz: of the sound, which must be that of the marked one.
+        samples: (samples,), at least a second; some 5 s of speech are needed for a reliable result.
+        sample_rate_hz: of the sound, the same as when it was marked.
         key: the operator's.
 
     Raises:
-        InvalidInput: the sound is shorter than a second, or the key too short to be one.
+        InvalidInput: the sound is shorter than a second, or the key is too short.
     """
     if len(samples) < MIN_DETECT_S * sample_rate_hz:
         raise InvalidInput("samples", f"{len(samples) / sample_rate_hz:.2f} s", f"at least {MIN_DETECT_S:g} s of sound")
@@ -170,10 +168,10 @@ def hop_samples(sample_rate_hz: int) -> int:
 
 
 def key_sequence(key: str, sample_rate_hz: int) -> NDArray[np.float64]:
-    """The +1 and -1 of a key, (PERIOD_HOPS hops,), by SHAKE-256: without the key they look like chance.
+    """Returns the sequence of a key, +1 and -1, (PERIOD_HOPS hops,), made by SHAKE-256.
 
     Raises:
-        InvalidInput: the key is too short to be one.
+        InvalidInput: the key is too short.
     """
     if len(key) < MIN_KEY_CHARS:
         raise InvalidInput("watermark_key", f"{len(key)} characters", f"at least {MIN_KEY_CHARS} characters")
@@ -184,14 +182,14 @@ def key_sequence(key: str, sample_rate_hz: int) -> NDArray[np.float64]:
 
 
 def _flatten(samples: Spectra, rate: int) -> Spectra:
-    """The sound with its own smoothed spectrum divided out window by window, its peaks limited, (samples,)."""
+    """Divides each window by its own smoothed spectrum and limits the peaks, (samples,)."""
     hop = hop_samples(rate)
     window = _window(hop)
     padded = np.pad(samples, (hop, hop + -len(samples) % hop))
     windows = np.lib.stride_tricks.sliding_window_view(padded, 2 * hop)[::hop] * window
     spectra = np.fft.rfft(windows)
     power = _smooth_power(spectra, rate)
-    loud = power > 1e-10 * power.max() if power.size else power  # digital silence has no spectrum to divide by
+    loud = power > 1e-10 * power.max() if power.size else power  # not digital silence
     flat = np.fft.irfft(np.where(loud, spectra / np.sqrt(np.where(loud, power, 1)), 0), 2 * hop)
     joined = np.zeros(len(padded))
     for half in (0, 1):
@@ -202,7 +200,7 @@ def _flatten(samples: Spectra, rate: int) -> Spectra:
 
 
 def _smooth_power(spectra: NDArray[np.complexfloating], rate: int) -> Spectra:
-    """|X|^2 averaged over SMOOTH_HZ around each frequency, (hops, bins) -> (hops, bins)."""
+    """Averages |X|^2 over SMOOTH_HZ around each frequency, (hops, bins)."""
     low, high = _neighbours(spectra.shape[1], rate)
     total = np.zeros((len(spectra), spectra.shape[1] + 1))
     np.cumsum(np.square(spectra.real) + np.square(spectra.imag), axis=1, out=total[:, 1:])
@@ -211,7 +209,7 @@ def _smooth_power(spectra: NDArray[np.complexfloating], rate: int) -> Spectra:
 
 @cache
 def _neighbours(bins: int, rate: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """The bins that are averaged for each: from the first up to, without it, the second."""
+    """Returns first and last (exclusive) of the bins that are averaged for each bin."""
     reach = max(1, round(SMOOTH_HZ * hop_samples(rate) / rate))  # a bin is rate / (2 hop) wide; half of SMOOTH_HZ
     at = np.arange(bins)
     return np.maximum(at - reach, 0), np.minimum(at + reach + 1, bins)
@@ -219,5 +217,5 @@ def _neighbours(bins: int, rate: int) -> tuple[NDArray[np.intp], NDArray[np.intp
 
 @cache
 def _window(hop: int) -> Spectra:
-    """A Hann window of two hops; shifted by a hop and added they are 1, (2 hop,)."""
+    """A Hann window of two hops, (2 hop,); windows shifted by a hop add up to 1."""
     return 0.5 - 0.5 * np.cos(np.pi * np.arange(2 * hop) / hop)

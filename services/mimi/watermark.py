@@ -1,10 +1,10 @@
-"""Where an operator marks generated speech: the interface of a watermark, and how the decoder applies one.
+"""The interface of watermarks for generated speech, and how the decoder applies one.
 
-Everything that Mimi decodes leaves through the mark that `MIMI_WATERMARK` names, or as it is where none is named.  The
-setting is "module:factory"; the factory is called once, at start, as `factory(sample_rate_hz=24000, key="...")` with
-`MIMI_WATERMARK_KEY`, and returns a `Watermark`.  `services.mimi.spread_spectrum` is one; an operator's own lies on the
-Python path.  A mark that cannot be loaded stops the service at start; one that fails stops the utterance: sound never
-leaves unmarked where a mark is set.
+If `MIMI_WATERMARK` is set, all sound that Mimi decodes is marked.  The setting is "module:factory".  The factory is
+called once, at start, as `factory(sample_rate_hz=24000, key="...")` with `MIMI_WATERMARK_KEY`, and returns a
+`Watermark`.  `services.mimi.spread_spectrum` has one; an operator's own module must be on the Python path.  The service
+does not start if the watermark cannot be loaded, and an utterance ends if marking fails: with a watermark set, the
+service never sends unmarked sound.
 """
 
 from __future__ import annotations
@@ -21,55 +21,59 @@ if TYPE_CHECKING:
 
 
 class WatermarkError(OviyaError):
-    """A watermark cannot be loaded, or failed on an utterance, whose sound is withheld from there on."""
+    """A watermark cannot be loaded, or failed on an utterance; the rest of its sound is withheld."""
 
 
 class StreamWatermark(Protocol):
     """Marks one utterance."""
 
     def mark(self, samples: Pcm) -> Pcm:
-        """The utterance's next samples -> as many marked ones.
+        """Marks the next samples of the utterance.
 
-        Called in order, from one thread, between two steps of the decoder: what it takes, every stream waits for.  The
-        pieces are whole frames of any number; where they are cut must not matter.
+        It is called in order, from one thread, between two steps of the decoder, so that its time delays every stream.
+        The samples are any number of whole frames; the result must not depend on how the sound is cut.
 
         Args:
-            samples: (samples,) float32 at the factory's rate, full scale 1.0.  Not to be written into.
+            samples: (samples,) float32 at the factory's rate, full scale 1.0; read-only.
 
         Returns:
-            (samples,) float32, finite; no look-ahead, so sample i is the marked sample i.
+            (samples,) float32, finite; sample i is the marked sample i.
         """
         ...
 
 
 class Watermark(Protocol):
-    """A way of marking, shared by all utterances."""
+    """A watermark, shared by all utterances."""
 
     @property
     def name(self) -> str:
-        """What callers are told is in the sound, e.g. "spread-spectrum"; never the key."""
+        """Name that GetModel reports, e.g. "spread-spectrum"; it must not contain the key."""
         ...
 
     def start(self) -> StreamWatermark:
-        """Begins an utterance."""
+        """Starts an utterance."""
         ...
 
 
 class WatermarkFactory(Protocol):
-    """What `MIMI_WATERMARK` names."""
+    """What `MIMI_WATERMARK` refers to."""
 
     def __call__(self, *, sample_rate_hz: int, key: str) -> Watermark:
-        """Makes the watermark; an `OviyaError` says in one line why it cannot."""
+        """Makes the watermark.
+
+        Raises:
+            OviyaError: it cannot; the message is one line.
+        """
         ...
 
 
 def load_watermark(spec: str, *, sample_rate_hz: int, key: str) -> Watermark | None:
-    """Makes the watermark that a setting names.
+    """Makes the watermark of a setting.
 
     Args:
         spec: "module:factory", or empty for none.
         sample_rate_hz: of the sound to mark.
-        key: the operator's secret; empty where the mark needs none.
+        key: the operator's secret; empty if the watermark needs none.
 
     Raises:
         WatermarkError: there is no such factory, or it failed.
@@ -85,7 +89,7 @@ def load_watermark(spec: str, *, sample_rate_hz: int, key: str) -> Watermark | N
         name = watermark.name
     except OviyaError:
         raise
-    except Exception as error:  # foreign code: whatever it raises, the service must not start without its mark
+    except Exception as error:  # code of others: whatever it raises, the service must not start without the watermark
         raise WatermarkError(f"watermark {spec!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if not name:
         raise WatermarkError(f"watermark {spec!r} must have a name")
@@ -93,10 +97,10 @@ def load_watermark(spec: str, *, sample_rate_hz: int, key: str) -> Watermark | N
 
 
 class SlotMarks:
-    """The utterances of a batch, each in a slot, and their marks.
+    """Marks the utterances of the decoder's slots.
 
     Args:
-        watermark: None leaves sound as it is.
+        watermark: None leaves sound unmarked.
     """
 
     def __init__(self, watermark: Watermark | None) -> None:
@@ -105,20 +109,20 @@ class SlotMarks:
         self._failed: set[int] = set()
 
     def reset(self, slot: int) -> None:
-        """A new utterance begins in `slot`; its mark starts with its first samples."""
+        """Starts a new utterance in `slot`."""
         self._streams.pop(slot, None)
         self._failed.discard(slot)
 
     def mark(self, slot: int, samples: Pcm) -> Pcm:
-        """The next samples of the utterance in `slot`, marked.
+        """Marks the next samples of the utterance in `slot`.
 
         Raises:
-            WatermarkError: the mark failed, now or before in this utterance.
+            WatermarkError: marking failed, now or earlier in this utterance.
         """
         if self._watermark is None:
             return samples
         name = self._watermark.name
-        if slot in self._failed:  # the mark has lost its place, so the rest of the utterance cannot have it either
+        if slot in self._failed:  # the mark is out of step with the sound, so the rest cannot be marked either
             raise WatermarkError(f"watermark {name!r} failed earlier in this utterance")
         view = samples.view()
         view.setflags(write=False)
@@ -128,10 +132,10 @@ class SlotMarks:
             marked = self._streams[slot].mark(view)
             if not isinstance(marked, np.ndarray) or marked.dtype != np.float32 or marked.shape != samples.shape:
                 found = f"{getattr(marked, 'dtype', type(marked).__name__)} {getattr(marked, 'shape', '')}"
-                raise TypeError(f"gave {found} for float32 {samples.shape}")
+                raise TypeError(f"returned {found} for float32 {samples.shape}")
             if not np.isfinite(marked).all():
-                raise ValueError("gave a sample that is not a finite number")
-        except Exception as error:  # foreign code: whatever it raises, unmarked sound must not leave
+                raise ValueError("returned a sample that is not finite")
+        except Exception as error:  # code of others: whatever it raises, unmarked sound must not be sent
             self._failed.add(slot)
             raise WatermarkError(f"watermark {name!r} failed: {type(error).__name__}: {error}") from error
         return marked

@@ -28,12 +28,6 @@ log = structlog.get_logger()
 MIN_END_SILENCE_S, MAX_END_SILENCE_S = 0.2, 5.0
 MAX_SESSION_ID_CHARS = 128
 MAX_VOCABULARY, MAX_VOCABULARY_CHARS = 100, 64
-REASONS = {
-    events.EndReason.SILENCE: stt_pb2.TURN_END_REASON_SILENCE,
-    events.EndReason.REQUESTED: stt_pb2.TURN_END_REASON_REQUESTED,
-    events.EndReason.MAX_LENGTH: stt_pb2.TURN_END_REASON_MAX_LENGTH,
-    events.EndReason.STREAM_END: stt_pb2.TURN_END_REASON_STREAM_END,
-}
 
 
 class SttService(Service[SttSettings]):
@@ -193,7 +187,7 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.final.text = event.text
             response.final.words.extend(_word(word) for word in event.words)
         case events.TurnEnded():
-            response.turn_ended.reason = REASONS[event.reason]
+            response.turn_ended.reason = stt_pb2.TurnEndReason.Value(f"TURN_END_REASON_{event.reason.name}")
             response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
 

@@ -23,7 +23,7 @@ class SttSettings(ServiceSettings):
     stream in which nobody speaks takes about a hundredth of a core."""
     slots: int = Field(default=4, ge=1, le=256)
     """Maximum number of turns that are decoded at once.  A slot is acquired when speech starts and released after the
-    turn. Each has a decoder process of some 115 MB; speech takes about half of a core."""
+    turn.  Each has a decoder process of some 115 MB; speech takes about half of a core."""
     slot_wait_s: float = Field(default=5.0, gt=0, le=60.0)
     """Longest time in seconds that a turn waits for a slot while its sound is buffered; then its stream ends as
     busy."""

@@ -36,7 +36,7 @@ def test_a_question_is_heard_and_answered_with_what_mimi_decoded(cli, mesh, ques
     reply, rate_hz = read_wav(tmp_path / "reply.wav")
     assert rate_hz == report["sample_rate_hz"] == 24_000
     assert {sentence["voice"] for sentence in turn["sentences"]} == {"csm"}
-    decoded = mesh.mimi.take()
+    decoded = mesh.mimi.drain()
     assert len(decoded) == len(turn["sentences"])
     source = np.concatenate(decoded)
     assert len(reply) == len(source)  # nothing cut, nothing doubled, no gap
@@ -122,7 +122,7 @@ def test_input_and_output_are_checked_before_anything_is_sent(cli, question, tmp
         assert done.stdout == ""
 
 
-def test_a_mesh_that_is_not_there_is_told_with_the_way_out(cli, question):
+def test_a_mesh_that_is_not_there_is_reported_with_the_way_out(cli, question):
     done = cli("talk", str(question), "-o", "reply.wav", "--address", "127.0.0.1:9", "--json")
     assert done.code == 3
     assert done.document["error"]["type"] == "Unavailable"
@@ -140,6 +140,7 @@ def _read_in(tone: str, path: Path) -> None:
     write_wav(path, np.concatenate([*usual, speak_in(tone, PLAIN)]), 16_000)
 
 
+@pytest.mark.slow
 def test_a_sad_and_a_joyful_reading_of_one_sentence_are_answered_differently_and_it_says_why(cli, tmp_path):
     last = {}
     for tone in ("sad", "joyful"):
@@ -155,6 +156,7 @@ def test_a_sad_and_a_joyful_reading_of_one_sentence_are_answered_differently_and
     assert replies[0] <= {sad["tone"][part] for part in ("mirror", "support", "ask")}
 
 
+@pytest.mark.slow
 def test_people_read_why(cli, tmp_path):
     _read_in("sad", tmp_path / "sad.wav")
     done = cli("talk", "sad.wav", "-o", "reply.wav", "--lead", "0", "--explain")

@@ -82,7 +82,7 @@ def test_a_killed_service_is_found_dead(tmp_path):
         os.waitid(os.P_PID, service.pid, os.WEXITED | os.WNOWAIT)  # it has ended, and its parent has yet to see it
         mesh.poll()
         assert mesh.dead == [service]
-        assert "SIGKILL" in str(service.obituary())
+        assert "SIGKILL" in str(service.exit_error())
         assert not mesh.ready
         assert service.memory_bytes == 0
 

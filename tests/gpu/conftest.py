@@ -38,7 +38,7 @@ def csm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mimi_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A checkpoint of kyutai/mimi's sizes."""
-    from services.mimi.random_checkpoint import write_random_checkpoint
+    from tests.support.checkpoints.random_mimi import write_random_checkpoint
 
     return write_random_checkpoint(tmp_path_factory.mktemp("mimi"))
 

@@ -1,4 +1,4 @@
-"""Real speech for tests, made by flite (or espeak) on the spot and kept for the run; none is ever committed."""
+"""Synthetic speech for tests, made by flite (or espeak) and cached for the run; no recordings are committed."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from oviya.audio.resample import Resampler
 from oviya.audio.wav import read_wav
 
 SAD = "what should i do when i feel sad and lonely"
-"""The sentence that the project is measured with."""
+"""The sentence of most measurements."""
 
 
 @cache

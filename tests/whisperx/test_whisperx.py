@@ -1,4 +1,4 @@
-"""The real WhisperX, whisperx.asr and its aligner, with tiny random checkpoints: its words mean nothing."""
+"""The real WhisperX, whisperx.asr and its aligner, with tiny random checkpoints, whose words are meaningless."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def settings(checkpoints):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch):
-    """Nothing may be fetched: whoever tries to leave this machine fails the test."""
+    """Fails the test that connects to another machine."""
     connect = socket.socket.connect
 
     def only_here(self, address):

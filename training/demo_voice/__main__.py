@@ -1,6 +1,6 @@
 """Makes the demo voice: `python -m training.demo_voice --work build/demo-voice --models models`.
 
-The stages run one after the other, and a run that was cut short goes on where it was.
+The stages run one after the other.  A run that was interrupted is resumed.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from training.demo_voice.voices import STYLES
 
 STAGES = ("speech", "codec", "codes", "csm", "clips", "pictures")
 HELD_BACK = 50
-"""Every so many-th utterance is not learnt from: the losses on these tell of over-fitting."""
+"""Every so many-th utterance is held out of training; the losses on these show over-fitting."""
 
 
 def main() -> None:
-    """Runs the stages that are asked for."""
+    """Runs the requested stages."""
     options = _options()
     if options.device.startswith("cuda:"):
         torch.cuda.set_device(torch.device(options.device))
@@ -78,7 +78,7 @@ def _shards(options: Any) -> Path:
 
 
 def _speech(options: Any) -> None:
-    """Makes the shards that the codec needs; where more are wanted, the rest is made in the background."""
+    """Makes the shards that the codec needs; if more are requested, the rest is made in the background."""
     total = -(-options.utterances // SHARD_ITEMS)
     background = [sys.executable, "-m", "training.demo_voice.shards", str(_shards(options)), str(options.utterances)]
     background += [str(options.seed), *([str(options.workers)] if options.workers else [])]
@@ -116,7 +116,7 @@ def _codec(options: Any) -> None:
 
 
 def _codes(options: Any) -> None:
-    """Encodes every utterance, frame by frame as long as it is."""
+    """Encodes every utterance at its own length."""
     corpus = _wait_for_speech(options)
     device = torch.device(options.device)
     codec = Codec(mimi_config()).to(device).eval()
@@ -184,7 +184,7 @@ def _clips(options: Any) -> None:
 
 
 def _pictures(options: Any) -> None:
-    from training.demo_voice.pictures import draw_losses, draw_spectrograms  # what draws takes a second to import
+    from training.demo_voice.pictures import draw_losses, draw_spectrograms  # slow to import
 
     mimi, csm = options.models / "demo-mimi", options.models / "demo-csm"
     draw_losses(options.work, csm / "losses.png")

@@ -1,4 +1,4 @@
-"""The reference clips, each speaker in each style, as RVQ frames in `voices.json` beside the CSM's weights."""
+"""Writes the reference clips, each speaker in each style, as RVQ frames to `voices.json` next to the CSM's weights."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from training.demo_voice.speech import speak
 from training.demo_voice.voices import SPEAKER_NAMES, SPEAKERS, STYLES
 
 TEXT = "We talked about the weather, and then we went home."
-"""What every clip says: short, so that it takes little of a prompt."""
+"""The text of every clip: short, so that it takes few positions of a prompt."""
 
 
 def write_clips(mimi: Path, csm: Path) -> None:

@@ -1,6 +1,6 @@
 """The codec in a form that can be trained: Mimi's layers under the names of a Mimi checkpoint.
 
-The served one, `services/mimi`, keeps streaming state and no gradients.  A test compares the two.
+The codec that is served, `services/mimi`, keeps streaming state and no gradients.  A test compares the two.
 
 Letters in shapes: B batch, T frames of 80 ms, S positions of 40 ms, D width, Q codebooks.
 """
@@ -18,13 +18,13 @@ from services.mimi.model.config import MimiConfig
 from training.demo_voice.quantizer import SplitQuantizer
 
 LAYER_SCALE = 0.1
-"""Mimi's own start, 0.01, lets the transformers sleep for too long in a short training."""
+"""Initial layer scale.  With Mimi's own, 0.01, the transformers contribute too late in a short training."""
 LEVEL = 1 / 16
-"""Standard deviation of speech, about.  Inside, sound has 1: Adam moves every weight by the same amount, and one of the
-last convolution's, which would be 0.002, by half of itself at each step.  `export` gives both ends their true scale; a
-power of two loses nothing."""
+"""Approximate standard deviation of speech.  Within the codec sound is scaled to 1, because Adam moves all weights by
+the same amount, and those of the last convolution, which would be about 0.002, by half of their value at each step.
+`export` restores the scale at both ends, without loss because it is a power of two."""
 BRANCH = 0.5
-"""Standard deviation at first of what a residual block adds to its input, which has 1."""
+"""Initial standard deviation of the output of a residual block, before it is added to its input of deviation 1."""
 
 
 class Conv(nn.Module):
@@ -37,7 +37,7 @@ class Conv(nn.Module):
         super().__init__()
         self.conv = nn.Conv1d(channels, outputs, kernel, stride, dilation=dilation, bias=bias)
         self._before = (kernel - 1) * dilation + 1 - stride
-        self._mode = "replicate" if repeat else "constant"  # what was heard before the beginning
+        self._mode = "replicate" if repeat else "constant"  # the signal before the beginning
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(F.pad(x, (self._before, 0), mode=self._mode) if self._before else x)
@@ -167,7 +167,7 @@ class _Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """Features (B, D, S) to features, each seeing a window of the past."""
+    """Features (B, D, S) to features; each attends to a window of the past."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -181,7 +181,7 @@ class Transformer(nn.Module):
 
 
 class Codec(nn.Module):
-    """Both halves and the quantiser."""
+    """Encoder, quantiser and decoder."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -219,8 +219,8 @@ def scale_layers(codec: Codec, samples: Tensor) -> None:
     """Scales the convolutions' first weights so that, for `samples` (B, L), each one's output has variance 1 (Mishkin &
     Matas 2016, arXiv 1511.06422).
 
-    PyTorch's own start shrinks the signal at each of some twenty layers, and the first thousand steps pass until any of
-    it reaches the other side.
+    PyTorch's default initialization shrinks the signal at each of some twenty layers, which costs the first thousand
+    training steps.
     """
     halves = (codec.encoder, codec.downsample, codec.upsample, codec.decoder)
     convs = [m for half in halves for m in half.modules() if isinstance(m, nn.Conv1d | nn.ConvTranspose1d)]

@@ -1,6 +1,6 @@
-"""The training corpus: who says what and how, and the sound of it in shards on the disk.
+"""The training corpus: texts, voices and styles of the utterances, and their sound in shards on disk.
 
-A shard is an .npz of some hundred utterances.  Shards that are there are not made again, so a run can be resumed.
+A shard is an .npz of some hundred utterances.  Existing shards are not made again, so a run can be resumed.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from training.demo_voice.voices import SPEAKERS, STYLES, Voice, draw_anonymous
 
 SHARD_ITEMS = 250
 KNOWN_SHARE = 0.6
-"""Utterances of the known speakers; the rest are anonymous voices."""
+"""Share of the utterances by known speakers; the rest are by anonymous voices."""
 ANONYMOUS_GROUP = 10
-"""Utterances of one anonymous voice: enough to be its own context."""
+"""Utterances of each anonymous voice: enough to serve as context for each other."""
 JOINED_SHARE = 0.12
-"""Utterances of two sentences, so that long texts are nothing new."""
+"""Share of the utterances with two sentences, so that the model learns long texts."""
 
 
 @dataclass(frozen=True)
@@ -33,12 +33,12 @@ class Item:
     """One utterance to be made.
 
     Attributes:
-        number: which one.
-        text: what is said.
+        number: index in the corpus.
+        text: the text.
         speaker: id of a known speaker, -1 for an anonymous voice.
         group: utterances of the same group have the same voice.
-        voice: whose.
-        style: how.
+        voice: the voice.
+        style: the style.
     """
 
     number: int
@@ -50,7 +50,7 @@ class Item:
 
 
 def plan(count: int, seed: int) -> list[Item]:
-    """What is said by whom: `count` utterances in random order, the same for the same seed."""
+    """Returns the plan of `count` utterances in random order, reproducible by the seed."""
     random = np.random.default_rng(seed)
     texts = sentences(count + int(count * JOINED_SHARE) + 1, seed)
     styles = list(STYLES)
@@ -75,17 +75,17 @@ def plan(count: int, seed: int) -> list[Item]:
 
 
 def make_shards(items: list[Item], folder: Path, *, workers: int | None = None) -> Iterator[Path]:
-    """Makes the shards that are missing, in parallel; yields each one once it is there.
+    """Makes the missing shards in parallel; yields each one when it exists.
 
     Args:
         items: all of them, in order.
         folder: for the shards.
-        workers: processes; None: one a core.
+        workers: number of processes; None: one per core.
     """
     folder.mkdir(parents=True, exist_ok=True)
     starts = range(0, len(items), SHARD_ITEMS)
     paths = [folder / f"shard-{start // SHARD_ITEMS:05d}.npz" for start in starts]
-    # Spawned: a fork would copy the locks of this process's threads (PyTorch's, a test's gRPC) as they happen to be.
+    # Spawned, because a fork would copy locks that other threads of this process hold (PyTorch, gRPC).
     with ProcessPoolExecutor(workers or os.cpu_count(), get_context("spawn")) as pool:
         jobs = {
             pool.submit(_make_shard, items[start : start + SHARD_ITEMS], path): path
@@ -103,7 +103,7 @@ def _make_shard(items: list[Item], path: Path) -> None:
     for item in items:
         try:
             made.append((item.number, speak(item.text, item.voice, STYLES[item.style])))
-        except RuntimeError as error:  # flite cannot say everything; one utterance less is no loss
+        except RuntimeError as error:  # flite cannot speak every text; such an utterance is skipped
             print(f"left out {item.number}: {error}", flush=True)
     part = path.with_suffix(".part.npz")
     np.savez(
@@ -119,11 +119,11 @@ def _make_shard(items: list[Item], path: Path) -> None:
 
 @dataclass(frozen=True)
 class Corpus:
-    """Utterances end to end.
+    """Utterances, one after the other.
 
     Attributes:
         numbers: (N,) of their items.
-        starts: (N + 1,) where each begins, in frames of 80 ms.
+        starts: (N + 1,) start of each, in frames of 80 ms.
         samples: (frames * 1920,) int16.
         phones: (frames * 2,) uint8.
         pitch: (frames * 2,) float16, see `Speech`.
@@ -137,12 +137,12 @@ class Corpus:
 
     @property
     def hours(self) -> float:
-        """How much speech it is."""
+        """The duration of the speech."""
         return len(self.samples) / 24_000 / 3600
 
 
 def load_corpus(folder: Path, most_shards: int | None = None) -> Corpus:
-    """Reads the shards that are there, the first `most_shards` of them or all."""
+    """Reads the existing shards: the first `most_shards`, or all."""
     shards = [np.load(path) for path in sorted(folder.glob("shard-?????.npz"))[:most_shards]]
     if not shards:
         raise FileNotFoundError(f"{folder} holds no shards")

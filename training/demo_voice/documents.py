@@ -1,4 +1,4 @@
-"""What the CSM learns from: short conversations, laid out as prompts are, packed into rows.
+"""Training data of the CSM: short conversations, laid out like prompts and packed into rows.
 
 A document is zero to four segments of context and one more, all of them text, frames, end frame.  It teaches that
 
@@ -25,24 +25,24 @@ from training.demo_voice.corpus import Item
 from training.demo_voice.voices import ANONYMOUS_IDS
 
 CONTEXT_SHARES = (0.25, 0.30, 0.20, 0.15, 0.10)
-"""Documents with 0, 1, 2, 3, 4 segments of context."""
+"""Shares of the documents with 0, 1, 2, 3 and 4 segments of context."""
 KNOWN_ID_SHARE = 0.75
 STYLE_SHARE = 0.75
 OTHER_VOICE_SHARE = 0.2
-"""Documents in which somebody else spoke, too."""
+"""Share of the documents in which a second speaker takes part."""
 TEXT_ONLY_SHARE = 0.15
-"""Segments of somebody else that are known by their words alone."""
+"""Share of the second speaker's segments that have only text."""
 
 
 @dataclass(frozen=True)
 class Utterances:
-    """All that can stand in a document.
+    """The utterances from which documents are composed.
 
     Attributes:
-        items: who said what.
-        codes: (frames, Q), of all utterances end to end.
+        items: their texts, speakers and styles.
+        codes: (frames, Q), of all utterances, one after the other.
         phones: (frames, 2).
-        starts: (N + 1,) where each begins.
+        starts: (N + 1,) start of each.
     """
 
     items: Sequence[Item]
@@ -75,7 +75,7 @@ class Writer:
     """Composes documents.
 
     Args:
-        utterances: what there is.
+        utterances: the corpus.
         tokenizer: of the model.
         chosen: numbers of the utterances to use.
     """
@@ -92,7 +92,7 @@ class Writer:
             self._groups[item.group][item.style].append(number)
 
     def documents(self, seed: int) -> Iterator[list[tuple[NDArray[np.int64], int | None]]]:
-        """Documents without end: segments, each the ids of its text and the number of its utterance or None."""
+        """Yields documents endlessly: segments, each the ids of its text and the number of its utterance or None."""
         random = np.random.default_rng(seed)
         while True:
             yield self._document(random)
@@ -111,7 +111,7 @@ class Writer:
         if random.random() < STYLE_SHARE:
             style = str(random.choice(list(styles)))
             target = int(random.choice(styles[style]))
-        else:  # goes on as before
+        else:  # keeps the style
             like = self._all.items[picks[-1]].style if picks else "neutral"
             if like not in styles:
                 like = style = str(random.choice(list(styles)))
@@ -136,7 +136,7 @@ class Writer:
         return np.asarray(ids, np.int64), number
 
     def rows(self, positions: int, seed: int) -> Iterator[Row]:
-        """Rows of `positions` positions without end."""
+        """Yields rows of `positions` positions endlessly."""
         row, at, number = self._blank(positions), 0, 0
         for document in self.documents(seed):
             length = sum(len(ids) + (self._frames(n) + 1 if n is not None else 0) for ids, n in document)
@@ -187,8 +187,8 @@ class _Rows(IterableDataset[dict[str, torch.Tensor]]):
 def batches(
     writer: Writer, batch: int, positions: int, *, seed: int, workers: int
 ) -> Iterator[dict[str, torch.Tensor]]:
-    """Batches of rows without end, made by other processes: text (B, P), codes (B, P, Q), phones (B, P, 2), document
-    (B, P)."""
+    """Yields batches of rows endlessly, made by other processes: text (B, P), codes (B, P, Q), phones (B, P, 2),
+    document (B, P)."""
     loader = DataLoader(
         _Rows(writer, positions, seed), batch_size=batch, num_workers=workers, pin_memory=torch.cuda.is_available(),
         prefetch_factor=4 if workers else None,

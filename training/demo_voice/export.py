@@ -19,8 +19,8 @@ from training.demo_voice.tokenizer import build_tokenizer, special_ids, write_to
 from training.demo_voice.voices import STYLES
 
 SHARPNESS = 3.0
-"""Factor on all heads.  A small model's tails are mostly mistakes; with this, the temperature that services ask for by
-default (0.9) draws as 0.3 would draw from the model as trained."""
+"""Factor on all heads.  Improbable codes of a small model are mostly wrong; with this factor, the default temperature
+of the services, 0.9, samples as 0.3 would from the model as trained."""
 
 MIMI_CARD = ModelCard(
     name="demo-mimi",
@@ -48,7 +48,7 @@ def export_mimi(codec: Codec, folder: Path) -> None:
     for name, tensor in state.items():
         value = tensor
         if name.endswith("embed_sum"):
-            # As vectors that were used once: float16 holds them, and no division is left to differ.
+            # Stored as vectors with a use count of 1: float16 can represent them, and no division can differ.
             usage = state[name.replace("embed_sum", "cluster_usage")]
             value = value / usage.clamp(min=1e-5)[:, None]
         elif name.endswith("cluster_usage"):
@@ -91,5 +91,5 @@ def _write(folder: Path, fields: dict[str, Any], weights: dict[str, Tensor], car
     folder.mkdir(parents=True, exist_ok=True)
     (folder / CONFIG_FILE).write_text(json.dumps(fields | {"dtype": "float16"}, indent=2) + "\n", encoding="utf-8")
     save_file(weights, folder / WEIGHTS_FILE, metadata={"format": "pt"})
-    (folder / WEIGHTS_FILE).chmod(0o644)  # a container's user must read it, too
+    (folder / WEIGHTS_FILE).chmod(0o644)  # must be readable for the user of a container
     write_card(folder, card)

@@ -1,4 +1,4 @@
-"""What sounds alike: distances between spectra.
+"""Distances between spectra.
 
 Letters in shapes: B batch, L samples, M mel bands, K spectrum frames.
 """
@@ -12,11 +12,12 @@ from torch import Tensor, nn
 from training.demo_voice.speech import SAMPLE_RATE_HZ
 
 FLOOR = 5e-3
-"""Added to mel magnitudes before the logarithm: silence below it is all the same."""
+"""Added to mel magnitudes before the logarithm, so that levels far below it count as equal silence."""
 
 
 def mel_filters(bands: int, n_fft: int) -> Tensor:
-    """Triangles even on the mel scale (2595 log10(1 + f / 700), O'Shaughnessy 1987): (n_fft / 2 + 1, bands)."""
+    """Triangular filters, evenly spaced on the mel scale (2595 log10(1 + f / 700), O'Shaughnessy 1987): (n_fft / 2 + 1,
+    bands)."""
     top = 2595 * torch.log10(torch.tensor(1 + SAMPLE_RATE_HZ / 2 / 700))
     edges = 700 * (10 ** (torch.linspace(0, float(top), bands + 2) / 2595) - 1)
     bins = torch.linspace(0, SAMPLE_RATE_HZ / 2, n_fft // 2 + 1)
@@ -26,7 +27,7 @@ def mel_filters(bands: int, n_fft: int) -> Tensor:
 
 
 def power(samples: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Squared magnitudes of the spectra of samples (B, L) every `hop` of them, as long as the window: (B, bins, K)."""
+    """Power spectra of samples (B, L), one every `hop` samples, as long as the window: (B, bins, K)."""
     spectrum = torch.stft(
         samples, len(window), hop, window=window, center=True, pad_mode="constant", return_complex=True
     )
@@ -61,9 +62,9 @@ class MelDistance(nn.Module):
 
 
 class HarmonicDistance(nn.Module):
-    """Mean absolute difference of log spectra where the harmonics of a voice lie, each in a bin of its own.
+    """Mean absolute difference of log spectra in the range of a voice's harmonics, at a resolution that separates them.
 
-    Mel bands are too wide for them: a codec that learnt by mel spectra alone forgot every change of pitch.
+    Mel bands are too wide: a codec trained with mel spectra alone lost all changes of pitch.
     """
 
     TOP_HZ = 3000.0

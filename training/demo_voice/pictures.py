@@ -1,4 +1,4 @@
-"""What figures do not show: the losses as curves, and one sentence by all three as spectrograms."""
+"""Draws the losses as curves, and one sentence from synthesizer, codec and CSM as spectrograms."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def draw_losses(work: Path, path: Path) -> None:
 
 
 def draw_spectrograms(mimi: Path, csm: Path, path: Path) -> None:
-    """Draws one sentence: the synthesizer's, after the codec, and generated."""
+    """Draws spectrograms of one sentence: from the synthesizer, after the codec, and generated."""
     original = speak(SENTENCE, SPEAKERS[0], STYLES["neutral"]).samples.astype(np.float32) / np.float32(32768)
     with MimiEngine(load_mimi(mimi, torch.device("cpu"))) as codec:
         with codec.open_encoder(SAMPLE_RATE_HZ) as stream:

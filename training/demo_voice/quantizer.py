@@ -1,7 +1,7 @@
-"""The codec's quantiser while it learns: codebooks follow what they stand for as running means (van den Oord et al.
-2017, arXiv 1711.00937, appendix A), and entries that nobody uses are thrown back in at random.
+"""The quantiser of the codec in training: codebook entries are running means of the rows assigned to them (van den Oord
+et al. 2017, arXiv 1711.00937, appendix A), and unused entries are replaced at random.
 
-Everything happens on the device without a look at any value, so that a training step can be one CUDA graph.
+No value is read back from the device, so that a training step can be one CUDA graph.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from services.mimi.model.config import MimiConfig
 
 DECAY = 0.99
 DEAD_BELOW = 0.05
-"""Uses a batch, as a running mean, below which an entry is dead."""
+"""An entry with a lower running mean of uses per batch is dead."""
 
 
 class _Codebook(nn.Module):
@@ -41,7 +41,7 @@ class _Codebook(nn.Module):
         return scores[:, 1:].argmax(1) + 1 if self._reserved else scores.argmax(1)
 
     def close_reserved(self) -> None:
-        """Puts a reserved entry so far away that nobody who reads the checkpoint finds it the nearest one."""
+        """Moves a reserved entry so far away that it is never the nearest one."""
         if self._reserved:
             farthest = self.vectors()[1:].norm(dim=1).max()
             self.embed_sum[0] = 4 * farthest / self.embed_sum.shape[1] ** 0.5
@@ -49,7 +49,7 @@ class _Codebook(nn.Module):
 
     @torch.no_grad()
     def learn(self, rows: Tensor, codes: Tensor) -> None:
-        """Moves the entries `codes` (N,) towards the rows (N, dim) that they stood for, and revives dead ones."""
+        """Moves the entries `codes` (N,) towards the rows (N, dim) assigned to them, and replaces dead ones."""
         uses = torch.zeros_like(self.cluster_usage).index_add_(0, codes, torch.ones_like(rows[:, 0]))
         sums = torch.zeros_like(self.embed_sum).index_add_(0, codes, rows)
         self.cluster_usage.mul_(DECAY).add_(uses, alpha=1 - DECAY)
@@ -68,12 +68,12 @@ class _Layer(nn.Module):
 
 
 class ResidualQuantizer(nn.Module):
-    """Codebooks, each for what the ones before it left.
+    """Residual codebooks: each quantises what those before it left.
 
     Args:
         config: sizes.
-        codebooks: how many.
-        reserved: whether code 0 of the first one is never used: a frame of zeros ends a CSM's speech.
+        codebooks: number of codebooks.
+        reserved: whether code 0 of the first one is never used, because a frame of zeros ends a CSM's speech.
     """
 
     def __init__(self, config: MimiConfig, codebooks: int, *, reserved: bool) -> None:
@@ -97,7 +97,8 @@ class ResidualQuantizer(nn.Module):
         return F.linear(rows, self.output_proj.weight[:, :, 0])
 
     def forward(self, rows: Tensor) -> tuple[Tensor, Tensor]:
-        """Rows (N, dim) to what the codes say, with the gradient of the rows, and the commitment loss; learns."""
+        """Quantises rows (N, dim), with the gradient of the rows; returns also the commitment loss.  Updates the
+        entries."""
         rest, found = rows.detach(), torch.zeros_like(rows)
         commitment = rows.new_zeros(())
         for codebook in self.codebooks():
@@ -112,7 +113,7 @@ class ResidualQuantizer(nn.Module):
 
 
 class SplitQuantizer(nn.Module):
-    """One semantic codebook beside the acoustic ones."""
+    """One semantic codebook and several acoustic ones."""
 
     def __init__(self, config: MimiConfig) -> None:
         super().__init__()
@@ -130,10 +131,10 @@ class SplitQuantizer(nn.Module):
 
         Args:
             latents: (B, T, D).
-            through: (B,) bool, which rows of the batch pass unquantised, to learn before there are good codes.
+            through: (B,) bool, rows of the batch that pass unquantised, for training before the codes are good.
 
         Returns:
-            latents (B, T, D), what the semantic codes say (B, T, dim), the commitment loss.
+            latents (B, T, D), quantised semantic rows (B, T, dim), commitment loss.
         """
         b, t, _ = latents.shape
         rows = latents.flatten(0, 1)

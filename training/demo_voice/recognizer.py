@@ -1,7 +1,7 @@
-"""Who listens while a codec learns: a small network that tells phones from real speech, and what it makes of the made.
+"""A phone recognizer that is trained beside the codec; the distance of its features is one of the codec's losses.
 
-A spectrum can be close in every band and still blur what tells one phone from another; the recognizer's features weigh
-what words hang on.  It learns from real speech only: from both, the two would agree on a language of their own.
+A spectrum can be close in every band and still blur the differences between phones; the recognizer's features weigh
+what distinguishes words.  It is trained on real speech only; otherwise recognizer and codec could adapt to each other.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from training.demo_voice.losses import log_mel, mel_filters
 from training.demo_voice.speech import PHONES
 
 WINDOW, HOP, BANDS = 512, 240, 64
-"""Samples and mel bands: 21 ms every 10 ms."""
+"""Window and hop in samples (21 ms every 10 ms), and mel bands."""
 WIDTH = 192
 
 
 class PhoneRecognizer(nn.Module):
-    """Tells the phone of every 40 ms.
+    """Recognizes the phone of every 40 ms.
 
     Letters in shapes: B batch, L samples, K 40 ms each, W width.
     """
@@ -37,7 +37,7 @@ class PhoneRecognizer(nn.Module):
         self.phones = nn.Conv1d(WIDTH, len(PHONES), 1)
 
     def forward(self, samples: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Samples (B, L) to logits (B, phones, K) and the features on the way."""
+        """Samples (B, L) to logits (B, phones, K) and the intermediate features."""
         with torch.autocast(samples.device.type, enabled=False):
             x = log_mel(samples, self.get_buffer("window"), HOP, self.get_buffer("filters"))[:, :-1].transpose(1, 2)
         features: list[Tensor] = []
@@ -47,11 +47,11 @@ class PhoneRecognizer(nn.Module):
         return self.phones(x), features
 
     def learn(self, samples: Tensor, phones: Tensor) -> Tensor:
-        """Its own loss: samples (B, L) of real speech, phones (B, K)."""
+        """Loss of the recognizer: samples (B, L) of real speech, phones (B, K)."""
         return F.cross_entropy(self(samples)[0].float(), phones)
 
     def distance(self, made: Tensor, wanted: Tensor) -> Tensor:
-        """How differently it hears samples (B, L) of both, relative to how it hears the real ones."""
+        """Distance between the features of two sounds (B, L), relative to the features of the real one."""
         _, features = self(torch.cat((made, wanted)))
         total = made.new_zeros(())
         for feature in features:

@@ -1,4 +1,4 @@
-"""What every training stage needs: a clock, a log of losses, steps as CUDA graphs, checkpoints to resume from."""
+"""Shared by the training stages: budget, log of losses, steps as CUDA graphs, checkpoints for resuming."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from torch import Tensor, nn
 
 
 class Budget:
-    """A stage's time, or its number of steps where that is given; says how far it is, 0 to 1.
+    """The budget of a stage in seconds, or in steps where that is given; returns its progress, 0 to 1.
 
-    Time is what a lent GPU is short of, so stages are cut by seconds; the log says how many steps that were.
+    Stages are limited by time, because GPU time is limited; the log shows the number of steps.
     """
 
     def __init__(self, seconds: float, steps: int | None = None, *, done: float = 0.0) -> None:
@@ -24,14 +24,14 @@ class Budget:
         self._began = time.monotonic()
 
     def progress(self, step: int) -> float:
-        """How far the stage is before `step`."""
+        """Progress of the stage before `step`."""
         if self._steps:
             return min(1.0, step / self._steps)
         return min(1.0, self._done + (time.monotonic() - self._began) / self._seconds)
 
 
 def learning_rate(progress: float, peak: float, *, warm_up: float = 0.02, last: float = 0.02) -> float:
-    """A short rise, then half a cosine down to a share `last` of the peak."""
+    """Learning rate schedule: a short warm-up, then half a cosine down to a share `last` of the peak."""
     if progress < warm_up:
         return peak * (progress + 1e-3) / warm_up
     rest = (progress - warm_up) / (1 - warm_up)
@@ -39,7 +39,7 @@ def learning_rate(progress: float, peak: float, *, warm_up: float = 0.02, last: 
 
 
 class Log:
-    """Losses as JSON lines, and on the screen every few seconds."""
+    """Writes losses as JSON lines, and to the terminal every few seconds."""
 
     def __init__(self, path: Path, stage: str, every_s: float = 5.0) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,11 +48,11 @@ class Log:
         self._step = 0
 
     def due(self) -> bool:
-        """Whether it is time to look at the losses: reading them waits for the device."""
+        """Whether the losses should be read now, which waits for the device."""
         return time.monotonic() - self._shown >= self._every_s
 
     def write(self, step: int, progress: float, losses: dict[str, float]) -> None:
-        """Notes one line."""
+        """Writes one line."""
         now = time.monotonic()
         pace = (step - self._step) / max(now - self._shown, 1e-9)
         self._shown, self._step = now, step
@@ -66,11 +66,11 @@ class Log:
 
 
 class Step:
-    """A training step that runs as one CUDA graph where there is a GPU, and plainly elsewhere.
+    """A training step that runs as one CUDA graph on a GPU, and eagerly elsewhere.
 
     Args:
-        body: does one step on tensors that stay where they are, and returns the losses; looks at no value.
-        warm_up: plain steps before the graph is recorded.
+        body: runs one step on tensors at fixed addresses and returns the losses; must not read any value back.
+        warm_up: eager steps before the graph is recorded.
     """
 
     def __init__(self, body: Callable[[], dict[str, Tensor]], *, graph: bool, warm_up: int = 5) -> None:
@@ -90,26 +90,26 @@ class Step:
             self._losses = body()
 
     def run(self) -> None:
-        """Does a step."""
+        """Runs a step."""
         if self._graph is None:
             self._losses = self._body()
         else:
             self._graph.replay()
 
     def losses(self) -> dict[str, float]:
-        """The losses of the newest step."""
+        """The losses of the last step."""
         return {name: float(value) for name, value in self._losses.items()}
 
 
 def save_state(path: Path, progress: float, step: int, modules: dict[str, Any]) -> None:
-    """Keeps all that a stage needs to go on."""
+    """Saves the state of a stage."""
     part = path.with_suffix(".part")
     torch.save({"progress": progress, "step": step, **{k: m.state_dict() for k, m in modules.items()}}, part)
     part.rename(path)
 
 
 def load_state(path: Path, modules: dict[str, Any], device: torch.device) -> tuple[float, int]:
-    """Goes on where a stage was left: fills the modules, and returns progress and step; (0, 0) at the beginning."""
+    """Restores the state of a stage into the modules; returns progress and step, (0, 0) if there is none."""
     if not path.exists():
         return 0.0, 0
     state = torch.load(path, map_location=device, weights_only=True)
@@ -119,7 +119,7 @@ def load_state(path: Path, modules: dict[str, Any], device: torch.device) -> tup
 
 
 def adam(parameters: list[nn.Parameter], device: torch.device, *, betas: tuple[float, float], decay: float) -> Any:
-    """AdamW whose learning rate is a tensor, so that a recorded step can follow a schedule."""
+    """AdamW with its learning rate as a tensor, so that a recorded step can follow a schedule."""
     on_gpu = device.type == "cuda"
     rate = torch.tensor(1e-3, device=device) if on_gpu else 1e-3
     return torch.optim.AdamW(parameters, lr=rate, betas=betas, weight_decay=decay, fused=on_gpu, capturable=on_gpu)

@@ -9,7 +9,7 @@ from training.demo_voice.corpus import make_shards, plan
 
 
 def main() -> None:
-    """Makes them in parallel."""
+    """Makes the missing shards in parallel."""
     folder, count, seed, *workers = sys.argv[1:]
     for _ in make_shards(plan(int(count), int(seed)), Path(folder), workers=int(workers[0]) if workers else None):
         pass

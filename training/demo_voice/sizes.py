@@ -1,4 +1,4 @@
-"""The sizes of both checkpoints: as large as 36 MB of float16 allow together, the codec a bit less than half of it."""
+"""The sizes of both checkpoints: 36 MB of float16 at most together, somewhat less than half of it for the codec."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ MIMI_FIELDS: dict[str, Any] = {
 
 
 def mimi_config() -> MimiConfig:
-    """The codec's sizes as our Mimi reads them."""
+    """The configuration of the codec, for `services/mimi`."""
     return parse_config(MIMI_FIELDS)
 
 

@@ -1,4 +1,4 @@
-"""Makes speech: flite speaks, Praat's PSOLA sets the pitch, resampling moves the formants."""
+"""Synthesizes speech: flite speaks, Praat's PSOLA sets the pitch, resampling moves the formants."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from training.demo_voice.voices import MEAN_F0_HZ, STRETCH, Style, Voice
 SAMPLE_RATE_HZ = 24_000
 FRAME_SAMPLES = 1920
 PHONE_SAMPLES = 960
-"""A phone label stands for 40 ms, half of an RVQ frame."""
+"""Duration of a phone label: half of an RVQ frame."""
 
 # fmt: off
 PHONES = (
@@ -31,13 +31,13 @@ PHONES = (
 """flite's American phones; the first is silence."""
 
 UNVOICED = -8.0
-"""Stands where speech has no pitch."""
+"""Pitch value of unvoiced sound."""
 
 LEVEL = 10 ** (-26 / 20)
-"""Root mean square of neutral speech, pauses left out: -26 dBov, what telephony calls a normal level (ITU-T P.830)."""
+"""Root mean square of neutral speech without pauses: -26 dBov, the nominal level of telephony (ITU-T P.830)."""
 
 LEAD_S, TAIL_S = 0.04, 0.12
-"""Silence kept before the first and behind the last phone: a reply should start soon, and no last word be cut."""
+"""Silence before the first and after the last phone: short, so that replies start soon, but without cutting words."""
 
 _PHONE = re.compile(r"([a-z]+):([0-9.]+)")
 
@@ -49,7 +49,7 @@ class Speech:
     Attributes:
         samples: (T * 1920,) int16 at 24 kHz, whole RVQ frames.
         phones: (2 T,) uint8, the index in PHONES of each 40 ms.
-        pitch: (2 T,) float16, F0 of each 40 ms in octaves above 100 Hz; UNVOICED where there is none.
+        pitch: (2 T,) float16, F0 of each 40 ms in octaves above 100 Hz; UNVOICED where it is unvoiced.
     """
 
     samples: NDArray[np.int16]
@@ -63,7 +63,7 @@ def speak(text: str, voice: Voice, style: Style, *, flite: str = "flite") -> Spe
     Raises:
         RuntimeError: flite failed, or made no sound.
     """
-    stretch = STRETCH[voice.base] * voice.formants / style.rate  # resampling to other formants changes the pace too
+    stretch = STRETCH[voice.base] * voice.formants / style.rate  # resampling also changes the pace
     samples, rate_hz, ends = _flite(text, voice.base, stretch, flite)
     pitch = voice.f0_hz * style.f0_mean / voice.formants
     samples = _set_pitch(samples, rate_hz, MEAN_F0_HZ[voice.base], pitch, style.f0_range)
@@ -81,7 +81,7 @@ def speak(text: str, voice: Voice, style: Style, *, flite: str = "flite") -> Spe
 def _flite(
     text: str, base: str, stretch: float, flite: str
 ) -> tuple[NDArray[np.float32], int, list[tuple[str, float]]]:
-    """flite's own sound, (samples,) within +-1, its rate, and where each phone ends in seconds."""
+    """Returns flite's sound, (samples,) within +-1, its sample rate, and the end of each phone in seconds."""
     with tempfile.TemporaryDirectory(dir="/dev/shm" if Path("/dev/shm").is_dir() else None) as folder:
         path = Path(folder) / "speech.wav"
         command = [flite, "-voice", base, "--setf", f"duration_stretch={stretch:.4f}", "-psdur", "-t", text]
@@ -97,7 +97,7 @@ def _flite(
 def _set_pitch(
     samples: NDArray[np.float32], rate_hz: int, mean_hz: float, wanted_hz: float, spread: float
 ) -> NDArray[np.float32]:
-    """Moves the mean pitch and widens or narrows what lies around it, by overlap-add of pitch periods."""
+    """Changes the mean pitch and the pitch range, by overlap-add of pitch periods."""
     import parselmouth
     from parselmouth.praat import call
 
@@ -120,12 +120,12 @@ def _pitch(samples: NDArray[np.float32]) -> NDArray[np.float16]:
         time_step=0.02, pitch_floor=60, pitch_ceiling=450
     )
     middles = PHONE_SAMPLES * (np.arange(len(samples) // PHONE_SAMPLES) + 0.5) / SAMPLE_RATE_HZ
-    f0 = np.array([pitch.get_value_at_time(at) for at in middles])  # NaN where there is none
+    f0 = np.array([pitch.get_value_at_time(at) for at in middles])  # NaN where unvoiced
     return np.where(np.isfinite(f0), np.log2(np.nan_to_num(f0, nan=100.0) / 100), UNVOICED).astype(np.float16)
 
 
 def _trim(samples: NDArray[np.float32], ends: list[tuple[str, float]]) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
-    """Cuts the silence at both sides, and labels every 40 ms; whole RVQ frames are left."""
+    """Cuts the silence at both ends to whole RVQ frames, and labels every 40 ms."""
     numbers = {name: number for number, name in enumerate(PHONES)}
     spoken = [i for i, (name, _) in enumerate(ends) if name != "pau"]
     if not spoken:

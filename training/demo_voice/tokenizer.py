@@ -1,7 +1,7 @@
-"""The demo CSM's text tokenizer: a token for each character that speech has use for.
+"""The demo CSM's text tokenizer: one token for each character that matters for speech.
 
-What it does not know is a blank: letters lose their accents and their case, curly quotes and long dashes become plain
-ones.
+Letters lose their accents and their case, and curly quotes and long dashes become plain ones; unknown characters become
+blanks.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build_tokenizer(styles: tuple[str, ...]) -> Tokenizer:
 
 
 def write_tokenizer(tokenizer: Tokenizer, folder: Path) -> None:
-    """Writes the files that our service and transformers' `AutoTokenizer` read."""
+    """Writes the files that the service and transformers' `AutoTokenizer` read."""
     tokenizer.save(str(folder / TOKENIZER_FILE))
     fields = {
         "tokenizer_class": "PreTrainedTokenizerFast",

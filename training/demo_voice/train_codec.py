@@ -1,8 +1,8 @@
 """Trains the codec.
 
-The order is what a first try taught: no quantiser at the beginning, then for a falling share of the batch; the first
-codebook must tell the phones, which makes it easy to predict from text, and all together must tell the pitch.  A phone
-recognizer that learns beside it says whether what comes out is understood as what went in.
+Training starts without the quantiser; later a falling share of the batch bypasses it.  The first codebook must predict
+the phones, which makes it easy to predict from text, and all codebooks together must predict the pitch.  A phone
+recognizer that is trained at the same time measures whether the output is understood like the input.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from training.demo_voice.speech import FRAME_SAMPLES, PHONES, UNVOICED
 
 RATE = 1e-3
 ALONE, BARE, MIXED = 0.06, 0.12, 0.40
-"""Shares of the stage: at first only the wave counts, for beside other losses it does not begin to fall; then there is
-no quantiser yet; then some of the batch still passes beside it."""
+"""Shares of the stage: first only the wave loss, which does not begin to fall next to other losses; then no quantiser;
+then part of the batch bypasses the quantiser."""
 SETTLED = 0.60
-"""Share of the stage from which the wave counts for no more than WAVE_LAST: by then codes say where in its period a
-voice is, and what more they could say of the wave would cost words."""
+"""Share of the stage from which on the wave loss has the weight WAVE_LAST: by then the codes contain the phase of the
+voice, and more detail of the wave would cost words."""
 MEL, HARMONIC, HEARD, COMMITMENT, PHONE, PITCH = 1.0, 0.5, 1.0, 0.25, 0.3, 1.0
 WAVE, WAVE_LAST = 1.0, 0.1
 SAVE_EVERY_S = 120
 
 
 class Crops:
-    """Random pieces of the corpus, put where a recorded step reads them.
+    """Copies random pieces of the corpus to the tensors that a recorded step reads.
 
     Args:
-        corpus: the speech; kept on the device as a whole.
+        corpus: the speech; kept on the device.
         batch, frames: B and T of a batch.
     """
 
@@ -46,7 +46,7 @@ class Crops:
         self._samples = torch.from_numpy(corpus.samples).to(device)
         self._phones = torch.from_numpy(corpus.phones).to(device)
         self._pitch = torch.from_numpy(corpus.pitch).to(device)
-        # A piece may begin in any frame that leaves enough of its utterance, or of the one behind it.
+        # A piece may begin in any frame and continue into the next utterance.
         self._last = int(corpus.starts[-1]) - frames
         assert self._last > 0, "the corpus is shorter than a piece"
         self._random = np.random.default_rng(seed)
@@ -77,7 +77,7 @@ def train_codec(
     frames: int = 13,
     seed: int = 0,
 ) -> Codec:
-    """Trains encoder, quantiser and decoder; resumes where `folder` holds a state."""
+    """Trains encoder, quantiser and decoder; resumes if `folder` has a state."""
     torch.manual_seed(seed)
     codec, mel = Codec(mimi_config()).to(device), MelDistance().to(device)
     harmonic = HarmonicDistance().to(device)
@@ -88,8 +88,11 @@ def train_codec(
     parameters = [*codec.parameters(), *ear.parameters(), *tuner.parameters()]
     optimizer = adam(parameters, device, betas=(0.8, 0.99), decay=1e-3)
     of_recognizer = adam(list(recognizer.parameters()), device, betas=(0.9, 0.99), decay=1e-2)
-    share = torch.ones((), device=device)  # of the batch that passes beside the quantiser
-    of_wave, weight = torch.ones((), device=device), torch.zeros((), device=device)  # of its loss, and of all others
+    share = torch.ones((), device=device)  # share of the batch that bypasses the quantiser
+    of_wave, weight = (
+        torch.ones((), device=device),
+        torch.zeros((), device=device),
+    )  # of the wave loss, of the others
     on_gpu = device.type == "cuda"
 
     def body() -> dict[str, Tensor]:
@@ -159,7 +162,7 @@ def train_codec(
 
 
 def _ramp(progress: float, start: float, stop: float) -> float:
-    """0 up to `start`, 1 from `stop`, straight between."""
+    """0 up to `start`, 1 from `stop`, linear in between."""
     return min(1.0, max(0.0, (progress - start) / (stop - start)))
 
 

@@ -1,4 +1,4 @@
-"""Trains the CSM.  The module that serves is the one that learns; only attention differs, which sees documents.
+"""Trains the CSM.  The module is the one that is served; only attention differs, which is restricted to documents.
 
 Letters in shapes: B rows of a batch, P positions, Q codebooks, W width, F frames of a batch.
 """
@@ -23,18 +23,18 @@ from training.demo_voice.speech import PHONES
 
 RATE, DECAY = 2e-3, 0.05
 DROPOUT = 0.2
-"""Of what goes into the stack and of what comes out of it."""
+"""Dropout of the input and of the output of the stack."""
 MISHEARD_SHARE = 0.03
-"""Frames that the model hears wrong while it learns, so that its own mistakes do not lead it astray."""
+"""Share of the input frames that are replaced at random, so that the model tolerates its own mistakes."""
 DEPTH_FRAMES = 6144
-"""Frames of a batch whose codebooks beyond the first are learnt; all would take most of the time."""
+"""Number of frames of a batch on which the codebooks beyond the first are trained; all would take most of the time."""
 DEPTH, PHONE = 2.0, 0.3
 AVERAGE_DECAY = 0.999
 SAVE_EVERY_S = 90
 
 
 class OwnKeys:
-    """Attention over the call itself: nothing is kept."""
+    """Attention within a call, without a cache."""
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """Keys and values (N, T, K, D) to (N, K, T, D)."""
@@ -42,7 +42,8 @@ class OwnKeys:
 
 
 def new_model(config: CsmConfig, device: torch.device, seed: int) -> CsmModel:
-    """A model to be trained: normal weights, those that write to the residual stream smaller with depth."""
+    """A model for training: normally distributed weights, smaller with depth where they write to the residual
+    stream."""
     generator = torch.Generator().manual_seed(seed)
     model = CsmModel(config)
     for name, weight in model.named_parameters():
@@ -56,7 +57,7 @@ def new_model(config: CsmConfig, device: torch.device, seed: int) -> CsmModel:
 
 
 def document_window(model: CsmModel, document: Tensor, dtype: torch.dtype) -> Window:
-    """Each position sees its own document's past: document (B, P)."""
+    """Lets each position attend to the past of its own document: document (B, P)."""
     positions = document.shape[1]
     same = document[:, :, None] == document[:, None, :]
     seen = same.tril_()
@@ -70,10 +71,10 @@ def document_window(model: CsmModel, document: Tensor, dtype: torch.dtype) -> Wi
 
 
 class Learner(nn.Module):
-    """The model and what is thrown away after training: an ear that tells the phones of the next frame.
+    """The model, and a head for the phones of the next frame that is used in training only.
 
     Args:
-        model: to be trained.
+        model: the model to train.
     """
 
     def __init__(self, model: CsmModel) -> None:
@@ -106,7 +107,7 @@ class Learner(nn.Module):
         return {"first": first, "depth": depth, "phone": ear, "loss": first + DEPTH * depth + PHONE * ear}
 
     def _mishear(self, codes: Tensor, is_frame: Tensor) -> Tensor:
-        elsewhere = (1, 37)  # a row and some positions further
+        elsewhere = (1, 37)  # one row plus some positions
         wrong = is_frame & is_frame.roll(elsewhere, (0, 1))
         wrong &= torch.rand(is_frame.shape, device=codes.device) < MISHEARD_SHARE
         return torch.where(wrong[..., None], codes.roll(elsewhere, (0, 1)), codes)
@@ -124,7 +125,7 @@ class Learner(nn.Module):
 
 
 class Best(nn.Module):
-    """The weights that were best on utterances held back: a model that goes on learns these by heart and those worse.
+    """The weights with the lowest losses on held-out utterances, to avoid over-fitting.
 
     Args:
         model: a model of the same sizes, overwritten.
@@ -138,7 +139,7 @@ class Best(nn.Module):
         self.register_buffer("loss", torch.tensor(math.inf))
 
     def offer(self, model: CsmModel, losses: dict[str, float]) -> dict[str, float]:
-        """Keeps the weights if their losses on held-back utterances (`first`, `depth`) are the lowest so far.
+        """Keeps the weights if their losses on held-out utterances (`first`, `depth`) are the lowest so far.
 
         Returns:
             The losses, with the lowest sum so far as `best`.
@@ -151,11 +152,11 @@ class Best(nn.Module):
 
 
 def fuse_layers(model: CsmModel, attempt: Callable[[], object]) -> None:
-    """Compiles what a layer does, once for all layers of a stack; without it the same is done in twice the time.
+    """Compiles the layers of a stack, which halves the time of a step.
 
     Args:
-        model: whose layers.
-        attempt: uses them once.
+        model: the model.
+        attempt: runs its layers once.
     """
     layers = [layer for stack in (model.backbone, model.depth) for layer in stack.layers]
     for layer in layers:
@@ -182,10 +183,10 @@ def train_csm(
     workers: int = 8,
     seed: int = 0,
 ) -> CsmModel:
-    """Trains the model; resumes where `folder` holds a state.
+    """Trains the model; resumes if `folder` has a state.
 
     Returns:
-        The running average of its weights, as it was when it did best on `judge_by`.
+        The running average of its weights at the lowest losses on `judge_by`.
     """
     torch.manual_seed(seed)
     learner = Learner(new_model(config, device, seed)).to(device)
@@ -240,7 +241,7 @@ def train_csm(
 
 @torch.no_grad()
 def _check(average: Learner, checks: list[dict[str, Tensor]], autocast: torch.autocast) -> dict[str, float]:
-    """Losses on utterances that the model does not learn from."""
+    """Losses on held-out utterances."""
     with autocast:
         losses = average(checks[0], most_depth_frames=None)
     return {name: float(losses[name]) for name in ("first", "depth", "phone")}

@@ -1,7 +1,7 @@
-"""Who speaks in the training data, and how: speakers, anonymous voices, styles.
+"""Speakers, anonymous voices and styles of the training data.
 
-A voice is one of flite's with another vocal tract (the sound is resampled, which moves the formants) and another pitch.
-A style changes pitch, its range, pace and level, all of which a listener and a program can measure.
+A voice is one of flite's with other formants (by resampling) and another pitch.  A style changes pitch, pitch range,
+pace and level, all of which can be measured.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ MEAN_F0_HZ = {"slt": 166.0, "rms": 103.0, "awb": 126.0, "kal16": 90.0}
 """flite's voices and their mean pitch (Praat's autocorrelation, one sentence of 16 words)."""
 
 STRETCH = {"slt": 1.0, "rms": 0.85, "awb": 1.0, "kal16": 1.0}
-"""Factor on durations that gives them about the same pace: rms is slow."""
+"""Factor on durations that gives all voices about the same pace; rms is slow."""
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ HELD_OUT = {
     "awb-low": _variant("awb", 0.92, 0.85),
     "kal16-high": _variant("kal16", 1.14, 1.90),
 }
-"""Voices that no training data has: can the model follow a clip of somebody new?"""
+"""Voices that are not in the training data, for measuring whether the model follows a clip of a new voice."""
 
 ANONYMOUS_IDS = range(10, 100)
-"""Speaker ids of anonymous voices: they say nothing about the voice, so the model must listen to the context."""
+"""Speaker ids of anonymous voices; the same id stands for different voices, so the model must use the context."""
 
 
 @dataclass(frozen=True)
@@ -84,15 +84,15 @@ STYLES = {
     "anxious": Style(0.93, 1.30, 0.93, 0.85),
     "firm": Style(0.92, 0.60, 1.00, 1.35),
 }
-"""The style tokens of the 49 emotions; a factor of 1 leaves that side as it is."""
+"""The style tokens of the 49 emotions; a factor of 1 changes nothing."""
 
 
 def draw_anonymous(random: np.random.Generator) -> Voice:
-    """A voice that is none of the held-out ones, nor close to one."""
+    """Returns a random voice that is not close to a held-out one."""
     while True:
         base = str(random.choice(list(MEAN_F0_HZ)))
         formants = random.uniform(0.87, 1.16)
-        # A longer vocal tract goes with a lower voice, loosely.
+        # A longer vocal tract roughly corresponds to a lower voice.
         pitch = formants**2 * np.exp(random.normal(0.0, 0.25))
         voice = _variant(base, round(formants, 3), float(np.clip(pitch, 0.78, 2.0)))
         if not any(is_close(voice, other) for other in HELD_OUT.values()):
@@ -100,5 +100,5 @@ def draw_anonymous(random: np.random.Generator) -> Voice:
 
 
 def is_close(a: Voice, b: Voice) -> bool:
-    """Whether one could pass for the other: same source, formants within 3 %, pitch within 7 %."""
+    """Whether two voices are similar: same source, formants within 3 %, pitch within 7 %."""
     return a.base == b.base and abs(a.formants / b.formants - 1) < 0.03 and abs(a.f0_hz / b.f0_hz - 1) < 0.07

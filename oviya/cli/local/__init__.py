@@ -1,1 +1,1 @@
-"""The mesh that `oviya up` runs on this machine: its plan, its processes and their supervision."""
+"""The local mesh of `oviya up`: its plan, its processes and their supervision."""

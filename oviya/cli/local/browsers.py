@@ -1,6 +1,6 @@
 """Finds a Chromium that Playwright can drive: `python -m oviya.cli.local.browsers` prints its path.
 
-The browser tests, the set-up and `oviya doctor` ask here.
+The browser tests, the set-up and `oviya doctor` use it.
 """
 
 from __future__ import annotations
@@ -13,16 +13,14 @@ from pathlib import Path
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 SNAP_SCRIPT_BYTES = 4096
-"""Ubuntu's /usr/bin/chromium-browser is a short script that starts the snap."""
+"""Size that is read of a script: Ubuntu's /usr/bin/chromium-browser is a short one that starts the snap."""
 PLAYWRIGHT_PATTERNS = ("chromium-*/chrome-linux*/chrome", "chromium-*/chrome-mac*/*.app/Contents/MacOS/*")
 
 
 def find_browser(env: Mapping[str, str] = os.environ, home: Path | None = None) -> Path | None:
-    """Returns an installed Chrome or Chromium, or the one that `playwright install chromium` brought.
+    """Returns an installed Chrome or Chromium, or the one from `playwright install chromium`, or None.
 
-    None: neither is there.
-
-    A snap is passed over: it is confined to its own folders, so it reads no file that a test hands it.
+    Snaps are skipped: they are confined to their own folders and cannot read a test's files.
 
     Args:
         env: PATH, and PLAYWRIGHT_BROWSERS_PATH.
@@ -60,5 +58,5 @@ def is_snap(program: Path) -> bool:
 if __name__ == "__main__":
     browser = find_browser()
     if browser is None:
-        sys.exit("no Chrome or Chromium was found; a snap does not serve")
+        sys.exit("no Chrome or Chromium was found; a snap cannot be used")
     print(browser)

@@ -1,4 +1,4 @@
-"""What `oviya doctor` looks at."""
+"""The checks of `oviya doctor`."""
 
 from __future__ import annotations
 
@@ -24,25 +24,25 @@ from oviya.cli.local.ports import is_free, owner_of
 from oviya.cli.local.process import gateway_readiness
 
 EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
-"""Those with packages of their own; brain and emotion need no more than mesh."""
+"""Extras with packages of their own."""
 OLDEST_PYTHON = (3, 11)
 TOOL_TIMEOUT_S = 10.0
 HEALTH_TIMEOUT_S = 1.0
 
 
 class Verdict(StrEnum):
-    """What a check found."""
+    """Result of a check."""
 
     OK = "ok"
     MISSING = "missing"
-    """The mesh does not run without it."""
+    """The mesh needs it."""
     ABSENT = "absent"
-    """Only what `detail` names needs it."""
+    """Only needed for what `detail` names."""
 
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that was looked at, and how to get it where it is not there."""
+    """A checked item, and how to install it if it is missing."""
 
     group: str
     name: str
@@ -52,7 +52,7 @@ class Check:
 
 
 def all_checks(plan: Plan, env: Mapping[str, str] = os.environ) -> Iterator[Check]:
-    """Yields every check; those that ask a program or a service take up to a few seconds."""
+    """Yields every check.  Those that query a program or a service take up to a few seconds."""
     yield python_version()
     for extra in EXTRAS:
         yield packages(extra)
@@ -75,7 +75,7 @@ def all_checks(plan: Plan, env: Mapping[str, str] = os.environ) -> Iterator[Chec
 
 
 def python_version() -> Check:
-    """Is this Python new enough?"""
+    """Checks the version of Python."""
     found = ".".join(map(str, sys.version_info[:3]))
     wanted = ".".join(map(str, OLDEST_PYTHON))
     verdict = Verdict.OK if sys.version_info >= OLDEST_PYTHON else Verdict.MISSING
@@ -84,7 +84,7 @@ def python_version() -> Check:
 
 
 def packages(extra: str) -> Check:
-    """Are the packages of an extra installed?"""
+    """Checks that the packages of an extra are installed."""
     versions = {name: _version(name) for name in requirements(extra)}
     absent = [name for name, version in versions.items() if version is None]
     if absent:
@@ -94,17 +94,14 @@ def packages(extra: str) -> Check:
 
 
 def requirements(extra: str) -> list[str]:
-    """Returns the names of the packages that an extra asks for.
-
-    They are read from the installed distribution, so that this list cannot age.
-    """
+    """Returns the names of the packages of an extra, from the metadata of the installed distribution."""
     lines = (line.partition(";") for line in importlib.metadata.requires("oviya") or ())
     wanted = (requirement.strip() for requirement, _, marker in lines if f'extra == "{extra}"' in marker)
     return [re.split(r"[^\w.-]", name, maxsplit=1)[0] for name in wanted if not name.startswith("oviya[")]
 
 
 def silero_model() -> Check:
-    """Is the voice activity detector's file there?  Its package is installed without its dependencies."""
+    """Checks the model file of the voice activity detector.  Its package is installed without its dependencies."""
     spec = importlib.util.find_spec("silero_vad")
     folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
     if folder and list(folder.glob("*.onnx")):
@@ -113,7 +110,7 @@ def silero_model() -> Check:
 
 
 def espeak_data() -> Check:
-    """Is the fallback voice's library there, with its data?"""
+    """Checks the library and the data of the fallback voice."""
     spec = importlib.util.find_spec("espeakng_loader")
     folder = Path(spec.origin).parent / "espeak-ng-data" if spec and spec.origin else None
     if folder and (folder / "phontab").is_file():
@@ -122,7 +119,7 @@ def espeak_data() -> Check:
 
 
 def running_service(name: str, plan: Plan) -> Check:
-    """Does a service run on its port?  Where none does, is the port free for it?"""
+    """Checks that a service runs on its port, or that the port is free."""
     address, port = plan.address(name), plan.ports[name]
     health = _health(address)
     if health is not None:
@@ -134,14 +131,14 @@ def running_service(name: str, plan: Plan) -> Check:
 
 
 def http_port(plan: Plan) -> Check:
-    """Is the page's port served by the gateway, or free for it?"""
+    """Checks that the gateway serves the page's port, or that the port is free."""
     if _health(plan.address(GATEWAY)) is not None:
         return Check("services", "page", Verdict.OK, plan.http_url)
     return _port_check("page", plan.http_port, "GATEWAY_HTTP_PORT", "not running")
 
 
 def gpu() -> Check:
-    """Is there an NVIDIA GPU?"""
+    """Checks for an NVIDIA GPU."""
     answer = _ask(["nvidia-smi", "--query-gpu=name,memory.total", "--format=csv,noheader"])
     if answer:
         return Check("tools", "GPU", Verdict.OK, answer.replace("\n", "; "))
@@ -149,7 +146,7 @@ def gpu() -> Check:
 
 
 def tool(name: str, commands: tuple[str, ...], needed_by: str, fix: str, question: tuple[str, ...] = ()) -> Check:
-    """Is a program there?  With a question it must answer it, too."""
+    """Checks that a program is installed and, given the arguments `question`, that it runs."""
     path = next(filter(None, map(shutil.which, commands)), None)
     if path is None:
         return Check("tools", name, Verdict.ABSENT, f"not found; only {needed_by} needs it", fix)
@@ -162,7 +159,7 @@ def tool(name: str, commands: tuple[str, ...], needed_by: str, fix: str, questio
 
 
 def chromium(env: Mapping[str, str]) -> Check:
-    """Is there a Chrome or Chromium for the browser tests, of the system or of Playwright?"""
+    """Checks for a Chrome or Chromium for the browser tests."""
     found = find_browser(env)
     if found:
         return Check("tools", "chromium", Verdict.OK, str(found))
@@ -180,7 +177,7 @@ def _port_check(name: str, port: int, setting: str, state: str) -> Check:
 
 
 def _health(address: str) -> str | None:
-    """Returns what grpc.health.v1 says at `address`; None where nothing answers it."""
+    """Returns the status from grpc.health.v1 at `address`; None: no answer."""
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:
@@ -191,7 +188,7 @@ def _health(address: str) -> str | None:
 
 
 def _ask(command: list[str]) -> str:
-    """Returns what a program prints; empty where it is missing, fails or hangs."""
+    """Returns the output of a program; empty if it is missing, fails or hangs."""
     try:
         done = subprocess.run(command, capture_output=True, text=True, timeout=TOOL_TIMEOUT_S, check=True)
     except (OSError, subprocess.SubprocessError):

@@ -1,4 +1,4 @@
-"""How `oviya up` shows the mesh: a live table, plain lines where nobody watches a terminal, or JSON lines."""
+"""The display of `oviya up`: a live table, plain lines if the output is not a terminal, or JSON lines."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ STYLES = {
 }
 MIB = 1 << 20
 FIRST_LINES, LAST_LINES = 2, 10
-"""Lines under the table that stay, the page's address among them, and those that newer ones push out."""
+"""Lines under the table that always stay, such as the page's address, and the newest of the others."""
 
 
 class View(ABC):
-    """Shows a mesh from its start to its end."""
+    """Displays the state of a mesh."""
 
     def __init__(self, output: Output, mesh: LocalMesh) -> None:
         self.output = output
@@ -40,15 +40,15 @@ class View(ABC):
 
     @abstractmethod
     def say(self, *parts: str | tuple[str, str], **facts: Any) -> None:
-        """Tells something once: (text, style) parts for people, `facts` for programs."""
+        """Shows a message: (text, style) parts for people, `facts` for programs."""
 
     def close(self) -> None:
-        """Leaves the last picture standing."""
+        """Shows the final state."""
         self.update()
 
 
 class TableView(View):
-    """A table that is drawn again in place."""
+    """A table that is redrawn in place."""
 
     def __init__(self, output: Output, mesh: LocalMesh) -> None:
         super().__init__(output, mesh)
@@ -79,7 +79,7 @@ class TableView(View):
 
 
 class LineView(View):
-    """One line for each change."""
+    """One line per change."""
 
     def __init__(self, output: Output, mesh: LocalMesh) -> None:
         super().__init__(output, mesh)
@@ -92,7 +92,7 @@ class LineView(View):
                 self.show(service)
 
     def show(self, service: ServiceProcess) -> None:
-        """Prints the state of a service that changed."""
+        """Prints the new state of a service."""
         self.output.text(f"{service.name:8} {_state_text(service)}  {service.address}  pid {_pid(service)}")
 
     def say(self, *parts: str | tuple[str, str], **facts: Any) -> None:
@@ -100,7 +100,7 @@ class LineView(View):
 
 
 class JsonView(LineView):
-    """One JSON document a line: `{"event": "state", ...}` for each change, and what is told once."""
+    """One JSON document per line: `{"event": "state", ...}` for each change, and the facts of each message."""
 
     def show(self, service: ServiceProcess) -> None:
         self.output.document(
@@ -122,7 +122,7 @@ class JsonView(LineView):
 
 
 def open_view(output: Output, mesh: LocalMesh) -> View:
-    """Returns the view that fits where standard output goes."""
+    """Returns the view that suits standard output."""
     if output.as_json:
         return JsonView(output, mesh)
     return TableView(output, mesh) if output.console.is_terminal else LineView(output, mesh)
@@ -132,7 +132,7 @@ def _state_text(service: ServiceProcess) -> str:
     if service.state is State.READY and service.ready_after_s is not None:
         return f"ready after {service.ready_after_s:.1f} s" + (f", {service.detail}" if service.detail else "")
     if service.state is State.DIED:
-        return service.ending + (f"; {service.detail}" if service.detail else "")
+        return service.exit_reason + (f"; {service.detail}" if service.detail else "")
     return f"{service.state}: {service.detail}" if service.detail else str(service.state)
 
 

@@ -1,4 +1,4 @@
-"""Which services run on this machine, on which ports, and what their environment says."""
+"""The services that run on this machine, their ports and their environment."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from oviya.errors import InvalidInput, OviyaError
 
 GATEWAY = "gateway"
 DEFAULT_PORTS = {"stt": 50051, "brain": 50052, "emotion": 50053, "csm": 50054, "mimi": 50055, GATEWAY: 50050}
-"""gRPC port of each service, in the order of a turn; the gateway comes last, as it needs the others."""
+"""gRPC port of each service, in the order of a turn.  The gateway comes last because it depends on the others."""
 DEFAULT_HTTP_PORT = 8000
 DRAIN_GRACE_S = 5.0
-"""Time that running calls get when the mesh stops: nobody waits half a minute for Ctrl-C."""
+"""Grace period for running calls after Ctrl-C; shorter than a deployed service's."""
 
 
 class PortTaken(OviyaError):
@@ -26,9 +26,9 @@ class Plan:
     """The services of a local mesh.
 
     Args:
-        ports: gRPC port of each service, those that run elsewhere left out.
+        ports: gRPC port of each service that runs here.
         http_port: the gateway's HTTP port.
-        env: the environment that all services get.
+        env: the environment of all services.
     """
 
     ports: Mapping[str, int]
@@ -37,19 +37,19 @@ class Plan:
 
     @property
     def http_url(self) -> str:
-        """The page's address.  By name: browsers allow the microphone on https and on localhost only."""
+        """Address of the page.  It uses the name: browsers allow the microphone only on https and on localhost."""
         return f"http://localhost:{self.http_port}"
 
     def address(self, name: str) -> str:
-        """Returns host:port of a service's gRPC."""
+        """Returns host:port of a service's gRPC server."""
         return f"{LOOPBACK}:{self.ports[name]}"
 
     def check_ports(self) -> None:
-        """Fails where a port is taken.
+        """Checks that all ports are free.
 
         Raises:
             InvalidInput: two services share a port.
-            PortTaken: another program has it.
+            PortTaken: another program listens on one.
         """
         wanted = [(f"{name.upper()}_PORT", port) for name, port in self.ports.items()]
         if GATEWAY in self.ports:
@@ -72,13 +72,13 @@ def plan_mesh(
     """Plans a mesh from the environment (STT_PORT, GATEWAY_HTTP_PORT ...) and the defaults.
 
     Args:
-        env: what the services inherit; an address that it gives to the gateway (GATEWAY_CSM_ADDRESS) is kept.
+        env: the environment to inherit; GATEWAY_<NAME>_ADDRESS is kept for services that run elsewhere.
         grpc_port: the gateway's gRPC port, instead of GATEWAY_PORT.
         http_port: the gateway's HTTP port, instead of GATEWAY_HTTP_PORT.
-        without: services that are not started here.
+        without: services that run elsewhere.
 
     Raises:
-        InvalidInput: a port that is none, or the name of no service.
+        InvalidInput: an invalid port, or an unknown service.
     """
     left_out = set(without)
     for name in left_out - DEFAULT_PORTS.keys():
@@ -92,7 +92,7 @@ def plan_mesh(
 
 
 def plan_on_free_ports(env: Mapping[str, str] | None = None) -> Plan:
-    """Plans a mesh beside whatever else runs here: for tests and benchmarks."""
+    """Plans a mesh on free ports, for tests and benchmarks."""
     *chosen, http_port = free_ports(len(DEFAULT_PORTS) + 1)
     ports = dict(zip(DEFAULT_PORTS, chosen, strict=True))
     return Plan(ports, http_port, _environment(os.environ if env is None else env, ports, http_port))
@@ -109,12 +109,12 @@ def _port(env: Mapping[str, str], name: str, default: int) -> int:
 
 
 HEAP_SETTINGS = {"MALLOC_ARENA_MAX": "1", "MALLOC_TRIM_THRESHOLD_": "65536"}
-"""For glibc, which otherwise makes up to eight heaps for each core and keeps much of what was freed.  With one heap,
-trimmed soon, the six services together take some 50 MiB less after a conversation, and answer as soon."""
+"""Settings of glibc: one heap instead of up to eight per core, and freed memory is returned early.  It saves memory
+over the six services, at the same latency."""
 
 
 def _environment(env: Mapping[str, str], ports: Mapping[str, int], http_port: int) -> dict[str, str]:
-    """Returns `env` with each service's port, the gateway told where the others are, and a small heap."""
+    """Returns `env` with the services' ports, their addresses for the gateway, and `HEAP_SETTINGS`."""
     result = {**HEAP_SETTINGS, **env}
     for name, port in ports.items():
         result[f"{name.upper()}_PORT"] = str(port)
@@ -122,5 +122,5 @@ def _environment(env: Mapping[str, str], ports: Mapping[str, int], http_port: in
         if name != GATEWAY:
             result[f"GATEWAY_{name.upper()}_ADDRESS"] = f"{LOOPBACK}:{port}"
     result["GATEWAY_HTTP_PORT"] = str(http_port)
-    result["PYTHONUNBUFFERED"] = "1"  # the log holds the last words of a process that dies
+    result["PYTHONUNBUFFERED"] = "1"  # so that the log is complete when a process dies
     return result

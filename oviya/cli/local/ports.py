@@ -1,4 +1,4 @@
-"""TCP ports of this machine: whether one is free, and who has it."""
+"""TCP ports of this machine: which are free, and which process listens on one."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ import socket
 import psutil
 
 LOOPBACK = "127.0.0.1"
-# Below the range that systems take outgoing connections' ports from (Linux: 32768 up, others: 49152 up), so that none
-# of those takes a port between its choice and its use.
+# Below the ephemeral range (from 32768 on Linux, from 49152 elsewhere), so that no outgoing connection takes a port
+# between its choice and its use.
 _FREE_FROM, _FREE_TO = 20_000, 32_000
 
 
 def is_free(port: int, host: str = LOOPBACK) -> bool:
-    """Says whether a server could listen on `host`:`port` now."""
+    """Whether a server could listen on `host`:`port`."""
     with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # connections that just ended are no obstacle
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # ignore connections in TIME_WAIT
         try:
             probe.bind((host, port))
         except OSError:
@@ -35,10 +35,10 @@ def free_ports(count: int) -> list[int]:
 
 
 def owner_of(port: int) -> str:
-    """Says which process listens on a port, as far as the system tells this user; else empty."""
+    """Describes the process that listens on a port; empty if the system does not tell this user."""
     try:
         connections = psutil.net_connections("tcp")
-    except psutil.Error:  # macOS tells only the superuser
+    except psutil.Error:  # macOS requires root
         return ""
     for connection in connections:
         if connection.status == psutil.CONN_LISTEN and connection.laddr.port == port and connection.pid:  # pyright: ignore

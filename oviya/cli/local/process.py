@@ -1,4 +1,4 @@
-"""One service as a process of this machine: its state, health, memory and log."""
+"""A service as a local process: its state, health, memory and log."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ from oviya.cli.local.ports import LOOPBACK
 from oviya.errors import OviyaError
 
 STARTING_CHECK_S, READY_CHECK_S = 0.2, 2.0
-"""Pause between looks at a service's health while it starts, and afterwards."""
+"""Interval between health checks while a service starts, and afterwards."""
 MEMORY_CHECK_S = 2.0
-"""Pause between looks at its memory: the kernel walks all of its pages for each."""
+"""Interval between memory measurements.  Each makes the kernel walk all pages of the process."""
 CHECK_TIMEOUT_S = 2.0
 LOG_LINES = 15
-"""Lines of a dead service's log that are shown."""
+"""Lines of the log that are shown when a service exits."""
 LOG_TAIL_BYTES = 64 << 10
-"""End of a log that is searched for its last error."""
+"""Size of the end of the log that is searched for the last error."""
 ERROR_CHARS = 240
-"""Of an error, what is shown on the screen; the log has all of it."""
+"""Characters of an error that are shown on the screen.  The log has the full text."""
 ERROR_LINE = re.compile(
     r"\[(error|critical)\b|\"level\": ?\"(error|critical)\"|^[\w.]*(Error|Exception|Interrupt|Exit)\b|^Fatal "
 )
-"""A line of structlog, of a traceback's end, or of the interpreter's own last message."""
+"""A line of structlog, the last line of a traceback, or a fatal message of the interpreter."""
 _DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-"""The mesh is on this machine: what http_proxy says is for the world outside."""
+"""Ignores http_proxy: the mesh is on this machine."""
 
 
 class State(StrEnum):
-    """What a service is doing."""
+    """State of a service."""
 
     STARTING = "starting"
     READY = "ready"
@@ -55,16 +55,16 @@ class State(StrEnum):
 
 
 class ServiceDied(OviyaError):
-    """A service ended by itself; the message holds the last lines of its log."""
+    """A service exited unexpectedly.  The message holds the last lines of its log."""
 
 
 class ServiceProcess:
-    """One service, `python -m services.<name>`, in a process group of its own.
+    """A service, `python -m services.<name>`, in its own process group.
 
     Args:
         name: the service.
         plan: its port and environment.
-        log: file that gets its output.
+        log: file for its output.
     """
 
     def __init__(self, name: str, plan: Plan, log: Path) -> None:
@@ -73,9 +73,9 @@ class ServiceProcess:
         self.log = log
         self.state = State.STOPPED
         self.detail = ""
-        """Why it is not ready, where that is known."""
+        """Why it is not ready, if known."""
         self.memory_bytes = 0
-        """Proportional set size of the process and its children."""
+        """Proportional set size of the process and its children, in bytes."""
         self.ready_after_s: float | None = None
         self._plan = plan
         self._popen: subprocess.Popen[bytes] | None = None
@@ -86,25 +86,25 @@ class ServiceProcess:
 
     @property
     def pid(self) -> int | None:
-        """Its process id, while it runs."""
+        """The process id; None before the first start."""
         return self._popen.pid if self._popen is not None else None
 
     @property
     def exit_code(self) -> int | None:
-        """What it ended with; negative: the signal that ended it."""
+        """The exit code; negative: the signal that ended the process; None: it runs."""
         return self._popen.returncode if self._popen is not None else None
 
     @property
-    def ending(self) -> str:
-        """How it ended, in words."""
+    def exit_reason(self) -> str:
+        """The exit code or signal, in words."""
         code = self.exit_code or 0
         return f"was ended by {signal_name(-code)}" if code < 0 else f"ended with code {code}"
 
     def start(self) -> None:
-        """Starts the process.  The first start begins its log anew, later ones go on with it."""
+        """Starts the process.  The first start truncates the log; restarts append to it."""
         with self.log.open("wb" if self._popen is None else "ab") as log:
             self._log_start = log.seek(0, os.SEEK_END)
-            # A group of its own: the terminal's Ctrl-C goes to whoever owns the mesh, which then stops it in order.
+            # In its own group it does not receive the terminal's Ctrl-C: the owner of the mesh stops services in order.
             self._popen = subprocess.Popen(
                 [sys.executable, "-m", f"services.{self.name}"],
                 env=dict(self._plan.env),
@@ -126,7 +126,7 @@ class ServiceProcess:
         )
 
     def poll(self) -> None:
-        """Brings state and memory up to date without waiting."""
+        """Updates state and memory without blocking."""
         if self._popen is None or self.state in (State.STOPPED, State.DIED):
             return
         if self._popen.poll() is not None:
@@ -142,33 +142,33 @@ class ServiceProcess:
             self.measure_memory()
 
     def measure_memory(self) -> int:
-        """Returns its memory as it is now, in bytes."""
+        """Measures and returns its memory, in bytes."""
         self.memory_bytes = proportional_bytes(self._popen.pid) if self._popen is not None else 0
         return self.memory_bytes
 
     def terminate(self) -> None:
-        """Asks it to drain and end."""
+        """Sends SIGTERM, so that it drains and exits."""
         self.poll()
         if self._popen is not None and self.state not in (State.STOPPED, State.DIED):
             self.state = State.STOPPING
             self._popen.terminate()
 
     def kill(self) -> None:
-        """Ends it and its children at once."""
+        """Kills it and its children."""
         if self._popen is not None and self._popen.poll() is None:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._popen.pid, signal.SIGKILL)
             self._popen.wait()
         self.poll()
 
-    def last_words(self) -> str:
-        """Returns the last lines of its log."""
+    def log_tail(self) -> str:
+        """Returns the last lines of the log."""
         with contextlib.suppress(OSError):
             return "\n".join(self.log.read_text("utf-8", "replace").splitlines()[-LOG_LINES:])
         return ""
 
     def last_error(self) -> str:
-        """Returns the last error in its log since it started; without one, the last line."""
+        """Returns the last error in the log since the start; if there is none, the last line."""
         with contextlib.suppress(OSError), self.log.open("rb") as log:
             end = log.seek(0, os.SEEK_END)
             log.seek(max(self._log_start, end - LOG_TAIL_BYTES))
@@ -177,15 +177,14 @@ class ServiceProcess:
             return " ".join(found.split())[:ERROR_CHARS]
         return ""
 
-    def obituary(self) -> ServiceDied:
-        """Describes its death."""
-        return ServiceDied(
-            f"{self.name} {self.ending}; the end of its log:\n{self.last_words()}", hint=f"see {self.log}"
-        )
+    def exit_error(self) -> ServiceDied:
+        """Returns the error for its unexpected exit."""
+        message = f"{self.name} {self.exit_reason}; the end of its log:\n{self.log_tail()}"
+        return ServiceDied(message, hint=f"see {self.log}")
 
     def _poll_health(self, now: float) -> None:
         if self._check is not None and self._check.done():
-            self._judge(self._check)
+            self._update_from_health(self._check)
             self._check = None
         elif self._check is None and now >= self._next_check and self._channel is not None:
             pause_s = STARTING_CHECK_S if self.state is State.STARTING else READY_CHECK_S
@@ -193,25 +192,25 @@ class ServiceProcess:
             stub: Any = health_pb2_grpc.HealthStub(self._channel)
             self._check = stub.Check.future(health_pb2.HealthCheckRequest(), timeout=CHECK_TIMEOUT_S)
 
-    def _judge(self, check: Any) -> None:
+    def _update_from_health(self, check: Any) -> None:
         serving = check.code() is grpc.StatusCode.OK and check.result().status == health_pb2.HealthCheckResponse.SERVING
         if serving and self.name == GATEWAY:
             ready, missing = gateway_readiness(self._plan.http_port, self._plan.env.get("GATEWAY_HTTP_TOKEN", ""))
-            here = [name for name in missing if name in self._plan.ports]  # what was left out may come later
+            here = [name for name in missing if name in self._plan.ports]  # services that run elsewhere may start later
             complete = not here and (ready or bool(missing))
-            # It starts complete; later it is as ready as it says, since it can do without some.
+            # At start it must be complete; later its own answer counts, since it can work without some services.
             serving = complete or (ready and self.state is not State.STARTING)
             self.detail = f"waiting for {', '.join(missing)}" if missing else ""
         if serving:
             self.state = State.READY
             if self.ready_after_s is None:
                 self.ready_after_s = time.monotonic() - self._started_at
-                self._next_memory = 0.0  # what was measured while it loaded says nothing
+                self._next_memory = 0.0  # the peak while loading is not representative
         elif self.state is State.READY:
             self.state = State.NOT_READY
 
     def _release(self) -> None:
-        """Ends what a dead process left: its children, and the channel to it."""
+        """Kills the children of an exited process and closes its channel."""
         self.memory_bytes = 0
         if self._popen is not None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
@@ -222,7 +221,7 @@ class ServiceProcess:
 
 
 def signal_name(number: int) -> str:
-    """Returns a signal's name, e.g. SIGKILL; real-time signals have none but their number."""
+    """Returns the name of a signal, e.g. SIGKILL; real-time signals only have a number."""
     try:
         return signal.Signals(number).name
     except ValueError:
@@ -230,10 +229,10 @@ def signal_name(number: int) -> str:
 
 
 def proportional_bytes(pid: int) -> int:
-    """Returns the proportional set size of a process and its children in bytes; 0 where it has ended.
+    """Returns the proportional set size of a process and its children, in bytes; 0 if it has exited.
 
-    A page that several processes share counts for each by its share, so the sizes of the services add up.  The resident
-    set size would count the libraries that six Pythons share six times.
+    A page shared by n processes counts 1/n for each, so the sizes of the services add up.  Resident set sizes would
+    count the shared libraries of six Pythons six times.
     """
     try:
         process = psutil.Process(pid)
@@ -244,21 +243,21 @@ def proportional_bytes(pid: int) -> int:
     for member in family:
         with contextlib.suppress(psutil.Error):
             memory: Any = member.memory_full_info()
-            total += getattr(memory, "pss", memory.uss)  # only Linux knows shares; uss leaves shared pages out
+            total += getattr(memory, "pss", memory.uss)  # pss exists only on Linux; uss leaves shared pages out
     return total
 
 
 def gateway_readiness(http_port: int, token: str = "") -> tuple[bool, list[str]]:
-    """Asks the gateway's /readyz; returns whether it is ready, and the services that it misses."""
-    headers = {"Authorization": f"Bearer {token}"} if token else {}  # without it the gateway names no services
+    """Requests the gateway's /readyz; returns whether it is ready, and the names of missing services."""
+    headers = {"Authorization": f"Bearer {token}"} if token else {}  # services are named only to callers with the token
     request = urllib.request.Request(f"http://{LOOPBACK}:{http_port}/readyz", headers=headers)
     try:
         try:
             with _DIRECT.open(request, timeout=CHECK_TIMEOUT_S) as answer:
                 return True, _missing(answer.read())
-        except urllib.error.HTTPError as refusal:  # it tells the same with 503
+        except urllib.error.HTTPError as refusal:  # a 503 has the same body
             return False, _missing(refusal.read())
-    except (OSError, ValueError) as error:  # nobody answers, or somebody else does
+    except (OSError, ValueError) as error:  # no server, or not the gateway
         return False, [f"/readyz ({error})"]
 
 

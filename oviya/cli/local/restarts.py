@@ -1,4 +1,4 @@
-"""Starts services of a local mesh again when they die: `oviya up` uses it once the mesh has been ready."""
+"""Restarts services of a local mesh that exit.  `oviya up` uses it after the mesh was ready once."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from oviya.cli.local.process import ServiceProcess
 from oviya.cli.local.supervisor import LocalMesh
 
 MAX_RESTARTS = 5
-"""Restarts of one service within `WINDOW_S`; when it dies once more, it stays down."""
+"""Restarts of one service within `WINDOW_S`.  After the next exit it stays down."""
 WINDOW_S = 300.0
 FIRST_DELAY_S, MAX_DELAY_S = 0.5, 10.0
-"""Pause before the first restart; each further one within the window waits twice as long, up to the maximum."""
+"""Delay before the first restart.  It doubles with each restart within the window, up to the maximum."""
 
 
 @dataclass(frozen=True)
-class Death:
-    """A service ended by itself.
+class ServiceExit:
+    """An unexpected exit of a service.
 
     Args:
-        service: which one.
-        how: its exit code or the signal that ended it, in words.
-        last_error: the last error in its log since it started; empty: its log is empty.
-        restart: the number of the restart that follows, from 1; None: it stays down.
-        delay_s: seconds until then.
+        service: the service.
+        how: its exit code or signal, in words.
+        last_error: the last error in its log since the start; empty: the log is empty.
+        restart: number of the scheduled restart, from 1; None: it stays down.
+        delay_s: delay of the restart in seconds.
     """
 
     service: ServiceProcess
@@ -46,11 +46,11 @@ class Death:
         return f"{self.service.name} {self.how}{error}; it starts again in {self.delay_s:g} s ({count})"
 
 
-class Restarts:
-    """Decides when a service is started again: with growing pauses, and not for ever.
+class RestartPolicy:
+    """Decides whether and when a service is restarted: with increasing delays, up to a limit.
 
     Args:
-        clock: seconds that only grow.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
@@ -58,7 +58,7 @@ class Restarts:
         self._at: deque[float] = deque()
 
     def next(self) -> tuple[int, float] | None:
-        """Counts a death; returns the number of the restart and its delay in seconds, or None: no more."""
+        """Counts an exit; returns the number of the restart and its delay in seconds, or None: no restart."""
         now = self._clock()
         while self._at and now - self._at[0] > WINDOW_S:
             self._at.popleft()
@@ -69,42 +69,42 @@ class Restarts:
         return len(self._at), delay_s
 
 
-class Reviver:
-    """Watches a mesh and starts again what died.
+class Restarter:
+    """Restarts the services of a mesh that exit.
 
     Args:
-        mesh: polled by its owner.
-        clock: seconds that only grow.
+        mesh: the mesh; its owner polls it.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, mesh: LocalMesh, clock: Callable[[], float] = time.monotonic) -> None:
         self._mesh = mesh
         self._clock = clock
-        self._restarts = {name: Restarts(clock) for name in mesh.services}
+        self._restarts = {name: RestartPolicy(clock) for name in mesh.services}
         self._due: dict[str, float | None] = {}
-        """When each dead service is started again; None: it stays down."""
+        """Time of restart of each exited service; None: it stays down."""
 
-    def check(self) -> Iterator[Death]:
-        """Starts what is due, and yields each death once.
+    def check(self) -> Iterator[ServiceExit]:
+        """Starts services whose restart is due, and yields each exit once.
 
         Raises:
             OviyaError: the log of a service cannot be written.
         """
         for service in self._mesh.dead:
             if service.name not in self._due:
-                yield self._mourn(service)
+                yield self._schedule_restart(service)
         for name, due in list(self._due.items()):
             if due is not None and self._clock() >= due:
                 del self._due[name]
                 self._mesh.start([name])
 
-    def _mourn(self, service: ServiceProcess) -> Death:
+    def _schedule_restart(self, service: ServiceProcess) -> ServiceExit:
         following = self._restarts[service.name].next()
         if following is None:
             self._due[service.name] = None
             service.detail = "stays down"
-            return Death(service, service.ending, service.last_error(), None, 0.0)
+            return ServiceExit(service, service.exit_reason, service.last_error(), None, 0.0)
         number, delay_s = following
         self._due[service.name] = self._clock() + delay_s
         service.detail = f"restart {number} of {MAX_RESTARTS} in {delay_s:g} s"
-        return Death(service, service.ending, service.last_error(), number, delay_s)
+        return ServiceExit(service, service.exit_reason, service.last_error(), number, delay_s)

@@ -1,7 +1,7 @@
-"""The mesh as processes of this machine: started, watched and stopped.
+"""Starts, watches and stops the mesh as local processes.
 
-`oviya up` and the end-to-end tests use it.  Nothing here runs by itself: whoever owns a `LocalMesh` calls `poll` a few
-times a second, or `wait_ready`.
+`oviya up` and the end-to-end tests use it.  Nothing runs in the background: the owner of a `LocalMesh` calls `poll` a
+few times a second, or `wait_ready`.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from oviya.errors import OviyaError, Timeout
 
 POLL_S = 0.1
 STOP_TIMEOUT_S = DRAIN_GRACE_S + 10.0
-"""A service that has not ended this long after SIGTERM is killed."""
+"""Time from SIGTERM until a service that still runs is killed."""
 
 
 class LocalMesh:
-    """All services of a plan.  As a context manager it stops them at the end.
+    """All services of a plan.  As a context manager it stops them on exit.
 
     Args:
-        plan: which ones, and where.
-        log_dir: folder that gets one log a service.
+        plan: the services and their ports.
+        log_dir: folder for one log per service.
     """
 
     def __init__(self, plan: Plan, log_dir: Path) -> None:
@@ -35,7 +35,7 @@ class LocalMesh:
         self.services = {name: ServiceProcess(name, plan, log_dir / f"{name}.log") for name in plan.ports}
 
     def start(self, names: Iterable[str] | None = None) -> None:
-        """Starts all services, or those named.
+        """Starts all services, or the named ones.
 
         Raises:
             OviyaError: a port is taken, or the logs cannot be written.
@@ -50,7 +50,7 @@ class LocalMesh:
             raise OviyaError(f"cannot write logs to {self.log_dir}: {error.strerror}") from error
 
     def poll(self) -> None:
-        """Brings every service's state up to date without waiting."""
+        """Updates the state of every service without blocking."""
         for service in self.services.values():
             service.poll()
 
@@ -61,14 +61,14 @@ class LocalMesh:
 
     @property
     def dead(self) -> list[ServiceProcess]:
-        """The services that ended by themselves."""
+        """The services that exited unexpectedly."""
         return [service for service in self.services.values() if service.state is State.DIED]
 
     def wait_ready(self, timeout_s: float, names: Iterable[str] | None = None) -> None:
-        """Waits until all services, or those named, are ready.
+        """Waits until all services, or the named ones, are ready.
 
         Raises:
-            ServiceDied: one ended.
+            ServiceDied: a service exited.
             Timeout: they were not ready in time.
         """
         wanted = [self.services[name] for name in (self.services if names is None else names)]
@@ -80,21 +80,21 @@ class LocalMesh:
                 return
             for service in missing:
                 if service.state is State.DIED:
-                    raise service.obituary()
+                    raise service.exit_error()
             if time.monotonic() > deadline:
                 waiting = ", ".join(f"{service.name} ({service.detail or service.state})" for service in missing)
                 raise Timeout(f"not ready after {timeout_s:g} s: {waiting}", hint=f"see the logs in {self.log_dir}")
             time.sleep(POLL_S)
 
     def stop(self, names: Iterable[str] | None = None, tick: Callable[[], None] = lambda: None) -> list[str]:
-        """Stops all services, or those named: the gateway first, so that its turns can still be finished.
+        """Stops all services, or the named ones: the gateway first, so that running turns can finish.
 
         Args:
-            names: those to stop.
+            names: the services to stop.
             tick: called while waiting.
 
         Returns:
-            The services that did not end in time and were killed.
+            The services that did not exit in time and were killed.
         """
         wanted = [self.services[name] for name in (self.services if names is None else names)]
         killed: list[str] = []
@@ -113,7 +113,7 @@ class LocalMesh:
         return killed
 
     def kill(self) -> None:
-        """Ends all services at once."""
+        """Kills all services."""
         for service in self.services.values():
             service.kill()
 

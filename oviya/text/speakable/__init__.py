@@ -1,4 +1,4 @@
-"""Written text as it is said: `speakable("It costs $5.50.")` is "It costs five dollars and fifty cents."."""
+"""Text normalization for speech: `speakable("It costs $5.50.")` is "It costs five dollars and fifty cents."."""
 
 from oviya.text.speakable.normalizer import speakable, written
 

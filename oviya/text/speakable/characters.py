@@ -1,4 +1,4 @@
-"""Brings characters into the form that the rest expects: no invisible ones, no typographic variants of letters."""
+"""Normalizes characters: removes invisible ones and replaces typographic variants of letters."""
 
 from __future__ import annotations
 
@@ -7,25 +7,25 @@ from functools import lru_cache
 
 _INVISIBLE = frozenset(["Cc", "Cf", "Co", "Cs", "Cn"])
 _KEPT = frozenset("\n\u200d\ufe0f\u20e3")
-"""Line ends matter to markup; the others join emoji."""
+"""Line ends, which matter to markup, and the joiners of emoji."""
 _FOLDED = frozenset(["<font>", "<wide>", "<narrow>", "<circle>", "<square>", "<compat>", "<sub>", "<fraction>"]) | {
     "<initial>", "<medial>", "<final>", "<isolated>", "<noBreak>",
 }  # fmt: skip
-"""Kinds of compatibility decomposition whose characters are variants of plain ones (Unicode, UAX #44, table 14)."""
+"""Kinds of compatibility decomposition of typographic variants (Unicode, UAX #44, table 14)."""
 _OWN_MEANING = frozenset("\u2026\u2116\u2122\u2120\u203c\u2047\u2048\u2049\u00b4\u00b8\u00a8\u00af\u02d8\u2025\u2017")
-"""Signs with a decomposition that are said, or are heard as a pause, for themselves."""
+"""Signs with a decomposition that have a pronunciation of their own, or stand for a pause."""
 _COMBINING = range(0x0300, 0x0370)
 
 
 def plain_characters(text: str, *, signs: bool = True) -> str:
-    """`text` in composed form, without invisible characters; letters and digits in plain form.
+    """Composes characters, removes invisible ones and makes letters and digits plain.
 
     Full-width forms, mathematical alphanumerics, ligatures, circled digits and presentation forms become the letters
-    that they show; superscripts stay, since "m\u00b2" is read in another way than "m2".
+    that they represent.  Superscripts stay, since "m\u00b2" is not read like "m2".
 
     Args:
         text: as it was written.
-        signs: whether full-width punctuation becomes narrow as well, which Chinese and Japanese keep.
+        signs: whether full-width punctuation, which Chinese and Japanese keep, becomes narrow as well.
     """
     if text.isascii() and text.isprintable():
         return text
@@ -34,7 +34,7 @@ def plain_characters(text: str, *, signs: bool = True) -> str:
 
 
 def without_invisible(text: str) -> str:
-    """`text` without control, format and unassigned characters; tabs become spaces, line ends and joiners stay."""
+    """Removes control, format and unassigned characters; tabs become spaces, line ends and joiners stay."""
     if text.isprintable():
         return text
     return "".join(" " if c == "\t" else c for c in text if c in _KEPT or c == "\t" or _visible(c))

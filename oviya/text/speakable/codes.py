@@ -1,4 +1,4 @@
-"""Says what is read digit by digit: codes, telephone numbers, numbers of rooms and flights."""
+"""Verbalizes what is read digit by digit: codes, telephone numbers, room and flight numbers."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ _SPELLED = (
     "|ending in|ending with|ends in|ends with|last four digits|last four|area code|country code|license plate"
     "|registration|vin"
 )
-"""What follows these is spelled, whatever its length."""
+"""Words before a number that is spelled, whatever its length."""
 _LONG = (
     "room|rooms|suite|flight|flights|bus|route|gate|order|ticket|case|invoice|channel|apartment|apt|locker|train|platform"
     "|unit|model|booking|customer|policy|claim|badge|number|no"
 )
-"""What follows these is spelled from three digits on."""
+"""Words before a number that is spelled from three digits on."""
 _TOKEN = (
     r"(?:[A-Z]{1,4}[ -]?)?\d[\dA-Z]{1,24}(?:[ -](?=[\dA-Z]{0,6}\d)[\dA-Z]{2,6}){0,5}(?:-(?-i:[A-Z]{1,4}))?"
     r"(?![\w$\u20ac\u00a3%]|[.,:/-]\d)"
@@ -78,7 +78,7 @@ _PLURAL = re.compile(r"\s(?!(?:is|was|as|expires|always|has|this|yes|works)\b)[a
 
 
 def say_codes(text: str) -> str:
-    """`text` with what is known to be a code by the words beside it: "Your code is 4821." """
+    """Verbalizes codes, which are recognized by the words next to them: "Your code is 4821." """
     if not any(map(str.isdigit, text)):
         return text
     text = _UUID.sub(lambda at: _spelled(at[0]), text)
@@ -100,7 +100,7 @@ def say_codes(text: str) -> str:
 
 
 def say_phones(text: str) -> str:
-    """`text` with telephone numbers, numbers of cards and other groups of digits said."""
+    """Verbalizes telephone numbers, card numbers and other groups of digits."""
     if not any(map(str.isdigit, text)):
         return text
     text = _VANITY.sub(lambda at: f"{digits(at[1].lstrip('+'))}, {digits(at[2])}, {at[3].replace('-', ' ')}", text)
@@ -128,7 +128,7 @@ def _say_numbered(at: re.Match[str]) -> str:
 
 
 def _each(tokens: str) -> str:
-    """Spells every word with a digit in it, and single capital letters before digits."""
+    """Spells every word with a digit, and capital letters before digits."""
     return re.sub(
         r"(?<![\dA-Za-z])[A-Za-z]{0,26}+\d[\dA-Za-z]*+|(?<![A-Z])[A-Z]{1,4}(?=[ -]?\d)|(?<=\d-)[A-Z]{1,4}(?!\w)",
         lambda at: f"{_spelled(at[0])}",
@@ -137,7 +137,7 @@ def _each(tokens: str) -> str:
 
 
 def _spelled(code: str) -> str:
-    """Letters and digits one by one; groups stay apart."""
+    """Spells letters and digits; groups are separated by commas."""
     groups = re.findall(r"[A-Za-z0-9]+", code)
     return ", ".join(" ".join(digits(sign) if sign.isdigit() else sign.upper() for sign in group) for group in groups)
 
@@ -151,7 +151,7 @@ def _say_international(at: re.Match[str]) -> str:
     if not 7 <= count <= 15:
         return at[0]
     trailing = at[0][len(at[0].rstrip(" .-/(")) :]
-    # "+49 (0)30": the digit in brackets is dialled within the country, before the rest of the area code.
+    # "+49 (0)30": the digit in parentheses belongs to the national area code.
     return f"plus {_groups(_TRUNK.sub('0', at[0]))}{trailing}"
 
 

@@ -1,4 +1,4 @@
-"""Says dates and times of the day."""
+"""Verbalizes dates and times."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ _CLOCK = re.compile(r"\b([01]?\d|2[0-3])h([0-5]\d)\b")
 
 
 def say_dates(text: str) -> str:
-    """`text` with dates, decades and years said: "2026-11-24" is "November twenty-fourth, twenty twenty-six"."""
+    """Verbalizes dates, decades and years: "2026-11-24" is "November twenty-fourth, twenty twenty-six"."""
     text = _DAY_SPAN.sub(lambda at: f"{_full(at[1])} to {_full(at[2])}", text)
     text = _DAY_BEFORE.sub(lambda at: f"{_WEEKDAYS[at[1]]}, ", text)
     if not any(map(str.isdigit, text)):
@@ -87,7 +87,7 @@ def say_dates(text: str) -> str:
     text = _FISCAL.sub(lambda at: f"F Y {year(int(at[1]))}", text)
     text = _YEAR_ALONE.sub(lambda at: year(int(at[1])), text)
     text = _WAS_YEAR.sub(lambda at: f"{at[1]} {year(int(at[3]))}", text)
-    # Twice: "from 1999 to 2004", where the word before the second one belongs to the first match.
+    # Twice: in "from 1999 to 2004", the first match includes the word before the second year.
     for _ in range(2):
         text = _YEAR.sub(lambda at: f"{at[1]}{at[2]}{year(int(at[3]))}", text)
     text = _EARLY_YEAR.sub(lambda at: f"{at[0][:-4]}{year(int(at[1] or at[2]))}", text)
@@ -95,7 +95,7 @@ def say_dates(text: str) -> str:
 
 
 def say_times(text: str) -> str:
-    """`text` with times said: "9:05 am" is "nine oh five a m"."""
+    """Verbalizes times: "9:05 am" is "nine oh five a m"."""
     if not any(map(str.isdigit, text)):
         return text
     text = _TIME_RANGE.sub(r"\1 to ", text)
@@ -158,7 +158,7 @@ def _date(written: str, month: int, day: int, in_year: str) -> str:
 
 
 def _say_slashed(at: re.Match[str]) -> str:
-    """11/24/2026 and 24/11/2026: the month is whichever can be one, the American order where both can."""
+    """11/24/2026 and 24/11/2026: the month is the number that can be one; if both can, the order is American."""
     first, second = int(at[1]), int(at[3])
     month, day = (second, first) if first > 12 or at[2] == "." else (first, second)
     return _date(at[0], month, day, at[4])

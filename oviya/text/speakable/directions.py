@@ -1,4 +1,4 @@
-"""Tells stage directions from emphasis: "*smiles warmly*" is not said, "*Sorry* about that" is."""
+"""Removes stage directions, which look like emphasis: "*smiles warmly*" is not spoken, "*Sorry* about that" is."""
 
 from __future__ import annotations
 
@@ -13,52 +13,32 @@ _VERBS = (
 
 
 def _forms(verb: str) -> str:
-    """A pattern of the forms of a verb: laugh, laughs, laughing, laughed."""
+    """A pattern for the forms of a verb: laugh, laughs, laughing, laughed."""
     stem, end = (verb[:-1], "e") if verb.endswith("e") else (verb, "")
     return f"{stem}(?:{end}(?:s|es)?|(?:{verb[-1]})?ing|e?d)"
 
 
 _IRREGULAR = "cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums"
 _VERB = re.compile("|".join([*map(_forms, _VERBS.split("|")), _IRREGULAR]))
-_AMBIGUOUS = frozenset(
-    f"{verb}{end}"
-    for verb in [
-        "clear",
-        "take",
-        "look",
-        "reach",
-        "place",
-        "put",
-        "shake",
-        "raise",
-        "pat",
-        "rub",
-        "scratch",
-        "fold",
-        "cross",
-        "roll",
-        "wave",
-        "sing",
-        "cry",
-        "bow",
-        "hum",
-        "cheer",
-    ]
-    for end in ("", "s", "es", "ing", "ed", "d")
-)
-"""Verbs that a parenthesis of prose holds as well: they need more around them to be a direction."""
+_COMMON_VERBS = (
+    "clear", "take", "look", "reach", "place", "put", "shake", "raise", "pat", "rub", "scratch", "fold", "cross",
+    "roll", "wave", "sing", "cry", "bow", "hum", "cheer",
+)  # fmt: skip
+_AMBIGUOUS = frozenset(f"{verb}{end}" for verb in _COMMON_VERBS for end in ("", "s", "es", "ing", "ed", "d"))
+"""Verbs that are common in parentheses of prose; alone they are not taken for a direction."""
 _NOUNS = re.compile(
     r"(?:pause|sigh|laugh|laughter|chuckle|giggle|smile|grin|silence|beat|breath|tone|voice|nod|wink|gasp|sob|sobs|tears"
     r"|applause|music|whisper|hug|shrug|smirk|inhale|exhale|sniff|cough|sounds?|noises?)"
 )
-_PLACES = frozenset({"a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft",
-    "warm",
-                     "small", "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward"})  # fmt: skip
-_SUBJECTS = frozenset({"i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't",
-    "not",
-                       "never", "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will",
-                       "would",
-                       "me", "us", "them", "everyone", "nobody", "somebody", "someone"})  # fmt: skip
+_PLACES = frozenset({
+    "a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft", "warm", "small",
+    "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward",
+})  # fmt: skip
+_SUBJECTS = frozenset({
+    "i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't", "not", "never",
+    "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will", "would", "me", "us", "them",
+    "everyone", "nobody", "somebody", "someone",
+})  # fmt: skip
 _WORD = re.compile(r"[A-Za-z]++(?:['\u2019][A-Za-z]++)?+")
 _DIRECTION = re.compile(
     r"(?<![*\w])(\*{1,3})(?![*\s])([^*\n]++)(?<!\s)\1(?![*\w])|(?<![_\w])(_{1,2})(?![_\s])([^_\n]++)(?<!\s)\3(?![_\w])"
@@ -68,7 +48,7 @@ MAX_WORDS = 12
 
 
 def without_directions(text: str) -> str:
-    """`text` without what an actor is told to do; emphasis stays as it is written."""
+    """Removes stage directions; emphasis stays as it is written."""
     if not any(sign in text for sign in "*_(["):
         return text
     return _DIRECTION.sub(_replace, text)
@@ -103,13 +83,13 @@ def _is_direction(content: str, sign: str, before: str, after: str) -> bool:  # 
         return True
     if not alone:
         return False
-    # Where a sentence could begin, emphasis has a capital letter.
+    # Emphasis at the start of a sentence begins with a capital letter.
     starts_small = content.lstrip()[:1].islower()
     return bool(action) or (starts_small and len(words) > 1 and sign in ("*", "_"))
 
 
 def _action(words: list[str]) -> str:  # noqa: PLR0911
-    """How sure it is that words are an action: "sure", "perhaps", or empty."""
+    """Whether words are an action: "sure", "perhaps", or empty."""
     head = words[1:] if len(words) > 1 and words[0].endswith("ly") else words
     first = head[0]
     if _VERB.fullmatch(first):

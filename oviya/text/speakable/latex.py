@@ -1,4 +1,4 @@
-"""Reads the formulas that language models write in LaTeX."""
+"""Verbalizes formulas in LaTeX."""
 
 from __future__ import annotations
 
@@ -9,46 +9,19 @@ _COMMANDS = {
     "leq": " \u2264 ", "le": " \u2264 ", "geq": " \u2265 ", "ge": " \u2265 ", "neq": " \u2260 ", "ne": " \u2260 ",
     "approx": " \u2248 ", "sim": " \u2248 ", "equiv": " is equivalent to ", "lt": " < ", "gt": " > ",
     "infty": " infinity ", "to": " \u2192 ", "rightarrow": " \u2192 ", "Rightarrow": " implies ",
-    "implies": " implies ",
-    "sum": " the sum of ", "prod": " the product of ", "int": " the integral of ", "lim": " the limit of ",
-    "in": " in ", "notin": " not in ", "cup": " union ", "cap": " intersection ", "subset": " is a subset of ",
-    "forall": " for all ", "exists": " there exists ", "land": " and ", "lor": " or ", "neg": " not ",
-    "partial": " partial ", "nabla": " nabla ", "degree": "\u00b0", "circ": "\u00b0", "percent": "%", "ldots": " ... ",
-    "cdots": " ... ", "dots": " ... ", "quad": " ", "qquad": " ", "left": "", "right": "", "displaystyle": "",
-    "mathbb": "", "mathrm": "", "mathbf": "", "mathcal": "", "text": "", "textbf": "", "textit": "", "emph": "",
-    "operatorname": "", "boxed": "", "log": " log ", "ln": " natural log of ", "sin": " sine ", "cos": " cosine ",
-    "tan": " tangent ", "exp": " exp ", "min": " min ", "max": " max ",
+    "implies": " implies ", "sum": " the sum of ", "prod": " the product of ", "int": " the integral of ",
+    "lim": " the limit of ", "in": " in ", "notin": " not in ", "cup": " union ", "cap": " intersection ",
+    "subset": " is a subset of ", "forall": " for all ", "exists": " there exists ", "land": " and ", "lor": " or ",
+    "neg": " not ", "partial": " partial ", "nabla": " nabla ", "degree": "\u00b0", "circ": "\u00b0", "percent": "%",
+    "ldots": " ... ", "cdots": " ... ", "dots": " ... ", "quad": " ", "qquad": " ", "left": "", "right": "",
+    "displaystyle": "", "mathbb": "", "mathrm": "", "mathbf": "", "mathcal": "", "text": "", "textbf": "",
+    "textit": "", "emph": "", "operatorname": "", "boxed": "", "log": " log ", "ln": " natural log of ",
+    "sin": " sine ", "cos": " cosine ", "tan": " tangent ", "exp": " exp ", "min": " min ", "max": " max ",
 }  # fmt: skip
-_GREEK = frozenset(
-    [
-        "alpha",
-        "beta",
-        "gamma",
-        "delta",
-        "epsilon",
-        "zeta",
-        "eta",
-        "theta",
-        "iota",
-        "kappa",
-        "lambda",
-        "mu",
-        "nu",
-        "xi",
-        "pi",
-        "rho",
-        "sigma",
-        "tau",
-        "upsilon",
-        "phi",
-        "chi",
-        "psi",
-        "omega",
-        "varepsilon",
-        "vartheta",
-        "varphi",
-    ]
-)
+_GREEK = frozenset({
+    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
+    "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "varepsilon", "vartheta", "varphi",
+})  # fmt: skip
 _DELIMITED = re.compile(
     r"\\\(((?:[^\\]|\\(?!\)))*+)\\\)|\\\[((?:[^\\]|\\(?!\]))*+)\\\]|\$\$([^$]++)\$\$"
     r"|(?<![\w$\\])\$(?![\s$])([^$\n]{1,200})(?<!\s)\$(?![\w$])"
@@ -66,7 +39,7 @@ _POWERS = {"2": " squared", "3": " cubed", "n": " to the n"}
 
 
 def say_formulas(text: str) -> str:
-    """`text` with formulas between LaTeX's delimiters, and LaTeX commands beside them, in words and plain signs."""
+    """Replaces LaTeX formulas and commands by words and plain signs."""
     if "\\" not in text and "$" not in text:
         return text
     text = _DELIMITED.sub(_delimited, text)
@@ -81,7 +54,7 @@ def _delimited(at: re.Match[str]) -> str:
 
 
 def _is_formula(content: str) -> bool:
-    """Whether what stands between two dollar signs is a formula, and not the text between two prices."""
+    """Whether a text between two dollar signs is a formula, not the text between two prices."""
     if not _FORMULA.fullmatch(content):
         return False
     if any(sign in content for sign in "\\^_{}"):

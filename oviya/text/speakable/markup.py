@@ -1,4 +1,4 @@
-"""Takes markdown and HTML off a text."""
+"""Removes Markdown and HTML."""
 
 from __future__ import annotations
 
@@ -49,11 +49,11 @@ _BAR = re.compile(r"(?<!\s)\s*+\|\s*+")
 
 
 def without_markup(text: str, *, numbered: bool = True) -> str:
-    """`text` without marks that are seen and not heard, control tokens and stage directions.
+    """Removes markup, control tokens and stage directions.
 
     Args:
         text: as it was written.
-        numbered: whether the number of a list's item becomes "First,"; else it stays.
+        numbered: whether the number of a list item becomes "First,"; otherwise it stays.
     """
     text = without_control_tokens(text)
     if "&" in text:
@@ -75,17 +75,17 @@ def without_markup(text: str, *, numbered: bool = True) -> str:
 
 
 def _code(at: re.Match[str]) -> str:
-    """The words of a code span: nothing in it is markup."""
+    """The text of a code span, which contains no markup."""
     return re.sub(r"</?([A-Za-z][\w-]{0,40})/?>", r" \1 ", at[2]).replace("*", " ").strip()
 
 
 def _line(line: str, numbered: bool) -> str | None:
-    """One line without the marks at its beginning; None: it holds nothing else."""
+    """Removes the markup at the beginning of a line; None: the line consists of markup."""
     if not line.strip() or line.isalnum():
         return line
     signs = set(line) - set(" \t")
     if signs and signs <= set("-|:=*_~+") and len(line.strip()) > 1 and not signs <= set("+"):
-        return None  # a rule, or the line below a table's head
+        return None  # a horizontal rule, or the line below the head of a table
     if _DEFINITION.match(line):
         return None
     stripped = line.lstrip()

@@ -1,4 +1,4 @@
-"""The order in which text becomes speech: what a later step would misread is spoken out by an earlier one."""
+"""Normalizes text for speech, in steps: an earlier step verbalizes what a later one would misread."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _ENGLISH = (
 )
 _LETTERS = partial(plain_characters, signs=False)
 _OTHER = (_LETTERS, partial(without_markup, numbered=False), _LETTERS, say_pictures)
-_SHRUG = "\u00af\\_(\u30c4)_/\u00af"  # markup to whoever does not know it
+_SHRUG = "\u00af\\_(\u30c4)_/\u00af"  # otherwise read as markup
 _BLANKS = re.compile(r"[^\S\n]++")
 _LINE_ENDS = re.compile(r"\n[\n ]*+")
 _SPACE = re.compile(r"\s++")
@@ -50,19 +50,19 @@ _EMPTY_BRACKETS = re.compile(r"\( ?\)|\[ ?\]|\" ?\"(?!\w)")
 
 
 def speakable(text: str) -> str:
-    """Says `text` in words: numbers, codes, dates, times, money, units, addresses, signs; markup goes.
+    """Verbalizes numbers, codes, dates, times, money, units, addresses and signs, and removes markup.
 
-    The words are English, for text in Latin letters.  Text that is mainly in another script keeps its numbers, which
-    whoever reads that script says in its own language.  Emoji beside words are dropped, as nobody says them; alone they
-    are named, so that an answer is not lost.
+    Text in Latin letters is verbalized in English.  Text that is mainly in another script keeps its numbers, which a
+    voice for that script reads in its own language.  Emoji next to words are removed; emoji alone are named, so that an
+    answer is not lost.
 
     Returns:
-        One line; empty where there is nothing to say.
+        One line; empty if there is nothing to speak.
     """
     text = text.replace(_SHRUG, "\U0001f937")
     text = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text))
     for step in _ENGLISH if main_script(text) in (LATIN, "") else _OTHER:
-        text = _BLANKS.sub(" ", step(text))  # the steps count on single ones
+        text = _BLANKS.sub(" ", step(text))  # the steps expect single spaces
     text = _SPACE.sub(" ", _EMPTY_BRACKETS.sub(" ", text))
     text = _SPACE_BEFORE_MARK.sub(r"\1", text)
     text = _MARK_AND_STOP.sub(r"\1", _MARKS.sub(r"\1", text)).strip().lstrip(",;:. ")
@@ -70,7 +70,7 @@ def speakable(text: str) -> str:
 
 
 def written(text: str) -> str:
-    """`text` as a person reads it: without markup, control tokens and stage directions; numbers, signs and emoji stay.
+    """`text` for reading: without markup, control tokens and stage directions; numbers, signs and emoji stay.
 
     Returns:
         One line; may be empty.

@@ -1,4 +1,4 @@
-"""Says Roman numerals where the word before them leaves no doubt."""
+"""Verbalizes Roman numerals after words that make them unambiguous."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _VALUES = {"I": 1, "V": 5, "X": 10, "L": 50, "C": 100}
 
 
 def say_roman_numerals(text: str) -> str:
-    """`text` with the numerals of rulers and parts said: "Henry VIII" is "Henry the eighth"."""
+    """Verbalizes the numerals of rulers and parts: "Henry VIII" is "Henry the eighth"."""
     text = _RULER.sub(lambda at: f"{at[1]} the {ordinal(_value(at[2]))}" if _is_numeral(at) else at[0], text)
     return _PART.sub(lambda at: f"{at[1]} {cardinal(str(_value(at[2])))}" if _is_numeral(at) else at[0], text)
 
 
 def _is_numeral(at: re.Match[str]) -> bool:
-    """Whether it is no "I" that begins the next clause."""
+    """Whether it is a numeral, not the pronoun "I"."""
     return at[2] != "I" or bool(_ALONE_I.match(at.string, at.end()))
 
 

@@ -1,4 +1,4 @@
-"""Says signs and short forms."""
+"""Verbalizes signs and abbreviations."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import unicodedata
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Dr": "Doctor", "Prof": "Professor", "Gov": "Governor", "Sen": "Senator",
     "Rep": "Representative", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
-    "Sgt": "Sergeant",
-    "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Adm": "Admiral", "Maj": "Major", "Cmdr": "Commander",
-    "Mt": "Mount", "Ft": "Fort",
+    "Sgt": "Sergeant", "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Adm": "Admiral", "Maj": "Major",
+    "Cmdr": "Commander", "Mt": "Mount", "Ft": "Fort",
 }  # fmt: skip
 _TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.(?=\s[A-Z])")
 _SAINT = re.compile(r"(?:(?<=^)|(?<=[a-z,;:(\"] )|(?<=[.!?] ))St\.(?=\s[A-Z][a-z])")
@@ -102,18 +101,17 @@ _GREEK = {
     "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma", "\u03b4": "delta", "\u03b5": "epsilon", "\u03b6": "zeta",
     "\u03b7": "eta", "\u03b8": "theta", "\u03b9": "iota", "\u03ba": "kappa", "\u03bb": "lambda", "\u03bc": "mu",
     "\u03bd": "nu", "\u03be": "xi", "\u03c0": "pi", "\u03c1": "rho", "\u03c3": "sigma", "\u03c4": "tau",
-    "\u03c5": "upsilon",
-    "\u03c6": "phi", "\u03c7": "chi", "\u03c8": "psi", "\u03c9": "omega", "\u0393": "gamma", "\u0394": "delta",
-    "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi", "\u03a8": "psi",
-    "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
+    "\u03c5": "upsilon", "\u03c6": "phi", "\u03c7": "chi", "\u03c8": "psi", "\u03c9": "omega", "\u0393": "gamma",
+    "\u0394": "delta", "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi",
+    "\u03a8": "psi", "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
 }  # fmt: skip
 _SIGN = re.compile(r"[^A-Za-z0-9\s.,;:!?'\"()]")
-"""Whatever the rules for signs may change; most sentences hold none."""
+"""Any character that the rules for signs may change; most sentences have none."""
 _GREEK_LETTER = re.compile(f"(?<![\u0370-\u03ff])[{''.join(_GREEK)}](?![\u0370-\u03ff])")
 
 
 def say_short_forms(text: str) -> str:
-    """`text` with titles and streets in full: "Dr. Smith" is "Doctor Smith"."""
+    """Expands titles and streets: "Dr. Smith" is "Doctor Smith"."""
     if "." not in text and not any(street in text for street in _STREETS):
         return text
     text = _TITLE.sub(lambda at: _TITLES[at[1]], text)
@@ -124,7 +122,7 @@ def say_short_forms(text: str) -> str:
 
 
 def say_signs(text: str) -> str:
-    """`text` with signs and abbreviations said, and without signs that say nothing."""
+    """Verbalizes signs and abbreviations, and removes the other signs."""
     for pattern, words in _WORDS:
         text = pattern.sub(words, text)
     if _SIGN.search(text) is None:
@@ -138,7 +136,7 @@ def say_signs(text: str) -> str:
 
 
 def _say_greek(at: re.Match[str]) -> str:
-    """A Greek letter among Latin words, as in a formula."""
+    """A Greek letter in Latin text, as in a formula."""
     before = " " if at.start() and at.string[at.start() - 1].isalnum() else ""
     after = " " if at.end() < len(at.string) and at.string[at.end()].isalnum() else ""
     return f"{before}{_GREEK[at[0]]}{after}"

@@ -1,4 +1,4 @@
-"""Control tokens of language models that end up in their text: `<|im_end|>`, `[INST]`, `</s>`."""
+"""Removes control tokens of language models: `<|im_end|>`, `[INST]`, `</s>`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _PATTERNS = (
 
 
 def without_control_tokens(text: str) -> str:
-    """`text` without the control tokens of common chat templates."""
+    """Removes the control tokens of common chat templates."""
     if "<" not in text and "[" not in text:
         return text
     for pattern in _PATTERNS:

@@ -1,4 +1,4 @@
-"""Says addresses: of the web, of mail, of machines, of files."""
+"""Verbalizes addresses: URLs, e-mail addresses, IP addresses, file names and paths."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ _SIGNS = {
 }  # fmt: skip
 _SPELLED = frozenset({"py", "js", "ts", "md", "gz", "rs", "db", "sh", "css", "html", "htm", "xml", "csv", "tsv", "svg"})
 MAX_PATH_PARTS = 2
-"""Parts of a path that are said; the rest of an address is for reading, not for hearing."""
+"""Parts of a path that are spoken; the rest of an address is omitted."""
 _ABBREVIATED = frozenset({"a.m", "p.m", "e.g", "i.e", "ph.d"})
 
 
 def say_addresses(text: str) -> str:
-    """`text` with addresses said: "anna@example.com" is "anna at example dot com"."""
-    if text.startswith("dot "):  # the segmenter's word for the rest of an address
+    """Verbalizes addresses: "anna@example.com" is "anna at example dot com"."""
+    if text.startswith("dot "):  # written by the segmenter for the rest of an address
         text = _REST.sub(_say_rest, text)
     if "." in text or ":" in text or "/" in text or "\\" in text:
         text = _MAIL.sub(lambda at: _spelled(at[0]), text.replace("mailto:", ""))
@@ -123,7 +123,7 @@ def _say_path(path: str) -> str:
 
 
 def _say_dotted(at: re.Match[str]) -> str:
-    """A name with dots in it, e.g. "Node.js": but "fine.how" is a blank that was forgotten, which sounds the same."""
+    """A name with dots, e.g. "Node.js", or a missing space, "fine.how", which sounds the same."""
     if at[0].lower() in _ABBREVIATED or all(len(part) == 1 for part in at[0].split(".")):
         return at[0]
     return _spelled(at[0])

@@ -1,18 +1,17 @@
-"""Numbers in words, as they are said: without the commas that num2words writes, which would be heard as pauses."""
+"""Numbers in words, without the commas of num2words, which would be spoken as pauses."""
 
 from __future__ import annotations
 
 from num2words import num2words  # pyright: ignore[reportMissingTypeStubs, reportUnknownVariableType]
 
 NUMBER = r"\d{1,3}(?:,\d{3})++(?!\d)(?:\.\d++)?+|\d++(?:\.\d++)?+"
-"""A number as English writes it: "1,234.5"."""
+"""A number in English notation: "1,234.5"."""
 MAX_CARDINAL_DIGITS = 15
-"""A longer number is said digit by digit: nobody follows quadrillions."""
+"""A longer number is spoken digit by digit."""
 
 
 def cardinal(number: str) -> str:
-    """The digits `number`, with a point or without, in words: "1234.50" is "one thousand two hundred ... point five
-    zero"."""
+    """A decimal number in words: "1234.50" is "one thousand two hundred ... point five zero"."""
     whole, point, fraction = number.partition(".")
     if len(whole) > MAX_CARDINAL_DIGITS or (len(whole) > 1 and whole[0] == "0"):
         words = digits(whole)
@@ -35,12 +34,12 @@ _DIGITS = ("zero", "one", "two", "three", "four", "five", "six", "seven", "eight
 
 
 def digits(number: str) -> str:
-    """Every digit by itself."""
+    """The digits, one by one."""
     return " ".join(_DIGITS[int(digit)] for digit in number)
 
 
 def in_pairs(number: str) -> str:
-    """A number of three or four digits as names are said: "747" is "seven forty-seven", "101" is "one oh one"."""
+    """A number of three or four digits in a name: "747" is "seven forty-seven", "101" is "one oh one"."""
     head, tail = number[:-2], number[-2:]
     if tail == "00" or head.startswith("0"):
         return cardinal(number)
@@ -48,5 +47,5 @@ def in_pairs(number: str) -> str:
 
 
 def plural(unit: str, number: str) -> str:
-    """`unit` as it follows `number`: one dollar, two dollars."""
+    """`unit` in singular or plural: one dollar, two dollars."""
     return unit if number == "1" else f"{unit}s"

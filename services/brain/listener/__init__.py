@@ -1,8 +1,8 @@
-"""The reflective listener: answers by mirroring what was said, from patterns that are data.
+"""The reflective listener: it mirrors what was said, by patterns that are data.
 
-In the manner of ELIZA (Weizenbaum 1966): a keyword pattern takes an utterance apart, a template puts an answer
-together, and pronouns are turned round.  Unlike ELIZA it answers feelings first, recalls what the session told it, and
-never says a sentence twice.  `Listener` is the entry.
+It works like ELIZA (Weizenbaum 1966): a pattern decomposes an utterance, a template reassembles an answer, and pronouns
+are reflected.  Unlike ELIZA, it answers feelings first, recalls what the user told it in the session, and never repeats
+a sentence.  `Listener` is the entry point.
 """
 
 from services.brain.listener.listener import Listener

@@ -1,4 +1,4 @@
-"""Sentences without end: frames whose parts combine, for when every written sentence has been said."""
+"""Composes sentences from frames, once every written sentence has been used."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _GOLDEN = (math.sqrt(5) - 1) / 2
 
 
 def combinations(frame: Frame, start: int) -> Iterator[str]:
-    """Every sentence of `frame` once.  Steps by the golden section, so that neighbours differ in most parts."""
+    """Yields every sentence of `frame` once, in steps of the golden section: neighbours differ in most parts."""
     total = math.prod(len(options) for _, options in frame.parts)
     step = max(1, round(total * _GOLDEN))
     while math.gcd(step, total) != 1:
@@ -26,7 +26,7 @@ def combinations(frame: Frame, start: int) -> Iterator[str]:
 
 
 def compose(frames: tuple[Frame, ...], turn: int, seed: int) -> Iterator[str]:
-    """Sentences of all frames, beginning with another frame at each turn; at last, numbered ones without end."""
+    """Yields the sentences of all frames, starting with a different frame at each turn, and then numbered sentences."""
     for number in range(len(frames)):
         yield from combinations(frames[(turn + number) % len(frames)], seed + turn)
     count = turn

@@ -1,4 +1,4 @@
-"""The listener: from an exchange to the sentences of a reply."""
+"""The listener backend."""
 
 from __future__ import annotations
 
@@ -9,45 +9,45 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
-from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
+from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
+from services.brain.listener.interpreter import Interpretation, Interpreter
 from services.brain.listener.loader import DATA, load_script
-from services.brain.listener.memory import Finder, Memory, Rememberer, Said
+from services.brain.listener.memory import Finder, Memory, MemoryBuilder, SpokenSentences
 from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
 from services.brain.listener.summary import extract, told_in
-from services.brain.listener.text import Reader, Utterance, sentences_of
-from services.brain.listener.understanding import Understander, Understanding
+from services.brain.listener.utterance import Utterance, UtteranceParser, sentences_of
 
 MAX_MIRROR_WORDS = 12
-"""Longest piece of the user's words that is given back."""
+"""Longest part of the user's words that is mirrored."""
 _CLAUSE_STARTS = re.compile(
     r" (?:because|but|so|since|although|which|who|unless|and (?:i|he|she|it|they|we|you|then|now|my)) "
 )
 _TRAILING = re.compile(
     r"(?: (?:though|anyway|anyways|by the way|you know|i guess|i think|actually|please|somehow|or something|either))+$"
 )
-"""What trails off is not given back."""
+"""Words at the end that are not mirrored."""
 MIN_CONTENT_CHARS = 3
 _ASKING = frozenset({"what", "about", "tell", "say", "said", "told", "did", "you", "remember", "have", "the", "and"})
 _QUESTION_WORDS = ("what ", "who ", "why ", "how ", "when ", "where ", "do ", "did ", "can ", "should ", "are ", "is ")
 _WORD = re.compile(r"[^\W\d_]+")
 _TYPED_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
-"""A capital in the middle of a typed sentence: a name that keeps it when it is given back."""
+"""A word with a capital inside a typed sentence: a name, which keeps the capital when it is mirrored."""
 
 MOOD_TURNS = 2
-"""Turns of the user for which a feeling colours what follows it."""
+"""Turns of the user for which a feeling sets the mood of later replies."""
 
 CRISIS_TURNS = 6
-"""Turns of the user for which the listener keeps asking whether they are safe."""
+"""Turns of the user for which the listener asks whether they are safe."""
 
 RECALL_AFTER_TURNS = 2
-"""What was mentioned longer ago than this can be recalled."""
+"""Turns after which something that was mentioned can be recalled."""
 RECALL_AGAIN_AFTER_TURNS = 6
 SUMMARY_FACTS = 4
 
 MIN_REPEATED_WORDS = 3
-"""Shorter utterances ("yes", "thank you") are said again without meaning anything by it."""
+"""Shorter utterances ("yes", "thank you") may be repeated without a meaning."""
 
 WARM_UP = Exchange("what should i do when i feel sad and lonely")
 
@@ -59,17 +59,17 @@ class Listener:
         folder: its data.
 
     Raises:
-        ScriptError: the data is faulty.
+        ScriptError: the data is not valid.
     """
 
     name = "listener"
 
     def __init__(self, folder: Path = DATA) -> None:
         self._script = load_script(folder)
-        self._reader = Reader(self._script.fillers, self._script.greetings, self._script.emoji)
+        self._parser = UtteranceParser(self._script.fillers, self._script.greetings, self._script.emoji)
         self._finder = Finder(self._script)
-        self._rememberer = Rememberer(self._script, self._reader, self._finder)
-        self._understander = Understander(self._script, self._finder)
+        self._memory_builder = MemoryBuilder(self._script, self._parser, self._finder)
+        self._interpreter = Interpreter(self._script, self._finder)
         self._worker = ThreadPoolExecutor(max_workers=1, thread_name_prefix="listener")
 
     async def warm(self) -> None:
@@ -77,36 +77,36 @@ class Listener:
             pass
 
     async def reply(self, exchange: Exchange) -> AsyncGenerator[Sentence, None]:
-        """Answers in a thread of its own: a long history takes some tens of milliseconds."""
+        """Yields the sentences of a reply.  It is made in another thread, since a long history takes time."""
         for sentence in await asyncio.get_running_loop().run_in_executor(self._worker, self.answer, exchange):
             yield sentence
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
-        """Keeps what the user has told, in the user's words: sentences with facts, people, topics or feelings."""
+        """Extracts the user's sentences that contain facts, people, topics or feelings."""
         run = asyncio.get_running_loop().run_in_executor
-        return Summary(await run(self._worker, extract, summary, turns, self._rememberer))
+        return Summary(await run(self._worker, extract, summary, turns, self._memory_builder))
 
-    def condition(self) -> Condition:
-        return Condition()
+    def status(self) -> BackendStatus:
+        return BackendStatus()
 
     async def close(self) -> None:
         self._worker.shutdown()
 
     def answer(self, exchange: Exchange) -> list[Sentence]:
-        """The whole reply: 1 to `reply.MAX_SENTENCES` sentences, none of which the history holds.
+        """Makes a reply of 1 to `reply.MAX_SENTENCES` sentences, none of which is in the history.
 
-        The same exchange always gives the same reply.
+        The same exchange always has the same reply.
         """
-        said = Said.of(exchange.history)
+        said = SpokenSentences.of(exchange.history)
         told_before = [Turn("user", text) for text in told_in(exchange.summary)]
         user_texts, spoken_before = _user_side([*told_before, *exchange.history, Turn("user", exchange.text)])
-        memory = self._rememberer.remember(user_texts, spoken_before)
+        memory = self._memory_builder.remember(user_texts, spoken_before)
         *earlier, utterance = memory.utterances
         memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
         values = self._session_values(memory, exchange.history, said)
         values["told"] = self._capitalise(self._told(utterance, earlier), memory)
-        values["danger"] = "danger" if any(map(self._understander.is_crisis, earlier[-CRISIS_TURNS:])) else ""
-        understood = self._understander.understand(
+        values["danger"] = "danger" if any(map(self._interpreter.is_crisis, earlier[-CRISIS_TURNS:])) else ""
+        interpretation = self._interpreter.interpret(
             utterance,
             said.last,
             values,
@@ -114,15 +114,15 @@ class Listener:
             [found for past in earlier[: -MOOD_TURNS - 1 : -1] for found in self._finder.feelings(past.whole)],
         )
         if tone := exchange.tone:
-            understood.tone = replace(understood.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
-        values |= self._matched_values(understood, memory)
+            interpretation.tone = replace(interpretation.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
+        values |= self._matched_values(interpretation, memory)
         turn = sum(past.role == "assistant" for past in exchange.history)
-        reply = ReplyBuilder(self._script, understood, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
-        rule = understood.rule
+        reply = ReplyBuilder(self._script, interpretation, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
+        rule = interpretation.rule
         if rule is None:
             reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
         elif values["danger"] and not rule.id.startswith(CRISIS):
-            # Not much else is said while somebody may be in danger.
+            # While the user may be in danger, replies are short.
             reply.follow([shape[:1] for shape in rule.shapes], rule.id)
             reply.say(["crisis.check"])
         else:
@@ -132,24 +132,24 @@ class Listener:
         return reply.sentences
 
     def _open(self, reply: ReplyBuilder, rule: Rule, utterance: Utterance, earlier: Sequence[Utterance]) -> None:
-        """Says first what the form of the utterance calls for: a greeting back, or that it was said before."""
+        """Begins the reply with a greeting, or with a remark that the utterance was repeated."""
         if utterance.greeted and not earlier:
             reply.say(["hello.short"])
         if rule.firm or rule.family:
-            return  # an order or a question about Oviya is simply answered again
+            return  # a command or a question about Oviya is answered again without a remark
         times_before = sum(past.segments == utterance.segments for past in earlier)
         if times_before % 3 == 1 and len(utterance.whole.split()) >= MIN_REPEATED_WORDS:
             reply.say(["again"])
 
     def _told(self, utterance: Utterance, earlier: Sequence[Utterance]) -> str:
-        """What the user told before that shares most words with this utterance, given back; empty: nothing can be."""
+        """Mirrors the earlier segment that shares most words with this utterance; empty: none does."""
         asked = _content_words(utterance.whole)
         segments = [segment for past in earlier for segment in past.segments if not segment.startswith(_QUESTION_WORDS)]
         best = max(segments, key=lambda segment: len(asked & _content_words(segment)), default="")
         return mirrored(best) if asked & _content_words(best) else ""
 
-    def _session_values(self, memory: Memory, history: Sequence[Turn], said: Said) -> dict[str, str]:
-        """The slots that the session fills; empty where it cannot."""
+    def _session_values(self, memory: Memory, history: Sequence[Turn], said: SpokenSentences) -> dict[str, str]:
+        """The values of the session slots; empty: unknown."""
         sentences = sentences_of(said.last)
         facts = memory.facts[-SUMMARY_FACTS:]
         if len(facts) < SUMMARY_FACTS:
@@ -169,28 +169,30 @@ class Listener:
             "last": _quotable(sentences[-1]) if sentences else "",
         }
 
-    def _matched_values(self, understood: Understanding, memory: Memory) -> dict[str, str]:
-        """The slots that the utterance fills."""
-        values = {slot: self._capitalise(mirrored(value), memory) for slot, value in understood.slots.items() if value}
-        if understood.rule and understood.rule.state:
-            state = understood.rule.state
+    def _matched_values(self, interpretation: Interpretation, memory: Memory) -> dict[str, str]:
+        """The values of the slots of the utterance."""
+        values = {
+            slot: self._capitalise(mirrored(value), memory) for slot, value in interpretation.slots.items() if value
+        }
+        if interpretation.rule and interpretation.rule.state:
+            state = interpretation.rule.state
             if all(values.get(slot) for slot in SLOT.findall(state)):
                 values["state"] = SLOT.sub(lambda slot: values[slot[1]], state)
-        values["echo"] = self._capitalise(mirrored(understood.segment), memory)
-        if understood.feelings:
-            values["noun"] = understood.feelings[0].noun
-        if understood.topics:
-            values["about"] = understood.topics[0].about
+        values["echo"] = self._capitalise(mirrored(interpretation.segment), memory)
+        if interpretation.feelings:
+            values["noun"] = interpretation.feelings[0].noun
+        if interpretation.topics:
+            values["about"] = interpretation.topics[0].about
         return values
 
     def _capitalise(self, words: str, memory: Memory) -> str:
-        """`words` with a capital on names and days."""
+        """`words` with capitals in names and days."""
         names = self._script.proper | memory.proper
         return _WORD.sub(lambda word: word[0].capitalize() if word[0] in names else word[0], words)
 
 
 def mirrored(words: str) -> str:
-    """The user's words given back: pronouns turned, cut at a clause where they are long; empty if still too long."""
+    """Mirrors the user's words: pronouns are reflected, long texts are cut at a clause; empty: still too long."""
     if len(words.split()) > MAX_MIRROR_WORDS:
         words = _CLAUSE_STARTS.split(words, maxsplit=1)[0]
     words = _TRAILING.sub("", words)
@@ -198,7 +200,7 @@ def mirrored(words: str) -> str:
 
 
 def _user_side(turns: Sequence[Turn]) -> tuple[list[str], list[str]]:
-    """The user's texts, and before each the listener's last sentence; empty turns are passed over."""
+    """The user's texts, and for each the assistant's turn before it; empty turns are skipped."""
     texts: list[str] = []
     before: list[str] = []
     last = ""
@@ -212,18 +214,18 @@ def _user_side(turns: Sequence[Turn]) -> tuple[list[str], list[str]]:
 
 
 def _content_words(text: str) -> set[str]:
-    """The words of `text` that are long enough to say what it is about."""
+    """The words of `text` that may tell what it is about."""
     return {word for word in text.split() if len(word) >= MIN_CONTENT_CHARS} - _ASKING
 
 
 def _quotable(sentence: str) -> str:
-    """A sentence to be quoted after a colon; of one that quotes itself, only the quotation."""
+    """A sentence in the form for a quotation after a colon; if it contains a quotation itself, only that."""
     words = sentence.rstrip(".?!").rpartition(": ")[2]
     return words if words.startswith(("I ", "Oviya")) else words[:1].lower() + words[1:]
 
 
 def _is_foreign(text: str) -> bool:
-    """True where most letters are of a script that English does not use."""
+    """Whether most letters belong to a script that English does not use."""
     letters = [letter for letter in text if letter.isalpha()]
     return bool(letters) and sum(letter < "\u0250" for letter in letters) * 2 < len(letters)
 

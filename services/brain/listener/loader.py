@@ -1,4 +1,4 @@
-"""Reads the listener's data and refuses what is faulty, naming file, entry and fault."""
+"""Loads and validates the listener's data."""
 
 from __future__ import annotations
 
@@ -41,14 +41,14 @@ _RULE_KEYS = {
 
 
 class ScriptError(ValueError):
-    """The listener's data is faulty."""
+    """The listener's data is not valid; the message names the file, the entry and the error."""
 
 
 def load_script(folder: Path = DATA) -> Script:
-    """Reads every table under `folder`.
+    """Loads every table under `folder`.
 
     Raises:
-        ScriptError: a file is missing or malformed, or an entry is faulty.
+        ScriptError: a file is missing or malformed, or an entry is not valid.
     """
     language = _read(folder / "language.toml")
     feelings = _feelings(folder / "feelings.toml")
@@ -79,7 +79,7 @@ def load_script(folder: Path = DATA) -> Script:
         for table in file["rule"]:
             rule, pool = _rule({"weight": file["weight"], **table}, path.name, sets, feelings)
             if rule.id in rules:
-                raise ScriptError(f"{path.name}: rule {rule.id!r} stands twice")
+                raise ScriptError(f"{path.name}: rule {rule.id!r} is defined twice")
             rules[rule.id], pools[f"rule.{rule.id}"] = rule, pool
     _check_shapes(rules.values(), pools)
     return Script(
@@ -122,14 +122,14 @@ def _feelings(path: Path) -> dict[str, Feeling]:
         where = f"{path.name} {table.get('id')}"
         _only(table, own | {"negated", "after_loss", *_PARTS_OF_A_FEELING}, where, own)
         if table["mood"] not in MOODS:
-            raise ScriptError(f"{where}: mood is one of {MOODS}")
+            raise ScriptError(f"{where}: mood must be one of {MOODS}")
         feelings[table["id"]] = Feeling(
             id=table["id"], noun=table["noun"], emotion=table["emotion"], mood=table["mood"],
             words=tuple(table["words"]), negated=table.get("negated", ""), after_loss=table.get("after_loss", ""),
         )  # fmt: skip
     for feeling in feelings.values():
         if strange := {feeling.negated, feeling.after_loss} - {"", *feelings}:
-            raise ScriptError(f"{path.name} {feeling.id}: negated or after_loss names no feeling: {sorted(strange)}")
+            raise ScriptError(f"{path.name} {feeling.id}: negated or after_loss is not a feeling: {sorted(strange)}")
     return feelings
 
 
@@ -148,10 +148,10 @@ def _pool(entries: Iterable[str | list[str]], slots: Collection[str], where: str
                 raise ScriptError(f"{where}: {sentence!r} is not one sentence that ends with . ? or !")
         used = frozenset(slot for sentence in sentences for slot in SLOT.findall(sentence))
         if strange := sorted(used - set(slots)):
-            raise ScriptError(f"{where}: {sentences[0]!r} uses slots that nothing fills: {strange}")
+            raise ScriptError(f"{where}: {sentences[0]!r} uses unknown slots: {strange}")
         template = Template(sentences, used)
         if template in pool:
-            raise ScriptError(f"{where}: {sentences[0]!r} stands twice")
+            raise ScriptError(f"{where}: {sentences[0]!r} is defined twice")
         pool.append(template)
     return tuple(pool)
 
@@ -177,15 +177,15 @@ def _rule(
                     f"{where}: {key} needs a slot of its patterns and a word set, not {slot!r}, {set_name!r}"
                 )
     if strange := sorted({*table.get("needs", []), *table.get("same", {}).values()} - SESSION_SLOTS):
-        raise ScriptError(f"{where}: needs {strange}, which nothing fills")
+        raise ScriptError(f"{where}: needs the unknown slots {strange}")
     if table.get("feeling", "") and table["feeling"] not in feelings:
-        raise ScriptError(f"{where}: {table['feeling']!r} is no feeling")
+        raise ScriptError(f"{where}: {table['feeling']!r} is not a feeling")
     if table.get("tone", "") and table["tone"] not in EMOTIONS:
-        raise ScriptError(f"{where}: {table['tone']!r} is no emotion")
+        raise ScriptError(f"{where}: {table['tone']!r} is not an emotion")
     if table["weight"] not in WEIGHTS:
-        raise ScriptError(f"{where}: weight is one of {WEIGHTS}")
+        raise ScriptError(f"{where}: weight must be one of {WEIGHTS}")
     if table.get("family", "") not in ("", *FAMILIES):
-        raise ScriptError(f"{where}: family is one of {FAMILIES}")
+        raise ScriptError(f"{where}: family must be one of {FAMILIES}")
     rule = Rule(
         id=table["id"], priority=table["priority"], patterns=patterns, after=after,
         contains=table.get("contains", {}), lacks=table.get("lacks", {}), same=table.get("same", {}),
@@ -205,7 +205,7 @@ def _shapes(table: dict[str, Any]) -> tuple[Shape, ...]:
 
 
 def _check_shapes(rules: Iterable[Rule], pools: Mapping[str, Pool]) -> None:
-    # "feeling.ask" stands for the pool of whatever feeling was found, "topic.ask" for that of the topic.
+    # "feeling.ask" is the pool of the feeling that was found, "topic.ask" that of the topic.
     known = {
         *pools,
         *(f"feeling.{part}" for part in _PARTS_OF_A_FEELING),
@@ -215,7 +215,7 @@ def _check_shapes(rules: Iterable[Rule], pools: Mapping[str, Pool]) -> None:
     for rule in rules:
         used = {name for shape in rule.shapes for choice in shape for name in choice}
         if strange := sorted(used - known):
-            raise ScriptError(f"rule {rule.id!r}: there are no pools {strange}")
+            raise ScriptError(f"rule {rule.id!r}: unknown pools {strange}")
     for kind in ("mirror", "comfort", "ask"):
         if missing := [f"{kind}.{mood}" for mood in MOODS if f"{kind}.{mood}" not in pools]:
             raise ScriptError(f"pools.toml: missing {missing}")
@@ -230,14 +230,14 @@ def _facts(path: Path, sets: Mapping[str, Collection[str]]) -> Iterable[Fact]:
         except ValueError as error:
             raise ScriptError(f"{where}: {error}") from error
         if any("x" not in pattern.slots for pattern in patterns):
-            raise ScriptError(f"{where}: every pattern keeps {{x}}")
+            raise ScriptError(f"{where}: every pattern needs the slot {{x}}")
         yield Fact(table["kind"], patterns, table["form"])
 
 
 def _frames(path: Path) -> dict[str, tuple[Frame, ...]]:
     tables = _read(path)
     if set(tables) != set(FAMILIES):
-        raise ScriptError(f"{path.name}: needs exactly the families {FAMILIES}")
+        raise ScriptError(f"{path.name}: must have exactly the families {FAMILIES}")
     return {family: tuple(_frame(entry, f"{path.name} [{family}]") for entry in tables[family]) for family in tables}
 
 

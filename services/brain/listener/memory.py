@@ -1,4 +1,4 @@
-"""What the session has told so far; worked out from the history of each request, so that nothing is kept in between."""
+"""What the user has told and the listener has said so far, derived from the history of each request."""
 
 from __future__ import annotations
 
@@ -10,29 +10,29 @@ from services.brain.backend import Turn
 from services.brain.listener.phrases import Phrases
 from services.brain.listener.reflect import reflect
 from services.brain.listener.script import SLOT, Feeling, Script, Topic
-from services.brain.listener.text import Reader, Utterance, sentence_key, sentences_of
+from services.brain.listener.utterance import Utterance, UtteranceParser, sentence_key, sentences_of
 
 MIN_CUT_WORDS = 3
-"""A sentence that was cut off counts as said from this many words on."""
+"""Words from which a sentence that was cut off counts as spoken."""
 
 RECENT_TURNS = 3
-"""Turns of the listener in which an opening is not used again, where another fits."""
+"""Turns of the listener in which an opening is not used again if there is another one."""
 
 _NEGATORS = frozenset({"not", "never", "no", "hardly", "nothing", "without", "less", "stop", "stopped"})
 NEGATION_REACH = 3
-"""Words before a feeling in which a negator counts."""
+"""Words before a feeling in which a negator applies to it."""
 
 MAX_FACT_WORDS = 6
 
 MAX_EARLIER_CHARS = 1000
-"""As much of an earlier turn is read again: a minute of speech, and what bounds the time that a long history takes."""
+"""Characters of an earlier turn that are parsed again, about a minute of speech; they bound the time for a history."""
 
 _CLAUSE_STARTS = re.compile(r" (?:and|but|because|so|since|when|which|who|by the way|now) ")
 
 
 @dataclass(slots=True)
-class Said:
-    """What the listener has said; knows whether a sentence would be a repetition."""
+class SpokenSentences:
+    """The sentences that the listener has spoken."""
 
     keys: set[str] = field(default_factory=set)
     cuts: list[str] = field(default_factory=list)
@@ -40,7 +40,7 @@ class Said:
     last: str = ""
 
     @classmethod
-    def of(cls, history: Sequence[Turn]) -> Said:
+    def of(cls, history: Sequence[Turn]) -> SpokenSentences:
         said = cls()
         spoken = [turn for turn in history if turn.role == "assistant" and turn.text.strip()]
         for number, turn in enumerate(spoken):
@@ -51,12 +51,13 @@ class Said:
                     said.recent_openings.add(opening(sentence))
             cut = sentence_key(sentences[-1])
             if sentences[-1][-1] not in ".?!" and len(cut.split()) >= MIN_CUT_WORDS:
-                said.cuts.append(cut)  # interrupted: saying the rest would say the start again
+                said.cuts.append(cut)  # interrupted: the whole sentence would repeat its beginning
         if spoken:
             said.last = spoken[-1].text
         return said
 
     def has(self, sentence: str) -> bool:
+        """Whether `sentence` would be a repetition."""
         key = sentence_key(sentence)
         return key in self.keys or any(key.startswith(cut) for cut in self.cuts)
 
@@ -66,7 +67,7 @@ class Said:
 
 
 def opening(sentence: str) -> str:
-    """The first two words: what makes one reply sound like the last."""
+    """The first two words: replies with the same ones sound alike."""
     return " ".join(sentence_key(sentence).split()[:2])
 
 
@@ -79,9 +80,9 @@ class Finder:
         self._topic_words = Phrases({word: topic for topic in script.topics for word in topic.words})
 
     def feelings(self, text: str) -> list[Feeling]:
-        """Feelings in the order of the text, each once; a negated one gives what its negation suggests.
+        """Feelings in the order of the text, without duplicates; a negated one is replaced by its opposite.
 
-        What follows the last "but" stands for the whole, where it holds a feeling at all.
+        If a feeling follows the last "but", only the text after it counts.
         """
         _, but, after = text.rpartition(" but ")
         return (self._feelings_in(after) if but else []) or self._feelings_in(text)
@@ -91,7 +92,7 @@ class Finder:
         feelings: dict[str, Feeling] = {}
         for found in self._feeling_words.find(text):
             feeling = found.value
-            # "I can't stop crying" negates twice.
+            # "I can't stop crying" is a double negation.
             before = words[max(0, found.start - NEGATION_REACH) : found.start]
             if sum(map(_is_negator, before)) % 2:
                 if not feeling.negated:
@@ -101,7 +102,7 @@ class Finder:
         return list(feelings.values())
 
     def topics(self, text: str) -> list[Topic]:
-        """Topics in the order of the text, each once."""
+        """Topics in the order of the text, without duplicates."""
         return list(dict.fromkeys(found.value for found in self._topic_words.find(text)))
 
 
@@ -114,12 +115,12 @@ class Memory:
     """What the user has told.
 
     Attributes:
-        name: the user's first name, capitalised; empty: not told.
-        facts: what was told about the user, as parts of a sentence ("that you like painting"), oldest first.
-        mentioned: what can be recalled, as nouns ("your sister"), with the number of the user's turn.
-        lost: who died, as a relation ("mother"); empty: nobody that was told of.
-        proper: names, to be capitalised.
-        utterances: the user's earlier turns, read.
+        name: the user's first name, capitalized; empty: unknown.
+        facts: facts about the user, as parts of a sentence ("that you like painting"), oldest first.
+        mentioned: what can be recalled, as nouns ("your sister"), with the index of the user's turn.
+        lost: who died, as a relation ("mother"); empty: unknown.
+        proper: names, which are capitalized.
+        utterances: the user's parsed turns.
     """
 
     name: str = ""
@@ -130,19 +131,19 @@ class Memory:
     utterances: list[Utterance] = field(default_factory=list)
 
 
-class Rememberer:
-    """Works the memory out."""
+class MemoryBuilder:
+    """Builds the memory of a session."""
 
-    def __init__(self, script: Script, reader: Reader, finder: Finder) -> None:
+    def __init__(self, script: Script, parser: UtteranceParser, finder: Finder) -> None:
         self._script = script
-        self._reader = reader
+        self._parser = parser
         self._finder = finder
 
     def remember(self, user_texts: Sequence[str], spoken_before: Sequence[str]) -> Memory:
-        """Reads the user's turns in order; `spoken_before[i]` is what the listener had said just before turn i."""
+        """Parses the user's turns in order; `spoken_before[i]` is the listener's turn before turn i."""
         memory = Memory()
         for number, (text, before) in enumerate(zip(user_texts, spoken_before, strict=True)):
-            utterance = self._reader.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
+            utterance = self._parser.read(text if number == len(user_texts) - 1 else text[:MAX_EARLIER_CHARS])
             memory.utterances.append(utterance)
             for at, segment in enumerate(utterance.segments):
                 self._facts(segment, before, memory)
@@ -156,7 +157,7 @@ class Rememberer:
         return memory
 
     def tells(self, text: str) -> bool:
-        """Says whether a sentence of the user tells something that can be remembered."""
+        """Whether a sentence of the user contains something to remember."""
         memory = self.remember([text], [""])
         return bool(memory.name or memory.facts or memory.mentioned or memory.lost)
 
@@ -170,7 +171,7 @@ class Rememberer:
                     if len(told.split()) <= MAX_FACT_WORDS:
                         self._learn(fact.kind, fact.form, {**slots, "x": told}, memory)
                     break
-        # "what is your name" - "anna": a bare answer, known only from the question.
+        # "what is your name" - "anna": the question shows that the answer is a name.
         if sentence_key(before).endswith(("your name", "call you")) and 1 <= len(words) <= 2:
             self._learn("name", "", {"x": segment}, memory)
 

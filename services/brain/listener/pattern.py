@@ -1,13 +1,13 @@
-"""The language that the listener's patterns are written in, compiled to regular expressions.
+"""Compiles the listener's patterns to regular expressions.
 
-A pattern matches a whole segment of normalised words:
+A pattern matches a whole segment of normalized words:
 
     word            that word
-    *               any words, also none
+    *               any words, or none
     (a|b c)         one of these
     [a|b c]         one of these, or nothing
-    {x}             one word or more, kept as x
-    {x@feeling}     a phrase of the word set "feeling", kept as x
+    {x}             one or more words, captured as x
+    {x@feeling}     a phrase of the word set "feeling", captured as x
     @feeling        a phrase of that set
     @feeling?       the same, or nothing
 """
@@ -36,9 +36,9 @@ class Pattern:
     """A compiled pattern.
 
     Attributes:
-        source: as it is written.
-        required: for each part that must be there, the words that it can begin with; cheap to test first.
-        slots: the names that it keeps.
+        source: the pattern as written.
+        required: the first words of each required part, for a quick test.
+        slots: names of the captures.
     """
 
     source: str
@@ -47,7 +47,7 @@ class Pattern:
     _regex: re.Pattern[str]
 
     def match(self, segment: str, words: Collection[str]) -> dict[str, str] | None:
-        """What the slots hold where the pattern matches, else None.  `words` are the segment's words as a set."""
+        """The captures, or None if the pattern does not match.  `words` are the segment's words as a set."""
         for beginnings in self.required:
             if beginnings.isdisjoint(words):
                 return None
@@ -59,12 +59,12 @@ def compile_pattern(source: str, sets: Mapping[str, Collection[str]]) -> Pattern
     """Compiles one pattern.
 
     Raises:
-        ValueError: a part is malformed, or a set is unknown or empty; the message quotes the pattern.
+        ValueError: a part is malformed, or a set is unknown or empty.
     """
     parts = [_compile_part(part, source, sets) for part in _PART.finditer(source) if not part["space"]]
     slots = [part.slot for part in parts if part.slot]
     if len(set(slots)) < len(slots):
-        raise ValueError(f"pattern {source!r}: a slot stands twice")
+        raise ValueError(f"pattern {source!r}: a slot is used twice")
     if not parts:
         raise ValueError("a pattern is empty")
     regex = re.compile("".join(part.regex for part in parts))
@@ -72,7 +72,7 @@ def compile_pattern(source: str, sets: Mapping[str, Collection[str]]) -> Pattern
 
 
 class _Part(NamedTuple):
-    """One compiled part: its expression, the words that it needs one of (empty: none), the slot that it fills."""
+    """A compiled part: its expression, its possible first words (empty: any), its slot."""
 
     regex: str
     required: frozenset[str] = frozenset()
@@ -81,7 +81,7 @@ class _Part(NamedTuple):
 
 def _compile_part(part: re.Match[str], source: str, sets: Mapping[str, Collection[str]]) -> _Part:
     if part["bad"]:
-        raise ValueError(f"pattern {source!r}: {part['bad']!r} at {part.start()} is not understood")
+        raise ValueError(f"pattern {source!r}: {part['bad']!r} at {part.start()} is not valid")
     if part["any"]:
         return _Part(r"(?:\S+ )*?")
     if part["word"]:

@@ -9,7 +9,7 @@ V = TypeVar("V")
 
 
 class Found(NamedTuple, Generic[V]):
-    """A phrase at `start`, counted in words, and what it stands for."""
+    """A phrase at word `start`, and its value."""
 
     start: int
     phrase: str
@@ -27,7 +27,7 @@ class Phrases(Generic[V]):
 
     @classmethod
     def of(cls, phrases: Iterable[str]) -> Phrases[None]:
-        """Phrases that stand for nothing but themselves."""
+        """Phrases without values."""
         return Phrases(dict.fromkeys(phrases))
 
     def at(self, words: Sequence[str], start: int) -> Found[V] | None:
@@ -38,7 +38,7 @@ class Phrases(Generic[V]):
         return None
 
     def find(self, text: str) -> Iterator[Found[V]]:
-        """The phrases in `text` from left to right, none within another."""
+        """The phrases in `text` from left to right, without overlaps."""
         words = text.split()
         at = 0
         while at < len(words):
@@ -48,5 +48,5 @@ class Phrases(Generic[V]):
             at += len(found.phrase.split()) if found else 1
 
     def are_in(self, text: str) -> bool:
-        """True where `text` holds any of them."""
+        """Whether `text` contains any of the phrases."""
         return next(self.find(text), None) is not None

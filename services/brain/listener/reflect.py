@@ -1,42 +1,43 @@
-"""Turns first and second person round: "i feel that you hate me" becomes "you feel that I hate you"."""
+"""Swaps the first and second person: "i feel that you hate me" becomes "you feel that I hate you"."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 _FIRST_TO_SECOND = {
-    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself",
-    "we": "you", "us": "you", "our": "your", "ours": "yours", "ourselves": "yourselves",
-    "i'd": "you would", "i'll": "you will", "we'd": "you would",
+    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "we": "you", "us": "you",
+    "our": "your", "ours": "yours", "ourselves": "yourselves", "i'd": "you would", "i'll": "you will",
+    "we'd": "you would",
 }  # fmt: skip
 _SECOND_TO_FIRST = {"your": "my", "yours": "mine", "yourself": "myself"}
 _SUBJECT_I = frozenset({"i", "we"})
 _BE = {"am": "are", "was": "were"}
 _BE_BACK = {"are": "am", "were": "was"}
 
-# "you" is the subject where one of these follows it ...
+# "you" is the subject if one of these follows ...
 _VERBS = frozenset({
     "are", "were", "have", "had", "can", "could", "will", "would", "should", "must", "might", "may", "do", "did",
-    "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never",
-    "always", "really", "only", "just", "also", "know", "think", "feel", "want", "need", "like", "love", "hate",
-    "understand", "say", "said", "see", "saw", "make", "made", "mean", "meant", "get", "got", "go", "went", "come",
-    "came", "tell", "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care",
-    "sound", "seem", "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
+    "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never", "always",
+    "really", "only", "just", "also", "know", "think", "feel", "want", "need", "like", "love", "hate", "understand",
+    "say", "said", "see", "saw", "make", "made", "mean", "meant", "get", "got", "go", "went", "come", "came", "tell",
+    "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care", "sound", "seem",
+    "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
 })  # fmt: skip
-# ... unless one of these stands before it: then it is their object, and what follows is what it should do.
+# ... unless one of these precedes it: then it is their object.
 _TAKES_OBJECT = frozenset({
     "to", "for", "with", "of", "at", "about", "from", "by", "on", "than", "like", "between", "without", "against",
     "near", "behind", "and", "want", "wants", "tell", "told", "ask", "asked", "love", "hate", "need", "help", "let",
-    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show",
-    "call",
+    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show", "call",
 })  # fmt: skip
+_ADVERBS = frozenset({"never", "always", "really", "still", "just", "also"})
+_AUXILIARIES = frozenset({"do", "did", "can", "could", "will", "would", "should", "are", "were", "have"})
 _QUESTION_BE = frozenset({"are", "were"})
 # "when you lose somebody" means anybody, not the listener.
 _ANYBODY = frozenset({"when", "if", "once", "because", "until"})
 
 
 def reflect(text: str) -> str:
-    """`text` as the other side would say it.  Takes normalised words (see `text.py`); returns them with a capital I."""
+    """Reflects normalized words (see `utterance.py`); "I" has its capital."""
     words = text.split()
     result: list[str] = []
     for at, word in enumerate(words):
@@ -61,18 +62,11 @@ def _at(words: Sequence[str], index: int) -> str:
 
 
 def _is_subject(words: Sequence[str], verb_at: int) -> bool:
-    """True where "i" or "we" stands before the verb at `verb_at`, an adverb between them allowed."""
+    """Whether "i" or "we" precedes the verb at `verb_at`, directly or before an adverb."""
     if _at(words, verb_at - 1) in _SUBJECT_I:
-        # "my brother and i was"; but in "he and i", "i" still carries the verb.
+        # The verb follows "i" in "my brother and i was" as well.
         return True
-    return _at(words, verb_at - 2) in _SUBJECT_I and _at(words, verb_at - 1) in {
-        "never",
-        "always",
-        "really",
-        "still",
-        "just",
-        "also",
-    }
+    return _at(words, verb_at - 2) in _SUBJECT_I and _at(words, verb_at - 1) in _ADVERBS
 
 
 def _asks_you(words: Sequence[str], at: int) -> bool:
@@ -91,17 +85,6 @@ def _first_person(words: Sequence[str], at: int) -> str:
     previous, following = _at(words, at - 1), _at(words, at + 1)
     if previous in _TAKES_OBJECT and following not in _BE_BACK:
         return "me"
-    if following in _VERBS or previous in {
-        "do",
-        "did",
-        "can",
-        "could",
-        "will",
-        "would",
-        "should",
-        "are",
-        "were",
-        "have",
-    }:
+    if following in _VERBS or previous in _AUXILIARIES:
         return "I"
     return "I" if at == 0 and following else "me"

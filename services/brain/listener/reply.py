@@ -1,4 +1,4 @@
-"""Puts a reply together: picks sentences that were not said yet and gives each its emotion."""
+"""Builds a reply: chooses sentences that were not spoken yet, and their emotions."""
 
 from __future__ import annotations
 
@@ -9,36 +9,45 @@ from itertools import chain, islice
 
 from services.brain.backend import Sentence
 from services.brain.listener.composer import compose
-from services.brain.listener.memory import Said, opening
+from services.brain.listener.interpreter import Interpretation
+from services.brain.listener.memory import SpokenSentences, opening
 from services.brain.listener.script import Pool, Script, Shape
-from services.brain.listener.understanding import Understanding
 
 MAX_SENTENCES = 3
-"""More than that is a speech, not an answer."""
+"""Longest reply in sentences."""
 
 COMPOSED_CHOICE = 12
-"""Composed sentences among which one with a fresh opening is looked for."""
+"""Composed sentences that are searched for a new opening."""
 
 CRISIS = "crisis"
 
 _SUPPORTING = ("comfort", "offer", "advice", "general", "stay")
-"""Endings of the names of pools whose sentences support."""
+"""Suffixes of the names of pools whose sentences support."""
 
 
 class ReplyBuilder:
-    """One reply in the making.
+    """Builds one reply.
 
     Args:
-        seed: makes sessions differ; the same session always chooses alike.
-        turn: number of the listener's turn in the session; moves every choice on by one.
-        values: what fills the slots.
+        script: the listener's data.
+        interpretation: what the user said.
+        said: the sentences that the listener has spoken.
+        values: values of the slots.
+        seed: identifies the session, so that choices are deterministic and differ between sessions.
+        turn: index of the listener's turn in the session; each turn advances all choices by one.
     """
 
     def __init__(
-        self, script: Script, understood: Understanding, said: Said, values: Mapping[str, str], seed: str, turn: int
+        self,
+        script: Script,
+        interpretation: Interpretation,
+        said: SpokenSentences,
+        values: Mapping[str, str],
+        seed: str,
+        turn: int,
     ) -> None:
         self._script = script
-        self._understood = understood
+        self._interpretation = interpretation
         self._said = said
         self._values = values
         self._seed = seed
@@ -47,7 +56,7 @@ class ReplyBuilder:
         self.sentences: list[Sentence] = []
 
     def say(self, choice: Sequence[str]) -> bool:
-        """Adds a sentence of the first pool in `choice` that has one left; False where none has."""
+        """Adds an unused sentence of the first pool in `choice` that has one; returns whether there was one."""
         for name in choice:
             for pool_name in self._pools(name):
                 sentences = self._unsaid(pool_name)
@@ -57,14 +66,14 @@ class ReplyBuilder:
         return False
 
     def follow(self, shapes: Sequence[Shape], rule_id: str) -> None:
-        """Says what one of the shapes asks for; its first sentence is always found, the others where they can be."""
+        """Adds the sentences of one of the shapes.  The first one is composed if need be; others may be missing."""
         head, *rest = shapes[(self._number(rule_id) + self._turn) % len(shapes)]
-        family = self._understood.rule.family if self._understood.rule else ""
-        general = () if family else ("feeling.mirror", f"mirror.{self._understood.mood}")
+        family = self._interpretation.rule.family if self._interpretation.rule else ""
+        general = () if family else ("feeling.mirror", f"mirror.{self._interpretation.mood}")
         if not self.say(head) and not self.say(general):
-            self._compose(family or self._understood.mood)
+            self._compose(family or self._interpretation.mood)
         for choice in rest:
-            # In danger, the call for help must not fall silent because its sentences have run out.
+            # In a crisis, the advice to get help is composed once its sentences are used up.
             if not self.say(choice) and family == CRISIS and not self._has_composed:
                 self._compose(family)
 
@@ -75,22 +84,22 @@ class ReplyBuilder:
         self._add((self._freshest([(text,) for text in unsaid])[0],), f"{family}.comfort")
 
     def _pools(self, name: str) -> Iterator[str]:
-        """Names of the pools that `name` stands for in this turn."""
+        """The names of the pools that `name` refers to in this turn."""
         kind, _, part = name.partition(".")
         if name in self._script.pools:
             yield name
         elif part == "mood":
-            yield f"{kind}.{self._understood.mood}"
+            yield f"{kind}.{self._interpretation.mood}"
         elif kind == "feeling":
-            # Of "sad and lonely", one sentence speaks to the sadness and the next to the loneliness.
-            feelings = deque(self._understood.feelings)
+            # "sad and lonely": one sentence is about the sadness and the next about the loneliness.
+            feelings = deque(self._interpretation.feelings)
             feelings.rotate(-len(self.sentences))
             yield from (f"feeling.{feeling.id}.{part}" for feeling in feelings)
         elif kind == "topic":
-            yield from (f"topic.{topic.id}.{part}" for topic in self._understood.topics)
+            yield from (f"topic.{topic.id}.{part}" for topic in self._interpretation.topics)
 
     def _unsaid(self, pool_name: str) -> tuple[str, ...]:
-        """Sentences of the pool's next template that can be said, preferring one that opens unlike the last turns."""
+        """The sentences of the next unused template of a pool, preferably with a new opening."""
         return self._freshest(list(self._candidates(self._script.pools[pool_name], pool_name)))
 
     def _freshest(self, candidates: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
@@ -108,8 +117,8 @@ class ReplyBuilder:
                 yield sentences
 
     def _tone(self, pool_name: str, sentence: str) -> str:
-        rule, tone = self._understood.rule, self._understood.tone
-        if rule and rule.tone and (rule.firm or not self._understood.is_known) and pool_name == f"rule.{rule.id}":
+        rule, tone = self._interpretation.rule, self._interpretation.tone
+        if rule and rule.tone and (rule.firm or not self._interpretation.is_known) and pool_name == f"rule.{rule.id}":
             return rule.tone
         if sentence.endswith("?"):
             return tone.ask

@@ -1,4 +1,4 @@
-"""What the listener knows: rules, feelings, topics, pools of sentences, as plain values that `loader.py` reads."""
+"""The listener's script: rules, feelings, topics and pools of sentences, which `loader.py` loads."""
 
 from __future__ import annotations
 
@@ -14,49 +14,50 @@ SLOT = re.compile(r"\{([a-z]+)\}")
 SESSION_SLOTS = frozenset(
     {"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger", "told"}
 )
-"""Slots that any template may use: what the session, not the matched pattern, fills."""
+"""Slots that any template may use.  The session fills them, not the pattern."""
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """One sentence, or two that belong together, with slots such as {x}; usable only where all slots are filled."""
+    """One sentence, or two that belong together, with slots such as {x}."""
 
     sentences: tuple[str, ...]
     slots: frozenset[str]
 
     def fill(self, values: Mapping[str, str]) -> tuple[str, ...] | None:
+        """The sentences with their slots filled; None: a value is missing."""
         if not all(values.get(slot) for slot in self.slots):
             return None
         return tuple(SLOT.sub(lambda slot: values[slot[1]], sentence) for sentence in self.sentences)
 
 
 WEIGHTS = ("courtesy", "statement", "question", "feeling", "loss", "crisis")
-"""What a rule answers, the lightest first: of several things in one utterance, the weightiest is answered."""
+"""What a rule answers, in ascending order of weight; the heaviest part of an utterance is answered."""
 
 Pool = tuple[Template, ...]
 Shape = tuple[tuple[str, ...], ...]
-"""The sentences of a reply in order; each is a choice of pools, the first that has something to say is used."""
+"""The sentences of a reply in order; each is a list of pools, of which the first with an unused sentence is used."""
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """What to answer to what.
+    """How to answer an utterance.
 
     Attributes:
         id: its name; its own sentences are the pool "say".
-        priority: the highest that matches wins.
-        patterns: any of them must match a segment.
-        after: where given, any of them must match a sentence of the listener's last turn.
-        contains: slot -> word set of which the slot must hold a phrase.
-        lacks: slot -> word set of which the slot must hold no phrase.
-        same: slot -> session slot that must hold the same.
-        needs: session slots that must be filled.
-        shapes: the forms that its replies take in turn.
-        state: sentence part for the slot {state}, e.g. "you feel {x}".
-        feeling: id of the feeling that it shows; empty: none by itself.
+        priority: the matching rule with the highest priority applies.
+        patterns: one of them must match a segment.
+        after: one of them must match the listener's last sentence; empty: any sentence.
+        contains: slot -> word set; the slot must contain one of its phrases.
+        lacks: slot -> word set; the slot must contain none of its phrases.
+        same: slot -> session slot; both must have the same value.
+        needs: session slots that must have a value.
+        shapes: the shapes of its replies, used in turn.
+        state: part of a sentence for the slot {state}, e.g. "you feel {x}".
+        feeling: id of the feeling that it shows; empty: none.
         tone: emotion of its first sentence while the user's feeling is unknown; empty: the neutral tone.
-        firm: its tone holds whatever the user feels.
-        family: frames to compose from once its sentences are used up; empty: by the user's mood.
+        firm: its tone applies whatever the user feels.
+        family: frames for composed sentences; empty: those of the user's mood.
         weight: what it answers, as an index of `WEIGHTS`.
     """
 
@@ -83,12 +84,12 @@ class Feeling:
 
     Attributes:
         id: also the name of its pools, "feeling.<id>.mirror", ".comfort", ".offer" and ".ask".
-        noun: how it is recalled, e.g. "the loneliness"; empty: not at all.
-        emotion: the one of the 49 that it is nearest to.
+        noun: noun for recalling it, e.g. "the loneliness"; empty: it is not recalled.
+        emotion: the nearest of the 49 emotions.
         mood: "heavy", "light" or "plain"; chooses the general pools.
         words: phrases that show it.
         negated: id of the feeling that its negation suggests; empty: none.
-        after_loss: id of the feeling that it is while somebody is mourned; empty: itself.
+        after_loss: id of the feeling that replaces it after a death; empty: none.
     """
 
     id: str
@@ -102,7 +103,7 @@ class Feeling:
 
 @dataclass(frozen=True, slots=True)
 class Topic:
-    """Something that people talk about; its pools are "topic.<id>.say" and ".ask"; `about` recalls it ("your work")."""
+    """A topic.  Its pools are "topic.<id>.say" and ".ask"; `about` is the noun for recalling it ("your work")."""
 
     id: str
     about: str
@@ -111,7 +112,7 @@ class Topic:
 
 @dataclass(frozen=True, slots=True)
 class Fact:
-    """How the session learns something: `kind` is the fact's name, kept from slot "x" of the patterns."""
+    """How a fact is learned: the patterns capture it in slot "x", `form` is a part of a sentence about it."""
 
     kind: str
     patterns: tuple[Pattern, ...]
@@ -120,7 +121,7 @@ class Fact:
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A sentence with lists for its slots: every combination is a sentence of its own."""
+    """A sentence with lists of options for its slots."""
 
     text: str
     parts: tuple[tuple[str, tuple[str, ...]], ...]

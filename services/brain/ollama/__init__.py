@@ -1,1 +1,1 @@
-"""A mind that runs in Ollama: a language model, streamed, spoken sentence by sentence."""
+"""The Ollama backend: a language model whose answers are streamed sentence by sentence."""

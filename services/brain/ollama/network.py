@@ -1,4 +1,4 @@
-"""Which addresses are called directly, and how an address is shown."""
+"""Addresses: which ones bypass proxies, and how they are logged."""
 
 from __future__ import annotations
 
@@ -9,21 +9,20 @@ _PRIVATE_SUFFIXES = (".localhost", ".local", ".internal", ".lan", ".home.arpa", 
 
 
 def is_private(url: str) -> bool:
-    """Says whether an address is of this machine or its private network, where no proxy should stand in between.
+    """Whether the host is this machine or in its private network, so that no proxy should be used.
 
-    So are loopback, private and link-local addresses, names without a dot (the services of a compose file or a
-    cluster) and names under suffixes that are never public.
+    Private are loopback, private and link-local addresses, names without a dot (services of a compose file or a
+    cluster) and names with a suffix that is never public.
     """
     host = (urlsplit(url).hostname or "").rstrip(".").lower()
     try:
-        address = ipaddress.ip_address(host.partition("%")[0])
+        return ipaddress.ip_address(host.partition("%")[0]).is_private
     except ValueError:
         return "." not in host or host.endswith(_PRIVATE_SUFFIXES)
-    return address.is_private or address.is_loopback or address.is_link_local
 
 
-def shown(url: str) -> str:
-    """`url` without a user's name and password, and without its query, which may hold a key."""
+def without_secrets(url: str) -> str:
+    """`url` without user name, password and query, which may contain a key."""
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     return urlunsplit((parts.scheme, host, parts.path, "", ""))

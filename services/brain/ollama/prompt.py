@@ -1,4 +1,4 @@
-"""The messages that the model gets."""
+"""The messages for the model."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.ollama.output.template_markers import escape_special_tokens
-from services.brain.ollama.tones import Tones
+from services.brain.ollama.tones import default_emotion
 
 Message = dict[str, Any]
 
@@ -21,24 +21,22 @@ TEXTS: dict[str, str] = tomllib.loads((Path(__file__).parents[1] / "data" / "oll
 class Prompt:
     """Builds messages.
 
-    What never changes stands first, so that the server finds it in its cache of keys and values.
+    The constant part comes first, so that the server finds it in its KV cache.
 
     Args:
-        persona: who the model is; empty: Oviya, as data/ollama.toml describes her.
-        tones: the emotions that earlier replies are shown with.
-        with_tools: whether tools may be offered.
+        persona: who the model is; empty: Oviya, as described in data/ollama.toml.
+        with_tools: whether tools are offered.
     """
 
-    def __init__(self, persona: str, tones: Tones, *, with_tools: bool) -> None:
+    def __init__(self, persona: str, *, with_tools: bool) -> None:
         emotions = ", ".join(sorted(EMOTIONS))
         parts = [persona or TEXTS["persona"], TEXTS["style"], TEXTS["format"].format(emotions=emotions)]
         if with_tools:
             parts.append(TEXTS["tools"])
         self._system = "\n\n".join(part.strip() for part in parts)
-        self._tones = tones
 
     def messages(self, exchange: Exchange) -> list[Message]:
-        """The conversation up to what the user has just said."""
+        """The conversation, including what the user has just said."""
         text = escape_special_tokens(exchange.text)
         if exchange.user_emotion and exchange.user_emotion != "neutral":
             text = TEXTS["feels"].format(emotion=_spoken(exchange.user_emotion), text=text)
@@ -52,21 +50,21 @@ class Prompt:
         ]
 
     def _earlier(self, turn: Turn) -> Message:
-        # A model follows the form of its earlier answers more than any instruction, so their sentences carry one too.
+        # Models imitate their earlier answers more than they follow instructions, so those have emotion tags as well.
         if turn.role == "user":
             return {"role": "user", "content": escape_special_tokens(turn.text)}
         text = escape_special_tokens(turn.text)
         segmenter = Segmenter(max_chars=len(text) + 1, first_clause_chars=0)
-        sentences = [piece.text for piece in [*segmenter.push(text), *segmenter.flush()]]
-        tagged = (f"[{self._tones.default(sentence, '')}] {sentence}" for sentence in sentences)
+        sentences = [segment.text for segment in [*segmenter.push(text), *segmenter.flush()]]
+        tagged = (f"[{default_emotion(sentence, '')}] {sentence}" for sentence in sentences)
         return {"role": "assistant", "content": " ".join(tagged)}
 
 
 def _remembered(summary: str) -> list[Message]:
-    """The summary as a message of the user's side.
+    """The summary as a message of the user.
 
-    It holds what people said, so it has no more authority than they have: it does not stand among the instructions.
-    Each of its lines is quoted, so that nothing in it can look like the end of the quotation.
+    It contains what people said and must not have the authority of the instructions.  Every line is quoted, so that no
+    line can end the quotation.
     """
     lines = [f"> {line.strip()}" for line in escape_special_tokens(summary).splitlines() if line.strip()]
     return [{"role": "user", "content": "\n".join([TEXTS["remembered"].strip(), *lines])}] if lines else []
@@ -77,8 +75,8 @@ def _spoken(emotion: str) -> str:
 
 
 def summary_messages(summary: str, turns: Sequence[Turn]) -> list[Message]:
-    """Asks for a summary of `summary` and the turns after it."""
-    # One line a turn: nobody can write the other side's lines.
+    """Asks for a summary of an earlier summary and the turns after it."""
+    # One line for each turn, so that nobody can write lines of the other side.
     said = "\n".join(f"{'User' if turn.role == 'user' else 'Oviya'}: {' '.join(turn.text.split())}" for turn in turns)
     said = escape_special_tokens(said)
     before = f"Memory so far:\n{escape_special_tokens(summary)}\n\n" if summary else ""

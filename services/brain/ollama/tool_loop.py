@@ -1,4 +1,4 @@
-"""One reply in the making: answers of the model, and calls of tools between them."""
+"""The tool loop of one reply: the model answers, tools are called, and the model answers again."""
 
 from __future__ import annotations
 
@@ -6,118 +6,138 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
 
+from oviya.tasks import cancel_and_wait
 from services.brain.backend import Sentence
 from services.brain.metrics import CUT_REPLIES, THINKING, WRITTEN_CALLS
-from services.brain.ollama.client import BadStream, ToolCall
+from services.brain.ollama.client import OllamaClient, ToolCall
+from services.brain.ollama.errors import BadStream
 from services.brain.ollama.output.output_parser import OutputParser, ParsedAnswer, paced
 from services.brain.ollama.prompt import Message
-from services.brain.ollama.tools.tool_executor import ToolResult
-
-if TYPE_CHECKING:
-    from services.brain.ollama.backend import OllamaBackend
+from services.brain.ollama.tools.tool_executor import ToolExecutor, ToolResult
+from services.brain.settings import BrainSettings
 
 log = structlog.get_logger()
 
 FILLER_EMOTION = "thoughtful"
 
 
-class Answer:
-    """One reply in the making: answers of the model, and calls of tools between them."""
+class ToolLoop:
+    """Makes one reply.
 
-    def __init__(self, backend: OllamaBackend, parser: OutputParser, messages: list[Message]) -> None:
-        self._backend = backend
+    Args:
+        client: the model.
+        executor: runs tool calls.
+        settings: limits of a reply.
+        parser: parses the answers.
+        messages: the conversation; tool calls and their results are appended.
+        tools: definitions of the tools that the model may call.
+    """
+
+    def __init__(
+        self,
+        client: OllamaClient,
+        executor: ToolExecutor,
+        settings: BrainSettings,
+        parser: OutputParser,
+        messages: list[Message],
+        tools: Sequence[Mapping[str, Any]],
+    ) -> None:
+        self._client = client
+        self._executor = executor
+        self._settings = settings
         self._parser = parser
         self._messages = messages
+        self._tools = tools
         self._degraded = ""
 
     async def run(self) -> AsyncGenerator[Sentence, None]:
-        """Yields the reply's sentences.
+        """Yields the sentences of the reply.
 
         Raises:
-            OviyaError: the model failed, or said nothing.
+            OviyaError: the model failed, or its answer has nothing to say.
         """
-        rounds, said, thought = self._backend.limits.tool_rounds, False, False
+        rounds, any_sentence, any_thinking = self._settings.tool_rounds, False, False
         while True:
             calls, cut, spoke = [], False, False
-            # After the last round no tool is offered, so that an answer must come.
-            offers = self._backend.offers if rounds else []
-            async with aclosing(self._backend.chat(self._messages, offers)) as chunks:
+            # The last round offers no tools, so that the model has to answer.
+            tools = self._tools if rounds else ()
+            async with aclosing(self._client.chat(self._messages, tools)) as chunks:
                 async for chunk in chunks:
                     calls += chunk.calls
-                    thought |= chunk.thinking
+                    any_thinking |= chunk.thinking
                     if chunk.cut:
                         cut = True
                         CUT_REPLIES.inc()
-                    async for sentence in paced(self._parser.push_steps(chunk.text)):
-                        said = spoke = True
-                        yield self._told(sentence)
-            rest = [sentence async for sentence in paced(self._parser.flush_steps(cut=cut))]
-            hidden = self._parser.answer
+                    async for sentence in paced(self._parser.push(chunk.text)):
+                        any_sentence = spoke = True
+                        yield self._with_problems(sentence)
+            rest = [sentence async for sentence in paced(self._parser.flush(cut=cut))]
+            answer = self._parser.answer
             spoke |= bool(rest)
-            calls += self._written(hidden, calls, offers, spoke=spoke)
-            self._report(hidden)
+            calls += self._written_calls(answer, calls, offered=bool(tools), spoke=spoke)
+            self._report(answer)
             for sentence in rest:
-                said = True
-                yield self._told(sentence)
+                any_sentence = True
+                yield self._with_problems(sentence)
             if not calls or not rounds:
                 break
             rounds -= 1
-            async for sentence in self._call(hidden.kept, calls):
+            async for sentence in self._call_tools(answer.text, calls):
                 yield sentence
-        if thought:
+        if any_thinking:
             THINKING.inc()
-        if not said:
-            raise self._nothing_said(hidden, cut=cut, thought=thought)
+        if not any_sentence:
+            raise self._nothing_to_say(answer, cut=cut, thought=any_thinking)
 
-    def _written(
-        self, hidden: ParsedAnswer, calls: Sequence[ToolCall], offers: Sequence[Mapping[str, Any]], *, spoke: bool
+    def _written_calls(
+        self, answer: ParsedAnswer, calls: Sequence[ToolCall], *, offered: bool, spoke: bool
     ) -> list[ToolCall]:
-        """Those of the calls written as text that are made: of offered tools.
+        """The calls written as text that are executed.
 
-        Others are made where the model said nothing else, if tools were offered at all: it is told what was wrong and
-        may do better.
+        Invalid calls are executed only if the model said nothing else: it receives the error and can correct the call.
         """
-        made: list[ToolCall] = []
-        for call in hidden.calls:
-            valid = bool(offers) and not self._backend.tools.refusal(call)
-            if call in calls or call in made:
-                continue  # the server has read it too
-            if valid or (offers and not spoke):
-                made.append(call)
+        written: list[ToolCall] = []
+        for call in answer.tool_calls:
+            if call in calls or call in written:
+                continue  # the server has parsed it as well
+            if offered and (not spoke or not self._executor.refusal(call)):
+                written.append(call)
                 WRITTEN_CALLS.labels("called").inc()
             else:
                 WRITTEN_CALLS.labels("dropped").inc()
-                self._note("the model wrote a tool call as text that cannot be made; it was not spoken")
-                log.warning("the model wrote a tool call that cannot be made", model=self._backend.model)
-        return made
+                self._add_problem("the model wrote a tool call as text that is not valid; it was not spoken")
+                log.warning("the model wrote a tool call that is not valid", model=self._client.model)
+        return written
 
-    def _report(self, hidden: ParsedAnswer) -> None:
-        """Logs and notes what of an answer was not spoken and should not have been there."""
-        model = self._backend.model
-        if hidden.unreadable_calls:
-            WRITTEN_CALLS.labels("dropped").inc(hidden.unreadable_calls)
-            self._note("the model wrote a tool call as text that cannot be read; it was not spoken")
-            log.warning("the model wrote a tool call that cannot be read", model=model)
-        if hidden.swallowed:
-            self._note("the model began to think and did not end; that part was not spoken")
-            log.warning("thinking that never ended was not spoken", model=model, characters=hidden.swallowed)
-        if hidden.unmarked:
-            self._note("the model thought aloud without a mark; some of it may have been spoken")
-            log.warning("the model wrote thinking without its first mark; its answers are held back from now on",
+    def _report(self, answer: ParsedAnswer) -> None:
+        """Logs unexpected text of an answer and adds it to the reply's problems."""
+        model = self._client.model
+        if answer.unreadable_calls:
+            WRITTEN_CALLS.labels("dropped").inc(answer.unreadable_calls)
+            self._add_problem("the model wrote a tool call as text that cannot be parsed; it was not spoken")
+            log.warning("the model wrote a tool call that cannot be parsed", model=model)
+        if answer.unclosed_thinking_chars:
+            self._add_problem("the model's thinking did not end; it was not spoken")
+            log.warning("unclosed thinking was not spoken", model=model, characters=answer.unclosed_thinking_chars)
+        if answer.has_unmarked_thinking:
+            self._add_problem("the model's thinking had no opening marker; some of it may have been spoken")
+            log.warning("the model wrote thinking without an opening marker; its answers are held back from now on",
                         model=model)  # fmt: skip
-        if hidden.foreign:
-            log.warning("the model wrote somebody else's words; they were not spoken", model=model,
-                        characters=hidden.foreign)  # fmt: skip
+        if answer.other_role_chars:
+            log.warning("the model wrote text of another role; it was not spoken", model=model,
+                        characters=answer.other_role_chars)  # fmt: skip
 
-    def _nothing_said(self, hidden: ParsedAnswer, *, cut: bool, thought: bool) -> BadStream:
-        """Why an answer holds nothing to say, and what to do."""
-        thinks = thought or hidden.thought
+    def _nothing_to_say(self, answer: ParsedAnswer, *, cut: bool, thought: bool) -> BadStream:
+        """The reason why an answer has nothing to say, with a hint."""
+        thinks = thought or answer.thinking_chars
         if cut and thinks:
-            limit = f"{self._backend.num_predict} tokens" if self._backend.num_predict else "longest length"
+            num_predict = self._settings.ollama_options.get("num_predict")
+            is_limited = isinstance(num_predict, int | float) and num_predict > 0
+            limit = f"{num_predict:.0f} tokens" if is_limited else "longest length"
             return BadStream(
                 f"ollama: thinking used up the answer's {limit} (num_predict), and nothing was left to say",
                 hint='raise num_predict in BRAIN_OLLAMA_OPTIONS, e.g. {"num_predict": 2000}, '
@@ -125,49 +145,47 @@ class Answer:
             )
         if thinks:
             return BadStream(
-                "ollama: the answer is thinking only and holds nothing to say",
+                "ollama: the answer is thinking only and has nothing to say",
                 hint="set BRAIN_OLLAMA_THINK=false, or choose another BRAIN_OLLAMA_MODEL",
             )
-        if hidden.calls or hidden.unreadable_calls:
-            return BadStream(
-                "ollama: the answer is a tool call written as text that cannot be made, and holds nothing to say"
-            )
+        if answer.tool_calls or answer.unreadable_calls:
+            return BadStream("ollama: the answer is a tool call written as text that is not valid, with nothing to say")
         if cut:
             return BadStream(
-                "ollama: the answer was cut before it held anything to say",
+                "ollama: the answer reached its longest length and has nothing to say",
                 hint="raise num_predict in BRAIN_OLLAMA_OPTIONS",
             )
-        return BadStream("ollama: the answer holds nothing to say")
+        return BadStream("ollama: the answer has nothing to say")
 
-    async def _call(self, text: str, calls: list[ToolCall]) -> AsyncGenerator[Sentence, None]:
-        """Calls tools and adds their answers to the messages; yields a sentence where they are slow."""
-        limits, tools = self._backend.limits, self._backend.tools
-        calling = asyncio.create_task(tools.call_all(calls[: limits.tool_calls]))
+    async def _call_tools(self, text: str, calls: list[ToolCall]) -> AsyncGenerator[Sentence, None]:
+        """Calls tools and appends their results to the messages; yields a filler sentence if they are slow."""
+        limit = self._settings.tool_calls
+        running = asyncio.create_task(self._executor.call_all(calls[:limit]))
         try:
-            await asyncio.wait({calling}, timeout=limits.filler_after_s)
-            if not calling.done() and (filler := tools.filler(calls) or self._next_filler()):
-                yield self._told(Sentence(filler, FILLER_EMOTION))
-            results = await calling
+            await asyncio.wait({running}, timeout=self._settings.tool_filler_after_s)
+            if not running.done() and (filler := self._executor.filler(calls) or self._next_filler()):
+                yield self._with_problems(Sentence(filler, FILLER_EMOTION))
+            results = await running
         finally:
-            calling.cancel()
-            await asyncio.wait({calling})
-        refused = f"not called: at most {limits.tool_calls} tools are called at once"
-        results += [ToolResult(call.name, refused) for call in calls[limits.tool_calls :]]
+            await cancel_and_wait(running)
+        refused = f"not called: at most {limit} tools are called at once"
+        results += [ToolResult(call.name, refused) for call in calls[limit:]]
         requested = [{"function": {"name": call.name, "arguments": dict(call.arguments)}} for call in calls]
         self._messages.append({"role": "assistant", "content": text, "tool_calls": requested})
         for result in results:
             self._messages.append({"role": "tool", "tool_name": result.name, "content": result.content})
             if result.failure:
-                self._note(f"the tool {result.name[:64]} failed: {result.failure}; the answer does without it")
+                self._add_problem(f"the tool {result.name[:64]} failed: {result.failure}; the answer does without it")
 
     def _next_filler(self) -> str:
-        """Something to say while a tool is slow, another one as the conversation goes on; empty: nothing."""
-        fillers = self._backend.limits.fillers
+        """A sentence for slow tools, a different one as the conversation continues; empty: none."""
+        fillers = self._settings.tool_fillers
         return fillers[len(self._messages) % len(fillers)] if fillers else ""
 
-    def _note(self, problem: str) -> None:
+    def _add_problem(self, problem: str) -> None:
         self._degraded = f"{self._degraded}; {problem}" if self._degraded else problem
 
-    def _told(self, sentence: Sentence) -> Sentence:
+    def _with_problems(self, sentence: Sentence) -> Sentence:
+        """`sentence` with the problems since the sentence before."""
         degraded, self._degraded = self._degraded, ""
         return replace(sentence, degraded=degraded) if degraded else sentence

@@ -1,8 +1,8 @@
-"""What the engine asks of the device: rows that run requests, pages of keys and values, one frame a call.
+"""The contract of a device: rows that run requests, pages of keys and values, one frame a call.
 
-The engine decides who runs, where each row's pages are and what of a prompt is already in them; the device knows
-nothing of requests, texts or limits.  `torch_device.py` is the plain implementation, for the CPU and as the reference
-of any other; `gpu/` is the fast one.
+The engine decides which rows run, where the pages of each row are and what of a prompt is already in them.  A device
+knows nothing of requests, texts or limits.  `torch_device.py` is the reference implementation, for any device of torch;
+`gpu/` is the fast one.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from services.csm.request.prompt import Prompt
 
 DepthWeights = Literal["auto", "bfloat16", "int8", "fp8"]
-"""Number formats of the depth decoder's weights where a single row makes a frame; "auto" is that of the checkpoint."""
+"""Number formats of the depth decoder's weights for a batch of a single row; "auto" is that of the checkpoint."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Sampling:
     """How a request's codes are drawn.
 
     Attributes:
-        temperature: 0 takes the likeliest code.
+        temperature: 0 takes the most likely code.
         top_k: codes to draw from, at least 1.
         seed: 0 to 2^64 - 1.
     """
@@ -37,13 +37,13 @@ class Sampling:
 
 @dataclass(frozen=True)
 class RowStart:
-    """A request takes a row.
+    """Assigns a row to a request.
 
     Attributes:
-        row: which one.
+        row: the row.
         sampling: how its codes are drawn; its frames count from 0.
-        pages: all the pages that it may ever use, in the order of their positions.  The first ones may hold a prefix of
-            its prompt already, shared with other rows: a page is shared only when it is full, so nobody writes there.
+        pages: all pages that it may use, in the order of their positions.  The first ones may already hold a prefix of
+            its prompt and be shared with other rows: a shared page is full, so no row writes to it.
     """
 
     row: int
@@ -53,11 +53,10 @@ class RowStart:
 
 @dataclass(frozen=True)
 class PromptChunk:
-    """Positions `start` to `stop` - 1 of a prompt, to be run into a row's pages; what is before them is there.
+    """Positions `start` to `stop` - 1 of a prompt, to be run into a row's pages, which hold all positions before them.
 
-    `stop` is at most len(prompt) - 1.  Where it is just that, the row is armed: the prompt's last position becomes the
-    row's newest, which the first step will run, so that all frames are made by the same program.  `start` may equal
-    `stop`: nothing is run, the row is armed.
+    `stop` is at most len(prompt) - 1.  The prompt's last position is run by the first frame, so that all frames are
+    made by the same program.  `start` may equal `stop`.
     """
 
     row: int
@@ -66,16 +65,16 @@ class PromptChunk:
     stop: int
 
     @property
-    def arms(self) -> bool:
-        """Whether it makes the row ready to step."""
+    def is_last(self) -> bool:
+        """Whether the row is ready to decode after it."""
         return self.stop == len(self.prompt) - 1
 
 
 class FrameDevice(Protocol):
-    """Rows and pages of one model.  One thread drives it, once it is made.
+    """Rows and pages of one model.  Once made, it is used by one thread.
 
-    Calls take effect in the order in which they are made, but need not be done when they return; only `collect` waits.
-    A failure may surface in any later call, and leaves what all rows and pages hold unknown.
+    Calls take effect in order but need not have finished when they return; only `collect` waits.  A failure may be
+    raised by any later call, and leaves the content of all rows and pages undefined.
     """
 
     @property
@@ -89,35 +88,35 @@ class FrameDevice(Protocol):
         ...
 
     def begin(self, starts: Sequence[RowStart]) -> None:
-        """Gives rows to requests; whatever ran there is forgotten, even if its frame is still being made."""
+        """Assigns rows to requests.  The previous request of a row is dropped, even if its frame is in flight."""
         ...
 
     def prefill(self, chunks: Sequence[PromptChunk]) -> None:
-        """Runs chunks of prompts, each of another row, through the backbone and arms the rows that are complete."""
+        """Runs chunks of prompts, each of another row, through the backbone."""
         ...
 
     def launch(self, rows: NDArray[np.int64]) -> None:
-        """Starts the next frame of `rows`, which are armed, ascending and at least one; the others stand still.
+        """Starts the next frame of `rows`: at least one, ascending, and ready to decode.  Other rows do not change.
 
-        At most one launch is uncollected.
+        Call `collect` before the next launch.
         """
         ...
 
     def collect(self) -> NDArray[np.int64]:
-        """Codes (len(rows), Q) of the launched frame; waits for that frame, not for what was asked after it."""
+        """Waits for the launched frame, but not for later calls; returns its codes (len(rows), Q)."""
         ...
 
     @property
     def prefill_s(self) -> float | None:
-        """What the prompts between the last two collected frames took of the device, in seconds; None: not measured."""
+        """Device time of the prompts between the last two collected frames, in seconds; None if not measured."""
         ...
 
     def works(self) -> bool:
-        """Whether it can be used again, asked after a failure; False where every further call would fail."""
+        """Whether it can be used again after a failure; False if every further call would fail."""
         ...
 
     def close(self) -> None:
-        """Gives the memory back.  Not called where the device does not work any more."""
+        """Frees its memory.  Not called once the device does not work any more."""
         ...
 
 
@@ -128,8 +127,8 @@ class DeviceOptions:
     Attributes:
         rows: requests that can run at once.
         pages: pages of keys and values.
-        program: "auto" is the fast one where there is a GPU; "torch" the plain one anywhere.
-        depth_weights: of the fast program's frames of a single row.
+        program: "auto" is the fast program on a GPU; "torch" is the plain one anywhere.
+        depth_weights: for the fast program's batches of a single row.
     """
 
     rows: int

@@ -13,26 +13,26 @@ from services.csm.device.torch_device import TorchDevice
 from services.csm.model.config import PAGE
 
 _MIB = 1 << 20
-_MOST_CPU_MIB = 1024
-"""What the pages may take of a CPU's memory where no setting says."""
-_SHARE_OF_GPU = 0.6
-"""And of what is free on a GPU once the weights are there: a program has buffers and copies of its own."""
-_ROWS_KEPT = 2
-"""Full rows for each slot: one that it runs, and one of earlier prompts to find prefixes in."""
+_MAX_CPU_MIB = 1024
+"""Memory for pages on a CPU if no setting says otherwise."""
+_GPU_SHARE = 0.6
+"""Share for pages of the GPU memory that is free once the weights are loaded; programs need buffers and copies too."""
+_CONTEXTS_PER_SLOT = 2
+"""Full contexts for each slot: one that it runs, and one of cached prefixes."""
 _CPU_SLOTS = 4
-"""A small checkpoint speaks about three requests in real time on two cores; more share what there is."""
-_MOST_GPU_SLOTS = 512
-"""One process sends some 680 paced streams over gRPC before its Python front is the limit (benchmarks/README.md)."""
+"""A small checkpoint runs about three requests in real time on two cores; more share the time."""
+_MAX_GPU_SLOTS = 512
+"""More paced streams than this are bound by the process's Python front end (benchmarks/README.md)."""
 
 
 def make_device(checkpoint: Checkpoint, options: DeviceOptions) -> FrameDevice:
-    """Makes the device for a checkpoint, ready to run: what it compiles or captures is done when this returns.
+    """Makes the device for a checkpoint.  It is ready to run: compiled and captured.
 
     Raises:
         OviyaError: the device cannot run the depth weights that are asked for.
     """
     if checkpoint.device.type == "cuda" and options.program == "auto":
-        from services.csm.device.gpu.gpu_device import GpuDevice  # needs triton
+        from services.csm.device.gpu.gpu_device import GpuDevice  # needs Triton
 
         return GpuDevice(checkpoint.model, options)
     if options.depth_weights != "auto":
@@ -49,22 +49,23 @@ def page_bytes(checkpoint: Checkpoint) -> int:
 
 
 def choose_slots(checkpoint: Checkpoint, kv_mib: int) -> int:
-    """Chooses how many requests may run at once on the checkpoint's device.
+    """Chooses how many requests may run at once: a few on a CPU, on a GPU as many as have room for two full contexts.
 
-    A CPU gets a few.  A GPU gets as many as have room for two full contexts each in `kv_mib` MiB, or, where that is 0,
-    in the share of its free memory that `choose_pages` takes.
+    Args:
+        checkpoint: the model and its device.
+        kv_mib: memory for keys and values; 0: the default share of what is free.
     """
     if checkpoint.device.type != "cuda":
         return _CPU_SLOTS
-    row = _ROWS_KEPT * checkpoint.config.max_pages * page_bytes(checkpoint)
-    return max(1, min(_MOST_GPU_SLOTS, (kv_mib * _MIB or _bearable_bytes(checkpoint)) // row))
+    slot = _CONTEXTS_PER_SLOT * checkpoint.config.max_pages * page_bytes(checkpoint)
+    return max(1, min(_MAX_GPU_SLOTS, (kv_mib * _MIB or _default_bytes(checkpoint)) // slot))
 
 
-def choose_pages(checkpoint: Checkpoint, rows: int, kv_mib: int) -> int:
-    """How many pages fit `kv_mib` MiB; where that is 0, as many as are of use and the memory bears.
+def choose_pages(checkpoint: Checkpoint, slots: int, kv_mib: int) -> int:
+    """How many pages fit `kv_mib` MiB; if that is 0, two full contexts for each slot or what the memory allows.
 
     Raises:
-        OviyaError: not even one row fits.
+        OviyaError: not even one full context fits.
     """
     each, whole = page_bytes(checkpoint), checkpoint.config.max_pages
     if kv_mib:
@@ -73,12 +74,12 @@ def choose_pages(checkpoint: Checkpoint, rows: int, kv_mib: int) -> int:
                 f"{kv_mib} MiB hold no full context", hint=f"it takes {math.ceil(whole * each / _MIB)} MiB"
             )
         return kv_mib * _MIB // each
-    return max(whole, min(rows * whole * _ROWS_KEPT, _bearable_bytes(checkpoint) // each))
+    return max(whole, min(slots * whole * _CONTEXTS_PER_SLOT, _default_bytes(checkpoint) // each))
 
 
-def _bearable_bytes(checkpoint: Checkpoint) -> int:
-    """Memory that keys and values may take where no setting says."""
+def _default_bytes(checkpoint: Checkpoint) -> int:
+    """Memory for keys and values if no setting says otherwise."""
     if checkpoint.device.type != "cuda":
-        return _MOST_CPU_MIB * _MIB
+        return _MAX_CPU_MIB * _MIB
     free, _ = torch.cuda.mem_get_info(checkpoint.device)
-    return int(free * _SHARE_OF_GPU)
+    return int(free * _GPU_SHARE)

@@ -1,7 +1,6 @@
-"""The device side in plain torch: runs anywhere, and is what any faster one must equal.
+"""The device in plain torch: runs anywhere, and is the reference for faster ones.
 
-The host knows every position and frame number, so a step is launched without reading anything back; its only copy to
-the host is the finished frame.
+The host knows every position and frame number, so nothing is copied back from the device but finished frames.
 """
 
 from __future__ import annotations
@@ -29,13 +28,13 @@ class TorchDevice:
 
     def __init__(self, model: CsmModel, options: DeviceOptions) -> None:
         weight = model.first_head
-        place = {"device": weight.device, "dtype": weight.dtype}
+        factory = {"device": weight.device, "dtype": weight.dtype}
         self.rows, self.pages = options.rows, options.pages
         self._model, self._device = model, weight.device
-        self._kv = PagedKv(model.config.backbone, options.pages, **place)
-        self._frame_kv = FrameKv(model.config.depth, options.rows, **place)
-        self._newest = torch.zeros(options.rows, model.config.backbone.width, **place)
-        # What follows is the host's: who stands where, and how each row's codes are drawn.
+        self._kv = PagedKv(model.config.backbone, options.pages, **factory)
+        self._frame_kv = FrameKv(model.config.depth, options.rows, **factory)
+        self._newest = torch.zeros(options.rows, model.config.backbone.width, **factory)
+        # On the host: where each row is, and how its codes are drawn.
         self._tables = np.zeros((options.rows, model.config.max_pages), np.int64)
         self._positions = np.zeros(options.rows, np.int64)
         self._frames = np.zeros(options.rows, np.int64)
@@ -61,27 +60,24 @@ class TorchDevice:
                 self._run_backbone(
                     self._embed(chunk.prompt, chunk.start, chunk.stop)[None], self._tables[chunk.row][None], positions
                 )
-            if chunk.arms:
+            if chunk.is_last:
                 self._newest[chunk.row] = self._embed(chunk.prompt, chunk.stop, chunk.stop + 1)[0]
                 self._positions[chunk.row] = chunk.stop
 
     @torch.inference_mode()
     def launch(self, rows: NDArray[np.int64]) -> None:
-        where = torch.from_numpy(rows).to(self._device)
-        hidden = self._run_backbone(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[
-            :, -1
-        ]
+        hidden = self._run_newest(rows)
         # A seed is unsigned on the wire and signed on the device, bit for bit.
         seeds = self._tensor(self._seeds[rows].view(np.int64))
         keys = frame_keys(seeds, self._tensor(self._frames[rows]), self._model.config.codebooks)
         temperatures, top_ks = self._tensor(self._temperatures[rows]), self._tensor(self._top_ks[rows])
-        widest = int(self._top_ks[rows].max())
+        max_top_k = int(self._top_ks[rows].max())
 
         def choose(logits: Tensor, codebook: int) -> Tensor:
-            return draw(logits, keys[:, codebook], temperatures, top_ks, widest)
+            return draw(logits, keys[:, codebook], temperatures, top_ks, max_top_k)
 
         codes = self._model.depth_decode(hidden, self._frame_kv, choose)
-        self._newest[where] = self._model.embed_frames(codes)
+        self._newest[self._tensor(rows)] = self._model.embed_frames(codes)
         self._positions[rows] += 1
         self._frames[rows] += 1
         self._launched = codes
@@ -91,28 +87,16 @@ class TorchDevice:
         codes, self._launched = self._launched.cpu().numpy(), None
         return codes
 
-    @torch.inference_mode()
-    def logits_of(self, codes: NDArray[np.int64]) -> Tensor:
-        """What the first rows' next frame would be drawn from, if it were `codes` (N, Q): (Q, N, V) float32."""
-        rows, given = np.arange(len(codes)), self._tensor(codes)
-        where = torch.from_numpy(rows).to(self._device)
-        hidden = self._run_backbone(self._newest[where][:, None], self._tables[rows], self._positions[rows][:, None])[
-            :, -1
-        ]
-        seen: list[Tensor] = []
-
-        def choose(logits: Tensor, codebook: int) -> Tensor:
-            seen.append(logits)
-            return given[:, codebook]
-
-        self._model.depth_decode(hidden, self._frame_kv, choose)
-        return torch.stack(seen)
-
     def works(self) -> bool:
         return still_works(self._device)
 
     def close(self) -> None:
         del self._kv, self._frame_kv, self._newest
+
+    def _run_newest(self, rows: NDArray[np.int64]) -> Tensor:
+        """Runs the backbone over the newest position of `rows`: (N, W)."""
+        newest = self._newest[self._tensor(rows)]
+        return self._run_backbone(newest[:, None], self._tables[rows], self._positions[rows][:, None])[:, -1]
 
     def _run_backbone(self, x: Tensor, tables: NDArray[np.int64], positions: NDArray[np.int64]) -> Tensor:
         """Runs the backbone over `x` (N, T, W) at `positions` (N, T) of rows with `tables` (N, pages of a row)."""

@@ -1,6 +1,6 @@
 """The sizes of a CSM checkpoint, read from its config.json in transformers' layout.
 
-A config.json leaves out what equals transformers' default, so the defaults here are CSM-1B's published sizes.
+A config.json omits fields that equal transformers' defaults, so the defaults here are CSM-1B's published sizes.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from oviya.errors import CheckpointError
 from oviya.model.checkpoint import read_config
 
 FRAME_S = 0.080
-"""Length of one RVQ frame: Mimi makes 12.5 a second."""
+"""Length of one RVQ frame: Mimi has 12.5 frames a second."""
 
 MAX_CODEBOOKS = 32
 """Codebooks of Mimi: one semantic and 31 acoustic."""
 
 END_CODE = 0
-"""A frame whose codes are all this one ends the speech and is not part of it."""
+"""A frame with only this code ends the speech and is not part of it."""
 
 PAGE = 64
 """Positions of a page of keys and values."""
@@ -33,7 +33,7 @@ def pages_for(positions: int) -> int:
 
 @dataclass(frozen=True)
 class RopeConfig:
-    """Rotary positions: plain RoPE where `factor` is 1, else with Llama 3's frequency scaling."""
+    """Rotary position embedding: plain if `factor` is 1, else with Llama 3's frequency scaling."""
 
     theta: float = 500_000.0
     factor: float = 1.0
@@ -66,7 +66,7 @@ class CsmConfig:
         audio_vocabulary: entries of one codebook's embedding and head, 2051 for CSM-1B.
         codebook_size: codes that the codec can decode, 2048 for Mimi; the entries above them are never generated.
         text_vocabulary: entries of the text embedding.
-        bos_id, eos_id: text tokens around a segment's text; None where only the tokenizer's files say them.
+        bos_id, eos_id: text tokens around a segment's text; None if only the tokenizer's files have them.
     """
 
     backbone: TransformerConfig
@@ -80,7 +80,7 @@ class CsmConfig:
 
     @property
     def max_positions(self) -> int:
-        """Positions that a prompt and its answer may fill together."""
+        """Positions of a prompt and its answer together."""
         return self.backbone.positions
 
     @property
@@ -93,7 +93,7 @@ class CsmConfig:
         """Reads the config.json of a checkpoint's folder.
 
         Raises:
-            CheckpointError: the file is missing, is no JSON object, or describes something that is no CSM.
+            CheckpointError: the file is missing, is not a JSON object, or does not describe a CSM.
         """
         fields = read_config(folder)
         if fields.get("model_type") != "csm":
@@ -108,7 +108,7 @@ class CsmConfig:
         """Reads the fields of a config.json.
 
         Raises:
-            ValueError: a size is impossible, or the checkpoint uses something that no CSM has.
+            ValueError: a size is impossible, or the checkpoint uses a feature that CSM does not have.
         """
         depth = fields.get("depth_decoder_config") or {}
         codec = fields.get("codec_config") or {}
@@ -131,7 +131,7 @@ class CsmConfig:
 def _transformer(
     fields: Mapping[str, Any], *, layers: int, width: int, heads: int, kv_heads: int, positions: int
 ) -> TransformerConfig:
-    """Reads one stack; the keyword arguments are CSM-1B's sizes."""
+    """Reads one stack; the keyword arguments are its defaults."""
     if fields.get("hidden_act", "silu") != "silu":
         raise ValueError(f"hidden_act is {fields['hidden_act']!r}, CSM has 'silu'")
     for bias in ("attention_bias", "mlp_bias"):
@@ -184,7 +184,7 @@ def _rope(fields: Mapping[str, Any]) -> RopeConfig:
 
 
 def _token_id(value: object) -> int | None:
-    """A config's token id; a list of alternatives stands for its first."""
+    """A token id of a config; the first one of a list."""
     if isinstance(value, list):
         value = value[0] if value else None
     return None if value is None else int(value)  # type: ignore[arg-type]

@@ -1,6 +1,6 @@
 """The Conversational Speech Model: a backbone over positions, a depth decoder over the codebooks of one frame.
 
-Letters in shapes: N rows, T positions, Q codebooks, V codes that a decoder understands, W backbone width.
+Letters in shapes: N rows, T positions, Q codebooks, V codes that the codec can decode, W backbone width.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from services.csm.model.kv import FrameKv
 from services.csm.model.transformer import Transformer, weight
 
 Choose = Callable[[Tensor, int], Tensor]
-"""Picks codes (N,) of a codebook, the second argument, from its logits (N, V) in float32."""
+"""Picks codes (N,) from float32 logits (N, V) of the codebook with this number."""
 
 
 class CsmModel(nn.Module):
@@ -38,11 +38,11 @@ class CsmModel(nn.Module):
         self.depth_heads = weight(config.codebooks - 1, depth_width, config.audio_vocabulary)
 
     def embed_text(self, ids: Tensor) -> Tensor:
-        """Positions of text tokens: (T,) to (T, W)."""
+        """Embeds text tokens: (T,) to (T, W)."""
         return F.embedding(ids, self.text_embedding)
 
     def embed_frames(self, codes: Tensor) -> Tensor:
-        """Positions of frames, the sum of their codes' embeddings: (T, Q) to (T, W)."""
+        """Embeds frames, each as the sum of its codes' embeddings: (T, Q) to (T, W)."""
         starts = torch.arange(self.config.codebooks, device=codes.device) * self.config.audio_vocabulary
         return F.embedding(codes + starts, self.audio_embedding).sum(dim=-2)
 

@@ -1,4 +1,4 @@
-"""Keys and values in plain torch: pages for the backbone, one frame's worth for the depth decoder.
+"""Keys and values in plain torch: pages for the backbone, the positions of one frame for the depth decoder.
 
 Letters in shapes: N rows of a call, T positions of a call, K key-value heads, D head width, P pages of a row, S
 positions that attention looks at.
@@ -20,18 +20,18 @@ class PagedKv:
 
     def __init__(self, config: TransformerConfig, pages: int, *, device: torch.device, dtype: torch.dtype) -> None:
         shape = (config.layers, pages, PAGE, config.kv_heads, config.head_dim)
-        # Zeros, not empty memory: attention multiplies what it does not see by 0, and 0 * NaN is NaN.
+        # Attention multiplies masked values by 0, and 0 * NaN is NaN, so the memory must not hold NaN.
         self.keys = _zeros(shape, device, dtype)
         self.values = _zeros(shape, device, dtype)
 
     def at(self, tables: Tensor, positions: Tensor) -> PagedView:
-        """The view of rows whose pages are `tables` (N, P) and that stand at `positions` (N, T)."""
-        slots = tables.gather(1, positions // PAGE) * PAGE + positions % PAGE
-        return PagedView(self, tables, slots)
+        """The view of rows with the pages `tables` (N, P), at `positions` (N, T)."""
+        indices = tables.gather(1, positions // PAGE) * PAGE + positions % PAGE
+        return PagedView(self, tables, indices)
 
 
 def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> Tensor:
-    """Zeros that on a CPU take no memory until they are written: torch writes its own, numpy gets them so."""
+    """Zeros; numpy's take no memory on a CPU until they are written, unlike torch's."""
     if device.type == "cpu" and dtype == torch.float32:
         return torch.from_numpy(np.zeros(shape, np.float32))
     return torch.zeros(shape, device=device, dtype=dtype)
@@ -39,23 +39,23 @@ def _zeros(shape: tuple[int, ...], device: torch.device, dtype: torch.dtype) -> 
 
 @dataclass(frozen=True)
 class PagedView:
-    """A call's part of the pages; S is P * PAGE."""
+    """The rows and positions of one call; S is P * PAGE."""
 
     kv: PagedKv
     tables: Tensor
-    slots: Tensor
+    indices: Tensor
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         """As `KvView.extend`."""
         views = []
         for pages, new in ((self.kv.keys[layer], keys), (self.kv.values[layer], values)):
-            pages.flatten(0, 1)[self.slots] = new
+            pages.flatten(0, 1)[self.indices] = new
             views.append(pages[self.tables].flatten(1, 2).transpose(1, 2))
         return views[0], views[1]
 
 
 class FrameKv:
-    """Keys and values of the few positions of one frame, for every row; a frame starts them afresh."""
+    """Keys and values of the positions of one frame, for every row.  Each frame overwrites them."""
 
     def __init__(self, config: TransformerConfig, rows: int, *, device: torch.device, dtype: torch.dtype) -> None:
         shape = (config.layers, rows, config.kv_heads, config.positions, config.head_dim)
@@ -63,13 +63,13 @@ class FrameKv:
         self.values = torch.empty(shape, device=device, dtype=dtype)
 
     def at(self, rows: int, start: int, stop: int) -> FrameView:
-        """The view of the first `rows` rows, which all stand at positions `start` to `stop` - 1."""
+        """The view of the first `rows` rows, all at positions `start` to `stop` - 1."""
         return FrameView(self, rows, start, stop)
 
 
 @dataclass(frozen=True)
 class FrameView:
-    """A call's part of a frame; S is `stop`."""
+    """The rows and positions of one call; S is `stop`."""
 
     kv: FrameKv
     rows: int

@@ -13,9 +13,9 @@ from services.csm.model.config import RopeConfig
 def inverse_frequencies(config: RopeConfig, head_dim: int) -> Tensor:
     """Angular frequencies of the rotation, in radians a position: (D/2,) float32.
 
-    Frequencies whose wavelength exceeds `original_positions / low_freq_factor` are divided by `factor`, those below
-    `original_positions / high_freq_factor` are kept, and between the two the share of each goes linearly with the
-    number of turns within the original positions (Llama 3.1, "scaled RoPE").
+    Frequencies whose wavelength exceeds `original_positions / low_freq_factor` are divided by `factor`; those below
+    `original_positions / high_freq_factor` are kept; between the two, the weight of each depends linearly on the number
+    of turns within the original positions (Llama 3.1, "scaled RoPE").
     """
     exponents = torch.arange(0, head_dim, 2, dtype=torch.float32, device="cpu") / head_dim
     frequencies = 1.0 / config.theta**exponents
@@ -34,9 +34,9 @@ def rotation_table(config: RopeConfig, head_dim: int, positions: int) -> tuple[T
 
 
 def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turns the pairs (i, i + D/2) of `x` (..., D) by the angles of `cos` and `sin` (..., D/2).
+    """Rotates the pairs (i, i + D/2) of `x` (..., D) by the angles of `cos` and `sin` (..., D/2).
 
-    This pairing is that of transformers' checkpoints; the original repository's weights pair neighbours instead.
+    transformers' checkpoints use this pairing; the original repository's weights pair neighbours.
     """
     first, second = x.float().chunk(2, dim=-1)
     return torch.cat((first * cos - second * sin, second * cos + first * sin), dim=-1).to(x.dtype)

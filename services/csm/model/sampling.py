@@ -1,7 +1,7 @@
-"""Drawing codes: temperature, top-k and a noise that depends on nothing but the request.
+"""Draws codes: temperature, top-k and noise that depends only on the request.
 
-The noise of a code is a hash of (seed, frame, codebook, code).  A request thus gets the same codes alone and in any
-batch, at any time and on any device, and no generator's state has to be kept or copied.
+The noise of a code is a hash of (seed, frame, codebook, code).  A request thus gets the same codes in any batch and on
+any device, and there is no generator state to keep.
 """
 
 from __future__ import annotations
@@ -10,17 +10,17 @@ import torch
 from torch import Tensor
 
 UNIFORM_BITS = 23
-"""Bits of a uniform draw: float32 can still tell (2^23 - 0.5) / 2^23 from 1."""
+"""Bits of a uniform draw: in float32 (2^23 - 0.5) / 2^23 still differs from 1."""
 
 # Multipliers and shifts of SplitMix64's finalizer (Steele, Lea, Flood 2014), and its increment (2^64 over the golden
-# ratio) to set neighbouring counters apart; as signed 64-bit integers, which wrap in the same way.
+# ratio) to separate neighbouring counters; as signed 64-bit integers, which wrap in the same way.
 _MULTIPLIER_1 = 0xBF58476D1CE4E5B9 - 2**64
 _MULTIPLIER_2 = 0x94D049BB133111EB - 2**64
 _INCREMENT = 0x9E3779B97F4A7C15 - 2**64
 
 
 def _shift(x: Tensor, bits: int) -> Tensor:
-    """Unsigned right shift of 64-bit integers; torch has the signed one only."""
+    """Unsigned right shift of 64-bit integers; torch only has the signed one."""
     return (x >> bits) & ((1 << (64 - bits)) - 1)
 
 
@@ -32,7 +32,7 @@ def scramble(x: Tensor) -> Tensor:
 
 
 def frame_keys(seeds: Tensor, frames: Tensor, codebooks: int) -> Tensor:
-    """One key for each codebook of each row's frame.
+    """A key for each codebook of each row's frame.
 
     Args:
         seeds: (N,) int64, a request's seed read as a signed integer.
@@ -52,25 +52,24 @@ def gumbel_noise(keys: Tensor, codes: Tensor) -> Tensor:
     return -torch.log(-torch.log(uniform))
 
 
-def draw(logits: Tensor, keys: Tensor, temperature: Tensor, top_k: Tensor, widest: int) -> Tensor:
-    """Draws one code a row from softmax(logits / temperature) over the row's `top_k` likeliest codes.
+def draw(logits: Tensor, keys: Tensor, temperature: Tensor, top_k: Tensor, max_top_k: int) -> Tensor:
+    """Draws a code for each row from softmax(logits / temperature) over its `top_k` most likely codes.
 
-    The code with the largest logit / temperature + Gumbel noise has exactly that distribution (Gumbel 1954), and is
-    found without a sum.
+    The code with the largest logit / temperature + Gumbel noise has exactly that distribution (Gumbel 1954).
 
     Args:
         logits: (N, V) float32.
         keys: (N,) int64, see `frame_keys`.
-        temperature: (N,) float32; where it is 0 the likeliest code is taken.
-        top_k: (N,) int64, 1 to `widest`.
-        widest: largest top_k of all rows, known to the host.
+        temperature: (N,) float32; 0 takes the most likely code.
+        top_k: (N,) int64, 1 to `max_top_k`.
+        max_top_k: largest top_k of all rows, known to the host.
 
     Returns:
         (N,) int64.
     """
-    best, codes = logits.topk(widest, dim=-1)
+    best, codes = logits.topk(max_top_k, dim=-1)
     greedy = temperature == 0
     scores = best / torch.where(greedy, 1.0, temperature)[:, None] + gumbel_noise(keys, codes)
-    scores = scores.masked_fill(torch.arange(widest, device=logits.device) >= top_k[:, None], float("-inf"))
+    scores = scores.masked_fill(torch.arange(max_top_k, device=logits.device) >= top_k[:, None], float("-inf"))
     choice = torch.where(greedy, 0, scores.argmax(dim=-1))
     return codes.gather(1, choice[:, None])[:, 0]

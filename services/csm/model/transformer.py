@@ -1,7 +1,7 @@
-"""A Llama-shaped stack whose rows stand at positions of their own.
+"""A Llama-shaped stack; each row of a batch has its own positions.
 
 Letters in shapes: N rows of a call, T positions of a call, W width, H heads, K key-value heads, G = H / K, D head
-width, S positions that attention looks at.
+width, S positions that attention reads.
 """
 
 from __future__ import annotations
@@ -19,11 +19,11 @@ from services.csm.model.rope import rotate, rotation_table
 
 @dataclass(frozen=True)
 class Window:
-    """Where the T positions of a call lie, worked out once and used by every layer.
+    """The T positions of a call, computed once and used by every layer.
 
     Attributes:
         cos, sin: rotation of each position, broadcast over heads: (N or 1, T, 1, D/2).
-        mask: what is added to the scores, (N, 1, G * T, S), or None where every position sees all S.
+        mask: added to the scores, (N, 1, G * T, S); None if every position attends to all S.
     """
 
     cos: Tensor
@@ -32,18 +32,18 @@ class Window:
 
 
 class KvView(Protocol):
-    """Where the keys and values of a call go, and what of the past it sees."""
+    """The part of a cache of keys and values that one call uses."""
 
     def extend(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Stores the call's keys and values (N, T, K, D) and returns all that the call sees, (N, K, S, D) each."""
+        """Stores the call's keys and values (N, T, K, D) and returns all that it attends to, (N, K, S, D) each."""
         ...
 
 
 def weight(*shape: int) -> nn.Parameter:
-    """A weight without values, which a checkpoint brings: untouched memory costs nothing.
+    """An uninitialised weight, to be loaded from a checkpoint; untouched memory costs nothing.
 
-    torch's own modules would fill it with random numbers, and its "meta" device, made to avoid that, imports some 800
-    modules (90 MB and a second at start).
+    torch's own modules would fill it with random numbers.  The "meta" device avoids that, but imports some 800 modules
+    at start.
     """
     return nn.Parameter(torch.empty(shape), requires_grad=False)
 
@@ -54,7 +54,7 @@ def rms_norm(x: Tensor, gain: Tensor, eps: float) -> Tensor:
 
 
 class Layer(nn.Module):
-    """Grouped-query attention and SwiGLU.  Queries, keys and values are one product, and so are gate and up."""
+    """Grouped-query attention and SwiGLU.  Queries, keys and values are one product; so are gate and up."""
 
     def __init__(self, config: TransformerConfig) -> None:
         super().__init__()
@@ -78,8 +78,7 @@ class Layer(nn.Module):
         qkv = F.linear(x, self.qkv).view(n, t, self.heads + 2 * self.kv_heads, self.head_dim)
         turned = rotate(qkv[:, :, : self.heads + self.kv_heads], window.cos, window.sin)
         keys, values = kv.extend(index, turned[:, :, self.heads :], qkv[:, :, self.heads + self.kv_heads :])
-        # The G query heads of a key-value head stand in line as if they were G * T positions of one head: nothing of
-        # the cache is repeated.
+        # The G query heads of a key-value head become G * T positions of one head, so that the cache is not repeated.
         queries = turned[:, :, : self.heads].unflatten(2, (self.kv_heads, -1))
         queries = queries.permute(0, 2, 3, 1, 4).reshape(n, self.kv_heads, -1, self.head_dim)
         mixed = F.scaled_dot_product_attention(queries, keys, values, attn_mask=window.mask)
@@ -88,7 +87,7 @@ class Layer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The layers and the last norm, with the rotation of every position at hand."""
+    """The layers, the last norm, and the rotation of every position."""
 
     cos: Tensor
     sin: Tensor
@@ -110,14 +109,14 @@ class Transformer(nn.Module):
         return rms_norm(x, self.norm, self.config.norm_eps)
 
     def window_at(self, positions: Tensor, span: int) -> Window:
-        """A window whose rows stand where `positions` (N, T) says, each seeing its own past and itself.
+        """A causal window of rows at `positions` (N, T).
 
-        `span` is S and must exceed every position; it is the host's to know, so that nothing waits for the device.
+        `span` is S and must exceed every position; the host passes it so that nothing waits for the device.
         """
         hidden = torch.arange(span, device=positions.device) > positions[:, :, None]
         mask = torch.zeros(hidden.shape, dtype=self.norm.dtype, device=positions.device)
         mask = mask.masked_fill_(hidden, float("-inf"))
-        # The first key is never hidden, so no softmax is over nothing.
+        # The first key is never masked, so no softmax is empty.
         return Window(
             cos=self.cos[positions][:, :, None],
             sin=self.sin[positions][:, :, None],
@@ -125,7 +124,7 @@ class Transformer(nn.Module):
         )
 
     def window_of_all(self, start: int, stop: int, rows: int) -> Window:
-        """A window in which all of `rows` rows stand at positions `start` to `stop` - 1."""
+        """A causal window of `rows` rows that are all at positions `start` to `stop` - 1."""
         steps = stop - start
         mask = None
         if steps > 1:

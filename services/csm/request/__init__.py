@@ -1,1 +1,1 @@
-"""A request on its way to the engine: its limits, its prompt and its voice."""
+"""Requests: validation, prompts, tokenizer and voices."""

@@ -1,8 +1,8 @@
-"""Builds prompts: context segments, then the text to be said.
+"""Builds prompts: context segments, then the text to speak.
 
-A position holds either a text token or a frame of codes.  A segment is the rows of `BOS [speaker]text EOS`, then its
-frames, then one end frame; a segment without sound is its text rows alone.  The text to be said is the last segment,
-whose frames the model makes (SesameAILabs/csm, generator.py).
+A position holds either a text token or a frame of codes.  A segment is the tokens of `BOS [speaker]text EOS`, then its
+frames, then one end frame; a segment without audio is its tokens only.  The text to speak is the last segment, whose
+frames the model generates (SesameAILabs/csm, generator.py).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from services.csm.model.config import END_CODE
 from services.csm.request.tokenizer import TextTokenizer
 
 NO_TEXT = -1
-"""Stands in a row of text ids where the position holds a frame."""
+"""The text token of a position that holds a frame."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,10 @@ class Segment:
     """Earlier speech.
 
     Attributes:
-        speaker: who spoke.
-        text: what was said; empty where the words are unknown.
-        audio: how it sounded, codes (T, Q), or None.
-        reference: it is a clip of the voice to speak with, which is kept whatever else must go.
+        speaker: id of the speaker.
+        text: what was said; empty if unknown.
+        audio: codes (T, Q), or None.
+        reference: whether it is a clip of the voice to speak with, which is never dropped.
     """
 
     speaker: int
@@ -69,7 +69,7 @@ def segment_prompt(tokenizer: TextTokenizer, codebooks: int, segment: Segment) -
 
 
 def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
-    """One after the other."""
+    """Concatenates prompts."""
     return Prompt(np.concatenate([p.text for p in prompts]), np.concatenate([p.codes for p in prompts]))
 
 
@@ -82,6 +82,6 @@ def build_prompt(
     style: str = "",
     context: Sequence[Segment] = (),
 ) -> Prompt:
-    """Lays out `context`, oldest first, and the text to be said, in `style`."""
+    """The prompt of a text in `style` after its context, oldest first."""
     before = [segment_prompt(tokenizer, codebooks, segment) for segment in context]
     return join_prompts((*before, text_prompt(tokenizer, codebooks, text, speaker, style)))

@@ -1,4 +1,4 @@
-"""What is asked of the engine and how it ended; plain values, no wire format."""
+"""Requests to the engine and their results, independent of the wire format."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ class GenerateRequest:
 
     Attributes:
         text: what to say.
-        speaker: speaker id that leads the text.
+        speaker: speaker id.
         context: earlier speech, oldest first, reference clips before all turns.
-        style: a style that the checkpoint's card lists; empty is none.
-        temperature, top_k: how to draw codes; None takes the engine's defaults.
-        seed: None draws a fresh one.
-        max_frames: longest answer; 0 takes a limit from the text's length.
-        lead_s: how far ahead of real time frames are made, in seconds; 0 is as fast as possible, None the default.
-        reference_clip: a clip that ships with the checkpoint, heard before the context; empty is none.
+        style: a style that the checkpoint's card lists; empty: none.
+        temperature, top_k: how codes are drawn; None: the engine's defaults.
+        seed: None: a random one.
+        max_frames: longest answer; 0: from the length of the text.
+        lead_s: how far ahead of real time frames are made, in seconds; 0: as fast as possible; None: the default.
+        reference_clip: name of a clip that ships with the checkpoint, put before the context; empty: none.
     """
 
     text: str
@@ -37,15 +37,15 @@ class GenerateRequest:
 
 
 class FinishReason(Enum):
-    """Why a generation ended, from as it should be to the worst."""
+    """Why a generation ended, from best to worst."""
 
     END_FRAME = "end_frame"
     LENGTH = "length"
-    """`max_frames`, or the model's last position."""
+    """It reached `max_frames` or the model's last position."""
     SILENCE = "silence"
-    """Nothing was said for long."""
+    """It was silent for too long."""
     RUNAWAY = "runaway"
-    """Far more was said than the text takes."""
+    """It became far longer than the text takes."""
 
 
 WORST_FIRST = (FinishReason.RUNAWAY, FinishReason.SILENCE, FinishReason.LENGTH, FinishReason.END_FRAME)
@@ -56,13 +56,13 @@ class GenerationEnd:
     """How a generation went.
 
     Attributes:
-        reason: why it ended; of a text in pieces, the worst reason of any piece.
-        frames: frames that were made.
-        prompt_positions: positions of the prompt; of the first piece's.
-        cached_positions: how many of them an earlier prompt had left behind.
+        reason: why it ended; the worst reason of all pieces.
+        frames: number of frames.
+        prompt_positions: positions of the first piece's prompt.
+        cached_positions: how many of them were found in the prefix cache.
         seed: the seed that was used.
-        dropped_segments: turns of the context that were left out, the oldest ones.
-        pieces: prompts that the text was cut into.
+        dropped_segments: turns of the context that were dropped, oldest first.
+        pieces: pieces that the text was cut into.
     """
 
     reason: FinishReason

@@ -1,4 +1,4 @@
-"""Text to token ids, with the tokenizer.json that lies in the checkpoint's folder."""
+"""Converts text to token ids with the checkpoint's tokenizer.json."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from services.csm.model.config import CsmConfig
 TOKENIZER_FILE = "tokenizer.json"
 TOKENIZER_CONFIG_FILE = "tokenizer_config.json"
 MAX_LETTERS = 10_000
-"""Letters whose transliteration is remembered."""
+"""Characters whose transliteration is cached."""
 
 
 def style_token(style: str) -> str:
@@ -24,10 +24,10 @@ def style_token(style: str) -> str:
 
 
 class TextTokenizer:
-    """Writes the text part of a segment: `BOS [speaker] style? text EOS`.
+    """Encodes the text of a segment: `BOS [speaker] style? text EOS`.
 
     Raises:
-        CheckpointError: the files are missing or broken, or do not fit the model's text vocabulary.
+        CheckpointError: a file is missing or invalid, or does not fit the model's text vocabulary.
     """
 
     def __init__(self, folder: Path, config: CsmConfig, styles: tuple[str, ...] = ()) -> None:
@@ -38,7 +38,7 @@ class TextTokenizer:
             self._tokenizer = Tokenizer.from_file(str(path))
         except Exception as error:  # tokenizers raises a bare Exception, whatever is wrong
             raise CheckpointError(f"{path}: cannot be read: {error}") from error
-        # "<|end_of_text|>" in what somebody says is text, not an order to the model.
+        # "<|end_of_text|>" in a request is text, not a special token.
         self._tokenizer.encode_special_tokens = True
         size = self._tokenizer.get_vocab_size(with_added_tokens=True)
         if size > config.text_vocabulary:
@@ -53,7 +53,7 @@ class TextTokenizer:
         self._style_ids = {style: self._style_id(style, path) for style in styles}
 
     def encode_segment(self, text: str, speaker: int, style: str = "") -> list[int]:
-        """Token ids of a segment's text; `style` is one that the card lists, or empty."""
+        """Token ids of a segment's text; `style` is listed by the card, or empty."""
         if style:
             ids = [*self._encode(f"[{speaker}]"), self._style_ids[style], *self._encode(text)]
         else:
@@ -62,11 +62,11 @@ class TextTokenizer:
 
     def _encode(self, text: str) -> list[int]:
         if not text.isascii():
-            text = "".join(c if c.isascii() else self._writable(c) for c in unicodedata.normalize("NFC", text))
+            text = "".join(c if c.isascii() else self._transliterate(c) for c in unicodedata.normalize("NFC", text))
         return self._tokenizer.encode(text, add_special_tokens=False).ids
 
-    def _writable(self, character: str) -> str:
-        """`character`, or its Latin transliteration where the tokenizer would drop it."""
+    def _transliterate(self, character: str) -> str:
+        """`character`, or its Latin transliteration if the tokenizer would drop it."""
         written = self._letters.get(character)
         if written is None:
             if len(self._letters) >= MAX_LETTERS:

@@ -1,6 +1,6 @@
-"""The voices that ship with a checkpoint: speakers with names, and reference clips as RVQ frames.
+"""The voices that ship with a checkpoint: named speakers, and reference clips as RVQ frames.
 
-They lie in `voices.json` beside the weights:
+They are in `voices.json` beside the weights:
 
     {"speakers": [{"id": 0, "name": "clear"}, ...],
      "clips": [{"name": "calm", "speaker": 0, "text": "...", "codes": [[...], ...]}, ...]}
@@ -26,7 +26,7 @@ VOICES_FILE = "voices.json"
 
 @dataclass(frozen=True)
 class Voices:
-    """What a checkpoint ships.
+    """The voices of a checkpoint.
 
     Attributes:
         speakers: names by id.
@@ -40,7 +40,7 @@ class Voices:
         """The reference clip `name` of `speaker`.
 
         Raises:
-            InvalidInput: there is none.
+            InvalidInput: it does not exist.
         """
         of_speakers = self.clips.get(name)
         if of_speakers is None:
@@ -54,10 +54,10 @@ class Voices:
 
 
 def load_voices(folder: Path, config: CsmConfig) -> Voices:
-    """Reads the voices of the checkpoint in `folder`; none where the file is missing.
+    """Reads the voices of the checkpoint in `folder`; none if the file is missing.
 
     Raises:
-        CheckpointError: the file is broken, or a clip does not fit the model.
+        CheckpointError: the file is invalid, or a clip does not fit the model.
     """
     path = folder / VOICES_FILE
     if not path.exists():

@@ -1,1 +1,1 @@
-"""What a voice sounds like, against how its speaker usually sounds."""
+"""Judges the sound of an utterance against how its speaker usually sounds."""

@@ -1,9 +1,9 @@
-"""How a speaker usually sounds, learned from utterance to utterance.
+"""How a speaker usually sounds, estimated over the speaker's utterances.
 
-Each feature is a normal variable: speakers differ by `between` around a `prior`, one speaker's neutral utterances by
-`within` around the speaker's own mean.  The mean that was learned from n utterances is the usual conjugate estimate, in
-which the prior counts as (within / between)^2 utterances.  So the first utterance is judged against people at large,
-which says little about pitch and nothing about loudness, and later ones against the speaker.
+Each feature is modelled as a normal variable: the means of speakers vary by `between` around a `prior`, and one
+speaker's neutral utterances by `within` around the speaker's own mean.  The mean after n utterances is the usual
+conjugate estimate, in which the prior counts as (within / between)^2 utterances.  So the first utterance is compared
+with speakers in general, which says little about pitch and nothing about loudness, and later ones with the speaker.
 """
 
 from __future__ import annotations
@@ -16,18 +16,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.emotions.tables import read_tsv
-from services.emotion.catalogue import DATA
 from services.emotion.voice.voice_features import NAMES
+
+DATA = Path(__file__).with_name("data")
 
 Floats = NDArray[np.float64]
 
 MEMORY = 20.0
-"""Utterances that a baseline remembers at most; older ones fade, because people come closer to the microphone."""
+"""Largest weight of a baseline in utterances: older ones fade, as people move relative to the microphone."""
 
 
 @dataclass(frozen=True, slots=True)
 class FeatureTable:
-    """How the features vary; each array has shape (features,), in the order of `voice_features.NAMES`."""
+    """How the features vary.  Each array has shape (features,), in the order of `voice_features.NAMES`."""
 
     prior: Floats
     between: Floats
@@ -38,24 +39,24 @@ class FeatureTable:
         """Reads `voice-features.tsv`.
 
         Raises:
-            ValueError: the table has other features than are measured, or a spread that is not above 0.
+            ValueError: the features are not those that are measured, or a spread is not positive.
         """
         rows = {row["feature"]: row for row in read_tsv(folder / "voice-features.tsv")}
-        if strange := sorted(set(rows) ^ set(NAMES)):
-            raise ValueError(f"voice-features.tsv: features that are missing or not measured: {strange}")
+        if unknown := sorted(set(rows) ^ set(NAMES)):
+            raise ValueError(f"voice-features.tsv: missing or unknown features: {unknown}")
         table = cls(*(np.array([float(rows[name][key]) for name in NAMES]) for key in ("prior", "between", "within")))
         if np.any(table.between <= 0) or np.any(table.within <= 0):
-            raise ValueError("voice-features.tsv: between and within must be above 0")
+            raise ValueError("voice-features.tsv: between and within must be positive")
         return table
 
 
 @dataclass(frozen=True, slots=True)
 class Baseline:
-    """What was learned of a speaker.
+    """What is known of a speaker's voice.
 
     Attributes:
-        means: mean of each feature over the utterances, shape (features,) as a tuple; empty: none yet.
-        weight: how many neutral utterances it rests on.
+        means: mean of each feature over the utterances, shape (features,) as a tuple; empty before the first.
+        weight: how many neutral utterances it is based on.
     """
 
     means: tuple[float, ...] = ()
@@ -63,10 +64,10 @@ class Baseline:
 
     @classmethod
     def restored(cls, means: Sequence[float], weight: float) -> Baseline:
-        """A baseline as a caller gave it back.
+        """Checks a baseline that a caller sent back.
 
         Raises:
-            ValueError: it cannot have come from here.
+            ValueError: the values are not those of a baseline.
         """
         if not means and weight == 0:
             return cls()
@@ -77,7 +78,7 @@ class Baseline:
         return cls(tuple(means), weight)
 
     def usual(self, table: FeatureTable) -> tuple[Floats, Floats]:
-        """What to expect of a neutral utterance: mean and spread of each feature, shape (features,) each."""
+        """Returns mean and spread of each feature in a neutral utterance, shape (features,) each."""
         prior_weight = (table.within / table.between) ** 2
         means = np.array(self.means) if self.means else np.zeros(len(NAMES))
         total = prior_weight + self.weight
@@ -85,7 +86,7 @@ class Baseline:
         return expected, table.within * np.sqrt(1 + 1 / total)
 
     def learned(self, values: Floats, share: float) -> Baseline:
-        """The baseline after an utterance that counts with `share`, 0 (not at all) to 1 (as a neutral one)."""
+        """Returns the baseline after an utterance of weight `share`, 0 to 1 (a neutral one)."""
         if share <= 0:
             return self
         weight = min(self.weight, MEMORY - share)

@@ -1,4 +1,4 @@
-"""How many syllables English words have, near enough to measure the pace of speech."""
+"""Counts the syllables of English words, accurately enough to measure the pace of speech."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _SILENT = re.compile(r"(?:[^aeiouyl]e|[^aeiouytd]ed|[^aeiouyszxcg]es)$")
 
 
 def count_syllables(text: str) -> int:
-    """Groups of vowels, less those that are silent; every word has one at least."""
+    """Returns the number of groups of vowels, without silent ones; every word has at least one."""
     count = 0
     for word in _WORD.findall(text.lower()):
         groups = len(_VOWELS.findall(word))

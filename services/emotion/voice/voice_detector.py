@@ -1,7 +1,7 @@
-"""What an utterance's sound says of the speaker's feeling, against the speaker's baseline.
+"""Judges the speaker's feeling from an utterance's sound, relative to the speaker's baseline.
 
-`data/voice-tones.tsv` holds how far each tone of voice lies from the speaker's habit.  An utterance is compared with
-each: the features are normal variables around the tone's place, and what comes out is how likely each tone is.
+`data/vocal-expressions.tsv` holds how far the features of each vocal expression (sad, calm, joyful ...) are from the
+baseline.  The likelihood of each expression is that of normal variables around these means.
 """
 
 from __future__ import annotations
@@ -16,18 +16,17 @@ from numpy.typing import NDArray
 
 from oviya.emotions.tables import NEUTRAL, read_tsv
 from services.emotion.affect import Affect, Shares
-from services.emotion.catalogue import DATA
-from services.emotion.voice.baseline import Baseline, FeatureTable
+from services.emotion.voice.baseline import DATA, Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_features import NAMES, measure
 
 TEMPER = 0.6
-"""Factor on the evidence: the features are not independent, as the product of their likelihoods would have it."""
+"""Factor on the log-likelihood, because the features are not independent."""
 FULL_VOICED_S = 1.0
-"""Voiced sound in seconds from which the confidence is not lowered."""
+"""Voiced sound in seconds below which the confidence is lowered."""
 MIN_SHARE = 0.1
-"""What every utterance teaches: somebody who always sounds sad to us simply has that voice."""
-MAX_SHOWN = 3
+"""Least weight of an utterance in the baseline: a voice that always seems sad is simply like that."""
+MAX_NOTES = 3
 _PHRASES = {
     "f0_mean": ("pitch", "higher", "lower", "st"),
     "f0_range": ("melody", "wider", "flatter", "%"),
@@ -42,21 +41,21 @@ _PHRASES = {
 
 @dataclass(frozen=True, slots=True)
 class VoiceJudgement:
-    """What the voice says.
+    """What the voice shows.
 
     Attributes:
-        affect: pleasantness and activation.
+        affect: valence and arousal.
         confidence: 0 (a guess) to 1.
-        shares: of the emotions that the tones are; they add up to 1.
-        tones: (tone, probability) best first; tones of `voice-tones.tsv`, or the hub model's labels.
-        evidence: what differed most from the speaker's habit, for people, e.g. "pitch 2.4 st lower".
+        shares: of the emotions; they add up to 1.
+        labels: (vocal expression or label of the hub model, probability), best first.
+        notes: what differs most from the baseline, for display, e.g. "pitch 2.4 st lower".
     """
 
     affect: Affect
     confidence: float
     shares: Shares
-    tones: tuple[tuple[str, float], ...]
-    evidence: tuple[str, ...]
+    labels: tuple[tuple[str, float], ...]
+    notes: tuple[str, ...]
 
 
 class VoiceDetector(Protocol):
@@ -65,15 +64,21 @@ class VoiceDetector(Protocol):
     def judge(
         self, samples: NDArray[np.float32], baseline: Baseline, text: str = ""
     ) -> tuple[VoiceJudgement | None, Baseline]:
-        """Judges 16 kHz samples, shape (samples,); returns None where no voice is heard, and the baseline after it.
+        """Judges an utterance.
 
-        `text` is what was said, where it is known.
+        Args:
+            samples: its sound at 16 kHz, shape (samples,), full scale 1.0.
+            baseline: of the speaker, before it.
+            text: what was said; empty if unknown.
+
+        Returns:
+            The judgement, None if there is no voice in it, and the baseline after it.
         """
         ...
 
 
 class AcousticDetector:
-    """Judges by the features and the tones.
+    """Judges by acoustic features and the table of vocal expressions.
 
     Raises:
         ValueError: a table is faulty.
@@ -81,13 +86,13 @@ class AcousticDetector:
 
     def __init__(self, emotions: Collection[str], folder: Path = DATA) -> None:
         self.table = FeatureTable.load(folder)
-        rows = list(read_tsv(folder / "voice-tones.tsv"))
-        self._names = [row["tone"] for row in rows]
+        rows = list(read_tsv(folder / "vocal-expressions.tsv"))
+        self._names = [row["expression"] for row in rows]
         self._emotions = [row["emotion"] for row in rows]
-        if strange := sorted(set(self._emotions) - set(emotions)):
-            raise ValueError(f"voice-tones.tsv: {strange} are no emotions")
+        if unknown := sorted(set(self._emotions) - set(emotions)):
+            raise ValueError(f"vocal-expressions.tsv: unknown emotions: {unknown}")
         if NEUTRAL not in self._names:
-            raise ValueError(f"voice-tones.tsv lacks {NEUTRAL!r}")
+            raise ValueError(f"vocal-expressions.tsv lacks {NEUTRAL!r}")
         self._offsets = np.array([[float(row[name]) for name in NAMES] for row in rows])
         self._priors = np.log([float(row["prior"]) for row in rows])
         self._valence = np.array([float(row["valence"]) for row in rows])
@@ -96,44 +101,42 @@ class AcousticDetector:
     def judge(
         self, samples: NDArray[np.float32], baseline: Baseline, text: str = ""
     ) -> tuple[VoiceJudgement | None, Baseline]:
-        """Judges an utterance at 16 kHz, shape (samples,), full scale 1.0.
-
-        The baseline learns as much from it as it is likely to be neutral.
-        """
+        """See `VoiceDetector`.  The utterance's weight in the baseline is the probability that it is neutral."""
         measured = measure(samples, count_syllables(text))
         if measured is None:
             return None, baseline
         values = measured.features.values()
         expected, spread = baseline.usual(self.table)
         deviation = values - expected
-        # An utterance that fits no tone (a shout into the microphone) fits the nearest, without drowning all others.
-        distance = np.minimum(np.abs(deviation - self._offsets) / spread, 3.0)
-        evidence = self._priors - 0.5 * TEMPER * (distance**2).sum(axis=1)
-        shares = np.exp(evidence - evidence.max())
+        # Limited, so that an utterance far from every expression (a shout) does not leave all others without a share.
+        deviations = np.minimum(np.abs(deviation - self._offsets) / spread, 3.0)
+        log_likelihood = self._priors - 0.5 * TEMPER * (deviations**2).sum(axis=1)
+        shares = np.exp(log_likelihood - log_likelihood.max())
         shares /= shares.sum()
-        likely = np.argsort(-shares, kind="stable")
-        doubt = -float(shares @ np.log(np.maximum(shares, 1e-12))) / np.log(len(shares))
+        order = np.argsort(-shares, kind="stable")
+        entropy = -float(shares @ np.log(np.maximum(shares, 1e-12))) / np.log(len(shares))
         judgement = VoiceJudgement(
             affect=Affect(float(shares @ self._valence), float(shares @ self._arousal)),
-            confidence=float(1 - doubt) * min(1.0, measured.voiced_s / FULL_VOICED_S),
-            shares=_added(zip(self._emotions, shares.tolist(), strict=True)),
-            tones=tuple((self._names[index], float(shares[index])) for index in likely),
-            evidence=_described(deviation, deviation / spread),
+            confidence=float(1 - entropy) * min(1.0, measured.voiced_s / FULL_VOICED_S),
+            shares=shares_of(zip(self._emotions, shares.tolist(), strict=True)),
+            labels=tuple((self._names[index], float(shares[index])) for index in order),
+            notes=_notes(deviation, deviation / spread),
         )
         neutral = float(shares[self._names.index(NEUTRAL)])
         return judgement, baseline.learned(values, max(neutral, MIN_SHARE))
 
 
-def _added(pairs: Iterable[tuple[str, float]]) -> Shares:
+def shares_of(pairs: Iterable[tuple[str, float]]) -> Shares:
+    """Adds up the shares of labels that stand for the same emotion."""
     total: Shares = {}
     for emotion, share in pairs:
         total[emotion] = total.get(emotion, 0.0) + share
     return total
 
 
-def _described(deviation: NDArray[np.float64], standard: NDArray[np.float64]) -> tuple[str, ...]:
-    """The largest deviations in words: only those of at least one spread."""
-    order = np.argsort(-np.abs(standard), kind="stable")[:MAX_SHOWN]
+def _notes(deviation: NDArray[np.float64], standard: NDArray[np.float64]) -> tuple[str, ...]:
+    """Describes the largest deviations, if they are at least one spread."""
+    order = np.argsort(-np.abs(standard), kind="stable")[:MAX_NOTES]
     return tuple(_phrase(NAMES[index], float(deviation[index])) for index in order if abs(standard[index]) >= 1)
 
 

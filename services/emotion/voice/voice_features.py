@@ -1,7 +1,7 @@
-"""What can be measured of an utterance's sound: melody, loudness, pace and quality of the voice.
+"""Acoustic features of an utterance: melody, loudness, pace and voice quality.
 
-The measures are those on which studies of emotional speech agree (Juslin and Laukka 2003; Eyben et al. 2016, GeMAPS):
-they say little by themselves and much against the same speaker's own habit (`baseline`).
+They are those on which studies of emotional speech agree (Juslin and Laukka 2003; Eyben et al. 2016, GeMAPS).  They say
+little by themselves and much in comparison with the same speaker's usual values (`baseline`).
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ from oviya.audio.pitch import Pitch, PitchTracker, without_octave_errors
 Floats = NDArray[np.float64]
 
 RATE_HZ = 16_000
-"""Rate of the samples that are taken."""
+"""Sample rate of the input."""
 MAX_S = 20.0
-"""Length in seconds of what is measured: of a longer utterance its end, which is what the reply answers."""
+"""Longest sound in seconds that is measured; of a longer utterance it is the end, which the reply answers."""
 
 _HOP = 160  # 10 ms
 _FRAME = 400  # 25 ms
@@ -28,20 +28,20 @@ _PITCH_TRACKER = PitchTracker(_PITCH_RATE_HZ, round(0.045 * _PITCH_RATE_HZ))  # 
 _ACTIVE_RANGE_DB = 25.0  # frames within this of the loudest are speech
 _LOUDEST_SHARE = 0.05
 _FLOOR_DB = -100.0
-_MIN_LEVEL_DBFS = -60.0  # below it there is silence, whatever its shape
+_MIN_LEVEL_DBFS = -60.0  # quieter sound counts as silence
 _MIN_VOICED_S = 0.3
 _MIN_VOICED_SHARE = 0.15  # of the active frames; in noise and clatter less is periodic
-_PAUSE_S = 0.12  # shorter gaps are plosives
-_NUCLEUS_DIP_DB = 2.0  # de Jong and Wempe (2009): a syllable's peak stands 2 dB above the dips beside it
+_PAUSE_S = 0.12  # shorter gaps are those of plosives
+_NUCLEUS_DIP_DB = 2.0  # de Jong and Wempe (2009): a syllable's peak is 2 dB above the dips around it
 _LOW_HZ, _MIDDLE_HZ, _HIGH_HZ = 50.0, 1000.0, 5000.0  # the alpha ratio of GeMAPS
 _NUCLEUS_HZ = (300.0, 3000.0)
 _REFERENCE_HZ = 100.0
-_MIN_SYLLABLES = 4  # fewer give no pace
+_MIN_SYLLABLES = 4  # fewer do not give a pace
 
 
 @dataclass(frozen=True, slots=True)
 class VoiceFeatures:
-    """One utterance, measured.  `data/voice-features.tsv` describes each for the baseline.
+    """The features of one utterance.  `data/voice-features.tsv` has the prior and spread of each.
 
     Attributes:
         f0_mean: median pitch in semitones above 100 Hz.
@@ -73,7 +73,7 @@ NAMES = tuple(field.name for field in fields(VoiceFeatures))
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """The features, and how much voiced sound they rest on, in seconds."""
+    """The features, and the amount of voiced sound in seconds that they are measured on."""
 
     features: VoiceFeatures
     voiced_s: float
@@ -84,10 +84,10 @@ def measure(samples: NDArray[np.float32], syllables: int = 0) -> Measured | None
 
     Args:
         samples: its sound at 16 kHz, shape (samples,), full scale 1.0; NaN and infinities count as silence.
-        syllables: how many its words have, where they are known; else they are counted in the sound, which is rougher.
+        syllables: of its words; 0 if unknown.  Syllables are then counted in the sound, which is less accurate.
 
     Returns:
-        The features; None where there is no voice to speak of: silence, noise, a few clicks.
+        The features; None if there is hardly any voice: silence, noise, a few clicks.
     """
     tail = samples[-round(MAX_S * RATE_HZ) :].astype(np.float64)
     sound = np.clip(np.where(np.isfinite(tail), tail, 0.0), -1.0, 1.0)
@@ -142,7 +142,7 @@ def _decibels(power: Floats | np.floating) -> Floats:
 
 
 def _melody(pitch: Pitch) -> tuple[float, float, float]:
-    """Median, logarithm of the span, and slope."""
+    """Returns `f0_mean`, `f0_range` and `f0_slope`."""
     at = np.flatnonzero(pitch.voiced)
     semitones = 12 * np.log2(pitch.f0_hz[at] / _REFERENCE_HZ)
     low, median, high = np.percentile(semitones, [5, 50, 95])
@@ -152,14 +152,14 @@ def _melody(pitch: Pitch) -> tuple[float, float, float]:
 
 
 def _pause_frames(active: NDArray[np.bool_]) -> int:
-    """Frames of an utterance that lie in gaps long enough to be pauses."""
+    """Counts the frames in gaps that are long enough to be pauses."""
     edges = np.flatnonzero(np.diff(np.concatenate(([1], active.astype(np.int8), [1]))))
     lengths = edges[1::2] - edges[::2]
     return int(lengths[lengths * _HOP / RATE_HZ >= _PAUSE_S].sum())
 
 
 def _band_levels(pieces: Floats) -> Floats:
-    """Level of each frame in the band where vowels are strong, smoothed over 50 ms, in dB."""
+    """Returns the level of each frame in the band of vowels, smoothed over 50 ms, in dB."""
     spectra = np.abs(np.fft.rfft(pieces * np.hanning(_FRAME), 512)) ** 2
     hz = np.fft.rfftfreq(512, 1 / RATE_HZ)
     power = spectra[:, (hz >= _NUCLEUS_HZ[0]) & (hz <= _NUCLEUS_HZ[1])].sum(axis=1)
@@ -168,7 +168,7 @@ def _band_levels(pieces: Floats) -> Floats:
 
 
 def _nuclei(levels: Floats, voiced: NDArray[np.bool_]) -> int:
-    """Counts syllables: voiced peaks of the level that stand out from the dips on both sides."""
+    """Counts syllables: voiced peaks of the level that are `_NUCLEUS_DIP_DB` above the dips on both sides."""
     count, peak, dip, rising = 0, -np.inf, np.inf, True
     is_voiced = False
     for level, voice in zip(levels, voiced, strict=True):

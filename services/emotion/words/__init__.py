@@ -1,1 +1,1 @@
-"""What the words say: the text model, the lexicon and negation."""
+"""Judges the words of an utterance: text model, lexicon and negation."""

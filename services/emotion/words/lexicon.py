@@ -1,4 +1,4 @@
-"""The lexicon: which words and phrases show which emotion, and which words turn or strengthen them."""
+"""The lexicon: words and phrases that show an emotion, and words that negate or strengthen them."""
 
 from __future__ import annotations
 
@@ -8,23 +8,24 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.emotion.catalogue import DATA
 from services.emotion.words.tokens import Token, tokenize
 
-WORTH = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
-"""What one word of each list adds to its emotion."""
+DATA = Path(__file__).with_name("data")
+
+WEIGHTS = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
+"""Weight of the words of each list."""
 
 MIN_STEM_CHARS = 3
-"""Shortest stem before a ``*``; shorter ones would match half the language."""
+"""Length of the shortest stem before a ``*``; shorter ones would match too many words."""
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """A phrase of the lexicon as tokens; a token that ends in ``*`` stands for any ending."""
+    """A phrase of the lexicon as tokens; a token that ends in ``*`` matches any ending."""
 
     tokens: tuple[str, ...]
     emotion: str
-    worth: float
+    weight: float
 
     def matches(self, tokens: Sequence[Token], at: int) -> bool:
         if at + len(self.tokens) > len(tokens):
@@ -40,11 +41,11 @@ class Lexicon:
     """The loaded tables."""
 
     negated: dict[str, str]
-    """Emotion -> the one that its negation suggests; empty: none."""
+    """Emotion -> the emotion of its negation; empty: none."""
     negators: frozenset[str]
     factors: dict[str, float]
     vocabulary: set[str]
-    """Every word that some table holds."""
+    """Every word of the tables."""
     _by_first: dict[str, list[Entry]] = field(default_factory=dict)
 
     def add(self, entry: Entry) -> None:
@@ -54,7 +55,7 @@ class Lexicon:
         self.vocabulary.update(entry.tokens)
 
     def longest(self, tokens: Sequence[Token], at: int) -> Entry | None:
-        """The longest entry that begins at `at`; among equally long ones a whole word wins over a stem."""
+        """Returns the longest entry that begins at `at`; of equally long ones, whole words before stems."""
         text = tokens[at].text
         found = None
         for key in (text, text[:MIN_STEM_CHARS] + "*"):
@@ -68,14 +69,14 @@ def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     """Reads `lexicon.toml` and `modifiers.toml`.
 
     Args:
-        emotions: the names that the lexicon may use.
+        emotions: the known names.
 
     Raises:
         ValueError: a table is faulty; the message names file, table and word.
     """
     tables = tomllib.loads((folder / "lexicon.toml").read_text("utf-8"))
-    if strange := sorted(set(tables) - set(emotions)):
-        raise ValueError(f"lexicon.toml: tables that name no emotion: {strange}")
+    if unknown := sorted(set(tables) - set(emotions)):
+        raise ValueError(f"lexicon.toml: unknown emotions: {unknown}")
     modifiers = tomllib.loads((folder / "modifiers.toml").read_text("utf-8"))
     lexicon = Lexicon(
         negated={name: _negated(name, table, emotions) for name, table in tables.items()},
@@ -86,28 +87,28 @@ def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     lexicon.vocabulary.update(lexicon.negators, lexicon.factors)
     owners: dict[tuple[str, ...], str] = {}
     for name, table in tables.items():
-        for level, worth in WORTH.items():
+        for level, weight in WEIGHTS.items():
             for phrase in table.get(level, []):
-                entry = _entry(phrase, name, worth)
+                entry = _entry(phrase, name, weight)
                 owner = owners.setdefault(entry.tokens, name)
                 if owner != name:
-                    raise ValueError(f"lexicon.toml: {phrase!r} stands in both [{owner}] and [{name}]")
+                    raise ValueError(f"lexicon.toml: {phrase!r} is in both [{owner}] and [{name}]")
                 lexicon.add(entry)
     return lexicon
 
 
 def _negated(name: str, table: dict[str, Any], emotions: Collection[str]) -> str:
-    if strange := sorted(set(table) - {"negated", *WORTH}):
-        raise ValueError(f"lexicon.toml: [{name}] has unknown keys {strange}")
+    if unknown := sorted(set(table) - {"negated", *WEIGHTS}):
+        raise ValueError(f"lexicon.toml: [{name}] has unknown keys {unknown}")
     negated = str(table.get("negated", ""))
     if negated and negated not in emotions:
-        raise ValueError(f"lexicon.toml: [{name}] negated = {negated!r} is no emotion")
+        raise ValueError(f"lexicon.toml: [{name}] negated = {negated!r} is not an emotion")
     return negated
 
 
-def _entry(phrase: str, emotion: str, worth: float) -> Entry:
+def _entry(phrase: str, emotion: str, weight: float) -> Entry:
     tokens = tuple(token.text for token in tokenize(phrase))
     stem = next((token for token in tokens if token.endswith("*") and len(token) <= MIN_STEM_CHARS), None)
     if not tokens or stem is not None or phrase != phrase.lower():
         raise ValueError(f"lexicon.toml: [{emotion}] {phrase!r} must be lower case, with stems of 3 letters or more")
-    return Entry(tokens, emotion, worth)
+    return Entry(tokens, emotion, weight)

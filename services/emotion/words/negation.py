@@ -1,8 +1,8 @@
-"""What somebody says not to feel: "i am not happy", "i don't feel good at all".
+"""Finds feelings that the speaker denies: "i am not happy", "i don't feel good at all".
 
-A bag of words reads "i am not happy" as happy, and so does a small network: there are few such sentences to learn from.
-Only the speaker's own feelings are looked at: elsewhere a negation is mostly part of an idiom that the classifier knows
-("can't wait", "don't understand", "not funny").
+A bag of words reads "i am not happy" as happy, and so does a small network, since such sentences are rare in training.
+Only the speaker's own feelings count: elsewhere a negation is mostly part of an idiom that the classifier knows ("can't
+wait", "don't understand", "not funny").
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 
 REACH = 3
-"""Words after the negation that it reaches, as in VADER (Hutto and Gilbert 2014)."""
+"""Words after a negation that it applies to, as in VADER (Hutto and Gilbert 2014)."""
 
 _OPENING = re.compile(
     r"\b(?:(?:i am|i'm|im|i was|i've been|i have been|we are|we're) (?:really |just |still |absolutely )?not"
@@ -22,7 +22,7 @@ _STOPS = frozenset({"but", "because", "so", "and", "yet", "although", "though", 
 
 
 def denied_words(text: str) -> list[str]:
-    """The words within reach of a denial of the speaker's own feeling; `text` is lower case with straight quotes."""
+    """Returns the words that the speaker denies to feel; `text` is lower case with straight quotes."""
     denied: list[str] = []
     for opening in _OPENING.finditer(text):
         reached = _WORD.findall(text[opening.end() : opening.end() + 60])[:REACH]

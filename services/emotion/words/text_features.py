@@ -1,7 +1,7 @@
-"""A text as the classifier reads it: words and signs, their pairs and triples, and the letters inside words.
+"""Features of a text for the classifier: words and signs, their pairs and triples, and letter sequences in words.
 
-Training (`training/emotion`) and the service both call this module, so that they cannot drift apart.  A feature is
-named by its CRC-32: that needs no vocabulary of strings, and one in some ten million pairs of names collides.
+Training (`training/emotion`) and the service share this module, so that their features are the same.  A feature is
+identified by its CRC-32, so no vocabulary of strings is stored.
 """
 
 from __future__ import annotations
@@ -13,27 +13,27 @@ import zlib
 from collections.abc import Iterator, Sequence
 
 MAX_CHARS = 8192
-"""Characters that are read, from the end; more than any utterance has."""
+"""Characters that are read, from the end; longer than any utterance."""
 LETTERS = (2, 3, 4, 5)
 """Lengths of the letter sequences inside a word."""
 MAX_WORD_CHARS = 40
-"""Letters of a word that are read: longer ones come from no language."""
+"""Letters of a word that are read."""
 
 _INVISIBLE = re.compile("[\u00ad\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
-"""Zero-width characters, direction marks, variation selectors and skin tones: they do not change what is said."""
+"""Zero-width characters, direction marks, variation selectors and skin tones: they do not change the meaning."""
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
 _DRAWN = re.compile(r"(.)\1{2,}")
 _TOKEN = re.compile(r"\[name\]|\[religion\]|[^\W_]+(?:'[^\W_]+)*|[!?.,;:]+|[^\s\w]")
 
 
 def words_of(text: str) -> list[str]:
-    """The words and signs of `text` in lower case; a character repeated three times or more stands twice."""
+    """Returns the words and signs of `text` in lower case; of a repeated character at most two are kept."""
     clean = unicodedata.normalize("NFKC", _INVISIBLE.sub("", text[-MAX_CHARS:])).translate(_QUOTES).lower()
     return [token[:MAX_WORD_CHARS] for token in _TOKEN.findall(_DRAWN.sub(r"\1\1", clean))]
 
 
 def phrases_of(words: Sequence[str]) -> Iterator[str]:
-    """Single words, pairs (with the text's beginning and end as words) and triples."""
+    """Yields single words, pairs (with markers for the beginning and end of the text) and triples."""
     yield from words
     framed = ["<", *words, ">"]
     yield from (f"{a} {b}" for a, b in itertools.pairwise(framed))
@@ -41,7 +41,7 @@ def phrases_of(words: Sequence[str]) -> Iterator[str]:
 
 
 def letters_of(words: Sequence[str], lengths: Sequence[int] = LETTERS) -> Iterator[str]:
-    """The letter sequences of each word, its edges marked; a ``#`` before each keeps them from being words."""
+    """Yields the letter sequences of each word with its edges marked; a ``#`` prefix tells them from words."""
     for word in words:
         edged = f"_{word}_"
         for length in lengths:
@@ -50,5 +50,5 @@ def letters_of(words: Sequence[str], lengths: Sequence[int] = LETTERS) -> Iterat
 
 
 def key_of(feature: str) -> int:
-    """The number that stands for a feature."""
+    """Returns the number of a feature."""
     return zlib.crc32(feature.encode("utf-8", "surrogatepass"))

@@ -1,8 +1,8 @@
-"""The text classifier: what GoEmotions' 28 labels a sentence bears, in numpy alone.
+"""The text classifier: predicts GoEmotions' 28 labels, in numpy.
 
-Two models read each text.  One is logistic regression over TF-IDF of words, phrases and letters; the other a few small
-recurrent networks (GRU) over words.  Their scores are added, and a logistic function turns the sum into a probability.
-Weights are 8-bit integers with a scale, or 16-bit floats.  `training/emotion` makes them.
+It combines two models: logistic regression over TF-IDF of words, phrases and letters, and a few small recurrent
+networks (GRU) over words.  A logistic function turns their weighted sum into a probability.  Weights are 8-bit integers
+with a scale, or 16-bit floats.  `training/emotion` trains them.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ from services.emotion.words.text_features import key_of, letters_of, phrases_of,
 WEIGHTS_FILE = "weights.npz"
 
 MAX_WORDS = 48
-"""Words that the networks read, from the end: longer than nearly every sentence."""
+"""Words that the networks read, from the end; few sentences are longer."""
 UNKNOWN = 1
-"""Row of the word that has no vector of its own; row 0 is padding."""
+"""Row of unknown words; row 0 is padding."""
 PIECES = 8192
-"""Vectors for letter sequences, which share them by hash."""
+"""Vectors of letter sequences, which share them by hash."""
 PIECE_LENGTHS = (3, 4, 5)
 MAX_PIECES = 24
 
@@ -37,18 +37,18 @@ Floats = NDArray[np.float32]
 
 
 def pieces_of(word: str) -> list[int]:
-    """Numbers, below `PIECES`, of the word's letter sequences."""
+    """Returns the rows, below `PIECES`, of the word's letter sequences."""
     return [key_of(piece) % PIECES for piece in letters_of([word], PIECE_LENGTHS)][:MAX_PIECES]
 
 
 @dataclass(frozen=True, slots=True)
 class LabelScores:
-    """What the labels of a text are.
+    """The classifier's result for a text.
 
     Attributes:
         probabilities: of each label, shape (labels,).
-        labels: numbers of the labels whose probability is above their threshold.
-        known_share: share of the words that training has seen, 0 to 1; 0 for a text without words.
+        labels: indices of the labels whose probability is above their threshold.
+        known_share: share of the words that occurred in training, 0 to 1; 0 for a text without words.
     """
 
     probabilities: Floats
@@ -61,7 +61,7 @@ class TextModel:
 
     Args:
         labels: names of the labels.
-        arrays: the weights, as in `weights.npz`; `training/emotion/pack.py` says what each is.
+        arrays: the weights, as in `weights.npz`; `training/emotion/pack.py` describes them.
     """
 
     def __init__(self, labels: Sequence[str], arrays: dict[str, NDArray[Any]]) -> None:
@@ -75,10 +75,10 @@ class TextModel:
 
     @classmethod
     def load(cls, folder: Path) -> TextModel:
-        """Reads the model in `folder`.
+        """Loads the model in `folder`.
 
         Raises:
-            CheckpointError: a file is missing or damaged, or an array has another shape than the config asks for.
+            CheckpointError: a file is missing or damaged, or a shape does not match the config.
         """
         config = read_config(folder)
         path = folder / WEIGHTS_FILE
@@ -87,7 +87,7 @@ class TextModel:
                 arrays = {name: archive[name] for name in archive.files}
             labels = [str(label) for label in config["labels"]]
             if arrays["thresholds"].shape != (len(labels),) or arrays["linear_weights"].shape[1:] != (len(labels),):
-                raise CheckpointError(f"{path}: its weights are not for the {len(labels)} labels of config.json")
+                raise CheckpointError(f"{path}: the weights do not match the {len(labels)} labels of config.json")
             return cls(labels, arrays)
         except FileNotFoundError:
             raise CheckpointError(f"{path}: no such file") from None
@@ -95,28 +95,28 @@ class TextModel:
             raise CheckpointError(f"{path}: truncated or damaged weights: {error}") from None
 
     def score(self, text: str) -> LabelScores:
-        """Scores a text of any length and script; the same text always gives the same scores."""
+        """Scores a text of any length and script.  It is deterministic."""
         words = words_of(text)
         probabilities = self.probabilities(self.raw(words))
         above = np.flatnonzero(probabilities >= self._thresholds)
         return LabelScores(probabilities, tuple(above.tolist()), self._networks.known_share(words))
 
     def raw(self, words: Sequence[str]) -> Floats:
-        """The sum of both models' scores, shape (labels,)."""
+        """Returns the weighted sum of both models' scores, shape (labels,)."""
         linear, networks = self.parts(words)
         return ((1 - self._share) * linear + self._share * networks).astype(np.float32)
 
     def parts(self, words: Sequence[str]) -> tuple[Floats, Floats]:
-        """The scores of both models, shape (labels,) each."""
+        """Returns the scores of both models, shape (labels,) each."""
         return self._linear.score(words), self._networks.score(words[-MAX_WORDS:])
 
     def probabilities(self, raw: Floats) -> Floats:
-        """Probabilities, shape (labels,), of what `raw` gave."""
+        """Returns the probabilities of the scores from `raw`, shape (labels,)."""
         return (1 / (1 + np.exp(-(self._slope * raw + self._offset)))).astype(np.float32)
 
 
 class _Linear:
-    """Logistic regression over TF-IDF; phrases and letters each have length 1."""
+    """Logistic regression over TF-IDF; the vectors of phrases and of letters are normalized separately."""
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
         self._keys = arrays["linear_keys"]
@@ -134,20 +134,20 @@ class _Linear:
     def _block(self, features: Iterable[str]) -> Floats:
         counts = Counter(map(key_of, features))
         keys = np.fromiter(counts.keys(), np.uint32, len(counts))
-        at, there = _find(self._keys, keys)
-        if not there.any():
+        at, known = _find(self._keys, keys)
+        if not known.any():
             return np.zeros(len(self._scale), np.float32)
-        at = at[there]
-        times = np.fromiter(counts.values(), np.float32, len(counts))[there]
+        at = at[known]
+        times = np.fromiter(counts.values(), np.float32, len(counts))[known]
         weights = (1 + np.log(times)) * self._idf[at]
         weights /= np.linalg.norm(weights)
         return (weights @ self._weights[at].astype(np.float32)) * self._scale
 
 
 class _Networks:
-    """The recurrent networks, all at once: N networks, E width of a word, H outputs in each direction.
+    """The recurrent networks, run together: N networks, word width E, H outputs in each direction.
 
-    A GRU's gates stand in torch's order: reset, update, new.
+    The gates of a GRU are in torch's order: reset, update, new.
     """
 
     def __init__(self, arrays: dict[str, NDArray[Any]]) -> None:
@@ -156,7 +156,7 @@ class _Networks:
         self._word_scale = arrays["word_scale"].astype(np.float32)  # (N, rows, 1)
         self._pieces = arrays["piece_vectors"]  # int8, (N, PIECES, E)
         self._piece_scale = arrays["piece_scale"].astype(np.float32)
-        # Directions are stacked behind the networks: index d * N + n; 0 forwards, 1 backwards.
+        # Network n has index n forwards and N + n backwards.
         self._input = arrays["gru_input"].astype(np.float32)  # (2N, E, 3H)
         self._input_bias = arrays["gru_input_bias"].astype(np.float32)[:, None]  # (2N, 1, 3H)
         self._state = arrays["gru_state"].astype(np.float32)  # (2N, H, 3H)
@@ -165,15 +165,15 @@ class _Networks:
         self._head_bias = arrays["head_bias"].astype(np.float32)  # (N, labels)
 
     def known_share(self, words: Sequence[str]) -> float:
-        """Share of the words that have a vector of their own; signs count where there is no word."""
+        """Returns the share of known words; signs count if there are no words."""
         spoken = [word for word in words if any(map(str.isalnum, word))] or list(words)
         if not spoken:
             return 0.0
-        _, there = _find(self._keys, np.array([key_of(word) for word in spoken], np.uint32))
-        return float(there.mean())
+        _, known = _find(self._keys, np.array([key_of(word) for word in spoken], np.uint32))
+        return float(known.mean())
 
     def score(self, words: Sequence[str]) -> Floats:
-        """Mean score of the networks, shape (labels,)."""
+        """Returns the mean score of the networks, shape (labels,)."""
         vectors = self._vectors(words) if words else np.zeros((len(self._head), 1, self._input.shape[1]), np.float32)
         outputs = self._read(vectors)
         summary = np.concatenate([outputs.max(axis=1), outputs.mean(axis=1), vectors.mean(axis=1)], axis=1)
@@ -181,9 +181,9 @@ class _Networks:
         return scores.mean(axis=0)
 
     def _vectors(self, words: Sequence[str]) -> Floats:
-        """Vectors of the words, shape (N, T, E)."""
-        at, there = _find(self._keys, np.array([key_of(word) for word in words], np.uint32))
-        rows = np.where(there, at + UNKNOWN + 1, UNKNOWN)
+        """Returns the vectors of the words, shape (N, T, E)."""
+        at, known = _find(self._keys, np.array([key_of(word) for word in words], np.uint32))
+        rows = np.where(known, at + UNKNOWN + 1, UNKNOWN)
         vectors = self._words[:, rows].astype(np.float32) * self._word_scale[:, rows]
         numbers = [pieces_of(word) for word in words]
         flat = np.concatenate(numbers)
@@ -194,7 +194,7 @@ class _Networks:
         return (vectors + pieces).astype(np.float32)
 
     def _read(self, vectors: Floats) -> Floats:
-        """The GRUs' outputs, shape (N, T, 2H): forwards, then backwards."""
+        """Returns the outputs of the GRUs, shape (N, T, 2H): forwards, then backwards."""
         both = np.concatenate([vectors, vectors[:, ::-1]])  # (2N, T, E)
         inputs = both @ self._input + self._input_bias
         width = self._state.shape[1]
@@ -213,6 +213,6 @@ class _Networks:
 
 
 def _find(sorted_keys: NDArray[np.uint32], keys: NDArray[np.uint32]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
-    """Where each key stands in `sorted_keys`, and whether it does."""
+    """Returns the index of each key in `sorted_keys`, and whether it is there."""
     at = np.minimum(np.searchsorted(sorted_keys, keys), len(sorted_keys) - 1)
     return at, sorted_keys[at] == keys

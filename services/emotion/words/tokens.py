@@ -1,4 +1,4 @@
-"""Splits written or transcribed English into the tokens that the lexicon is looked up by."""
+"""Splits written or transcribed English into tokens for the lexicon."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
-"""Zero-width characters, variation selectors and skin tones: they change how a sign looks, not what it says."""
+"""Zero-width characters, variation selectors and skin tones: they do not change the meaning of a sign."""
 
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "\u201c": '"', "\u201d": '"'})
 
@@ -34,7 +34,7 @@ _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will"
 
 @dataclass(frozen=True, slots=True)
 class Token:
-    """A word, sign or punctuation mark.  `stress` is above 1 where it was SHOUTED or drawn ooout."""
+    """A word, sign or punctuation mark.  `stress` is above 1 if it was SHOUTED or drawn ooout."""
 
     text: str
     stress: float = 1.0
@@ -46,26 +46,26 @@ DRAWN_OUT = 1.2
 
 
 def tokenize(text: str, vocabulary: Collection[str] = ()) -> list[Token]:
-    """Tokens of `text`: lower case, contractions written out, "n't" as "not", emoji one by one.
+    """Returns the tokens of `text`: lower case, contractions expanded ("n't" is "not"), emoji one by one.
 
-    A letter drawn out to three or more counts as two ("goood"), or as one where only that gives a word of
+    A letter that is repeated three times or more is reduced to two ("goood"), or to one if only that gives a word of
     `vocabulary` ("booored").
     """
     clean = _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200d", "").translate(_QUOTES)
-    # A text that is all capitals shouts no word more than another.
-    shouting_means_something = any(letter.islower() for letter in clean)
+    # In a text of capitals only, no word is emphasized.
+    has_lower_case = any(letter.islower() for letter in clean)
     tokens: list[Token] = []
     for match in _TOKEN.finditer(clean):
         piece = match.group()
         if match.lastgroup == "word":
-            tokens += _words(piece, shouting_means_something, vocabulary)
+            tokens += _words(piece, has_lower_case, vocabulary)
         else:
             tokens.append(Token(piece.lower(), is_mark=match.lastgroup == "mark"))
     return tokens
 
 
-def _words(piece: str, shouting_means_something: bool, vocabulary: Collection[str]) -> list[Token]:
-    stress = SHOUTED if shouting_means_something and len(piece) > 1 and piece.isupper() else 1.0
+def _words(piece: str, has_lower_case: bool, vocabulary: Collection[str]) -> list[Token]:
+    stress = SHOUTED if has_lower_case and len(piece) > 1 and piece.isupper() else 1.0
     word = piece.lower()
     if _DRAWN.search(word):
         once = _DRAWN.sub(r"\1", word)

@@ -12,7 +12,7 @@ import structlog
 from oviya.durations import duration
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.redaction import log_id
-from oviya.text.sentences import say_text
+from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of
 from services.gateway.conversation.lifetime import Sessions
@@ -150,8 +150,8 @@ class Conversation:
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            texts, count = say_text(order.text, self._settings.max_sentence_chars), 0
-            # On a thread: a long text without a word takes a while, in which nobody else should wait.
+            texts, count = split_into_sentences(order.text, self._settings.max_sentence_chars), 0
+            # In a thread: cutting a long text without words would block the event loop.
             while (said := await asyncio.to_thread(next, texts, None)) is not None:
                 count += 1
                 yield Sentence(said.text, said.spoken, order.emotion, strict=True)
@@ -170,7 +170,7 @@ class Conversation:
     async def _first(
         self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
     ) -> conversation_pb2.ConverseConfig:
-        """Waits for the first message."""
+        """Waits for the first message and returns its configuration."""
         wait_s = self._settings.session_start_s
         try:
             async with asyncio.timeout(wait_s):

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
 from oviya.tasks import cancel_and_wait
-from oviya.text.sentences import say_sentence
+from oviya.text.sentences import split_sentence
 from oviya.v1 import brain_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
@@ -111,7 +111,7 @@ class ReplyGenerator:
                 async for response in reply:
                     if response.degraded:
                         await send(conversation_pb2.Degraded(service="brain", message=response.degraded))
-                    for said in say_sentence(response.text, self._settings.max_sentence_chars, response.spoken):
+                    for said in split_sentence(response.text, self._settings.max_sentence_chars, response.spoken):
                         count += 1
                         if count > limit:
                             message = f"the reply has more than {limit} sentences; the rest is left out"

@@ -9,6 +9,7 @@ import structlog
 from grpc import aio
 
 from oviya.errors import InvalidInput, OviyaError, Timeout, Unavailable, Unsupported
+from oviya.streams import wait_for
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, stt_pb2
 from oviya.writing import half_close, write
@@ -168,11 +169,8 @@ class SttStream:
             if chunk.data is None
             else stt_pb2.TranscribeRequest(audio=chunk.data)
         )
-        try:
-            async with asyncio.timeout(self._settings.stt_stall_s):
-                is_open = await write(call, request)
-        except TimeoutError as error:
-            raise Timeout(f"stt: took no sound for {self._settings.stt_stall_s:g} s") from error
+        stall_s = self._settings.stt_stall_s
+        is_open = await wait_for(write(call, request), stall_s, f"stt: took no sound for {stall_s:g} s")
         if self._turns.running is None:
             self._buffer.forget_older_than(KEEP_S)
         elif chunk.data is None:

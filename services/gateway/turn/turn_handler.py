@@ -12,7 +12,7 @@ from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
-from oviya.text.sentences import say_text
+from oviya.text.sentences import split_into_sentences
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.memory.memory import Memory
@@ -148,7 +148,7 @@ class TurnHandler:
         """
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            for said in say_text(self._settings.apology, self._settings.max_sentence_chars):
+            for said in split_into_sentences(self._settings.apology, self._settings.max_sentence_chars):
                 yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
 
         try:

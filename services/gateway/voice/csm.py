@@ -11,7 +11,8 @@ from grpc import aio
 from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.durations import duration
-from oviya.errors import Timeout, Unavailable
+from oviya.errors import Unavailable
+from oviya.streams import wait_for
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, csm_pb2, mimi_pb2
 from oviya.writing import half_close, write
@@ -114,9 +115,6 @@ async def _next_audio(decoding: Any, feeding: asyncio.Task[None], stall_s: float
     Raises:
         OviyaError: CSM's failure where it has one, otherwise the decoder's.
     """
-    try:
-        async with asyncio.timeout(stall_s):
-            response = await read_fed(decoding, feeding, "mimi")
-    except TimeoutError as error:
-        raise Timeout(f"csm and mimi: no sound came for {stall_s:g} s") from error
+    message = f"csm and mimi: no sound came for {stall_s:g} s"
+    response = await wait_for(read_fed(decoding, feeding, "mimi"), stall_s, message)
     return None if response is aio.EOF else response.audio

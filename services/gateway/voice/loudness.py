@@ -55,7 +55,6 @@ class Loudness:
         expected_dbov: active level of the source, as far as known; used until enough was measured.
         gain: linear gain after normalisation.
         ceiling: largest absolute value of the output, greater than 0, at most 1.
-        target_dbov: active speech level before the gain.
     """
 
     def __init__(
@@ -65,22 +64,18 @@ class Loudness:
         expected_dbov: float = TARGET_DBOV,
         gain: float = DEFAULT_GAIN,
         ceiling: float = DEFAULT_CEILING,
-        target_dbov: float = TARGET_DBOV,
     ) -> None:
         if sample_rate_hz < 8000 or gain <= 0 or not 0 < ceiling <= 1:
             raise ValueError(f"rate {sample_rate_hz} Hz, gain {gain} or ceiling {ceiling} is out of range")
         self._block = round(LOOKAHEAD_S * sample_rate_hz)
         self._gain = gain
         self._level = _ActiveLevel(expected_dbov, self._block * _FRAME_BLOCKS / sample_rate_hz)
-        self._target_dbov = target_dbov
         self._applied = self._wanted = self._normalising_gain()
         self._limiter = _Limiter(self._block, sample_rate_hz, ceiling)
         self._waiting = np.zeros(0)
         self._neutral = np.zeros(0)  # the same samples at energy scale 1
         self._frame_power = 0.0
         self._frame_blocks = 0
-        self.faults = 0
-        """Number of samples so far that were not finite."""
 
     @property
     def level_dbov(self) -> float:
@@ -94,9 +89,7 @@ class Loudness:
             samples: the next samples.
             energy_scale: factor that the source has applied to the amplitude; it is preserved.
         """
-        finite = np.isfinite(samples)
-        self.faults += len(samples) - int(finite.sum())
-        clean = np.clip(np.where(finite, samples, 0.0).astype(np.float64), -_MAX_SAMPLE, _MAX_SAMPLE)
+        clean = np.clip(np.where(np.isfinite(samples), samples, 0.0).astype(np.float64), -_MAX_SAMPLE, _MAX_SAMPLE)
         self._waiting = np.concatenate((self._waiting, clean))
         self._neutral = np.concatenate((self._neutral, clean / energy_scale))
         blocks = len(self._waiting) // self._block
@@ -133,7 +126,7 @@ class Loudness:
         return block * ramp * self._gain
 
     def _normalising_gain(self) -> float:
-        boost_db = min(max(self._target_dbov - self._level.dbov, -_MAX_CUT_DB), _MAX_BOOST_DB)
+        boost_db = min(max(TARGET_DBOV - self._level.dbov, -_MAX_CUT_DB), _MAX_BOOST_DB)
         return 10 ** (boost_db / 20)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from oviya.errors import InvalidInput, OviyaError
 from oviya.text.scripts import language_of, main_script, romanized, speaks
 from oviya.v1 import conversation_pb2, csm_pb2, emotion_pb2
@@ -22,6 +24,7 @@ from services.gateway.voice.segment import (
 )
 
 
+@dataclass
 class SegmentPlanner:
     """Plans the sentences of one reply.
 
@@ -32,16 +35,17 @@ class SegmentPlanner:
         send: takes Degraded events.
     """
 
-    def __init__(self, mesh: Mesh, readiness: Readiness, options: SpeechOptions, send: Send) -> None:
-        self._mesh = mesh
-        self._readiness = readiness
-        self._options = options
-        self._send = send
+    mesh: Mesh
+    readiness: Readiness
+    options: SpeechOptions
+    send: Send
+
+    def __post_init__(self) -> None:
         self._emotion_failed = False
         self._reported_languages: set[str] = set()
-        self._voice = options.voice
+        self._voice = self.options.voice
         if self._voice == AUTO:
-            self._voice = CSM if readiness.voice_problem() is None else FALLBACK
+            self._voice = CSM if self.readiness.voice_problem() is None else FALLBACK
 
     def use_fallback(self) -> None:
         """Uses the fallback voice for the rest of the reply: a reply should not change its voice at every sentence."""
@@ -58,15 +62,15 @@ class SegmentPlanner:
         if self._emotion_failed:
             return NEUTRAL_PLAN
         try:
-            return await self._mesh.map_emotion(sentence.emotion, sentence.tone)
+            return await self.mesh.map_emotion(sentence.emotion, sentence.tone)
         except InvalidInput as error:
             if sentence.strict:
                 raise
-            await self._send(conversation_pb2.Degraded(service="brain", message=f"{error}; neutral is used"))
+            await self.send(conversation_pb2.Degraded(service="brain", message=f"{error}; neutral is used"))
         except OviyaError as error:
             self._emotion_failed = True
             message = f"{error}; the reply is spoken neutrally"
-            await self._send(conversation_pb2.Degraded(service="emotion", message=message))
+            await self.send(conversation_pb2.Degraded(service="emotion", message=message))
         return NEUTRAL_PLAN
 
     async def segment(
@@ -85,22 +89,22 @@ class SegmentPlanner:
         language = language_of(spoken) or ENGLISH
         if language is ENGLISH:
             spoken = romanized(spoken)
-        return Segment(index, sentence.text, spoken, language, plan, voice, self._options, context)
+        return Segment(index, sentence.text, spoken, language, plan, voice, self.options, context)
 
     def language(self, segment: Segment, voice: Voice) -> str:
         """Returns the code of the language in which `voice` reads a segment."""
-        return (self._readiness.checkpoint_speech.language or ENGLISH.code) if voice == CSM else segment.language.code
+        return (self.readiness.checkpoint_speech.language or ENGLISH.code) if voice == CSM else segment.language.code
 
     async def _choose_voice(self, spoken: str) -> tuple[Voice, str]:
         """Returns the voice and its words.  The fallback voice reads scripts that the checkpoint does not speak, and
         CSM may speak the sentence after it."""
-        checkpoint, script = self._readiness.checkpoint_speech, main_script(spoken)
+        checkpoint, script = self.readiness.checkpoint_speech, main_script(spoken)
         if self._voice != CSM:
             return self._voice, spoken
         if speaks(checkpoint.scripts, script):
             return CSM, romanized(spoken, checkpoint.scripts) if checkpoint.scripts else spoken
         spoken_scripts = f"{checkpoint.name} speaks {', '.join(checkpoint.scripts)} script only"
-        if self._options.voice == CSM:
+        if self.options.voice == CSM:
             hint = "leave the choice of the voice to the gateway"
             raise InvalidInput("text", f"{script} script", spoken_scripts, hint=hint)
         metrics.OTHER_SCRIPTS.labels(script).inc()
@@ -108,5 +112,5 @@ class SegmentPlanner:
         if language.code not in self._reported_languages:
             self._reported_languages.add(language.code)
             message = f"{spoken_scripts}; the fallback voice reads {script} script in {language.name} ({language.code})"
-            await self._send(conversation_pb2.Degraded(service="csm", message=message))
+            await self.send(conversation_pb2.Degraded(service="csm", message=message))
         return FALLBACK, spoken

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -19,53 +20,47 @@ RESTART_PAUSE_S = 0.25
 """Silence before a sentence that broke off is repeated, so that listeners recognize a new start."""
 
 
+@dataclass
 class SegmentSender:
     """Sends one sentence.
 
     Args:
         sent: the sentence.
-        speech: the reply, which records what is sent.
+        speech: records what is sent.
         audio_format: format of the sound.
-        loudness: loudness control of each voice.
+        all_loudness: loudness control of each voice.
         pacer: the session's pacer.
         send: takes the events.
     """
 
-    def __init__(
-        self,
-        sent: SynthesizedSegment,
-        speech: SpeechHandle,
-        audio_format: common_pb2.AudioFormat,
-        loudness: Mapping[Voice, Loudness],
-        pacer: Pacer,
-        send: Send,
-    ) -> None:
-        self._sent = sent
-        self._speech = speech
-        self._audio_format = audio_format
-        self._all_loudness = loudness
-        self._pacer = pacer
-        self._send = send
-        self._packetizer = Packetizer(audio_format)
-        self._start: VoiceStart | None = None
-        self._announced = False
+    sent: SynthesizedSegment
+    speech: SpeechHandle
+    audio_format: common_pb2.AudioFormat
+    all_loudness: Mapping[Voice, Loudness]
+    pacer: Pacer
+    send: Send
+    _start: VoiceStart | None = field(default=None, init=False)
+    _announced: bool = field(default=False, init=False)
+
+    def __post_init__(self) -> None:
+        self._packetizer = Packetizer(self.audio_format)
 
     async def run(self) -> None:
         """Sends the sentence to its end."""
-        energy_scale = self._sent.segment.plan.energy_scale
-        while (part := await self._sent.audio.get()) is not None:
+        energy_scale = self.sent.segment.plan.energy_scale
+        while (part := await self.sent.audio.get()) is not None:
             if isinstance(part, VoiceStart):
                 await self._start_voice(part)
             else:
                 await self._push(self._packetizer.push(self._loudness.process(part, energy_scale)))
         if self._start is not None:
             await self._flush()
-        self._sent.complete = True
+        self.sent.complete = True
 
     @property
     def _loudness(self) -> Loudness:
         assert self._start is not None, "sound without a voice"
-        return self._all_loudness[self._start.voice]
+        return self.all_loudness[self._start.voice]
 
     async def _start_voice(self, start: VoiceStart) -> None:
         """Starts a voice; after the last sound of another one and a pause where that one has been sent."""
@@ -77,7 +72,7 @@ class SegmentSender:
             return
         if self._start is not None:
             self._loudness.flush()  # sound that was never sent
-            self._packetizer = Packetizer(self._audio_format)
+            self._packetizer = Packetizer(self.audio_format)
         self._start = start
 
     async def _flush(self) -> None:
@@ -86,20 +81,20 @@ class SegmentSender:
 
     async def _push(self, packets: Iterable[tuple[common_pb2.Audio, float]]) -> None:
         for audio, length_s in packets:
-            if self._speech.first_audio_at is None:
-                self._speech.first_audio_at = asyncio.get_running_loop().time()
-            played_at = await self._pacer.pace(length_s)
+            if self.speech.first_audio_at is None:
+                self.speech.first_audio_at = asyncio.get_running_loop().time()
+            played_at = await self.pacer.pace(length_s)
             if not self._announced:
                 await self._announce()
-            await self._send(audio)
-            self._speech.add_sent(self._sent, length_s, played_at)
+            await self.send(audio)
+            self.speech.add_sent(self.sent, length_s, played_at)
 
     async def _announce(self) -> None:
         self._announced = True
-        self._speech.begin_segment(self._sent)
-        segment, start = self._sent.segment, self._start
+        self.speech.begin_segment(self.sent)
+        segment, start = self.sent.segment, self._start
         assert start is not None, "sound without a voice"
-        await self._send(
+        await self.send(
             conversation_pb2.ReplySentence(
                 index=segment.index,
                 text=segment.text,

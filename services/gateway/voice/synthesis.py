@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 
 import structlog
 
@@ -24,6 +25,7 @@ Synthesize = Callable[[SynthesizedSegment, Voice], AsyncGenerator[Pcm, None]]
 """Yields the sound of a segment in a voice, at `VOICE_RATE_HZ`."""
 
 
+@dataclass
 class Synthesis:
     """The synthesis of one reply.
 
@@ -35,19 +37,13 @@ class Synthesis:
         send: takes Degraded events.
     """
 
-    def __init__(
-        self,
-        planner: SegmentPlanner,
-        synthesize: Synthesize,
-        context: VoiceContext,
-        speech: SpeechHandle,
-        send: Send,
-    ) -> None:
-        self._planner = planner
-        self._synthesize = synthesize
-        self._context = context
-        self._speech = speech
-        self._send = send
+    planner: SegmentPlanner
+    synthesize: Synthesize
+    context: VoiceContext
+    speech: SpeechHandle
+    send: Send
+
+    def __post_init__(self) -> None:
         self._segments: asyncio.Queue[SynthesizedSegment | None] = asyncio.Queue()
         self._ahead = asyncio.Semaphore(1)  # segments that may wait while one is sent
 
@@ -60,14 +56,15 @@ class Synthesis:
         try:
             async with aclosing(sentences):
                 async for sentence in sentences:
-                    if self._speech.first_sentence_at is None:
-                        self._speech.first_sentence_at = asyncio.get_running_loop().time()
-                    plan = await self._planner.prosody(sentence)
+                    if self.speech.first_sentence_at is None:
+                        self.speech.first_sentence_at = asyncio.get_running_loop().time()
+                    plan = await self.planner.prosody(sentence)
                     await self._ahead.acquire()
-                    index, context = len(self._speech.segments), self._context.segments()
-                    segment = self._speech.add_segment(await self._planner.segment(index, sentence, plan, context))
-                    self._segments.put_nowait(segment)
-                    await self._fill(segment)
+                    index, context = len(self.speech.segments), self.context.segments()
+                    segment = await self.planner.segment(index, sentence, plan, context)
+                    synthesized = self.speech.add_segment(segment)
+                    self._segments.put_nowait(synthesized)
+                    await self._fill(synthesized)
         finally:
             self._segments.put_nowait(None)
 
@@ -83,7 +80,7 @@ class Synthesis:
         try:
             await self._run_voice(synthesized, segment.voice)
             if segment.voice == CSM:
-                self._context.add(segment.options.speaker, segment.prompt_text, synthesized.frames)
+                self.context.add(segment.options.speaker, segment.prompt_text, synthesized.frames)
         except OviyaError as error:
             if segment.voice != CSM:
                 raise
@@ -91,21 +88,21 @@ class Synthesis:
             if segment.options.voice == CSM:
                 raise
             log.warning("CSM failed, using the fallback voice", error=type(error).__name__)
-            self._planner.use_fallback()
+            self.planner.use_fallback()
             synthesized.discard_unsent()
             service = error.service if isinstance(error, Unavailable) else "csm"
             message = f"{error}; the fallback voice speaks"
-            await self._send(conversation_pb2.Degraded(service=service, message=message))
+            await self.send(conversation_pb2.Degraded(service=service, message=message))
             await self._run_voice(synthesized, FALLBACK)
         finally:
             synthesized.audio.put_nowait(None)
 
     async def _run_voice(self, synthesized: SynthesizedSegment, voice: Voice) -> None:
-        language = self._planner.language(synthesized.segment, voice)
+        language = self.planner.language(synthesized.segment, voice)
         synthesized.audio.put_nowait(VoiceStart(voice, language))
-        async with aclosing(self._synthesize(synthesized, voice)) as sound:
+        async with aclosing(self.synthesize(synthesized, voice)) as sound:
             async for samples in sound:
-                if self._speech.first_frame_at is None and voice == CSM:
-                    self._speech.first_frame_at = synthesized.first_frame_at
+                if self.speech.first_frame_at is None and voice == CSM:
+                    self.speech.first_frame_at = synthesized.first_frame_at
                 synthesized.audio.put_nowait(samples)
         metrics.VOICE_SENTENCES.labels("csm" if voice == CSM else "fallback").inc()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from oviya.audio.pcm import Pcm
 from oviya.v1 import common_pb2
@@ -18,31 +18,27 @@ class VoiceStart:
     language: str
 
 
+@dataclass(eq=False)
 class SynthesizedSegment:
     """What was synthesized of a sentence and what was sent of it.
 
-    Positions are seconds from the beginning of the reply's sound.
-
-    Args:
-        segment: the sentence.
-
     Attributes:
+        segment: the sentence.
         audio: sound that waits to be sent, bounded by the length of a sentence; None ends it.
         frames: the RVQ frames that CSM generated.
-        first_frame_at: loop time of the first of them in seconds.
-        start_s: position at which the sentence begins; None: nothing of it has been sent.
-        end_s: position up to which it has been sent.
-        complete: whether it has been sent to its end.
+        first_frame_at: loop time of the first of them, in seconds.
+        start_s: seconds of the reply's sound before the sentence; None: nothing of it has been sent.
+        end_s: seconds of the reply's sound up to the end of what was sent.
+        complete: whether it was sent to its end.
     """
 
-    def __init__(self, segment: Segment) -> None:
-        self.segment = segment
-        self.audio: asyncio.Queue[VoiceStart | Pcm | None] = asyncio.Queue()
-        self.frames = common_pb2.RvqFrames()
-        self.first_frame_at: float | None = None
-        self.start_s: float | None = None
-        self.end_s = 0.0
-        self.complete = False
+    segment: Segment
+    audio: asyncio.Queue[VoiceStart | Pcm | None] = field(default_factory=asyncio.Queue)
+    frames: common_pb2.RvqFrames = field(default_factory=common_pb2.RvqFrames)
+    first_frame_at: float | None = None
+    start_s: float | None = None
+    end_s: float = 0.0
+    complete: bool = False
 
     def add_frames(self, frames: common_pb2.RvqFrames) -> None:
         """Adds RVQ frames from CSM."""

@@ -1,1 +1,1 @@
-"""Many streams in one batch: decoding, encoding and how many fit."""
+"""Runs many streams in one batch."""

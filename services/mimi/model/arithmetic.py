@@ -1,8 +1,7 @@
-"""Matrix products with weights that were arranged once, at load.
+"""Matrix products with weights that are packed at load.
 
-A frame of Mimi on a CPU is bound by reading some 160 MB of weights for one or two rows of input.  oneDNN with weights
-packed for that took between two thirds and a third of the default product's time (each large shape of Mimi, 2 threads),
-but a call costs some 10 us more, so small weights stay plain.
+On a CPU, a frame of Mimi is limited by reading some 160 MB of weights for one or two rows of input.  oneDNN is faster
+with packed weights, but has a larger overhead per call, so small weights are not packed.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 PACK_FROM = 1 << 15
-"""Weights of fewer elements than this stay plain."""
+"""Weights of fewer elements are not packed."""
 
 
 class Projection:
@@ -29,7 +28,7 @@ class Projection:
         self._packed = (
             weight.device.type == "cpu" and weight.numel() >= PACK_FROM and torch.backends.mkldnn.is_available()
         )
-        if self._packed:  # None: for any number of rows
+        if self._packed:  # None: any number of rows
             self._weight = torch.ops.mkldnn._reorder_linear_weight(self._weight, None)
 
     def __call__(self, rows: Tensor) -> Tensor:

@@ -10,10 +10,10 @@ from typing import Any
 from oviya.errors import CheckpointError
 
 MAX_CODEBOOKS = 32
-"""Most codebooks that are served, as in oviya.rvq."""
+"""Most codebooks that are supported, as in oviya.rvq."""
 
-# What Mimi is by its paper (Defossez et al. 2024, arXiv 2410.00037) and what the published checkpoint says.
-# transformers' config class can say otherwise; no checkpoint does, and code for it would be code that nothing runs.
+# Values of the paper (Defossez et al. 2024, arXiv 2410.00037) and of the published checkpoint.  transformers' config
+# class allows others, which no checkpoint has.
 _FIXED: dict[str, Any] = {
     "audio_channels": 1,
     "use_causal_conv": True,
@@ -27,21 +27,21 @@ _FIXED: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class MimiConfig:
-    """Sizes of a Mimi; the defaults are those of `kyutai/mimi`, which leaves out of its config what equals them.
+    """Sizes of a Mimi; the defaults are those of `kyutai/mimi`, whose config leaves out what equals them.
 
     Attributes:
         sample_rate_hz: of the sound.
-        width: D, of the transformers and of the latent frames.
+        width: D, of the transformers and the latent frames.
         filters: channels at the sample rate; they double with every SEANet stage.
         residual_layers: residual blocks in a SEANet stage.
         ratios: SEANet strides in the decoder's order.
         kernel, last_kernel, residual_kernel: of the first, the last and the residual convolutions.
         dilation_growth: factor of the dilation from one residual block of a stage to the next.
-        compress: how much narrower a residual block is inside.
+        compress: factor by which a residual block is narrower inside.
         codebook_size: codes in a codebook.
         codebook_dim: width of a codebook's vectors.
-        codebooks: Q, all of them.
-        semantic_codebooks: how many of them, the first ones, quantise by themselves.
+        codebooks: Q.
+        semantic_codebooks: how many of them, the first ones, are semantic.
         layers, heads, ffn_width, window, norm_eps, rope_theta: of each transformer; `window` counts positions.
         positions_per_frame: transformer positions in an RVQ frame (25 Hz over 12.5 Hz).
     """
@@ -88,7 +88,7 @@ def parse_config(fields: Mapping[str, Any]) -> MimiConfig:
     """Reads the fields of a Mimi's config.json, or of a CSM's, which holds a Mimi's as `codec_config`.
 
     Raises:
-        CheckpointError: another kind of model, a Mimi that this code does not run, or a size that cannot be.
+        CheckpointError: it is another kind of model, a Mimi that is not supported, or a size is not valid.
     """
     if fields.get("model_type") == "csm":
         fields = fields.get("codec_config") or {}
@@ -145,7 +145,7 @@ def parse_config(fields: Mapping[str, Any]) -> MimiConfig:
 
 
 def _positions_per_frame(fields: Mapping[str, Any], ratios: tuple[int, ...]) -> int:
-    """transformers derives it from `frame_rate`, which newer config files leave out."""
+    """Derives it from `frame_rate`, as transformers does; newer config files leave that out."""
     default = MimiConfig()
     rate = fields.get("frame_rate")
     if rate is None:
@@ -157,7 +157,7 @@ def _positions_per_frame(fields: Mapping[str, Any], ratios: tuple[int, ...]) -> 
 
 
 def _check(config: MimiConfig, fields: Mapping[str, Any]) -> None:
-    """Rules between fields."""
+    """Checks the rules between fields."""
     rules = {
         f"num_quantizers is {config.codebooks}; at most {MAX_CODEBOOKS} are supported": config.codebooks
         <= MAX_CODEBOOKS,

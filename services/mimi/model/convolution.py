@@ -1,13 +1,12 @@
-"""Causal convolutions that remember.
+"""Streaming causal convolutions.
 
-Both kinds are one matrix product over windows of (memory, input):
+Both kinds are one matrix product over windows of the memory (the last inputs) and the new inputs:
 
-* a convolution of kernel k, stride s and dilation d remembers its last (k - 1) d + 1 - s inputs;
-* a transposed convolution of kernel 2 s and stride s is, for each input, a window of two inputs that gives s outputs,
-  so it remembers one input.  (Its overlapping tail of s outputs would do too, and is s times as large.)
+* a convolution of kernel k, stride s and dilation d keeps its last (k - 1) d + 1 - s inputs;
+* a transposed convolution of kernel 2 s and stride s computes s outputs from each window of two inputs, so it keeps one
+  input.
 
-Signals are (B, T, C), channels last: a window is then one piece of memory, and the output of a product is the next
-signal.
+Signals are (B, T, C), channels last, so that a window is contiguous and the output of a product is the next signal.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ if TYPE_CHECKING:
 
 
 class CausalConv:
-    """A streaming convolution, by choice with an ELU on its input.
+    """A streaming convolution, optionally with an ELU on its input.
 
     Args:
         weight: (N, K, C).
@@ -47,7 +46,7 @@ class CausalConv:
         self.memory_inputs = (self._kernel - 1) * dilation + 1 - stride
 
     def use_kernels(self) -> None:
-        """Runs as one Triton kernel from now on; needs a GPU."""
+        """Runs on a Triton kernel from now on; needs a GPU."""
         from services.mimi.model.gpu.convolution import ConvKernel
 
         self._fused = ConvKernel(
@@ -56,24 +55,27 @@ class CausalConv:
         )  # fmt: skip
 
     def new_memory(self, slots: int, device: torch.device) -> Tensor:
-        """Silence before the first input, (slots, H, C)."""
+        """Returns the memory of new streams, (slots, H, C)."""
         return torch.zeros(slots, self.memory_inputs, self.channels, device=device)
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Slots) -> Tensor:
-        """Signal (B, T, C), T a multiple of the stride, and the memory (slots, H, C) -> (B, T / stride, N).
+        """Runs a signal (B, T, C), T a multiple of the stride, with the memory (slots, H, C).
+
+        Returns:
+            (B, T / stride, N).
 
         With ELU and a kernel of 1 the signal is overwritten.
         """
-        return self._windows(signal, memory, slots, None)
+        return self._convolve(signal, memory, slots, None)
 
     def plus(self, signal: Tensor, memory: Tensor, slots: Slots, residual: Tensor) -> Tensor:
-        """The same, plus a residual of the output's shape."""
-        return self._windows(signal, memory, slots, residual)
+        """Like a call, plus a residual of the output's shape."""
+        return self._convolve(signal, memory, slots, residual)
 
-    def _windows(self, signal: Tensor, memory: Tensor, slots: Slots, residual: Tensor | None) -> Tensor:
+    def _convolve(self, signal: Tensor, memory: Tensor, slots: Slots, residual: Tensor | None) -> Tensor:
         if self._fused is not None:
             output = self._fused(signal, memory, slots.index, residual)
-            self._remember(signal, memory, slots)
+            self._update_memory(signal, memory, slots)
             return output
         batch, inputs, channels = signal.shape
         if self.memory_inputs:
@@ -91,8 +93,8 @@ class CausalConv:
             return self._product(rows).view(batch, steps, self._outputs)
         return self._product.plus(rows, residual.reshape(batch * steps, self._outputs)).view(residual.shape)
 
-    def _remember(self, signal: Tensor, memory: Tensor, slots: Slots) -> None:
-        """Keeps the last inputs of the signal (B, T, C)."""
+    def _update_memory(self, signal: Tensor, memory: Tensor, slots: Slots) -> None:
+        """Stores the last inputs of the signal (B, T, C)."""
         if not self.memory_inputs:
             return
         if signal.shape[1] < self.memory_inputs:
@@ -118,13 +120,13 @@ class CausalUpsampling:
         self.use_kernels = self._conv.use_kernels
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Slots) -> Tensor:
-        """Signal (B, T, C) and the memory (slots, 1, C) -> (B, T s, N)."""
+        """Runs a signal (B, T, C) with the memory (slots, 1, C); returns (B, T s, N)."""
         outputs = self._conv(signal, memory, slots)
         return outputs.view(signal.shape[0], -1, self._outputs)
 
 
 class ChannelUpsampling:
-    """A streaming transposed convolution of kernel 2 s and stride s that keeps each channel to itself.
+    """A streaming depthwise transposed convolution of kernel 2 s and stride s.
 
     Args:
         weight: (C, 1, 2 s), PyTorch's layout.
@@ -136,11 +138,11 @@ class ChannelUpsampling:
         self._now, self._before = taps[: kernel // 2], taps[kernel // 2 :]
 
     def new_memory(self, slots: int, device: torch.device) -> Tensor:
-        """Silence before the first input, (slots, 1, C)."""
+        """Returns the memory of new streams, (slots, 1, C)."""
         return torch.zeros(slots, 1, self.channels, device=device)
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Slots) -> Tensor:
-        """Signal (B, T, C) and the memory (slots, 1, C) -> (B, T s, C)."""
+        """Runs a signal (B, T, C) with the memory (slots, 1, C); returns (B, T s, C)."""
         signal = torch.cat((slots.read(memory), signal), 1)
         slots.write(memory, signal[:, -1:])
         before, now = signal[:, :-1, None], signal[:, 1:, None]
@@ -159,13 +161,13 @@ def load_conv(
     elu: bool = False,
     bias: bool = True,
 ) -> CausalConv:
-    """The convolution of that name in a checkpoint."""
+    """Loads a convolution by its name in a checkpoint."""
     weight = weights(f"{name}.conv.weight", (outputs, channels, kernel)).transpose(1, 2)
     offset = weights(f"{name}.conv.bias", (outputs,)) if bias else None
     return CausalConv(weight, offset, stride=stride, dilation=dilation, elu=elu)
 
 
 def load_upsampling(weights: Weights, name: str, channels: int, outputs: int, stride: int) -> CausalUpsampling:
-    """The transposed convolution of that name in a checkpoint."""
+    """Loads a transposed convolution by its name in a checkpoint."""
     weight = weights(f"{name}.conv.weight", (channels, outputs, 2 * stride))
     return CausalUpsampling(weight, weights(f"{name}.conv.bias", (outputs,)))

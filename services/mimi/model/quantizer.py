@@ -1,4 +1,4 @@
-"""Split residual vector quantisation: the semantic codebooks by themselves, beside the acoustic ones."""
+"""Split residual vector quantization: separate quantizers for the semantic and the acoustic codebooks."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from services.mimi.model.config import MimiConfig
 from services.mimi.model.weights import Weights
 
 NO_CODE = -1
-"""Stands where a stream has fewer codebooks than the batch: it adds nothing."""
+"""Pads the codes of streams with fewer codebooks than the batch; its vector is zero."""
 
-_LEAST_USAGE = 1e-5
-"""An entry's vector is its sum over its usage, and usage counts as at least this (transformers, modeling_mimi)."""
+_MIN_USAGE = 1e-5
+"""Lower bound of the usage, by which an entry's sum is divided (transformers, modeling_mimi)."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class _Codebook:
 
 
 class SplitQuantizer:
-    """Latent frames to codes and back."""
+    """Turns latent frames into codes and back."""
 
     def __init__(self, weights: Weights, config: MimiConfig) -> None:
         self._config = config
@@ -38,28 +38,28 @@ class SplitQuantizer:
         for part, count in parts:
             name = f"quantizer.{part}_residual_vector_quantizer"
             vectors += [_load_codebook(weights, f"{name}.layers.{i}.codebook", config) for i in range(count)]
-            if dim != width:  # transformers has no projections where there is nothing to project
+            if dim != width:  # transformers has no projections if the widths are equal
                 into.append(weights(f"{name}.input_proj.weight", (dim, width, 1))[:, :, 0])
                 out.append(weights(f"{name}.output_proj.weight", (width, dim, 1))[:, :, 0])
         identity = torch.eye(width, device=vectors[0].device)
         self._into = Projection(torch.cat(into or [identity, identity]))  # both parts at once
         self._out = Projection(torch.cat(out or [identity, identity], 1))
         self._codebooks = [_Codebook(v, Projection(v, -0.5 * v.square().sum(1))) for v in vectors]
-        nothing = vectors[0].new_zeros(1, dim)
-        self._table = torch.cat((*vectors, nothing))  # every codebook below the other, then NO_CODE's zeros
-        self._starts = torch.arange(config.codebooks, device=nothing.device) * config.codebook_size
+        zeros = vectors[0].new_zeros(1, dim)
+        self._table = torch.cat((*vectors, zeros))  # all codebooks, then the row of NO_CODE
+        self._starts = torch.arange(config.codebooks, device=zeros.device) * config.codebook_size
 
     def decode(self, codes: Tensor) -> Tensor:
-        """Codes (B, T, Q), NO_CODE where there is none -> latent frames (B, T, D)."""
+        """Turns codes (B, T, Q), padded with NO_CODE, into latent frames (B, T, D)."""
         batch, frames, count = codes.shape
-        places = torch.where(codes < 0, len(self._table) - 1, codes + self._starts[:count])
-        vectors = F.embedding(places, self._table)  # (B, T, Q, dim)
+        rows = torch.where(codes < 0, len(self._table) - 1, codes + self._starts[:count])
+        vectors = F.embedding(rows, self._table)  # (B, T, Q, dim)
         first = self._config.semantic_codebooks
         both = torch.cat((vectors[:, :, :first].sum(2), vectors[:, :, first:].sum(2)), 2)
         return self._out(both.view(batch * frames, -1)).view(batch, frames, -1)
 
     def encode(self, latents: Tensor, codebooks: int) -> Tensor:
-        """Latent frames (B, T, D) -> codes (B, T, Q)."""
+        """Turns latent frames (B, T, D) into codes (B, T, Q)."""
         batch, frames, width = latents.shape
         semantic, acoustic = self._into(latents.reshape(-1, width)).chunk(2, 1)
         first = self._config.semantic_codebooks
@@ -79,4 +79,4 @@ class SplitQuantizer:
 def _load_codebook(weights: Weights, name: str, config: MimiConfig) -> Tensor:
     sums = weights(f"{name}.embed_sum", (config.codebook_size, config.codebook_dim))
     usage = weights(f"{name}.cluster_usage", (config.codebook_size,))
-    return sums / usage.clamp(min=_LEAST_USAGE)[:, None]
+    return sums / usage.clamp(min=_MIN_USAGE)[:, None]

@@ -1,4 +1,4 @@
-"""SEANet (Tagliasacchi et al. 2020, arXiv 2009.02095): Mimi's convolutions, sound to 25 Hz features and back."""
+"""SEANet (Tagliasacchi et al. 2020, arXiv 2009.02095): Mimi's convolutions from sound to 25 Hz features and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from services.mimi.model.slots import Slots
 from services.mimi.model.weights import Weights
 
 Memories = list[Tensor]
-"""The memory of each convolution, (slots, H, C), in the order in which they run."""
+"""The memory of each convolution, (slots, H, C), in the order of the stack."""
 
 
 @dataclass(frozen=True)
@@ -29,14 +29,14 @@ class SeaNet:
     """A stack of streaming convolutions.
 
     Args:
-        stages: in the order in which they run.
+        stages: in the order of the stack.
     """
 
     def __init__(self, stages: Sequence[CausalConv | CausalUpsampling | _Residual]) -> None:
         self._stages = stages
 
     def new_memories(self, slots: int, device: torch.device) -> Memories:
-        """The memory of `slots` streams that have not begun."""
+        """Returns the memory of `slots` new streams."""
         memories: Memories = []
         for stage in self._stages:
             parts = (stage.wide, stage.narrow) if isinstance(stage, _Residual) else (stage,)
@@ -44,13 +44,13 @@ class SeaNet:
         return memories
 
     def use_kernels(self) -> None:
-        """Runs every convolution as one Triton kernel from now on; needs a GPU."""
+        """Runs every convolution on a Triton kernel from now on; needs a GPU."""
         for stage in self._stages:
             for part in (stage.wide, stage.narrow) if isinstance(stage, _Residual) else (stage,):
                 part.use_kernels()
 
     def __call__(self, signal: Tensor, memories: Memories, slots: Slots) -> Tensor:
-        """Signal (B, T, C) -> (B, T', C')."""
+        """Runs a signal (B, T, C); returns (B, T', C')."""
         memory = iter(memories)
         for stage in self._stages:
             if isinstance(stage, _Residual):
@@ -62,7 +62,7 @@ class SeaNet:
 
 
 def load_encoder(weights: Weights, config: MimiConfig) -> SeaNet:
-    """Sound (B, T, 1) -> features (B, T / 960, D)."""
+    """Loads the stack from sound (B, T, 1) to features (B, T / 960, D)."""
     names = _Names("encoder.layers")
     stages: list[CausalConv | CausalUpsampling | _Residual] = []
     channels = config.filters
@@ -78,7 +78,7 @@ def load_encoder(weights: Weights, config: MimiConfig) -> SeaNet:
 
 
 def load_decoder(weights: Weights, config: MimiConfig) -> SeaNet:
-    """Features (B, T, D) -> sound (B, T * 960, 1)."""
+    """Loads the stack from features (B, T, D) to sound (B, T * 960, 1)."""
     names = _Names("decoder.layers")
     stages: list[CausalConv | CausalUpsampling | _Residual] = []
     channels = config.filters * 2 ** len(config.ratios)
@@ -110,7 +110,7 @@ def _residuals(weights: Weights, names: _Names, config: MimiConfig, channels: in
 
 
 class _Names:
-    """Counts the entries of a SEANet's module list, where an activation takes a number but has no weights."""
+    """Names of the entries of a SEANet's module list, in which activations have a number but no weights."""
 
     def __init__(self, prefix: str) -> None:
         self._prefix, self._number = prefix, 0

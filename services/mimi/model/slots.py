@@ -1,4 +1,4 @@
-"""Which streams of a batch take part in a step."""
+"""Maps the rows of a step to the slots of the state."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from torch import Tensor
 
 
 class Slots:
-    """The slots that one step runs, as an index into state tensors of shape (slots, ...).
+    """The slots of a step's rows, as an index into state tensors of shape (slots, ...).
 
-    Every other slot keeps its state untouched.  Ascending neighbours are viewed in place, which matters on a CPU, where
-    a stream's attention memory is megabytes; any other choice is gathered and written back.
+    Adjacent slots in ascending order are used in place, which matters on a CPU, where the keys and values of a stream
+    are megabytes; other choices are gathered and written back.
 
     Args:
-        numbers: the slots, no two alike, in the order of the batch rows.
-        device: where the state is.
+        numbers: the slots, without repetition, in the order of the rows.
+        device: of the state.
     """
 
     def __init__(self, numbers: Sequence[int], device: torch.device) -> None:
@@ -27,11 +27,11 @@ class Slots:
         self._span = slice(first, first + len(numbers)) if adjacent else None
 
     def read(self, state: Tensor) -> Tensor:
-        """(slots, ...) -> (B, ...), a view where possible."""
+        """Returns the rows (B, ...) of a state (slots, ...), as a view if possible."""
         return state.index_select(0, self.index) if self._span is None else state[self._span]
 
     def write(self, state: Tensor, rows: Tensor) -> None:
-        """Puts rows (B, ...) back into (slots, ...)."""
+        """Writes rows (B, ...) into a state (slots, ...)."""
         if self._span is None:
             state.index_copy_(0, self.index, rows)
         else:
@@ -39,14 +39,13 @@ class Slots:
 
 
 class MaskedSlots(Slots):
-    """The first slots of all, of which those that a mask on the device names take part: for a program that is recorded
-    once and then runs for any choice of streams.
+    """The first B slots, with a mask on the device of those that take part, for CUDA graphs.
 
-    The other rows are computed and dropped: their state stays as it was.  (Keys and values alone are written without
-    asking: a stream that does not advance overwrites them at its next step, before anything looks at them.)
+    The rows of the other slots are computed but not written, except for keys and values: a stream that did not advance
+    overwrites them at its next step, before they are read.
 
     Args:
-        active: which slots take part, (B,) bool.
+        active: which slots take part, (B,) bool; its values may change between steps.
     """
 
     def __init__(self, active: Tensor) -> None:
@@ -54,6 +53,6 @@ class MaskedSlots(Slots):
         self._active = active
 
     def write(self, state: Tensor, rows: Tensor) -> None:
-        """Puts the rows that take part back into (slots, ...)."""
+        """Writes the rows that take part into a state (slots, ...)."""
         active = self._active.view(-1, *[1] * (state.dim() - 1))
         state[: self.count].copy_(torch.where(active, rows, state[: self.count]))

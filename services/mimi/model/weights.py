@@ -1,4 +1,4 @@
-"""Where a Mimi's tensors come from: a checkpoint in transformers' layout, or chance."""
+"""Sources of a Mimi's tensors: a checkpoint in transformers' layout, or random numbers."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Protocol
 
 import torch
 
-from oviya.model.checkpoint import load_safetensors_state, take_tensor
+from oviya.model.checkpoint import load_safetensors_state, load_tensor
 
 CSM_PREFIX = "codec_model."
-"""A CSM checkpoint holds its Mimi under this prefix."""
+"""Prefix of the Mimi in a CSM checkpoint."""
 
 # transformers 5.23 moved each half's parts under `encoder` and `decoder` in memory, while its files keep the flat
-# names. A file that was written from a state dict has the new ones, so both are read.
+# names.  A file written from a state dict has the new ones, so both are read.
 _MOVED = {
     "encoder.layers.": "encoder.encoder_seanet.layers.",
     "encoder_transformer.": "encoder.encoder_transformer.",
@@ -27,13 +27,13 @@ _MOVED = {
 
 
 class Weights(Protocol):
-    """Hands out tensors by their name in transformers' flat layout."""
+    """Provides tensors by their name in transformers' flat layout."""
 
     def __call__(self, name: str, shape: Sequence[int]) -> torch.Tensor:
-        """The float32 tensor of that name.
+        """Returns a float32 tensor.
 
         Raises:
-            CheckpointError: there is none, or it has another shape.
+            CheckpointError: it is missing or has another shape.
         """
         ...
 
@@ -41,7 +41,7 @@ class Weights(Protocol):
 class CheckpointWeights:
     """The weights of a Mimi checkpoint, or of the Mimi inside a CSM checkpoint.
 
-    The published convolutions carry no weight normalisation: kyutai folded it in before conversion.
+    The published convolutions have no weight normalization, which was folded in before conversion.
 
     Raises:
         CheckpointError: a file is missing or damaged.
@@ -57,14 +57,14 @@ class CheckpointWeights:
         for old, new in _MOVED.items():
             if name.startswith(old):
                 names.append(new + name.removeprefix(old))
-        return take_tensor(self._state, names, shape).to(self._device)
+        return load_tensor(self._state, names, shape).to(self._device)
 
 
 class RandomWeights:
-    """Random weights, the same for the same seed: noise in, noise out, at a sensible level.
+    """Random weights that depend on the seed alone.
 
-    Convolutions and linear layers follow PyTorch's default, uniform within 1 / sqrt(fan in), which keeps the signal
-    alive through the stack; transformers' own initialisation of a Mimi does not.
+    Convolutions and linear layers follow PyTorch's default, uniform within 1 / sqrt(fan in), with which the signal does
+    not vanish in the stack, as it does with transformers' initialization of a Mimi.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:

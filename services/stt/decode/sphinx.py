@@ -56,11 +56,6 @@ class SphinxRecognizer:
         self._fed = self._next_partial = 0  # samples of the phrase
 
     @property
-    def pid(self) -> int | None:
-        """The decoder's process id, where one runs."""
-        return self._process.pid if self._process else None
-
-    @property
     def broken(self) -> bool:
         """Whether the decoder's process has exited unexpectedly."""
         process = self._process  # another thread may set it to None

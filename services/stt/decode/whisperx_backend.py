@@ -255,7 +255,7 @@ def speech_spans(silero: SileroVad, sound: Pcm, longest_s: float = CHUNK_S) -> l
     """Returns the spans of `sound` to decode as (start, end) in samples, none longer than `longest_s`.
 
     `sound` is a phrase that the endpointer has found, so the spans cover all of it and no soft sound at an edge is
-    lost. They are empty if there is no speech at all, for which Whisper would invent words.
+    lost.  They are empty if there is no speech at all, for which Whisper would invent words.
     """
     stream = silero.stream()
     padded = np.pad(sound, (0, -len(sound) % WINDOW_SAMPLES)).astype(np.float32)

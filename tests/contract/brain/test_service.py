@@ -12,7 +12,7 @@ from oviya.errors import Busy, InvalidInput
 from oviya.mesh.probe import is_serving
 from oviya.status import error_from_rpc
 from oviya.v1 import brain_pb2, brain_pb2_grpc, emotion_pb2
-from services.brain.backend import Condition, Sentence, Summary
+from services.brain.backend import BackendStatus, Sentence, Summary
 from services.brain.emotions import EMOTIONS
 from services.brain.server import BrainService, BrainServicer
 from services.brain.settings import BrainSettings
@@ -111,7 +111,7 @@ async def test_what_people_say_is_not_in_an_error():
 
 
 class Waiting:
-    """A backend that answers when it is told to."""
+    """A backend that answers on a signal."""
 
     name = "waiting"
 
@@ -133,8 +133,8 @@ class Waiting:
     async def summarize(self, summary, turns):
         return Summary("")
 
-    def condition(self):
-        return Condition()
+    def status(self):
+        return BackendStatus()
 
     async def close(self) -> None:
         pass

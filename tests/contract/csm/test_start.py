@@ -11,14 +11,8 @@ from oviya.errors import CheckpointError
 from oviya.v1 import csm_pb2, csm_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
-from tests.support.checkpoints.csm import write_checkpoint
 from tests.support.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
 from tests.support.serving import serve_for_test
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    return write_checkpoint(tmp_path_factory.mktemp("csm") / "small")
 
 
 @pytest.mark.parametrize(("checkpoint", "name"), [("", "demo-csm"), ("random", "random-csm")])

@@ -1,4 +1,4 @@
-"""The emotion service on a real server over a real port."""
+"""The emotion service over a real port."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from oviya.errors import Busy, CheckpointError, InvalidInput, Timeout
 from oviya.mesh.probe import is_serving
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
+from services.emotion import metrics
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
 from tests.support.serving import serve_for_test
@@ -149,7 +150,7 @@ async def test_detect_joins_the_pieces():
 
 
 async def test_detect_hears_the_voice_against_what_it_was_told_of_the_speaker():
-    """The state goes back and forth: another replica could have answered every one of these calls."""
+    """The state is sent with every call, so that any replica can answer."""
     state = emotion_pb2.SpeakerState()
     async with serving() as (_, stub):
         for text in EARLIER:
@@ -200,7 +201,7 @@ async def test_detect_refuses_bad_input_and_goes_on():
     async with serving() as (_, stub):
         error = await refusal(detect(stub, "a" * (1 << 20)))
         assert (error.field, error.value, error.limit) == (
-            "text", "1048576 characters", "at most 8192 characters together",
+            "text", "1048576 characters", "at most 8192 characters in total",
         )  # fmt: skip
         assert (await refusal(detect(stub, "a" * 8000, "b" * 193))).value == "8193 characters"
         assert (await refusal(detect(stub))).field == "request"
@@ -262,7 +263,7 @@ async def test_a_full_service_refuses_detect_before_it_reads_and_has_room_later(
             await call.write(emotion_pb2.DetectRequest(text="I am "))
         async with asyncio.timeout(TIMEOUT_S), grpc.aio.insecure_channel(served.address) as channel:
             plain = emotion_pb2_grpc.EmotionServiceStub(channel)  # without the mesh's retries
-            while served.service.servicer._admission._taken < 2:
+            while metrics.DETECTING._value.get() < 2:
                 await asyncio.sleep(0.01)
             refused = plain.Detect(timeout=TIMEOUT_S)  # has sent nothing yet
             with pytest.raises(grpc.RpcError) as caught:

@@ -63,6 +63,7 @@ def same(offer, _index):
     return offer
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("changed", [same, another], ids=["the same offer", "fresh offers"])
 async def test_a_browser_gets_in_while_offers_are_replayed(changed):
     loop = asyncio.get_running_loop()

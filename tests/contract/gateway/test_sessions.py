@@ -160,7 +160,7 @@ async def test_two_connections_at_two_gateways_keep_every_turn(tmp_path):
 
 
 async def test_deletion_at_another_gateway_is_not_undone_by_a_reply_that_is_spoken(tmp_path):
-    brain = ScriptedBrain((LONG, "neutral"))
+    brain = ScriptedBrain(("This sentence takes two seconds to speak.", "neutral"))
     async with (
         gateway_with(brain, **kept_in(tmp_path)) as one,
         gateway_with(ScriptedBrain(), **kept_in(tmp_path)) as two,
@@ -225,7 +225,7 @@ def test_log_shows_neither_names_nor_tokens(log_format, capsys):
     settings = GatewaySettings(log_format=log_format, log_level="info")
 
     async def talk() -> str:
-        async with gateway_with(ScriptedBrain(), session_store="redis://127.0.0.1:1/0") as gateway:
+        async with gateway_with(ScriptedBrain(), session_store="redis://127.0.0.1:1/0", drain_grace_s=0.5) as gateway:
             configure_logs("gateway", settings)
             heard = await gateway.converse("hello", session_id="anna@example.com")
             with pytest.raises(OviyaError):
@@ -311,7 +311,7 @@ async def test_talk_stores_the_token_and_goes_on_with_the_session(tmp_path):
 
 
 async def test_store_that_is_away_is_told_and_the_session_goes_on():
-    async with gateway_with(ScriptedBrain(), session_store="redis://127.0.0.1:1/0") as gateway:
+    async with gateway_with(ScriptedBrain(), session_store="redis://127.0.0.1:1/0", drain_grace_s=0.5) as gateway:
         heard = await gateway.converse("hello", session_id="s")
         report = gateway.service.readiness.report()
     assert heard.of("reply_ended")

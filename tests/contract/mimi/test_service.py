@@ -150,7 +150,7 @@ async def test_16_bit_sound_and_fewer_codebooks(stub: Any):
 
 
 async def refused(call: Any, field: str, words: str) -> None:
-    """The call ends with INVALID_ARGUMENT that names the field and the limit."""
+    """Checks that a call ends with INVALID_ARGUMENT, the field and the limit."""
     with pytest.raises(aio.AioRpcError) as caught:
         async for _ in call:
             pass
@@ -178,7 +178,7 @@ NO_FRAMES = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8))
         ([PARTIAL], "frames.codes", "whole frames of 8"),
         ([NO_FRAMES], "frames.codes", "at least one frame"),
         ([mimi_pb2.DecodeRequest()], "frames", "must be set"),
-        ([], "frames", "at least once"),
+        ([], "frames", "must not be empty"),
         ([decode_request(codes(101))], "frames.codes", "at most 100 frames"),
         ([decode_request(codes(100))] * 8, "frames", "at most 60 s"),
     ],

@@ -50,6 +50,21 @@ def write_checkpoint(folder: Path, *, codebooks: int = 8, styles: tuple[str, ...
     return folder
 
 
+def write_tiny_checkpoint(folder: Path) -> Path:
+    """Writes one as small as a CSM can be, for tests of the engine's own work."""
+    sizes = {
+        "vocab_size": 35, "hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 1,
+        "num_attention_heads": 1, "num_key_value_heads": 1, "head_dim": 16,
+    }  # fmt: skip
+    depth = {
+        "model_type": "csm_depth_decoder_model", "num_codebooks": 2, "backbone_hidden_size": 16,
+        "max_position_embeddings": 33,
+    }  # fmt: skip
+    codec = {"model_type": "mimi", "codebook_size": 32, "num_quantizers": 2}
+    fields: dict[str, Any] = {"depth_decoder_config": sizes | depth, "codec_config": codec}
+    return write_checkpoint(folder, codebooks=2, max_position_embeddings=256, **sizes, **fields)
+
+
 @dataclass
 class Reference:
     """transformers' model on a checkpoint of ours."""
@@ -129,6 +144,19 @@ def step(device: FrameDevice, rows: list[int]) -> np.ndarray:
     device.launch(np.array(sorted(rows)))
     codes = device.collect()
     return codes[np.argsort(np.argsort(rows))]
+
+
+@torch.inference_mode()
+def logits_of(device: TorchDevice, codes: np.ndarray) -> torch.Tensor:
+    """The logits of the next frame of a device's first rows, given its codes (N, Q): (Q, N, V) float32."""
+    given, seen = torch.from_numpy(codes).to(device._device), []
+
+    def choose(logits: torch.Tensor, codebook: int) -> torch.Tensor:
+        seen.append(logits)
+        return given[:, codebook]
+
+    device._model.depth_decode(device._run_newest(np.arange(len(codes))), device._frame_kv, choose)
+    return torch.stack(seen)
 
 
 def favour_end(folder: Path, factor: float) -> None:

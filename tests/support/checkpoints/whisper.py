@@ -1,4 +1,4 @@
-"""Tiny random checkpoints of Whisper and of wav2vec 2.0, made on the spot, in the layout that WhisperX loads."""
+"""Tiny random checkpoints of Whisper and of wav2vec 2.0, in the layout that WhisperX loads."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import string
 from pathlib import Path
 
 PLAIN_TOKENS, TIMESTAMPS = 50_257, 1501
-"""As Whisper's multilingual models have them.  CTranslate2 tells those by the size, or by the empty plain token."""
+"""As in Whisper's multilingual models, which CTranslate2 recognizes by the size or by the empty plain token."""
 MOST_TOKENS = 20
-"""Prompt and words."""
+"""Maximum length of prompt and words together."""
 END_PULL = 100.0
 
 
 def write_whisper(folder: Path, *, seed: int = 0) -> Path:
-    """Writes a Whisper model with one layer a side, converted for CTranslate2; it says a handful of made-up words."""
+    """Writes a Whisper model with one encoder and one decoder layer, converted for CTranslate2; it outputs a few
+    made-up words."""
     import torch
     from ctranslate2.converters import TransformersConverter  # pyright: ignore[reportMissingImports]
     from transformers import WhisperConfig, WhisperForConditionalGeneration
@@ -42,7 +43,7 @@ def write_whisper(folder: Path, *, seed: int = 0) -> Path:
         begin_suppress_tokens=[tokens.index("<|endoftext|>")],
     )
     model = WhisperForConditionalGeneration(config)
-    # From some position on the model ends: left to chance it would go on to the last one.
+    # From this position on the model outputs the end token; otherwise it would continue to the last position.
     end = 0.1 * torch.randn(config.d_model)
     model.model.decoder.embed_tokens.weight.data[config.eos_token_id] = end
     model.model.decoder.embed_positions.weight.data[MOST_TOKENS:] = END_PULL * end
@@ -89,14 +90,14 @@ def write_aligner(folder: Path, *, seed: int = 0) -> Path:
 
 
 def _languages() -> list[str]:
-    """The codes of the 99 languages; Cantonese came later."""
+    """Returns the codes of the 99 languages, without Cantonese, which was added later."""
     from faster_whisper.tokenizer import _LANGUAGE_CODES  # pyright: ignore[reportMissingImports]
 
     return [code for code in _LANGUAGE_CODES if code != "yue"]
 
 
 def _tokens() -> list[str]:
-    """The vocabulary in order of its ids: bytes, made-up words, then Whisper's special tokens."""
+    """Returns the vocabulary in order of its ids: bytes, made-up words, Whisper's special tokens."""
     from tokenizers.pre_tokenizers import ByteLevel
 
     special = [

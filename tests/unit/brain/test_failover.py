@@ -1,4 +1,4 @@
-"""One backend in the place of another: what nobody foresaw, pauses that grow, callers who leave."""
+"""Failover: unexpected errors, circuit breakers, cancelled replies."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import aclosing, asynccontextmanager
 import pytest
 
 from oviya.errors import Busy, CheckpointError, NotReady, OviyaError, Timeout, Unavailable
-from services.brain.backend import Condition, Exchange, Sentence, Summary, Turn
+from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.failover import BROKEN_OFF, INSTEAD, Failover
 
 ASKED = Exchange("hello")
@@ -17,7 +17,7 @@ ANNA, BEN, CLEO = (Exchange("hello", session_id=name) for name in ("anna", "ben"
 
 
 class Scripted:
-    """Says `sentences`, then fails with `fail`."""
+    """Yields `sentences`, then raises `fail`."""
 
     def __init__(self, name: str, *sentences: str) -> None:
         self.name = name
@@ -48,8 +48,8 @@ class Scripted:
             raise self.fail
         return Summary(self.name)
 
-    def condition(self) -> Condition:
-        return Condition(self.name)
+    def status(self) -> BackendStatus:
+        return BackendStatus(self.name)
 
     async def close(self) -> None:
         pass
@@ -70,20 +70,20 @@ async def ask(backend: Failover, exchange: Exchange = ASKED) -> list[Sentence]:
     return [sentence async for sentence in backend.reply(exchange)]
 
 
-async def test_what_nobody_foresaw_is_answered_too_and_its_words_stay_in_the_log():
+async def test_unexpected_error_is_answered_by_the_fallback_and_its_message_is_not_shown():
     first = Scripted("first")
     first.fail = ZeroDivisionError("something secret")
     async with joined(first) as backend:
         [said] = await ask(backend)
-        problem = f"first: made a mistake; the brain's log has the details; {INSTEAD}"
+        problem = f"first: internal error; see the brain's log; {INSTEAD}"
         assert said == Sentence("Second.", "neutral", problem, "second")
-        assert "secret" not in backend.condition().degraded
+        assert "secret" not in backend.status().degraded
         first.sentences = ("One.",)
         assert (await ask(backend))[1].text == BROKEN_OFF.text
         assert (await backend.summarize("", [])).backend == "second"
 
 
-async def test_pause_grows_with_each_time_out_up_to_its_limit_and_ends_with_a_success():
+async def test_pause_doubles_up_to_its_limit_and_is_reset_by_a_success():
     first, now = Scripted("first"), 1000.0
     first.fail = Timeout("first: too slow")
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
@@ -105,19 +105,19 @@ async def test_pause_grows_with_each_time_out_up_to_its_limit_and_ends_with_a_su
         assert await asks_first()  # no time-out, so no pause
 
 
-async def test_who_is_not_warm_is_warmed_in_the_background():
+async def test_primary_is_warmed_in_the_background_after_an_error():
     first = Scripted("first", "First.")
     first.warm_fails = [OviyaError("first: not yet"), OviyaError("first: not yet")]
     async with joined(first, retry_s=0.05) as backend:
         said = await ask(backend)
         assert (said[0].text, said[0].degraded) == ("Second.", f"first: not yet; {INSTEAD}")
         async with asyncio.timeout(5):
-            while backend.condition().degraded:
+            while backend.status().degraded:
                 await asyncio.sleep(0.01)
         assert (await ask(backend))[0].text == "First."
 
 
-async def test_what_no_waiting_mends_stops_the_start():
+async def test_fatal_error_stops_the_start():
     first = Scripted("first")
     first.warm_fails = [CheckpointError("no such model")]
     with pytest.raises(CheckpointError):
@@ -125,16 +125,16 @@ async def test_what_no_waiting_mends_stops_the_start():
             pass
 
 
-async def test_caller_who_leaves_is_no_failure():
+async def test_cancelled_reply_is_not_a_failure():
     first = Scripted("first", "One.", "Two.")
     async with joined(first) as backend:
         async with aclosing(backend.reply(ASKED)) as sentences:
             await anext(sentences)
         assert first.left
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
 
 
-async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
+async def test_time_out_opens_the_breaker_of_its_session_only():
     first, now = Scripted("first", "First."), 1000.0
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
         first.fail, first.sentences = Timeout("first: too slow"), ()
@@ -145,14 +145,14 @@ async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
         assert first.asked == asked
         assert again[0].degraded == f"first: too slow; {INSTEAD}"
         assert await ask(backend, BEN) == [Sentence("First.", "neutral")]
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
         assert first.asked == asked + 1
         assert (await ask(backend, ANNA))[0].backend == "second"  # his success does not end her pause
         now += 5.1
         assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
 
 
-async def test_one_conversation_that_times_out_again_and_again_takes_the_model_from_nobody_else():
+async def test_repeated_time_outs_of_one_session_do_not_affect_others():
     first, now = Scripted("first"), 1000.0
     async with joined(first, retry_s=1.0, max_retry_s=1.0, failures_in_a_row=3, clock=lambda: now) as backend:
         for _ in range(10):
@@ -163,7 +163,7 @@ async def test_one_conversation_that_times_out_again_and_again_takes_the_model_f
         assert (await ask(backend, BEN))[0].text == "First."
 
 
-async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence():
+async def test_time_outs_of_several_sessions_in_a_row_open_the_breaker_of_the_primary():
     first, now = Scripted("first"), 1000.0
     first.fail = Timeout("first: too slow")
     async with joined(first, retry_s=5.0, max_retry_s=15.0, failures_in_a_row=2, clock=lambda: now) as backend:
@@ -180,11 +180,11 @@ async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence
         now += 5.1
         first.fail, first.sentences = None, ("First.",)
         assert (await ask(backend, CLEO))[0].text == "First."
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
 
 
 @pytest.mark.parametrize("error", [Unavailable("first", "refused"), NotReady("first: no model")])
-async def test_server_that_is_away_is_asked_for_nobody(error):
+async def test_unreachable_server_is_not_called_for_any_session(error):
     first, now = Scripted("first"), 1000.0
     first.fail = error
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
@@ -195,7 +195,7 @@ async def test_server_that_is_away_is_asked_for_nobody(error):
 
 
 @pytest.mark.parametrize("error", [Busy("first: full", retry_after_s=1.0), OviyaError("first: broke"), ValueError("x")])
-async def test_other_failures_pause_nothing(error):
+async def test_other_failures_open_no_breaker(error):
     first = Scripted("first")
     first.fail = error
     async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
@@ -207,7 +207,7 @@ async def test_other_failures_pause_nothing(error):
 @pytest.mark.parametrize(
     "error", [Timeout("first: too slow"), Unavailable("first", "refused"), NotReady("first: no model"), ValueError("x")]
 )
-async def test_summary_that_fails_says_nothing_about_replies(error):
+async def test_failed_summary_opens_no_breaker(error):
     first = Scripted("first", "First.")
     async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
         first.fail = error
@@ -216,12 +216,12 @@ async def test_summary_that_fails_says_nothing_about_replies(error):
             assert made.backend == "second"
             assert made.degraded.endswith("; the listener makes the summary")
         assert first.summaries == 5
-        assert not backend.condition().degraded
+        assert not backend.status().degraded
         first.fail = None
         assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
 
 
-async def test_replies_that_fail_together_pause_once():
+async def test_replies_that_fail_together_trip_the_breaker_once():
     first, now = Scripted("first"), 1000.0
     first.fail = Unavailable("first", "refused")
     async with joined(first, retry_s=5.0, max_retry_s=60.0, clock=lambda: now) as backend:

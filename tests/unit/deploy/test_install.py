@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from deploy.download_size import download_size, in_words
+from deploy.download_size import download_size, format_size
 
 ROOT = Path(__file__).parents[3]
 CUDA = [["torch", "2.13.0"], ["nvidia-cudnn-cu13", "9.20"], ["nvidia-cublas", "13.1"], ["triton", "3.7.1"]]
@@ -228,7 +228,7 @@ def test_extras_without_torch_install_none(tmp_path):
 def test_a_lock_older_than_the_project_is_refused(tmp_path):
     done = StandIn(tmp_path, offer=CPU).install("--locks", "mesh", extras="csm")
     assert done.returncode == 1
-    assert re.search(r"requirements/mesh.lock lacks .*safetensors.*; renew the locks with: make lock", done.stderr)
+    assert re.search(r"requirements/mesh.lock lacks .*safetensors.*; update the locks with: make lock", done.stderr)
 
 
 def test_sizes_are_added_and_told(tmp_path):
@@ -237,7 +237,7 @@ def test_sizes_are_added_and_told(tmp_path):
     urls = [(tmp_path / name).as_uri() for name in ("a", "b")]
     assert download_size(urls) == 2_001_500
     assert download_size([*urls, "https://127.0.0.1:9/c.whl"]) is None
-    assert [in_words(size) for size in (900, 2_001_500, 3_240_000_000, None)] == [
+    assert [format_size(size) for size in (900, 2_001_500, 3_240_000_000, None)] == [
         "1 kB",
         "2 MB",
         "3.2 GB",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from deploy.torch_build import Kind, Machine, Offer, choose, installed_build, look_at_machine, read_offer
+from deploy.torch_build import Kind, Machine, Offer, choose, detect_machine, installed_build, read_offer
 
 NO_GPU, GPU = Machine(False), Machine(True, 580)
 CPU_OFFER, CUDA_OFFER = Offer(Kind.CPU, None, ()), Offer(Kind.CUDA, 13, ())
@@ -89,4 +89,4 @@ def test_the_driver_tells_whether_there_is_a_gpu(tmp_path, monkeypatch, answer, 
     tool.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     monkeypatch.setattr("deploy.torch_build.GPU_DEVICES", ())
-    assert look_at_machine() == machine
+    assert detect_machine() == machine

@@ -1,4 +1,4 @@
-"""Words and voice together, turn after turn, and the tone that answers."""
+"""Fusion of words and voice, smoothing over turns, and the tone that answers."""
 
 from __future__ import annotations
 
@@ -7,18 +7,19 @@ import csv
 import pytest
 
 from services.emotion.affect import load_affects
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.fusion import KEPT, MAX_STEP, NO_MOOD, Side, follow, fuse
+from services.emotion.fusion import KEPT, MAX_STEP, NO_MOOD, Estimate, fuse, smooth
 from services.emotion.policy import Policy
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.words.lexicon import DATA
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 AFFECTS = load_affects()
-PLAIN = Side({"neutral": 0.9, "curious": 0.1}, 0.9)
-SAD_VOICE = Side({"melancholic": 0.7, "neutral": 0.2, "tired": 0.1}, 0.5)
+PLAIN = Estimate({"neutral": 0.9, "curious": 0.1}, 0.9)
+SAD_VOICE = Estimate({"melancholic": 0.7, "neutral": 0.2, "tired": 0.1}, 0.5)
 
 
-def felt(words: Side | None, voice: Side | None = None, before=NO_MOOD):
-    return follow(fuse(words, voice), before, AFFECTS)
+def felt(words: Estimate | None, voice: Estimate | None = None, before=NO_MOOD):
+    return smooth(fuse(words, voice), before, AFFECTS)
 
 
 def test_a_sad_voice_is_heard_behind_plain_words():
@@ -28,13 +29,15 @@ def test_a_sad_voice_is_heard_behind_plain_words():
 
 
 def test_strong_words_outweigh_an_unsure_voice():
-    feeling = felt(Side({"joyful_excited": 0.9, "neutral": 0.1}, 0.9), Side({"melancholic": 0.5, "neutral": 0.5}, 0.15))
+    feeling = felt(
+        Estimate({"joyful_excited": 0.9, "neutral": 0.1}, 0.9), Estimate({"melancholic": 0.5, "neutral": 0.5}, 0.15)
+    )
     assert feeling.emotions[0][0] == "joyful_excited"
     assert "melancholic" not in dict(feeling.emotions)  # nobody is joyful and sad at once: it is doubt
 
 
 def test_two_feelings_that_go_together_are_both_felt():
-    feeling = felt(Side({"melancholic": 0.5, "lonely": 0.4, "neutral": 0.1}, 0.8))
+    feeling = felt(Estimate({"melancholic": 0.5, "lonely": 0.4, "neutral": 0.1}, 0.8))
     assert [name for name, _ in feeling.emotions[:2]] == ["melancholic", "lonely"]
 
 
@@ -45,15 +48,15 @@ def test_without_words_and_voice_it_is_neutral_and_a_guess():
 
 
 def test_kin_speak_for_one_another():
-    side = Side({"neutral": 0.4, "melancholic": 0.3, "lonely": 0.3}, 0.5)
+    side = Estimate({"neutral": 0.4, "melancholic": 0.3, "lonely": 0.3}, 0.5)
     assert felt(side).emotions[0][0] in ("melancholic", "lonely")
-    apart = Side({"neutral": 0.4, "melancholic": 0.3, "joyful_excited": 0.3}, 0.5)
+    apart = Estimate({"neutral": 0.4, "melancholic": 0.3, "joyful_excited": 0.3}, 0.5)
     assert felt(apart).emotions[0][0] == "neutral"
 
 
 def test_no_mood_jumps_from_grief_to_joy():
-    grief = felt(Side({"melancholic": 0.95, "neutral": 0.05}, 0.9))
-    joy = Side({"joyful_excited": 0.95, "neutral": 0.05}, 0.9)
+    grief = felt(Estimate({"melancholic": 0.95, "neutral": 0.05}, 0.9))
+    joy = Estimate({"joyful_excited": 0.95, "neutral": 0.05}, 0.9)
     first = felt(joy, before=grief.mood)
     assert first.affect.distance(grief.affect) <= MAX_STEP + 1e-9
     assert first.affect.valence < 0.4
@@ -64,7 +67,7 @@ def test_no_mood_jumps_from_grief_to_joy():
 
 
 def test_a_part_of_the_mood_stays_and_fades():
-    mood = felt(Side({"melancholic": 0.9, "neutral": 0.1}, 0.9)).mood
+    mood = felt(Estimate({"melancholic": 0.9, "neutral": 0.1}, 0.9)).mood
     lasting = []
     for _ in range(4):
         feeling = felt(PLAIN, before=mood)

@@ -17,12 +17,7 @@ from oviya.emotions.tables import load_emotions
 from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import Checkpoint, load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
-<<<<<<< HEAD
 from services.csm.request.request import FinishReason, GenerateRequest
-from services.emotion.catalogue import DATA, read_tsv
-=======
-from services.csm.request.request import Finish, GenerateRequest
->>>>>>> main
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.checkpoints.csm import load_reference

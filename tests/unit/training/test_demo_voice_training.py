@@ -17,7 +17,7 @@ from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.model.config import END_CODE, CsmConfig
 from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
 from services.csm.request.tokenizer import TextTokenizer
-from services.emotion.catalogue import DATA
+from services.emotion.prosody.catalogue import DATA
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from training.demo_voice.codec import Codec, scale_layers

@@ -1,1 +1,1 @@
-"""The sentences that the demo voice learns from, and the held-out ones that it is judged by."""
+"""The training sentences of the demo voice, and the held-out ones for its evaluation."""

@@ -1,4 +1,4 @@
-"""Sentences for the demo voice's training: templates filled so that every word of the lists is heard often enough.
+"""Generates training sentences: fills templates so that every word of the lists occurs often enough.
 
 `python -m training.demo_voice.texts.generate --count 20 --seed 1` prints some; `--statistics` counts words and lengths.
 """
@@ -18,11 +18,11 @@ PHRASE_SHARE = 0.08
 SHORT_SHARE = 0.095
 LONG_SHARE = 0.03
 DIRECTED_SHARE = 0.92
-"""How many of the other sentences are chosen for the list whose words were heard least so far."""
+"""Share of the other sentences that are chosen for the list whose words are rarest so far."""
 FORM_WEIGHT = {"": 1.0, "s": 0.1, "er": 0.1, "est": 0.1, "does": 0.15, "ing": 0.15, "past": 0.15, "done": 0.15}
-"""How often each inflected form should be heard, where the word as listed counts 1."""
+"""Target frequency of each inflected form, relative to the word as listed."""
 RARE_WORDS = 300
-"""How many of the words heard least so far the phrases take up before these are looked for anew."""
+"""Number of the rarest words that phrases use before the rarest words are determined again."""
 WORD = re.compile(r"[a-z0-9']+(?:-[a-z0-9']+)*", re.IGNORECASE)
 _SENTENCE_START = re.compile(r"(^[\"']?|[.?!][\"']? [\"']?)([a-z])")
 
@@ -59,7 +59,7 @@ class Writer:
         size = {name: sum(1 / len(homes[word]) for word in words) for name, words in grammar.lists.items()}
         self._decks = list(dict.fromkeys([*((name, "") for name in grammar.lists), *self._users]))
         self._step = {deck: 1 / (FORM_WEIGHT[deck[1]] * size[deck[0]]) for deck in self._decks}
-        # How often each word of a deck was drawn so far, against how often it should be.
+        # How often each word of a deck was drawn so far, relative to its target.
         self._drawn = dict.fromkeys(self._decks, 0.0)
         self._waiting: dict[Deck, list[str]] = {}
         self._rounds: Counter[Deck] = Counter()
@@ -82,13 +82,13 @@ class Writer:
         if self._rng.random() > DIRECTED_SHARE:
             return self._write(self._rng.choice(self._other))
         deck = min(self._users, key=self._drawn.__getitem__)
-        # Of a few templates, the one with most slots for words that were heard too seldom so far.
+        # Of a few templates, the one with the most slots for words that are too rare so far.
         behind = self._drawn[deck] + 0.5
         few = self._rng.choices(self._users[deck], k=6)
         return self._write(max(few, key=lambda one: self._wanted(one, behind)), deck)
 
     def _wanted(self, template: Template, behind: float) -> int:
-        """How many slots of a template can take a word that was heard less than `behind` times."""
+        """Counts the slots of a template that can take a word that occurred less than `behind` times."""
         return sum(any(self._drawn[deck] < behind for deck in decks) for decks in self._slots[template])
 
     def _write(self, template: Template, target: Deck | None = None) -> str:
@@ -111,7 +111,7 @@ class Writer:
         names = self._grammar.groups[slot.name]
         if target and target[1] == slot.form and target[0] in names:
             return target
-        # The least heard of a few: balanced, but not so strictly that neighbours always come from one list.
+        # The rarest of a few: balanced, but not so strictly that neighbours always come from one list.
         few = self._rng.choices(names, k=3) if len(names) > 1 else names
         return min([(name, slot.form) for name in few], key=lambda deck: self._drawn.setdefault(deck, 0.0))
 
@@ -134,7 +134,7 @@ class Writer:
         return self._rng.sample(mine or words, len(mine or words))
 
     def _phrase(self) -> str:
-        """A few words that have nothing to do with each other, most of them those heard least so far."""
+        """Returns a few unrelated words, mostly the rarest so far."""
         words: dict[str, None] = {}
         for _ in range(self._rng.choice((1, 2, 3, 3, 4, 4, 5, 6))):
             if not self._rare:
@@ -149,19 +149,19 @@ class Writer:
 
 
 def _finish(text: str) -> str:
-    """Articles, capital letters, and pronouns with phrasal verbs (pick it up) put right."""
+    """Corrects articles, capital letters, and pronouns with phrasal verbs (pick it up)."""
     text = _PARTICLE.sub(r"\2 \1", fix_articles(text))
     return _SENTENCE_START.sub(lambda match: match.group(1) + match.group(2).upper(), text)
 
 
 def sentences(count: int, seed: int) -> list[str]:
-    """Different sentences, always the same ones for a seed.
+    """Returns distinct sentences, reproducible by the seed.
 
     Raises:
-        RuntimeError: the templates cannot make so many.
+        RuntimeError: the templates cannot produce so many.
     """
     writer = Writer(data.load(), Random(seed))
-    # In Python's dictionaries the order of insertion holds, so this is a set that keeps the order.
+    # A dictionary keeps the order of insertion, so this is an ordered set.
     made: dict[str, None] = {}
     forbidden = set(data.held_out())
     for _ in range(5 * count + 1000):
@@ -176,7 +176,7 @@ def sentences(count: int, seed: int) -> list[str]:
 
 
 def coverage(made: list[str]) -> Counter[str]:
-    """How often each word occurs in some sentences, in lower case."""
+    """Counts each word of the sentences, in lower case."""
     return Counter(word.lower() for sentence in made for word in WORD.findall(sentence))
 
 

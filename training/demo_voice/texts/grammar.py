@@ -1,4 +1,4 @@
-"""The word lists and sentence templates as data: which slots there are and what may fill them.
+"""The word lists and sentence templates as data: the slots and the words that may fill them.
 
 A template is a line of text with slots: `{animal}` is a word of `words/animal.txt`, `{animal.s}` the same inflected
 (see `inflect.FORMS`), `{object}` a word of any list of the group `object` (`words/groups.toml`), `{because}` a line of
@@ -46,7 +46,7 @@ class Grammar:
     """The sentence templates of each file, by the file's name."""
 
     def check(self) -> None:
-        """Raises ValueError where a template names a slot or a form that does not exist."""
+        """Raises ValueError if a template names a slot or a form that does not exist."""
         everything = [*self.parts.items(), *self.templates.items()]
         for file, templates in everything:
             for template in templates:
@@ -88,5 +88,5 @@ def load() -> Grammar:
 
 @cache
 def held_out() -> tuple[str, ...]:
-    """The sentences that the voice is judged by, which no training text contains."""
+    """Returns the evaluation sentences, which no training text contains."""
     return tuple(_lines(HERE / "held_out.txt"))

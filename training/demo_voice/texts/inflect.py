@@ -1,7 +1,7 @@
 """English inflection for the word lists: plurals, verb forms, comparison, and the article before a word.
 
 Regular forms follow spelling rules; `compared_by_ending.txt` lists the adjectives that take -er and -est (the others
-take more and most); the rest stands in `irregular.txt`, whose lines are `noun WORD PLURAL` or
+take more and most); the rest is in `irregular.txt`, whose lines are `noun WORD PLURAL` or
 `verb WORD PAST PARTICIPLE`, or `double WORD` for a verb of several syllables that doubles its last consonant.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 FORMS = ("", "s", "does", "ing", "past", "done", "er", "est")
 _VOWELS = "aeiou"
-# Spelled with a vowel, spoken with a consonant (you, won) - and the other way round.
+# Spelled with a vowel, spoken with a consonant (you, won) - and vice versa.
 _CONSONANT_SOUND = re.compile(r"(?:uni(?!n|m)|us[aeiu]|usu|eu|ewe|one\b|once\b|uk|ut[eio]|u\b|ubi|ura)", re.IGNORECASE)
 _VOWEL_SOUND = re.compile(r"(?:hour|honest|honou?r|heir|x-ray|8|11\b|18\b)", re.IGNORECASE)
 _ARTICLE = re.compile(r"\b([Aa])n?(?= [\"']?([A-Za-z0-9'-]+))(?![\w'-])")
@@ -43,7 +43,7 @@ def _doubles(word: str) -> bool:
 
 
 def with_s(word: str) -> str:
-    """The regular -s form, of a noun's plural and of a verb's third person alike."""
+    """Returns the regular -s form: a noun's plural, or a verb's third person."""
     if re.search(r"(?:s|x|z|ch|sh)$", word):
         return word + "es"
     if word.endswith("y") and word[-2:-1] not in _VOWELS:
@@ -63,7 +63,7 @@ def plural(noun: str) -> str:
 
 
 def _with_suffix(word: str, suffix: str) -> str:
-    """A word before -ed, -er or -est."""
+    """Returns the stem of a word before -ed, -er or -est."""
     if word.endswith("e"):
         return word + suffix[1:]
     if word.endswith("y") and word[-2:-1] not in _VOWELS:
@@ -124,7 +124,7 @@ def inflect(word: str, form: str) -> str:
 
 
 def fix_articles(text: str) -> str:
-    """Every `a` or `an` made to agree with the sound of the next word."""
+    """Makes every `a` or `an` agree with the sound of the next word."""
 
     def article(match: re.Match[str]) -> str:
         word = match.group(2)

@@ -7,7 +7,7 @@ from .grammar import Grammar, Slot, Template, load
 from .inflect import inflect
 from .quantities import MONTHS, QUANTITIES, ordinal, spell
 
-# Numbers, times and dates are of many shapes; any few words of theirs count as one, which errs on the strict side.
+# Numbers, times and dates have many forms; any few of their words count as one, which errs on the strict side.
 _NUMBER_WORDS = {*(spell(n) for n in (*range(21), *range(30, 100, 10))), *(ordinal(n) for n in range(1, 32))}
 _NUMBER_WORDS |= {month.lower() for month in MONTHS}
 _NUMBER_WORDS |= {"hundred", "thousand", "and", "oh", "o'clock", "half", "quarter", "past", "to", "the", "of"}
@@ -28,10 +28,10 @@ def _pattern(grammar: Grammar, template: Template, exact: bool) -> str:
 
 
 def _outline(grammar: Grammar, slot: Slot) -> str:
-    """What a slot looks like from afar: as many words as the longest entry of its lists has."""
+    """Returns a loose pattern of a slot: as many words as the longest entry of its lists has."""
     if slot.name not in grammar.groups:
         return _QUANTITY if slot.name in QUANTITIES else _ANYTHING
-    # A comparison puts "more" or "most" before the entry.
+    # A comparison may put "more" or "most" before the entry.
     longest = 1 + max(entry.count(" ") for name in grammar.groups[slot.name] for entry in grammar.lists[name])
     return rf"[\w'-]+(?: [\w'-]+){{0,{longest}}}"
 
@@ -66,6 +66,6 @@ def _exact(template: Template) -> re.Pattern[str]:
 def templates_of(sentence: str) -> list[Template]:
     """The templates that a sentence may be an instance of, with words of the lists in all its slots."""
     lower = sentence.lower()
-    # Most templates are ruled out by their literal text; the long expression of all words is made for the rest only.
+    # Most templates are ruled out by their literal text; the expression with all words is made for the rest only.
     likely = (template for outline, template in _outlines() if outline.fullmatch(lower))
     return [template for template in likely if _exact(template).fullmatch(lower)]

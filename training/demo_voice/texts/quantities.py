@@ -157,4 +157,4 @@ QUANTITIES: dict[str, Callable[[Random], str]] = {
     "price": _price,
     "phone": _phone,
 }
-"""What makes each quantity slot from a random generator."""
+"""The function that generates each quantity slot."""

@@ -1,1 +1,1 @@
-"""From a model's tokens to sentences with emotions: what is spoken, and what is not."""
+"""Parses a model's output into sentences with emotions."""

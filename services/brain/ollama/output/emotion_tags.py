@@ -1,7 +1,7 @@
-"""Reads the emotion that a language model writes before a sentence: "[curious] What happened then?".
+"""Parses the emotion tags that a language model writes before a sentence: "[curious] What happened then?".
 
-Models forget the tag, misspell it, invent names, leave the bracket open, or use other brackets.  What is clearly a tag
-is never spoken, whatever its name; what may be a word of the sentence is a tag only where its name is one of the 49.
+Models omit the tag, misspell it, invent names, leave the bracket open or use other brackets.  A text that is clearly a
+tag is never spoken.  A text that may be part of the sentence is a tag only if it names one of the 49 emotions.
 """
 
 from __future__ import annotations
@@ -18,11 +18,12 @@ from services.brain.emotions import EMOTIONS
 
 ALIASES = {alias.name: alias.in_reply for alias in load_aliases() if alias.in_reply}
 """What else models call an emotion, and which of the 49 it is."""
+"""Other names that models use, and the emotion that each of them means."""
 
 Kind = Literal["given", "alias", "misspelled", "unknown", "missing"]
 
 MIN_LIKENESS = 0.75
-"""difflib's ratio above which a name is a misspelling: one or two wrong letters in ten."""
+"""difflib ratio from which a name counts as a misspelling: one or two wrong letters in ten."""
 
 _NAME = r"([A-Za-z][A-Za-z_ -]{1,30}?)"
 _WORD = r"(?:emotion|mood|tone|feeling)\s{0,3}[:=]\s{0,3}"
@@ -43,16 +44,16 @@ _OPEN = re.compile(rf"\[\s{{0,3}}(?:{_WORD})?([A-Za-z_-]{{3,30}})[\s:,]{{1,5}}(?
 """[curious What then"""
 _INNER = re.compile(r"\[\s{0,3}([A-Za-z][A-Za-z_ -]{1,30}?)\s{0,3}\](?!\()")
 _JOINING = frozenset({"a", "and", "bit", "but", "in", "little", "slightly", "softly", "tone", "very", "voice", "with"})
-"""Words that stand between the emotions of a tag such as "warm and a bit sad"."""
+"""Words between the emotions of a tag such as "warm and a bit sad"."""
 
 
 @dataclass(frozen=True, slots=True)
 class TaggedText:
-    """A stretch of text and the emotion that stood before it.
+    """A text and the emotion tag before it.
 
     Attributes:
         text: without the tag; may be empty.
-        emotion: one of the 49; empty: none was given, or none that is known.
+        emotion: one of the 49; empty: there was no tag, or an unknown one.
         kind: how the emotion was given.
     """
 
@@ -62,7 +63,7 @@ class TaggedText:
 
 
 def read_emotion_tags(text: str) -> Iterator[TaggedText]:
-    """Takes the tags out of a sentence; a tag in its middle begins a stretch of its own."""
+    """Splits a sentence at its emotion tags."""
     while True:
         text = text.lstrip()
         found = _leading(text)
@@ -78,7 +79,7 @@ def read_emotion_tags(text: str) -> Iterator[TaggedText]:
 
 
 def _leading(text: str) -> tuple[tuple[Kind, str], str] | None:
-    """The tag at the start of `text`, read, and what follows it; None: there is none."""
+    """Parses the tag at the start of `text`; returns it and the text after it.  None: there is no tag."""
     if tag := _LEADING.match(text):
         return _named(tag[1]), text[tag.end() :]
     for pattern in (_OTHER, _LABELLED, _OPEN, _BARE):
@@ -97,9 +98,9 @@ def _leading(text: str) -> tuple[tuple[Kind, str], str] | None:
 
 
 def _stands_apart(tag: re.Match[str], text: str, name: str) -> bool:
-    """Whether a name without brackets is a tag, and not the first, perhaps emphasized, word of its sentence.
+    """Whether a name without square brackets is a tag, not the first word of the sentence.
 
-    A tag is written as it was asked for, in small letters, and is one name; after it the sentence begins.
+    A tag is in lower case, as the prompt shows it, is a single name, and is followed by the beginning of a sentence.
     """
     key = _key(name)
     if key not in EMOTIONS and key not in ALIASES:
@@ -116,7 +117,7 @@ def _key(name: str) -> str:
 
 @lru_cache(maxsize=4096)
 def _named(name: str) -> tuple[Kind, str]:
-    """Which of the 49 emotions `name` means, and how well it says so."""
+    """How `name` gives an emotion, and which of the 49 it is."""
     key = _key(name)
     if key in EMOTIONS:
         return "given", key

@@ -1,20 +1,17 @@
-"""Tells a mark that sets thinking or a call apart from one that a sentence only speaks of.
-
-"I use the <think> tag in HTML." holds no thinking.
-"""
+"""Decides whether a marker is used or only mentioned: "I use the <think> tag in HTML." contains no thinking."""
 
 from __future__ import annotations
 
 import re
 
 MENTION_CHARS = 48
-"""As many characters after a mark show whether it is only mentioned."""
+"""Characters after a marker that decide whether it is only mentioned."""
 TAIL_CHARS = 32
-"""As many characters before a mark are looked at."""
+"""Characters before a marker that are examined."""
 
 _CLOSING = {'"': '"', "'": "'", "\u201c": "\u201d", "\u2018": "\u2019", "\u00ab": "\u00bb", "(": ")"}
 _BEFORE_START = frozenset(".!?\u2026:;\u3002\uff01\uff1f>])\"'\u201d*_")
-"""Signs that end what stands before thinking."""
+"""Signs after which thinking can begin."""
 _MENTIONED = re.compile(
     r"[\"'`\u201d\u2019]?[,.;:!?)](?=\s|$)"
     r"|[\"'`\u201d\u2019]?\s?-?\s?(?:html |xml |special )?"
@@ -32,29 +29,29 @@ _NAMED = re.compile(
 )
 
 
-def begins_after(tail: str) -> bool:
-    """Says whether thinking can begin after `tail`: after nothing, a line, a sentence, or another mark."""
+def can_begin_after(tail: str) -> bool:
+    """Whether a marked block can begin after `tail`: at the start, or after a line, a sentence or another marker."""
     before = tail.rstrip()
     return not before or before[-1] in _BEFORE_START or "\n" in tail[len(before) :]
 
 
-def names_after(tail: str) -> bool:
-    """Says whether what follows `tail` is named by it: "the closing ..."."""
+def is_named_by(tail: str) -> bool:
+    """Whether `tail` announces a name: "the closing ..."."""
     return _NAMED.search(tail) is not None
 
 
 def quote_after(tail: str) -> str:
-    """The sign that closes the quotation which `tail` has just opened; empty: none."""
+    """The sign that closes a quotation opened at the end of `tail`; empty: none."""
     return _CLOSING.get(tail[-1:], "")
 
 
 def is_mentioned(after: str, quote: str, *, final: bool) -> bool:
-    """Says whether a mark is only mentioned, by what follows it.
+    """Whether the text after a marker shows that it is only mentioned.
 
     Args:
-        after: what follows the mark.
-        quote: what closes the quotation, or the code, in which the mark stands; empty: none.
-        final: nothing more follows.
+        after: the text after the marker.
+        quote: the sign that closes the quotation or code span around the marker; empty: none.
+        final: no more text follows.
     """
     if quote and (after.startswith(quote) or ("`" in quote and quote in after)):
         return True
@@ -65,11 +62,11 @@ def is_mentioned(after: str, quote: str, *, final: bool) -> bool:
 
 
 def is_subject(after: str) -> bool:
-    """Says whether a mark is what a sentence is about: "<think> is a tag"."""
+    """Whether a marker is the subject of a sentence: "<think> is a tag"."""
     return _SUBJECT.match(after) is not None
 
 
 def joins_mentions(between: str, *, doubtful: bool) -> bool:
-    """Says whether both a mark and its end are only mentioned, by what stands between: "<think> and </think>"."""
+    """Whether the text between two markers shows that both are only mentioned: "<think> and </think>"."""
     joined = bool(between.strip()) and _BETWEEN.fullmatch(between) is not None
     return joined and (doubtful or any(map(str.isalpha, between)))

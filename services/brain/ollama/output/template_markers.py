@@ -1,8 +1,8 @@
-"""Finds the marks that chat templates put around a model's words, in a stream that may be cut anywhere.
+"""Finds the markers of chat templates in a stream.
 
-A mark is a special token ("<|im_end|>", "</s>", "[/INST]"), or a tag that sets a part apart ("<think>", "<tool_call>").
-Models write them as text where the server's template does not know them.  The names are those of the chat templates of
-Llama, Mistral, Qwen, DeepSeek, Gemma, Phi, GLM, Kimi, Command R, Granite, Seed-OSS, MiniMax and gpt-oss.
+A marker is a special token ("<|im_end|>", "</s>", "[/INST]") or a tag around a part of an answer ("<think>",
+"<tool_call>").  Models write markers as text if the server's template does not know them.  The names come from the chat
+templates of Llama, Mistral, Qwen, DeepSeek, Gemma, Phi, GLM, Kimi, Command R, Granite, Seed-OSS, MiniMax and gpt-oss.
 """
 
 from __future__ import annotations
@@ -14,32 +14,37 @@ from typing import Literal
 Kind = Literal[
     "think", "/think", "call", "/call", "part", "header", "/header", "channel", "role", "inst", "end", "silent"
 ]
-"""What a mark does.
+"""What a marker does.
 
-"think", "/think": begins and ends thinking.  "call", "/call": begins and ends a tool call; "part" separates the parts
-of one.  "header", "/header": surround the name of who speaks; "channel": a channel's name follows; "role": it names who
-speaks itself.  "inst": surrounds what the user said.  "end": a turn ends.  "silent": anything else that is not spoken.
+"think", "/think": begins and ends thinking.  "call", "/call": begins and ends a tool call; "part" separates its parts.
+"header", "/header": surround a role; "channel": precedes the name of a channel; "role": contains the role.  "inst":
+surrounds a user's message.  "end": ends a turn.  "silent": any other token.
 """
 
 MAX_MARKER_CHARS = 160
-"""Longest mark, attributes included; longer text is no mark."""
+"""Longest marker, including attributes; longer text is not a marker."""
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """A mark.
+    """A marker.
 
     Attributes:
         kind: what it does.
         name: its name in lower case, without brackets.
         raw: as it was written.
-        closes: it was written as an end, with a slash or with "end" in its name.
+        closes: it has the form of a closing marker: a slash, or "end" in its name.
     """
 
     kind: Kind
     name: str
     raw: str
     closes: bool = False
+
+    @property
+    def is_token(self) -> bool:
+        """Whether the marker is a special token, not a tag."""
+        return self.raw.startswith(("<|", "<\uff5c", "["))
 
 
 _THINKING = frozenset({
@@ -53,10 +58,10 @@ _CALLS = frozenset({
 })  # fmt: skip
 _TURN_ENDS = frozenset({"s", "eos", "bos", "end_of_turn", "eot", "end_of_utterance", "eos_token", "bos_token", "eom",
                         "eod", "eop", "sop", "pad", "unk", "unused", "extra_id", "mask"})  # fmt: skip
-"""Special tokens in plain angle brackets; trailing digits are cut off their names before they are looked up."""
+"""Special tokens in plain angle brackets; looked up without trailing digits."""
 _HEADS = frozenset({"start_of_turn"})
 _PIPED = frozenset({"turn", "channel", "tool", "tool_response"})
-"""Names that are marks in the form "<turn|>" only."""
+"""Names that are markers in the form "<turn|>" only."""
 _NEED_NAME = frozenset({"function", "invoke"})
 _ANGLED: frozenset[str] = _THINKING | _CALLS | _TURN_ENDS | _HEADS | _PIPED
 _SQUARE: dict[str, Kind] = {
@@ -85,7 +90,7 @@ _TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
     (rf"/?(?:{'|'.join(_ROLES)})(?:_token)?", "role"),
     (r"\A(?=.*?(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_|\Z)).*", "end"),
 )  # fmt: skip
-"""Special tokens by their names in lower case, with "_" for other signs; the first that matches counts."""
+"""Patterns of special tokens in lower case, with "_" in place of other signs; the first match applies."""
 _TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
@@ -100,68 +105,68 @@ _BRACKETED_PREFIX = re.compile(r"\[\s?/?\s?([A-Za-z_]*)\s?")
 _KIMI = re.compile(r"\u25c1\s?(/?)\s?(think|thinking)\s?\u25b7", re.IGNORECASE)
 _KIMI_PREFIX = re.compile(r"\u25c1\s?/?\s?([A-Za-z]{0,8})\s?")
 _START = re.compile(r"[<\[\u25c1]")
-
-
 _SPECIAL = re.compile(
     r"<[|\uff5c]|[|\uff5c]>|<(?=/?\s?(?:s|bos|eos|start_of_turn|end_of_turn|SYS|<)\b|<)|\[(?=/?INST\])"
 )
 
 
 def escape_special_tokens(text: str) -> str:
-    """`text` in which special tokens are plain text: servers read them in what people say, too."""
-    return _SPECIAL.sub(lambda sign: f"{sign[0][0]} {sign[0][1:]}", text)
+    """Makes special tokens in a user's text plain text; servers would interpret them."""
+    return _SPECIAL.sub(lambda found: f"{found[0][0]} {found[0][1:]}", text)
 
 
 class MarkerScanner:
-    """One stream.  Every character is looked at a bounded number of times."""
+    """Separates the markers of one stream from its text.  Runs in linear time."""
 
     def __init__(self) -> None:
-        self._held = ""  # what may be the start of a mark
+        self._held = ""  # a possible beginning of a marker
 
     def push(self, text: str) -> list[str | Marker]:
-        """Takes the next text; returns text and marks in order, without what may still become a mark."""
+        """Adds text; returns text and markers in order, except for a possible beginning of a marker."""
         found: list[str | Marker] = []
         text, self._held = self._held + text, ""
         at = 0
         while (start := _START.search(text, at)) is not None:
-            mark, end = _read(text, start.start())
-            if end < 0:  # the text ends within what may be a mark
+            marker, end = _read(text, start.start())
+            if end < 0:  # the text ends inside a possible marker
                 self._held = text[start.start() :]
                 text = text[: start.start()]
                 break
-            if mark is None:
+            if marker is None:
                 found.append(text[at:end])
             else:
                 if start.start() > at:
                     found.append(text[at : start.start()])
-                found.append(mark)
+                found.append(marker)
             at = end
         if text[at:]:
             found.append(text[at:])
         return found
 
     def flush(self) -> str:
-        """Ends the stream; returns what looked like the start of a mark and may be text."""
+        """Ends the stream; returns the possible beginning of a marker, unless it is a broken token."""
         held, self._held = self._held, ""
         return "" if _BROKEN_TOKEN.match(held) else held
 
 
 def _read(text: str, at: int) -> tuple[Marker | None, int]:
-    """Reads the mark at `at` and its end.  Without one, the end is past its first sign, or -1 where it may yet come."""
-    sign = text[at]
-    if sign == "<":
+    """Reads the marker at `at`; returns it and its end.
+
+    If there is none, the end is after the first character, or -1 if more text may complete a marker.
+    """
+    if text[at] == "<":
         return _read_angled(text, at)
-    if sign == "[":
+    if text[at] == "[":
         found = _BRACKETED.match(text, at)
         if found and (kind := _SQUARE.get(found[2].lower())):
-            return _mark(kind, found[2].lower(), found[0], bool(found[1])), found.end()
+            return _marker(kind, found[2].lower(), found[0], bool(found[1])), found.end()
         prefix = _BRACKETED_PREFIX.match(text, at)
         name = prefix[1].lower() if prefix else ""
         open_ended = prefix is not None and prefix.end() == len(text) and len(text) - at <= _LONGEST_SQUARE + 3
         return None, -1 if open_ended and any(known.startswith(name) for known in _SQUARE) else at + 1
     found = _KIMI.match(text, at)
     if found:
-        return _mark("think", found[2].lower(), found[0], bool(found[1])), found.end()
+        return _marker("think", found[2].lower(), found[0], bool(found[1])), found.end()
     prefix = _KIMI_PREFIX.match(text, at)
     open_ended = prefix is not None and prefix.end() == len(text) and "thinking".startswith(prefix[1].lower())
     return None, -1 if open_ended else at + 1
@@ -173,13 +178,13 @@ def _read_angled(text: str, at: int) -> tuple[Marker | None, int]:
         return _token(found[1], found[0]), at + found.end()
     if found := _SYS.match(window):
         return Marker("inst", "sys", found[0], bool(found[1])), at + found.end()
-    if (found := _TAG.match(window)) and (mark := _tag(found)) is not None:
-        return mark, at + found.end()
+    if (found := _TAG.match(window)) and (marker := _tag(found)) is not None:
+        return marker, at + found.end()
     return None, -1 if len(window) < MAX_MARKER_CHARS and _may_become_marker(window) else at + 1
 
 
 def _may_become_marker(window: str) -> bool:
-    """Says whether a text that begins with "<" may be the start of a mark."""
+    """Whether text that begins with "<" may be the beginning of a marker."""
     for pattern in (_TOKEN_PREFIX, _SYS_PREFIX):
         if pattern.fullmatch(window):
             return True
@@ -197,19 +202,19 @@ def _may_become_marker(window: str) -> bool:
 def _tag(found: re.Match[str]) -> Marker | None:
     name, rest, closes = found[2].lower(), found["rest"].strip(), bool(found[1])
     base = name.rstrip("0123456789_")
-    if rest.endswith("|"):  # "<channel|>", as Gemma 4 closes what "<|channel>" has opened
+    if rest.endswith("|"):  # Gemma 4 closes "<|channel>" with "<channel|>"
         return _token(f"/{name}", found[0])
-    mark: Marker | None = None
+    marker: Marker | None = None
     if name in _THINKING:
-        mark = Marker("silent", name, found[0]) if rest == "/" else _mark("think", name, found[0], closes)
+        marker = Marker("silent", name, found[0]) if rest == "/" else _marker("think", name, found[0], closes)
     elif name in _CALLS:
-        # "<function>" alone may be anything; with a name it is a call.
-        mark = _mark("call", name, found[0], closes) if name not in _NEED_NAME or rest or closes else None
+        # "<function>" is a call only with a name.
+        marker = _marker("call", name, found[0], closes) if name not in _NEED_NAME or rest or closes else None
     elif not rest.strip("/") and name in _HEADS:
-        mark = Marker("header", name, found[0])
+        marker = Marker("header", name, found[0])
     elif not rest.strip("/") and base in _TURN_ENDS:
-        mark = Marker("end", name, found[0])
-    return mark
+        marker = Marker("end", name, found[0])
+    return marker
 
 
 def _token(name: str, raw: str) -> Marker:
@@ -218,7 +223,7 @@ def _token(name: str, raw: str) -> Marker:
     kind = _kind_of_token(key)
     if kind == "role" or (kind == "header" and key.startswith("im_") and key != "im_start"):
         key = key.removeprefix("/").removeprefix("im_").removesuffix("_token")
-    return _mark(kind, key, raw, closes)
+    return _marker(kind, key, raw, closes)
 
 
 def _kind_of_token(key: str) -> Kind:
@@ -228,7 +233,7 @@ def _kind_of_token(key: str) -> Kind:
     return "silent"
 
 
-def _mark(kind: Kind, name: str, raw: str, closes: bool) -> Marker:
+def _marker(kind: Kind, name: str, raw: str, closes: bool) -> Marker:
     if closes and kind in ("think", "call"):
         return Marker("/think" if kind == "think" else "/call", name, raw, closes=True)
     return Marker(kind, name, raw, closes)

@@ -1,4 +1,4 @@
-"""What is known of a model's way of thinking aloud, so that its thinking is held back before its end is seen."""
+"""How a model writes its thinking, learned from its answers.  It decides how much of an answer is held back."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import re
 from dataclasses import dataclass
 
 UNKNOWN_HOLD_CHARS = 400
-"""As much of the first answer of an unknown model is held back: some three sentences."""
-JUDGED_CHARS = 24
-"""As many characters show whether an answer begins as thinking does."""
+"""Characters held back of the first answer of an unknown model: about three sentences."""
+KNOWN_HOLD_CHARS = 24
+"""Characters needed to see whether an answer begins like thinking."""
 
 _MUSING = re.compile(
     r"\A\W*+(?:(?:okay|ok|alright|all right|right|hmm+|well|so|now|first|wait|let'?s see|let me see)\b[,.!:\s]++)*+"
@@ -18,7 +18,7 @@ _MUSING = re.compile(
     r"|i'?m (?:asked|being asked)\b|thinking process\b|analysis(?=[A-Z:]))",
     re.IGNORECASE,
 )
-_WRITES_THINKING = re.compile(
+_THINKING_MARKERS = re.compile(
     r"</?\s*(?:think|thinking|thought|reasoning|seed:think)\s*>|\[/?THINK\]|\u25c1/?think\u25b7"
     r"|\|(?:START|END)_THINKING\||\|(?:begin|end)_of_thought\|",
     re.IGNORECASE,
@@ -26,18 +26,23 @@ _WRITES_THINKING = re.compile(
 
 
 def reads_as_thinking(text: str) -> bool:
-    """Says whether an answer begins as models begin to think: "Okay, the user greets me."."""
+    """Whether an answer begins the way models begin to think: "Okay, the user greets me."."""
     return _MUSING.match(text) is not None
+
+
+def has_thinking_markers(template: str) -> bool:
+    """Whether a chat template contains thinking markers."""
+    return _THINKING_MARKERS.search(template) is not None
 
 
 @dataclass
 class ThinkingProfile:
-    """One model, as its answers have shown it.
+    """What is known about one model.
 
     Attributes:
-        can_think: the server says that the model can think, or its template writes marks of thinking.
-        unmarked: the model has written thinking that no mark began.
-        plain: the model has given an answer that held no such thinking.
+        can_think: the server reports thinking as a capability, or the chat template contains thinking markers.
+        unmarked: the model has written thinking without an opening marker.
+        plain: the model has given an answer without such thinking.
     """
 
     can_think: bool = False
@@ -45,12 +50,7 @@ class ThinkingProfile:
     plain: bool = False
 
     def hold_chars(self) -> float:
-        """Characters at the start of an answer that are held back until thinking may be excluded."""
+        """Characters at the start of an answer to hold back until unmarked thinking can be ruled out."""
         if self.unmarked or (self.can_think and not self.plain):
             return float("inf")
-        return JUDGED_CHARS if self.plain else UNKNOWN_HOLD_CHARS
-
-
-def writes_thinking(template: str) -> bool:
-    """Says whether a chat template holds marks of thinking."""
-    return _WRITES_THINKING.search(template) is not None
+        return KNOWN_HOLD_CHARS if self.plain else UNKNOWN_HOLD_CHARS

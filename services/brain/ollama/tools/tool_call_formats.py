@@ -1,7 +1,7 @@
-"""Reads tool calls that a model writes as text, in the forms of its template or of its imagination.
+"""Parses tool calls that a model writes as text, in the format of its template or in one that it invents.
 
-Seen in the field: a JSON object with a name and arguments, alone, in a list, in a block of code or between marks; the
-forms of Qwen3-Coder, GLM, MiniMax, DeepSeek, Kimi, Mistral and gpt-oss; Python calls.
+Known formats: a JSON object with a name and arguments, alone, in a list, in a code block or between markers; formats
+of Qwen3-Coder, GLM, MiniMax, DeepSeek, Kimi, Mistral and gpt-oss; Python calls.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from typing import Any
 from services.brain.ollama.client import ToolCall
 
 MAX_CALL_CHARS = 16_384
-"""Longest call that is read."""
+"""Longest text that is parsed."""
 MAX_CALLS = 16
-"""Most calls that one text is read for."""
+"""Most calls in one text."""
 
 NAMESPACE = "functions."
-"""What stands before it is a function to call, declared or not."""
+"""A name with this prefix is a function to call, declared or not."""
 MAX_NAME_CHARS = 80
 
 _NAME_KEYS = ("name", "tool", "tool_name", "function", "function_name", "action", "recipient_name", "api", "tool_call")
@@ -47,17 +47,17 @@ _FENCE = re.compile(r"```\w*|~~~\w*")
 
 
 def looks_like_call(text: str) -> bool:
-    """Says whether JSON, however broken, has the keys of a tool call."""
+    """Whether JSON, valid or not, has the keys of a tool call."""
     return _LIKE_NAME.search(text) is not None and _LIKE_ARGUMENTS.search(text) is not None
 
 
 def parse_tool_calls(text: str, names: Collection[str], recipient: str = "") -> list[ToolCall]:
-    """The tool calls that `text` holds; empty where it holds none that can be read.
+    """The tool calls in `text`; empty: none can be parsed.
 
     Args:
-        text: all of a call, without the marks around it.
-        names: the declared tools.  Others are read too, where the form leaves no doubt.
-        recipient: name that stood in the mark before the text; empty: none.
+        text: a complete call, without the markers around it.
+        names: the declared tools.  Calls of other tools are parsed if the format is unambiguous.
+        recipient: the tool named in the marker before the text; empty: none.
     """
     text = _FENCE.sub("\x1f", text[:MAX_CALL_CHARS]).strip(" \t\r\n\x1f")
     if recipient:
@@ -85,7 +85,7 @@ def _read_tags(text: str, names: Collection[str]) -> Iterator[ToolCall]:
 
 
 def _read_json(text: str, names: Collection[str]) -> Iterator[ToolCall]:
-    """JSON, one value or several, each with the tool's name inside or before it."""
+    """JSON values, each with the tool's name inside or before it."""
     at = 0
     while (start := _json_start(text, at)) >= 0:
         before = [part for part in re.split(r"[\s\x1f<>|]+", text[at:start].strip(" \t\n\x1f,;=(")) if part]
@@ -93,13 +93,13 @@ def _read_json(text: str, names: Collection[str]) -> Iterator[ToolCall]:
         value = _load(text[start:end])
         calls = list(_calls_in(value, names))
         head = before[-1] if before else ""
-        # Kimi writes "functions.weather:0" and its mark's name may stand between.
+        # Kimi writes "functions.weather:0"; the name of a marker may follow it.
         named = next((part for part in reversed(before) if _plain_name(part, names) in names), head)
         if calls:
             yield from calls
         elif isinstance(value, dict) and NAME_OF_TOOL.fullmatch(named):
             plain = _plain_name(named, names)
-            if plain in names or "\x1f" in text or named != plain:  # not "in {...}" of a sentence
+            if plain in names or "\x1f" in text or named != plain:  # not "in {...}" in a sentence
                 yield ToolCall(plain, value)
         at = end
 
@@ -135,7 +135,7 @@ def _calls_in(value: Any, names: Collection[str]) -> Iterator[ToolCall]:
 
 
 def _read_python(text: str, names: Collection[str]) -> Iterator[ToolCall]:
-    """weather(city="Paris"), alone or in a list, of declared tools and of what is called a function."""
+    """weather(city="Paris"), alone or in a list, of declared tools and of names with a namespace."""
     at = tried = 0
     while (found := _CALL.search(text, at)) is not None and tried < MAX_CALLS:
         at = found.end()
@@ -167,7 +167,7 @@ def _python_arguments(text: str) -> dict[str, Any] | None:
 
 
 def _plain_name(name: str, names: Collection[str]) -> str:
-    """`name` without the namespace and number that templates add to it."""
+    """`name` without the namespace and number that templates add."""
     if name in names:
         return name
     plain = _INDEX.sub("", _PREFIX.sub("", name.strip(), count=1))
@@ -183,7 +183,7 @@ def _arguments(value: Any) -> dict[str, Any] | None:
 
 
 def _value(text: str) -> Any:
-    """A parameter's value between tags: JSON where it is some, else text."""
+    """A parameter's value between tags: JSON if it is valid, else text."""
     text = text.strip()
     try:
         return json.loads(text)
@@ -197,14 +197,14 @@ def _first_value(text: str) -> Any:
 
 
 def _load(text: str) -> Any:
-    """Reads JSON as models write it: with single quotes, trailing commas, bare keys or a missing end.  None: cannot."""
+    """Parses JSON as models write it: single quotes, trailing commas, bare keys, a missing end.  None: not possible."""
     for attempt in (text, text + _missing_end(text), _BARE_KEY.sub(r'\1"\2":', text)):
         try:
             return json.loads(attempt, strict=False)
         except (ValueError, RecursionError):
             pass
         try:
-            with warnings.catch_warnings(action="ignore"):  # their text would show what was written
+            with warnings.catch_warnings(action="ignore"):  # warnings would quote the text
                 return ast.literal_eval(attempt.strip())
         except (ValueError, SyntaxError, RecursionError, MemoryError, TypeError):
             pass
@@ -212,15 +212,15 @@ def _load(text: str) -> Any:
 
 
 def _missing_end(text: str) -> str:
-    """The brackets that `text` leaves open, closed."""
+    """The closing brackets that `text` lacks."""
     balance = BracketMatcher()
-    for sign in text:
-        balance.push(sign)
+    for char in text:
+        balance.push(char)
     return balance.missing()
 
 
 def _balanced(text: str, start: int) -> int:
-    """End of the brackets that open at `start`; the end of the text where they stay open."""
+    """End of the brackets that open at `start`; the end of the text if they are not closed."""
     balance = BracketMatcher()
     for at in range(start, len(text)):
         balance.push(text[at])
@@ -230,7 +230,7 @@ def _balanced(text: str, start: int) -> int:
 
 
 class BracketMatcher:
-    """Follows brackets and strings of JSON or Python, sign by sign."""
+    """Matches the brackets of JSON or Python, outside strings, character by character."""
 
     _CLOSERS: Mapping[str, str] = {"{": "}", "[": "]", "(": ")"}
 
@@ -240,28 +240,28 @@ class BracketMatcher:
         self._escaped = False
         self._before = ""
         self.closed = False
-        """Every bracket that was opened is closed."""
+        """All brackets are closed."""
 
-    def push(self, sign: str) -> None:
-        """Takes the next sign."""
+    def push(self, char: str) -> None:
+        """Adds a character."""
         if self._quote:
             if self._escaped:
                 self._escaped = False
-            elif sign == "\\":
+            elif char == "\\":
                 self._escaped = True
-            elif sign == self._quote:
+            elif char == self._quote:
                 self._quote = ""
             return
-        if sign == '"' or (sign == "'" and not self._before.isalnum()):
-            self._quote = sign
-        elif sign in self._CLOSERS:
-            self._open.append(self._CLOSERS[sign])
-        elif sign in ")]}" and self._open:
+        if char == '"' or (char == "'" and not self._before.isalnum()):
+            self._quote = char
+        elif char in self._CLOSERS:
+            self._open.append(self._CLOSERS[char])
+        elif char in ")]}" and self._open:
             self._open.pop()
             self.closed = not self._open
-        if not sign.isspace():
-            self._before = sign
+        if not char.isspace():
+            self._before = char
 
     def missing(self) -> str:
-        """What would close the string and brackets that are open."""
+        """The characters that close the open string and brackets."""
         return self._quote + "".join(reversed(self._open))

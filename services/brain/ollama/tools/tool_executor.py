@@ -1,4 +1,4 @@
-"""Functions that the model may call: declared in the settings, called over HTTP."""
+"""Executes the model's tool calls over HTTP."""
 
 from __future__ import annotations
 
@@ -25,45 +25,51 @@ MAX_ERROR_CHARS = 300
 
 
 class ToolFailed(Exception):
-    """A call that brought no answer; its message goes to the model and to the caller."""
+    """A call without an answer; the message is sent to the model and to the caller."""
 
 
 class CallRefused(ToolFailed):
-    """The model called what is not there, or with wrong arguments.  What it wrote may hold what people said."""
+    """The tool does not exist, or the arguments are not valid.  The message may contain what people said."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolResult:
-    """What a call brought: the answer for the model, and what failed (empty: nothing)."""
+    """The result of a call.
+
+    Attributes:
+        name: name of the tool.
+        content: the answer for the model.
+        failure: why the call failed; empty: it succeeded.
+    """
 
     name: str
     content: str
     failure: str = ""
 
 
-class Tools:
-    """Calls the declared functions.
+class ToolExecutor:
+    """Calls the declared tools.
 
     Args:
-        specs: the functions; their names differ.
+        specs: the tools; their names differ.
     """
 
     def __init__(self, specs: Sequence[ToolSpec]) -> None:
         self._specs = {spec.name: spec for spec in specs}
-        # A private address is called directly; for a public one the environment may name a proxy.
+        # Private addresses are called directly; for public ones the environment may name a proxy.
         self._direct = httpx.AsyncClient(follow_redirects=False, trust_env=False)
         self._proxied = httpx.AsyncClient(follow_redirects=False)
 
-    def offers(self) -> list[dict[str, Any]]:
-        """The functions as /api/chat takes them."""
-        return [spec.offer() for spec in self._specs.values()]
+    def definitions(self) -> list[dict[str, Any]]:
+        """The tools, as /api/chat expects them."""
+        return [spec.definition() for spec in self._specs.values()]
 
     def filler(self, calls: Sequence[ToolCall]) -> str:
-        """What the first of the called tools wants to be said while it is slow; empty: nothing of its own."""
+        """The first filler sentence of the called tools; empty: none has one."""
         return next((spec.filler for call in calls if (spec := self._specs.get(call.name)) and spec.filler), "")
 
     def refusal(self, call: ToolCall) -> str:
-        """Why a call cannot be made: there is no such tool, or its arguments do not fit; empty: it can."""
+        """Why a call is not valid: the tool does not exist, or the arguments do not match; empty: it is valid."""
         try:
             self._checked(call)
         except CallRefused as refused:
@@ -71,20 +77,20 @@ class Tools:
         return ""
 
     async def call_all(self, calls: Sequence[ToolCall]) -> list[ToolResult]:
-        """Calls functions at the same time; a failed call is a result too."""
+        """Executes calls concurrently; a failed call has a result as well."""
         return list(await asyncio.gather(*(self.call(call) for call in calls)))
 
     async def call(self, call: ToolCall) -> ToolResult:
-        """Calls one function.  Whatever goes wrong is the result; nothing is raised."""
+        """Executes one call.  Failures are returned as results, not raised."""
         started, known = time.monotonic(), call.name in self._specs
-        label = call.name if known else "unknown"  # what a model invents must not become a metric's label
+        label = call.name if known else "unknown"  # invented names must not become metric labels
         try:
-            content = await self._guarded(call)
+            content = await self._execute(call)
         except ToolFailed as failure:
             TOOL_CALLS.labels(label, "failed").inc()
             reason = "the model's call was refused" if isinstance(failure, CallRefused) else str(failure)
             log.warning("tool failed", tool=label, reason=reason)
-            # Told to the model as well: it can answer without, or call again with better arguments.
+            # The model can answer without the tool, or call it again with other arguments.
             return ToolResult(call.name, json.dumps({"error": str(failure)}), str(failure))
         TOOL_CALLS.labels(label, "answered").inc()
         TOOL_SECONDS.labels(label).observe(time.monotonic() - started)
@@ -95,22 +101,28 @@ class Tools:
         await self._direct.aclose()
         await self._proxied.aclose()
 
-    async def _guarded(self, call: ToolCall) -> str:
+    async def _execute(self, call: ToolCall) -> str:
         try:
-            return await self._call(call)
+            spec = self._checked(call)
+            async with asyncio.timeout(spec.timeout_s):
+                return await self._fetch(spec, call.arguments)
         except ToolFailed:
             raise
+        except TimeoutError as error:
+            raise ToolFailed(f"no answer came within {self._specs[call.name].timeout_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ToolFailed(f"it cannot be reached ({type(error).__name__})") from error
         except UnicodeError as error:
-            raise CallRefused("an argument holds characters that cannot be sent") from error
+            raise CallRefused("an argument contains characters that cannot be sent") from error
         except Exception as error:
-            # Its message may hold what people said, an address or a header: only its type is told.
+            # The message may contain what people said, an address or a header: only the type is reported.
             raise ToolFailed(f"it could not be called ({type(error).__name__})") from error
 
     def _checked(self, call: ToolCall) -> ToolSpec:
-        """The function that is called.
+        """The tool of a call.
 
         Raises:
-            CallRefused: there is none, or the arguments do not fit.
+            CallRefused: the tool does not exist, or the arguments do not match.
         """
         spec = self._specs.get(call.name)
         if spec is None:
@@ -118,46 +130,36 @@ class Tools:
         _check_arguments(spec, call.arguments)
         return spec
 
-    async def _call(self, call: ToolCall) -> str:
-        spec = self._checked(call)
-        try:
-            async with asyncio.timeout(spec.timeout_s):
-                return await self._fetch(spec, call.arguments)
-        except TimeoutError as error:
-            raise ToolFailed(f"no answer came within {spec.timeout_s:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ToolFailed(f"it cannot be reached ({type(error).__name__})") from error
-
     async def _fetch(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
         url = httpx.URL(spec.url)
-        carried: dict[str, Any] = {}
+        body: dict[str, Any] = {}
         if spec.method == "POST":
-            carried["json"] = dict(arguments)
+            body["json"] = dict(arguments)
         else:
             query = _query(arguments)
-            url = url.copy_merge_params(query) if query else url  # it keeps a query of its own
+            url = url.copy_merge_params(query) if query else url
         http = self._direct if is_private(spec.url) else self._proxied
         headers = {name: value.get_secret_value() for name, value in spec.headers.items()}
-        async with http.stream(spec.method, url, headers=headers, timeout=spec.timeout_s, **carried) as answer:
-            if not answer.is_success:
-                raise ToolFailed(f"it answered with HTTP {answer.status_code}")
-            body = bytearray()
-            async for piece in answer.aiter_bytes():
-                body += piece
-                if len(body) > spec.max_bytes:
+        async with http.stream(spec.method, url, headers=headers, timeout=spec.timeout_s, **body) as response:
+            if not response.is_success:
+                raise ToolFailed(f"it answered with HTTP {response.status_code}")
+            answer = bytearray()
+            async for chunk in response.aiter_bytes():
+                answer += chunk
+                if len(answer) > spec.max_bytes:
                     raise ToolFailed(f"its answer is larger than {spec.max_bytes} bytes")
-        return body.decode("utf-8", "replace")
+        return answer.decode("utf-8", "replace")
 
 
 def _check_arguments(spec: ToolSpec, arguments: Mapping[str, Any]) -> None:
-    fault = best_match(jsonschema.Draft202012Validator(spec.closed_parameters()).iter_errors(dict(arguments)))
-    if fault is not None:
-        path = ".".join(map(str, fault.absolute_path)) or "arguments"
-        raise CallRefused(f"{path}: {fault.message}"[:MAX_ERROR_CHARS])
+    error = best_match(jsonschema.Draft202012Validator(spec.closed_parameters()).iter_errors(dict(arguments)))
+    if error is not None:
+        path = ".".join(map(str, error.absolute_path)) or "arguments"
+        raise CallRefused(f"{path}: {error.message}"[:MAX_ERROR_CHARS])
 
 
 def _query(arguments: Mapping[str, Any]) -> dict[str, str]:
-    """The arguments as a query; what is null is left out."""
+    """The arguments as query parameters, without those that are null."""
     return {
         name: value if isinstance(value, str) else json.dumps(value)
         for name, value in arguments.items()

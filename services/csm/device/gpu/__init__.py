@@ -1,4 +1,4 @@
-"""The frame as one device program: Triton kernels and the CUDA graphs made of them.
+"""The fast device: Triton kernels and CUDA graphs.
 
-Imported only where a GPU runs CSM; the rest of the service neither needs nor loads Triton.
+Imported only if CSM runs on a GPU; the rest of the service does not load Triton.
 """

@@ -13,15 +13,15 @@ from torch import Tensor
 from services.csm.device.gpu.launch import EARLY, launch_early, wait_for_previous
 
 DEPTH_WARPS = 8
-"""Warps of the depth decoder's attention, as measured on an H200 at 1 and 256 rows."""
+"""Warps of the depth decoder's attention, tuned at 1 and 256 rows (NVIDIA Hopper)."""
 
 
 @triton.jit
-def _place_kernel(
+def _store_kv_kernel(
     qkv_ptr, q_ptr, k_pages_ptr, v_pages_ptr, tables_ptr, rows_ptr, positions_ptr, cos_ptr, sin_ptr, table_width,
     HEADS: tl.constexpr, KV_HEADS: tl.constexpr, HALF: tl.constexpr, PAGE: tl.constexpr,
 ):  # fmt: skip
-    """Rotates one token's queries and keys; keys and values go to their page.  A position below 0 is passed over."""
+    """Rotates the queries and keys of one token, and stores keys and values in their page.  Skips positions below 0."""
     token = tl.program_id(0).to(tl.int64)
     position = tl.load(positions_ptr + token)
     if position < 0:
@@ -52,7 +52,7 @@ def _place_kernel(
     tl.store(v_pages_ptr + target + HALF, tl.load(source + HALF))
 
 
-def place(
+def store_kv(
     qkv: Tensor, q: Tensor, k_pages: Tensor, v_pages: Tensor, tables: Tensor, rows: Tensor, positions: Tensor,
     cos: Tensor, sin: Tensor,
 ) -> None:  # fmt: skip
@@ -64,11 +64,11 @@ def place(
         k_pages, v_pages: (pages, K, PAGE, D), written.
         tables: (rows, pages of a row) int32, the pages of each row in order.
         rows: (T,) int32, the row of each token.
-        positions: (T,) int32; below 0 the token is passed over.
+        positions: (T,) int32; a token below 0 is skipped.
         cos, sin: (positions, D / 2) float32.
     """
     _, heads, width = q.shape
-    _place_kernel[(len(positions),)](
+    _store_kv_kernel[(len(positions),)](
         qkv, q, k_pages, v_pages, tables, rows, positions, cos, sin, tables.shape[1],
         HEADS=heads, KV_HEADS=k_pages.shape[1], HALF=width // 2, PAGE=k_pages.shape[2], num_warps=4,
     )  # fmt: skip
@@ -81,7 +81,7 @@ def _attend_kernel(
     GROUP: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, PAGE: tl.constexpr,
     BLOCK_T: tl.constexpr, BLOCK_M: tl.constexpr, SPLITS: tl.constexpr,
 ):  # fmt: skip
-    """A block of tokens of one row, one key-value head, one share of the pages; its lines are GROUP heads a token."""
+    """A block of tokens of one row, one key-value head, one split of the pages; GROUP lines for each token."""
     first = tl.program_id(0) * BLOCK_T
     head = tl.program_id(1)
     split = tl.program_id(2)
@@ -99,14 +99,14 @@ def _attend_kernel(
     norm = tl.zeros((BLOCK_M,), tl.float32)
     mixed = tl.zeros((BLOCK_M, D), tl.float32)
 
-    pages = last // PAGE + 1  # none where every token is passed over
+    pages = last // PAGE + 1  # 0 if every token is skipped
     share = (pages + SPLITS - 1) // SPLITS
     for index in range(split * share, tl.minimum((split + 1) * share, pages)):
         page = tl.load(tables_ptr + row * table_width + index).to(tl.int64)
         key = tl.arange(0, PAGE)
         source = ((page * KV_HEADS + head) * PAGE + key)[:, None] * D + d[None, :]
         seen = (index * PAGE + key)[None, :] <= position[:, None]
-        # What lies behind the newest position of a page was never written, and may be NaN.
+        # Positions after the newest one were never written and may be NaN.
         written = (index * PAGE + key <= last)[:, None]
         k = tl.load(k_pages_ptr + source, mask=written, other=0.0)
         v = tl.load(v_pages_ptr + source, mask=written, other=0.0)
@@ -130,7 +130,7 @@ def _attend_kernel(
 
 @triton.jit
 def _combine_kernel(partial_ptr, out_ptr, SPLITS: tl.constexpr, D: tl.constexpr):
-    """Joins the shares of one head of one token."""
+    """Combines the splits of one head of one token."""
     at = tl.program_id(0).to(tl.int64)
     part = (at * SPLITS + tl.arange(0, SPLITS)) * (D + 2)
     d = tl.arange(0, D)
@@ -149,10 +149,10 @@ def attend(
 
     Args:
         q: (T, H, D), rotated.
-        k_pages, v_pages, tables, rows, positions: as in `place`, which comes first.
-        out: (T, H, D), written; unspecified where the position is below 0.
-        tokens_a_block: tokens that share a program; they must be of one row (1 for decoding, more for prefill).
-        splits: programs that share one row's pages, a power of two; more than 1 pays for few rows.
+        k_pages, v_pages, tables, rows, positions: as in `store_kv`, which must run first.
+        out: (T, H, D), written; undefined where the position is below 0.
+        tokens_a_block: tokens of one program, which must be of the same row: 1 for decoding, more for prefill.
+        splits: programs that share the pages of a row, a power of two; more than 1 is faster for few rows.
     """
     tokens, heads, width = q.shape
     kv_heads = k_pages.shape[1]
@@ -175,7 +175,7 @@ def _depth_kernel(
     GROUP: tl.constexpr, KV_HEADS: tl.constexpr, D: tl.constexpr, POSITIONS: tl.constexpr, BLOCK_G: tl.constexpr,
     EARLY: tl.constexpr,
 ):  # fmt: skip
-    """One row and one key-value head at the frame's `position`: rotation, store and attention in one."""
+    """Rotation, store and attention for one row and one key-value head at the frame's `position`."""
     row = tl.program_id(0).to(tl.int64)
     kv = tl.program_id(1)
     d = tl.arange(0, D)
@@ -197,7 +197,7 @@ def _depth_kernel(
     own_k = tl.load(key_ptr + d).to(tl.float32) * cos + tl.load(key_ptr + partner).to(tl.float32) * sin
     own_v = tl.load(key_ptr + KV_HEADS * D + d)
 
-    # Behind `position` lie the leavings of the frame before.
+    # Positions after `position` hold values of the previous frame.
     old = (p < position)[:, None]
     own = (p == position)[:, None]
     k = tl.load(k_ptr + past, mask=old, other=0.0)

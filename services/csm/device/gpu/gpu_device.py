@@ -1,4 +1,4 @@
-"""The `FrameDevice` of a GPU: prompts run kernel by kernel, frames as CUDA graphs of a few sizes.
+"""The `FrameDevice` of a GPU: prompts run kernel by kernel, frames as CUDA graphs of several sizes.
 
 Letters in shapes: N rows, T tokens, P pages of a row, W backbone width, Q codebooks.
 """
@@ -17,7 +17,7 @@ from torch import Tensor
 from oviya.errors import OviyaError
 from oviya.model.device import still_works
 from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart
-from services.csm.device.gpu.attention import attend, place
+from services.csm.device.gpu.attention import attend, store_kv
 from services.csm.device.gpu.program import FrameProgram, make_state
 from services.csm.device.gpu.stack import WidePass
 from services.csm.device.gpu.weights import frame_weights
@@ -25,17 +25,17 @@ from services.csm.model.csm import CsmModel
 from services.csm.request.prompt import NO_TEXT
 
 GRAPH_ROWS = (1, 2, 4, 8, 16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1280, 1536, 1792)
-"""Sizes that get a graph, and the device's own number of rows: a frame runs the smallest that holds its highest row."""
+"""Sizes that get a graph, besides the device's number of rows: a frame runs the smallest that has its highest row."""
 
 FP8_CAPABILITY = (8, 9)
-"""Ada: the first whose instructions know float8_e4m3."""
+"""Ada: the first with instructions for float8_e4m3."""
 
 PREFILL_BLOCK = 16
-"""Tokens of a prompt that share a program of the attention; a chunk is padded to whole blocks."""
+"""Tokens of a prompt in one program of the attention kernel; a chunk is padded to whole blocks."""
 
 
 class GpuDevice:
-    """Rows and pages on one GPU.  All it asks of the GPU runs on one stream, in order."""
+    """Rows and pages on one GPU.  All of its work runs on one CUDA stream, in order."""
 
     def __init__(self, model: CsmModel, options: DeviceOptions) -> None:
         self.rows, self.pages = options.rows, options.pages
@@ -47,22 +47,22 @@ class GpuDevice:
         self._weights = frame_weights(model, options.depth_weights)
         self._state = make_state(model, rows=options.rows, pages=options.pages)
         self._codes = torch.empty(self._state.codes.shape, dtype=torch.int32, pin_memory=True)
-        # When a frame's time begins with the prompts before it, when it begins itself, and when its codes are there.
+        # The start of the prompts before a frame, the start of the frame, and the copy of its codes.
         self._prefill_began, self._began, self._done = (torch.cuda.Event(enable_timing=True) for _ in range(3))
         self._prefilled = False
         self.prefill_s: float | None = None
         self._launched: NDArray[np.int64] | None = None
-        self._active: NDArray[np.int64] | None = None  # what the device's mask says
+        self._active: NDArray[np.int64] | None = None  # the rows of the mask on the device
         torch.cuda.synchronize(self._device)
         self._sizes = sorted({size for size in GRAPH_ROWS if size < options.rows} | {options.rows})
-        # The graphs use their programs' buffers, so the programs must stay.
+        # Graphs use the buffers of their programs, which must therefore be kept.
         self._programs = [FrameProgram(self._config, self._weights, self._state, size) for size in self._sizes]
         self._graphs = self._capture()
 
     def _capture(self) -> list[torch.cuda.CUDAGraph]:
-        """Runs every program once with nobody active, which compiles its kernels, then captures it."""
+        """Runs every program once with no active row, which compiles its kernels, then captures it."""
         graphs: list[torch.cuda.CUDAGraph] = []
-        pool = torch.cuda.graph_pool_handle()  # graphs never run side by side, so they share what they allocate
+        pool = torch.cuda.graph_pool_handle()  # graphs never run concurrently, so they share memory
         for program in self._programs:
             with torch.cuda.stream(self._stream):
                 program.run()
@@ -95,20 +95,20 @@ class GpuDevice:
     @torch.inference_mode()
     def prefill(self, chunks: Sequence[PromptChunk]) -> None:
         running = [chunk for chunk in chunks if chunk.stop > chunk.start]
-        arming = [chunk for chunk in chunks if chunk.arms]
+        last = [chunk for chunk in chunks if chunk.is_last]
         with torch.cuda.stream(self._stream):
             if not self._prefilled:
                 self._prefilled = True
                 self._prefill_began.record(self._stream)
             if running:
                 self._run_backbone(running)
-            if arming:
-                rows = self._to_device(np.array([chunk.row for chunk in arming], np.int64))
+            if last:
+                rows = self._to_device(np.array([chunk.row for chunk in last], np.int64))
                 self._state.newest[rows] = self._embed(
-                    np.concatenate([chunk.prompt.text[-1:] for chunk in arming]),
-                    np.concatenate([chunk.prompt.codes[-1:] for chunk in arming]),
+                    np.concatenate([chunk.prompt.text[-1:] for chunk in last]),
+                    np.concatenate([chunk.prompt.codes[-1:] for chunk in last]),
                 )
-                stops = np.array([chunk.stop for chunk in arming], np.int32)
+                stops = np.array([chunk.stop for chunk in last], np.int32)
                 self._state.positions[rows] = self._to_device(stops)
 
     @torch.inference_mode()
@@ -135,22 +135,6 @@ class GpuDevice:
         self._prefilled = False
         return self._codes.numpy()[rows].astype(np.int64)
 
-    def frame_with_logits(self, rows: int) -> tuple[NDArray[np.int64], Tensor]:
-        """Makes the next frame of the first `rows` rows kernel by kernel, to be compared with another program's.
-
-        Returns:
-            Codes (N, Q), and the logits that they were drawn from, (Q, N, V) float32.
-        """
-        usable, seen = self._config.codebook_size, []
-        with torch.cuda.stream(self._stream):
-            self._state.active.zero_()
-            self._state.active[:rows] = 1
-            self._active = None
-            program = FrameProgram(self._config, self._weights, self._state, rows)
-            program.run(lambda codebook, logits: seen.append(logits[:, :usable].float().clone()))
-        self._stream.synchronize()
-        return self._state.codes[:rows].long().cpu().numpy(), torch.stack(seen)
-
     def works(self) -> bool:
         return still_works(self._device)
 
@@ -159,7 +143,7 @@ class GpuDevice:
         del self._graphs, self._programs, self._state, self._weights
 
     def _run_backbone(self, chunks: Sequence[PromptChunk]) -> None:
-        """Runs positions of several prompts through the backbone at once; only keys and values are kept."""
+        """Runs positions of several prompts through the backbone, for their keys and values only."""
         parts = [_padded(chunk) for chunk in chunks]
         text, codes, rows, positions = (np.concatenate(part) for part in zip(*parts, strict=True))
         x = self._embed(text, codes)
@@ -170,9 +154,9 @@ class GpuDevice:
             qkv = current.normed_linear(layer.qkv)
             q = torch.empty(len(x), sizes.heads, sizes.head_dim, device=qkv.device, dtype=qkv.dtype)
             pages = (state.k_pages[number], state.v_pages[number], *where)
-            place(qkv, q, *pages, stack.cos, stack.sin)
+            store_kv(qkv, q, *pages, stack.cos, stack.sin)
             if number + 1 == len(stack.layers):
-                return  # what the last layer would make of them, nobody reads
+                return  # the output of the last layer is not needed
             out = torch.zeros_like(q)
             attend(q, *pages, out, tokens_a_block=PREFILL_BLOCK)
             current.add_linear(out.view(len(x), -1), layer.out)
@@ -190,7 +174,7 @@ class GpuDevice:
 
 
 def _padded(chunk: PromptChunk) -> tuple[NDArray, NDArray, NDArray, NDArray]:
-    """Text, codes, row and position of each token of a chunk, filled to whole blocks with tokens at position -1."""
+    """Text, codes, row and position of each token of a chunk, padded to whole blocks with tokens at position -1."""
     fill = -(chunk.stop - chunk.start) % PREFILL_BLOCK
     part = slice(chunk.start, chunk.stop)
     positions = np.concatenate((np.arange(chunk.start, chunk.stop), np.full(fill, -1))).astype(np.int32)

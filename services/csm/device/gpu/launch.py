@@ -1,7 +1,7 @@
-"""Kernels that start before the one ahead of them has ended.
+"""Kernels that start before the previous one has ended.
 
-CUDA's programmatic dependent launch (compute capability 9.0): a kernel may begin while its predecessor runs, do what
-does not depend on it, and then wait for all that it has written.  Elsewhere kernels are launched as usual.
+With CUDA's programmatic dependent launch (compute capability 9.0) a kernel may start while its predecessor runs, do
+work that does not depend on it, and then wait for its writes.  On other GPUs kernels are launched as usual.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ EARLY = torch.cuda.is_available() and torch.cuda.get_device_capability() >= (9, 
 
 @triton.jit
 def wait_for_previous(EARLY: tl.constexpr):  # noqa: ANN201
-    """Lets the next kernel start, and waits until the one before has ended and its writes can be seen."""
+    """Lets the next kernel start, and waits until the previous one has ended and its writes are visible."""
     if EARLY:
         tl.extra.cuda.gdc_launch_dependents()
         tl.extra.cuda.gdc_wait()
 
 
 def launch_early() -> dict[str, bool]:
-    """Launch options of a kernel that calls `wait_for_previous` before it touches what another kernel writes."""
+    """Launch options of a kernel that calls `wait_for_previous` before it accesses what another kernel writes."""
     return {"launch_pdl": True} if EARLY else {}

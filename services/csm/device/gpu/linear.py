@@ -1,14 +1,13 @@
-"""Matrix-vector products of a single row, fused with what stands around them.
+"""Matrix-vector products of a single row, fused with the norm before and the activation or residual after them.
 
-With one row a product does nothing but read its weights, so each kernel streams them once and does the norm before it
-and the activation or the residual behind it on the way.  The weight of an RMSNorm is folded into the matrix behind it
-(`weights.fold_norm`), which leaves the norm a scalar: it is found in the same pass as the product and applied to its
-result.
+With one row a product is bound by reading its weights, so each kernel reads them once and does the rest meanwhile.  The
+weight of an RMSNorm is folded into the matrix after it (`weights.fold_norm`); what is left of the norm is a scalar that
+is computed along with the product and applied to its result.
 
-Weights may have 8 bits and a scale an output (`weights.Scaled`): half the memory to read.
+Weights may have 8 bits and a scale for each output (`weights.Scaled`), which halves the memory to read.
 
-A kernel fetches its weights, which nobody writes, before it waits for the output of the kernel before it (see
-`launch`), so the memory is never idle between two kernels.
+A kernel loads its weights, which no kernel writes, before it waits for the output of the previous kernel (see
+`launch`), so memory is busy between kernels.
 
 Letters in shapes: K inputs, O outputs.
 """
@@ -26,7 +25,7 @@ from services.csm.device.gpu.launch import EARLY, launch_early, wait_for_previou
 from services.csm.device.gpu.weights import OFFSET, Matrix, Scaled
 
 MAX_ROWS = 1
-"""Rows above which tensor cores win over these kernels (measured on an H200, two rows)."""
+"""With more rows, tensor cores are faster than these kernels."""
 SHORT_INPUTS = 2048
 
 
@@ -41,17 +40,17 @@ class Tiles:
 
 
 TILES = Tiles((2, 2048, 2), (4, 2048, 8), (2, 2048, 4))
-"""As measured on an H200 for CSM-1B's shapes: a program holds few outputs, so that every multiprocessor has some."""
+"""Tuned for CSM-1B's shapes on NVIDIA Hopper: a program has few outputs, so that every multiprocessor has work."""
 TILES_OF_8_BITS = Tiles((4, 2048, 2), (4, 4096, 8), (4, 2048, 4))
-"""As many bytes as those."""
+"""The same number of bytes."""
 
-_EXPONENT = tl.constexpr(0x4B000000)  # of 2^23, as a float32, whose last bits are then whole numbers
+_EXPONENT = tl.constexpr(0x4B000000)  # of 2^23 as a float32, whose last bits are then integers
 _OFFSET = tl.constexpr(float(2**23 + OFFSET))
 
 
 @triton.jit
 def _float(w):
-    """float32 of a tile of weights; of 8-bit whole numbers without a conversion, which has a quarter of the rate."""
+    """A tile of weights as float32.  8-bit integers are not converted, because that runs at a quarter of the rate."""
     if w.dtype == tl.uint8:
         value = (w.to(tl.int32) | _EXPONENT).to(tl.float32, bitcast=True) - _OFFSET
     else:
@@ -139,7 +138,7 @@ def linear(x: Tensor, w: Matrix, out: Tensor, *, norm_eps: float | None = None, 
         x: (1, K).
         w: (O, K).
         out: (1, O) float32.
-        norm_eps: normalises x by its root mean square first; None leaves it as it is.
+        norm_eps: normalises x by its root mean square first; None: not.
         residual: adds to `out` instead of replacing it.
     """
     outputs, inputs = w.shape
@@ -164,7 +163,7 @@ def gate_up(x: Tensor, w: Matrix, out: Tensor, *, norm_eps: float) -> None:
 
 
 def _parts(w: Matrix) -> tuple[Tensor, Tensor, Tiles]:
-    """What a kernel multiplies with, its scales (where there are none, anything) and its tiles."""
+    """Values, scales (any tensor if there are none) and tiles of a matrix."""
     return (w.values, w.scales, TILES_OF_8_BITS) if isinstance(w, Scaled) else (w, w, TILES)
 
 

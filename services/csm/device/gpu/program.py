@@ -1,7 +1,7 @@
-"""The frame as one device program: backbone step, depth passes, sampling and the next position, without the host.
+"""A whole frame on the device: backbone step, depth decoder passes, sampling and the next position.
 
-The host writes the inputs of a frame (who runs, where each row's pages are) and reads the codes; all else stays on the
-device.  Launched kernel by kernel it is correct anywhere; captured as a CUDA graph it costs one launch.
+The host writes the inputs of a frame (which rows run, where their pages are) and reads the codes; everything else stays
+on the device.  The kernels can be launched one by one, or captured as a CUDA graph and launched at once.
 
 Letters in shapes: N rows, Q codebooks, P pages of a row.
 """
@@ -14,31 +14,31 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from services.csm.device.gpu.attention import attend, attend_depth, place
+from services.csm.device.gpu.attention import attend, attend_depth, store_kv
 from services.csm.device.gpu.sample import draw, finish_frame
-from services.csm.device.gpu.stack import Pass, open_pass, run_layers
+from services.csm.device.gpu.stack import Pass, make_pass, run_layers
 from services.csm.device.gpu.weights import FrameWeights
 from services.csm.model.config import PAGE, CsmConfig
 from services.csm.model.csm import CsmModel
 
-See = Callable[[int, Tensor], None]
-"""Gets a codebook's number and its logits, (N, at least V)."""
+OnLogits = Callable[[int, Tensor], None]
+"""Called with a codebook's number and its logits, (N, at least V)."""
 
 
 @dataclass(frozen=True)
 class FrameState:
-    """What the rows carry from frame to frame; a program of N rows works on the first N.
+    """State of the rows between frames; a program of N rows works on the first N.
 
     Attributes:
         newest: (N, W) float32, the embedding of the newest position, not yet in the cache.
         positions: (N,) int32, where that position is.
         frames: (N,) int64, frames made so far.
-        active: (N,) int32, 1 where the row takes part.
+        active: (N,) int32, 1 if the row runs.
         seeds: (N,) int64; temperatures: (N,) float32; top_ks: (N,) int32.
         tables: (N, P) int32, each row's pages in order.
         k_pages, v_pages: (layers, pages, K, PAGE, D).
-        codes: (N, Q) int32, the frame that was made.
-        depth_keys, depth_values: (layers, N, K, positions of a frame, D), which each frame overwrites.
+        codes: (N, Q) int32, the newest frame.
+        depth_keys, depth_values: (layers, N, K, positions of a frame, D), overwritten by each frame.
     """
 
     newest: Tensor
@@ -57,10 +57,10 @@ class FrameState:
 
 
 def make_state(model: CsmModel, *, rows: int, pages: int) -> FrameState:
-    """A state in which nobody takes part, with `pages` pages, on the model's device."""
+    """A state with `pages` pages and no active row, on the model's device."""
     config, weight = model.config, model.audio_embedding
     backbone, depth = config.backbone, config.depth
-    frame_positions = max(16, 1 << (config.codebooks - 1).bit_length())  # what a tile of a matrix product takes
+    frame_positions = max(16, 1 << (config.codebooks - 1).bit_length())  # the smallest tile of a matrix product
 
     def zeros(*shape: int, dtype: torch.dtype) -> Tensor:
         return torch.zeros(shape, device=weight.device, dtype=dtype)
@@ -90,47 +90,47 @@ class FrameProgram:
     Args:
         config: the model's sizes.
         weights: its weights.
-        state: what the rows carry.
+        state: of the rows.
         rows: N.
     """
 
     def __init__(self, config: CsmConfig, weights: FrameWeights, state: FrameState, rows: int) -> None:
         self.rows = rows
-        self._see: See | None = None
+        self._on_logits: OnLogits | None = None
         self._config, self._weights, self._state = config, weights, state
         device, depth = weights.audio_table.device, config.depth
         self._row_numbers = torch.arange(rows, device=device, dtype=torch.int32)
-        self._stream = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
-        # The frame's first two positions of every row, which run together, then the position of each pass.
-        self._first_stream = torch.empty(2 * rows, depth.width, device=device, dtype=torch.float32)
-        self._depth_stream = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
-        # Few rows leave most multiprocessors without work: then several share a row's pages.
+        self._residual = torch.empty(rows, config.backbone.width, device=device, dtype=torch.float32)
+        # The first two positions of a frame run together; the others run one by one.
+        self._first_residual = torch.empty(2 * rows, depth.width, device=device, dtype=torch.float32)
+        self._depth_residual = torch.empty(rows, depth.width, device=device, dtype=torch.float32)
+        # With few rows most multiprocessors would be idle, so several share the pages of a row.
         programs = rows * config.backbone.kv_heads
         self._splits = 1 << max(0, min(4, (128 // programs).bit_length() - 1))
 
     @torch.inference_mode()
-    def run(self, see: See | None = None) -> None:
-        """Launches the kernels of one frame on the current stream; nothing waits for the host.
+    def run(self, on_logits: OnLogits | None = None) -> None:
+        """Launches the kernels of one frame on the current CUDA stream, without waiting for them.
 
         Args:
-            see: is shown every codebook's logits, for comparisons.
+            on_logits: called with the logits of every codebook.
         """
-        self._see = see
+        self._on_logits = on_logits
         config, weights, state, rows = self._config, self._weights, self._state, self.rows
         positions = torch.where(state.active[:rows] != 0, state.positions[:rows], -1)
 
-        self._stream.copy_(state.newest[:rows])
-        backbone_pass = open_pass(self._stream, config.backbone.norm_eps)
+        self._residual.copy_(state.newest[:rows])
+        backbone_pass = make_pass(self._residual, config.backbone.norm_eps)
         run_layers(weights.backbone, backbone_pass, lambda layer, qkv: self._attend(layer, qkv, positions))
         first_logits = backbone_pass.normed_linear(weights.heads[0])
-        self._first_stream[:rows].copy_(backbone_pass.normed_linear(weights.depth_input))
-        self._draw(first_logits, 0, self._first_stream[rows:])
+        self._first_residual[:rows].copy_(backbone_pass.normed_linear(weights.depth_input))
+        self._draw(first_logits, 0, self._first_residual[rows:])
 
-        depth_pass = self._run_depth(self._first_stream, (0, 1))
-        self._draw(depth_pass.normed_linear(weights.heads[1])[rows:], 1, self._depth_stream)
+        depth_pass = self._run_depth(self._first_residual, (0, 1))
+        self._draw(depth_pass.normed_linear(weights.heads[1])[rows:], 1, self._depth_residual)
         for codebook in range(2, config.codebooks):
-            depth_pass = self._run_depth(self._depth_stream, (codebook,))
-            self._draw(depth_pass.normed_linear(weights.heads[codebook]), codebook, self._depth_stream)
+            depth_pass = self._run_depth(self._depth_residual, (codebook,))
+            self._draw(depth_pass.normed_linear(weights.heads[codebook]), codebook, self._depth_residual)
         finish_frame(
             state.codes[:rows], weights.audio_table, state.newest, state.active, state.positions, state.frames,
             config.audio_vocabulary,
@@ -140,16 +140,16 @@ class FrameProgram:
         state, stack, sizes = self._state, self._weights.backbone, self._config.backbone
         q = torch.empty(self.rows, sizes.heads, sizes.head_dim, device=qkv.device, dtype=state.k_pages.dtype)
         pages = (state.k_pages[layer], state.v_pages[layer], state.tables, self._row_numbers, positions)
-        place(qkv, q, *pages, stack.cos, stack.sin)
+        store_kv(qkv, q, *pages, stack.cos, stack.sin)
         out = torch.empty_like(q)
         attend(q, *pages, out, splits=self._splits)
         return out.view(self.rows, -1)
 
-    def _run_depth(self, stream: Tensor, positions: Sequence[int]) -> Pass:
-        """Runs the depth decoder over `stream`, all rows at the first of the frame's `positions`, then at the next."""
-        lines, sizes = stream.shape[0], self._config.depth
+    def _run_depth(self, residual: Tensor, positions: Sequence[int]) -> Pass:
+        """Runs the depth decoder over `residual`: all rows at the first of `positions`, then all rows at the next."""
+        lines, sizes = residual.shape[0], self._config.depth
         stack = self._weights.single_depth if lines == 1 else self._weights.depth
-        current = open_pass(stream, sizes.norm_eps)
+        current = make_pass(residual, sizes.norm_eps)
 
         def attention(layer: int, qkv: Tensor) -> Tensor:
             out = torch.empty(
@@ -166,8 +166,8 @@ class FrameProgram:
 
     def _draw(self, logits: Tensor, codebook: int, following: Tensor) -> None:
         state, more = self._state, codebook + 1 < self._config.codebooks
-        if self._see is not None:
-            self._see(codebook, logits)
+        if self._on_logits is not None:
+            self._on_logits(codebook, logits)
         draw(
             logits, codebook, state.codes, usable=self._config.codebook_size,
             seeds=state.seeds, frames=state.frames, temperatures=state.temperatures, top_ks=state.top_ks,

@@ -1,4 +1,4 @@
-"""What stands between the matrix products of a large batch: one program a row.
+"""Kernels between the matrix products of a large batch, one program a row.
 
 Letters in shapes: N rows, W width, F feed-forward width.
 """

@@ -1,4 +1,4 @@
-"""Drawing a code and looking up what follows from it, on the device; `model/sampling.py` has the arithmetic.
+"""Draws codes and looks up their embeddings on the device; `model/sampling.py` explains the arithmetic.
 
 Letters in shapes: N rows, Q codebooks, V codes, W width.
 """
@@ -13,7 +13,7 @@ from services.csm.device.gpu.launch import EARLY, launch_early, wait_for_previou
 from services.csm.model.sampling import UNIFORM_BITS
 
 DRAW_WARPS = 8
-"""As measured on an H200: a row is one program, and the logits of a codebook keep 256 threads busy."""
+"""A row is one program, and the logits of a codebook keep 256 threads busy."""
 
 
 @triton.jit
@@ -34,7 +34,7 @@ def _draw_kernel(
     row = tl.program_id(0).to(tl.int64)
     code = tl.arange(0, BLOCK_V)
     inside = code < usable
-    # All but the logits stands still within a frame: the noise is ready before they are.
+    # Only the logits depend on the previous kernel, so the noise is computed before the wait.
     top_k = tl.load(top_ks_ptr + row)
     temperature = tl.load(temperatures_ptr + row)
     step = tl.full((), 0x9E3779B97F4A7C15, tl.uint64)
@@ -45,8 +45,8 @@ def _draw_kernel(
     wait_for_previous(EARLY)
     logits = tl.load(logits_ptr + row * stride + code, mask=inside, other=float("-inf")).to(tl.float32)
 
-    # A threshold that just top_k logits reach, found bit by bit: as unsigned integers floats sort like themselves once
-    # the sign is turned.  Two bits at a time, their three counts in one sum; equal logits take part together.
+    # Finds the threshold that top_k logits reach, two bits at a time, with their three counts in one sum.  Floats sort
+    # as unsigned integers once the sign bit is flipped.  Equal logits are kept together.
     raw = logits.to(tl.uint32, bitcast=True)
     ordered = tl.where(raw >> 31 != 0, raw ^ 0xFFFFFFFF, raw | 0x80000000)
     threshold = tl.zeros((), tl.uint32)
@@ -96,17 +96,17 @@ def draw(
 ) -> None:  # fmt: skip
     """Draws each row's code of one codebook and writes the depth decoder's next input.
 
-    Codes whose logits equal the top_k-th largest all take part, where `sampling.draw` keeps just top_k of them.
+    All codes whose logits equal the top_k-th largest take part; `sampling.draw` keeps exactly top_k.
 
     Args:
         logits: (N, at least V).
         codebook: which one.
-        codes: (N, Q) int32, written at `codebook`.
+        codes: (N, Q) int32, column `codebook` is written.
         usable: V, codes that the codec can decode.
         seeds, frames: (N,) int64, as in `sampling.frame_keys`.
         temperatures: (N,) float32.
         top_ks: (N,) int32, 1 to V.
-        table: (Q * vocabulary, W), what follows each code; None where nothing does.
+        table: (Q * vocabulary, W), the next input after each code; None for the last codebook.
         vocabulary: rows of the table for each codebook.
         following: (N, W) float32, written.
     """
@@ -143,14 +143,14 @@ def _finish_kernel(
 def finish_frame(
     codes: Tensor, table: Tensor, newest: Tensor, active: Tensor, positions: Tensor, frames: Tensor, vocabulary: int
 ) -> None:
-    """Makes the finished frame the newest position of every active row, and counts it.
+    """Embeds the finished frame as the newest position of every active row, and counts it.
 
     Args:
         codes: (N, Q) int32.
         table: (Q * vocabulary, W), the backbone's embedding of each code.
         newest: (N, W) float32, written.
-        active: (N,) int32; rows with 0 stay as they are.
-        positions, frames: (N,) int32 and int64, counted up.
+        active: (N,) int32; rows with 0 do not change.
+        positions, frames: (N,) int32 and int64, incremented.
         vocabulary: rows of the table for each codebook.
     """
     width = table.shape[1]

@@ -1,4 +1,4 @@
-"""One pass of a transformer over a batch of rows, by kernels for few rows or for many.
+"""One forward pass of a transformer over a batch of rows, with kernels for one row or for many.
 
 Letters in shapes: N rows, W width, F feed-forward width, O outputs.
 """
@@ -19,63 +19,63 @@ Attention = Callable[[int, Tensor], Tensor]
 
 
 class Pass(Protocol):
-    """A residual stream and what can be done with it."""
+    """A residual stream and the operations of a layer on it."""
 
     def normed_linear(self, weight: Matrix) -> Tensor:
-        """The product of the normalised stream with `weight` (O, W): (N, O)."""
+        """The product of the normalised residual and `weight` (O, W): (N, O)."""
         ...
 
     def add_linear(self, x: Tensor, weight: Matrix) -> None:
-        """Adds the product of `x` (N, K) with `weight` (W, K) to the stream."""
+        """Adds the product of `x` (N, K) and `weight` (W, K) to the residual."""
         ...
 
     def normed_swiglu(self, weight: Matrix) -> Tensor:
-        """The SwiGLU of the normalised stream with `weight` (2 F, W): (N, F)."""
+        """The SwiGLU of the normalised residual and `weight` (2 F, W): (N, F)."""
         ...
 
 
 class NarrowPass:
-    """A pass of one row: every product is one kernel with all that stands around it.
+    """A pass of one row: every product is fused with the operations around it.
 
     Args:
-        stream: (1, W) float32, changed in place.
+        residual: (1, W) float32, changed in place.
         eps: of the norms.
     """
 
-    def __init__(self, stream: Tensor, eps: float) -> None:
-        self._stream, self._eps = stream, eps
+    def __init__(self, residual: Tensor, eps: float) -> None:
+        self._residual, self._eps = residual, eps
 
     def normed_linear(self, weight: Matrix) -> Tensor:
-        out = linear.empty(self._stream.shape[0], weight.shape[0], self._stream)
-        linear.linear(self._stream, weight, out, norm_eps=self._eps)
+        out = linear.empty(self._residual.shape[0], weight.shape[0], self._residual)
+        linear.linear(self._residual, weight, out, norm_eps=self._eps)
         return out
 
     def add_linear(self, x: Tensor, weight: Matrix) -> None:
-        linear.linear(x, weight, self._stream, residual=True)
+        linear.linear(x, weight, self._residual, residual=True)
 
     def normed_swiglu(self, weight: Matrix) -> Tensor:
-        out = linear.empty(self._stream.shape[0], weight.shape[0] // 2, self._stream)
-        linear.gate_up(self._stream, weight, out, norm_eps=self._eps)
+        out = linear.empty(self._residual.shape[0], weight.shape[0] // 2, self._residual)
+        linear.gate_up(self._residual, weight, out, norm_eps=self._eps)
         return out
 
 
 class WidePass:
-    """A pass of many rows: tensor cores multiply, and one kernel a row stands between two products.
+    """A pass of many rows: products on tensor cores, with one kernel between two products.
 
-    Its matrices are tensors: where many rows share a weight, reading it is not what takes time.
+    Its matrices are plain tensors: with many rows, reading the weights is not the bottleneck.
 
     Args:
-        stream: (N, W) float32, changed in place.
+        residual: (N, W) float32, changed in place.
         eps: of the norms.
     """
 
-    def __init__(self, stream: Tensor, eps: float) -> None:
-        self._stream, self._eps = stream, eps
-        self._delta: Tensor | None = None  # not yet added: the next norm does it on its way
+    def __init__(self, residual: Tensor, eps: float) -> None:
+        self._residual, self._eps = residual, eps
+        self._delta: Tensor | None = None  # not added yet: the next norm adds it
 
     def _normed(self, like: Tensor) -> Tensor:
-        out = torch.empty_like(self._stream, dtype=like.dtype)
-        rows.add_norm(self._stream, self._delta, out, self._eps)
+        out = torch.empty_like(self._residual, dtype=like.dtype)
+        rows.add_norm(self._residual, self._delta, out, self._eps)
         self._delta = None
         return out
 
@@ -95,13 +95,13 @@ class WidePass:
         return out
 
 
-def open_pass(stream: Tensor, eps: float) -> Pass:
-    """Chooses the kernels for the stream's number of rows."""
-    return NarrowPass(stream, eps) if stream.shape[0] <= linear.MAX_ROWS else WidePass(stream, eps)
+def make_pass(residual: Tensor, eps: float) -> Pass:
+    """Chooses the kernels for the number of rows."""
+    return NarrowPass(residual, eps) if residual.shape[0] <= linear.MAX_ROWS else WidePass(residual, eps)
 
 
 def run_layers(stack: StackWeights, current: Pass, attention: Attention) -> None:
-    """Runs all layers over the stream of `current`."""
+    """Runs all layers."""
     for number, layer in enumerate(stack.layers):
         _run_layer(layer, current, lambda qkv, number=number: attention(number, qkv))
 

@@ -12,17 +12,17 @@ from services.csm.model.csm import CsmModel
 from services.csm.model.transformer import Transformer
 
 OFFSET = 128
-"""What is added to a whole number of 8 bits, so that it is stored without a sign."""
+"""Added to a signed 8-bit integer, which is stored as uint8."""
 _LARGEST = {torch.uint8: 127.0, torch.float8_e4m3fn: 448.0}
-"""Largest value of a format with 8 bits."""
+"""Largest value of each 8-bit format."""
 
 
 @dataclass(frozen=True)
 class Scaled:
-    """A matrix with 8 bits a weight and a scale an output, for the products of a single row.
+    """A matrix with 8 bits a weight and a scale for each output, for products of a single row.
 
     Attributes:
-        values: (O, K); uint8, which is OFFSET more than the value, or float8_e4m3fn.
+        values: (O, K); uint8 with OFFSET added, or float8_e4m3fn.
         scales: (O,) float32: a weight is its value times its output's scale.
     """
 
@@ -40,7 +40,7 @@ Matrix = Tensor | Scaled
 
 @dataclass(frozen=True)
 class LayerWeights:
-    """One layer.  The weight of each RMSNorm is folded into the matrix behind it.
+    """One layer.  The weight of each RMSNorm is folded into the matrix after it.
 
     Attributes:
         qkv: ((H + 2 K) D, W).
@@ -66,15 +66,15 @@ class StackWeights:
 
 @dataclass(frozen=True)
 class FrameWeights:
-    """All that a frame needs.
+    """The weights of a frame program.
 
     Attributes:
-        single_depth: the depth decoder for a frame of a single row, which is bound by reading it 31 times.
+        single_depth: the depth decoder for a single row, which is bound by reading it once a codebook.
         heads: one matrix a codebook, (V, W): codebook 0 reads the backbone, the others the depth decoder; their last
             norms are folded in.
         depth_input: the backbone's last norm folded into the projection of its output, (depth W, W).
-        depth_table: (Q * vocabulary, depth W), every code's embedding after that projection without the norm: what the
-            depth decoder reads next is looked up, not multiplied.
+        depth_table: (Q * vocabulary, depth W), every code's embedding after that projection without the norm, so that
+            the depth decoder's next input is looked up.
         audio_table: (Q * vocabulary, W).
     """
 
@@ -93,7 +93,7 @@ def fold_norm(matrix: Tensor, norm: Tensor) -> Tensor:
 
 
 def scale_rows(matrix: Tensor, dtype: torch.dtype) -> Scaled:
-    """Stores a matrix (O, K) with 8 bits a weight: uint8 or float8_e4m3fn, the nearest value, none cut off."""
+    """Quantizes a matrix (O, K) to uint8 or float8_e4m3fn, with a scale for each row so that no value is clipped."""
     exact = matrix.float()
     scales = exact.abs().amax(dim=1).clamp(min=torch.finfo(torch.float32).tiny) / _LARGEST[dtype]
     values = exact / scales[:, None]
@@ -104,7 +104,7 @@ def scale_rows(matrix: Tensor, dtype: torch.dtype) -> Scaled:
 
 @torch.inference_mode()
 def frame_weights(model: CsmModel, depth_weights: DepthWeights = "auto") -> FrameWeights:
-    """Lays out `model`'s weights.  Matrices are copied where a norm is folded in, and shared where not."""
+    """Lays out `model`'s weights.  Matrices with a norm folded in are copies; the others are shared."""
     usable, norm = model.config.codebook_size, model.backbone.norm
     heads = [fold_norm(model.first_head[:usable], norm)]
     heads += [fold_norm(head[:, :usable].T, model.depth.norm) for head in model.depth_heads]

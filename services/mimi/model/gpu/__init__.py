@@ -1,4 +1,4 @@
-"""What a GPU runs in place of torch's own operations: Triton kernels that read a stream's memory where it lies.
+"""Triton kernels and CUDA graphs that replace torch's operations on a GPU.
 
-Imported only where a GPU runs Mimi; the rest of the service neither needs nor loads Triton.
+The kernels read the state of a stream in place.  This package is imported only on a GPU: nothing else needs Triton.
 """

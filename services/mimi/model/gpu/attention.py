@@ -1,4 +1,4 @@
-"""Attention of a step's few positions over each stream's ring, read where it lies."""
+"""Attention of a step's few positions over each stream's ring of keys and values, read in place."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import triton.language as tl
 from torch import Tensor
 
 MAX_STEP = 4
-"""Longest step in positions; longer ones have enough to do for torch's own attention."""
+"""Longest step in positions; for longer ones torch's attention is efficient."""
 
 
 @triton.jit(do_not_specialize=["window"])
@@ -32,14 +32,14 @@ def _attend_kernel(
     norm = tl.zeros((T,), tl.float32)
     mixed = tl.zeros((T, D), tl.float32)
     for begin in range(0, P, BLOCK_P):
-        place = begin + tl.arange(0, BLOCK_P)
-        held = last - ((last - place) % P + P) % P  # the position that a place of the ring holds; below 0: none
-        there = (place < P) & (held >= 0)
-        at = place[:, None] * D + d[None, :]
-        k = tl.load(key_ptr + at, mask=there[:, None], other=0.0)
-        v = tl.load(value_ptr + at, mask=there[:, None], other=0.0)
+        index = begin + tl.arange(0, BLOCK_P)
+        held = last - ((last - index) % P + P) % P  # the position at an index of the ring; below 0: none
+        valid = (index < P) & (held >= 0)
+        at = index[:, None] * D + d[None, :]
+        k = tl.load(key_ptr + at, mask=valid[:, None], other=0.0)
+        v = tl.load(value_ptr + at, mask=valid[:, None], other=0.0)
         age = position[:, None] - held[None, :]
-        seen = there[None, :] & (age >= 0) & (age < window)
+        seen = valid[None, :] & (age >= 0) & (age < window)
         scores = tl.where(seen, tl.sum(q[:, None, :] * k[None, :, :], axis=2), -1e30)
         higher = tl.maximum(top, tl.max(scores, axis=1))
         shrink = tl.exp(top - higher)
@@ -47,17 +47,17 @@ def _attend_kernel(
         norm = norm * shrink + tl.sum(weights, axis=1)
         mixed = mixed * shrink[:, None] + tl.sum(weights[:, :, None] * v[None, :, :], axis=1)
         top = higher
-    place = ((row * T + t) * HEADS + head)[:, None] * D + d[None, :]
-    tl.store(out_ptr + place, mixed / norm[:, None])
+    target = ((row * T + t) * HEADS + head)[:, None] * D + d[None, :]
+    tl.store(out_ptr + target, mixed / norm[:, None])
 
 
 def can_attend(steps: int, head_dim: int) -> bool:
-    """Whether the kernel takes steps of so many positions and heads of such a width: powers of two."""
+    """Returns whether the kernel supports the number of positions and the width of a head, which are powers of two."""
     return steps <= MAX_STEP and steps & (steps - 1) == 0 and head_dim & (head_dim - 1) == 0
 
 
 def attend(qkv: Tensor, ring: Tensor, slots: Tensor, positions: Tensor, steps: int, window: int) -> Tensor:
-    """Attention of the newest positions, whose keys and values are in the ring already.
+    """Computes the attention of the newest positions, whose keys and values must be in the ring.
 
     Args:
         qkv: (B T, 3 H D), rotated; only the queries are read.
@@ -65,7 +65,7 @@ def attend(qkv: Tensor, ring: Tensor, slots: Tensor, positions: Tensor, steps: i
         slots: (B,) int64.
         positions: of each row's first input, (B,) int64.
         steps: T.
-        window: positions that each input may look at, itself among them.
+        window: positions that each input attends to, including its own.
 
     Returns:
         (B T, H D).

@@ -1,12 +1,11 @@
 """A causal convolution in one kernel: memory, ELU, product, bias and residual.
 
-torch needs a copy that joins memory and input, one for the ELU and one for the windows, each as large as the signal or
-several times so; at 256 streams these copies are most of the time.  Here a program gathers its windows while it
-multiplies.
+torch copies the signal to join memory and input, for the ELU and for the windows, and with many streams these copies
+take most of the time.  The kernel gathers the windows while it multiplies.
 
-Products run on the tensor cores at float32's precision: a number is split into its leading 11 bits and the rest, both
-of which the cores' tf32 format holds, and of the four products the three that matter are summed (Ootomo and Yokota
-2022, arXiv 2203.03341).
+Products run on tensor cores with the precision of float32: each number is split into its leading 11 bits and the rest,
+both exact in tf32, and the three significant products of the four are summed (Ootomo and Yokota 2022, arXiv
+2203.03341).
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def _conv_kernel(
     m = tl.program_id(1) * BLOCK_M + tl.arange(0, BLOCK_M)
     used = m < rows
     row = m // steps
-    first = (m % steps) * stride - history  # the input of tap 0; below 0 it lies in the memory
+    first = (m % steps) * stride - history  # the input of tap 0; below 0 it is in the memory
     x_row = x_ptr + row.to(tl.int64) * inputs * C
     if MEMORY:
         slot = tl.load(slots_ptr + row, mask=used, other=0)
@@ -81,7 +80,7 @@ class ConvKernel:
         weight: (N, K, C).
         bias: (N,) or None.
         stride, dilation: in inputs.
-        history: inputs that are remembered.
+        history: inputs that the memory holds.
         elu: apply ELU to the input first.
     """
 
@@ -103,10 +102,16 @@ class ConvKernel:
         self._stride, self._dilation, self._history, self._elu = stride, dilation, history, elu
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Tensor, residual: Tensor | None) -> Tensor:
-        """Signal (B, T, C), memory (slots, H, C), slots (B,) int64 and residual (B, T / stride, N) or None.
+        """Runs the convolution; the memory is only read.
+
+        Args:
+            signal: (B, T, C).
+            memory: (slots, H, C).
+            slots: (B,) int64.
+            residual: (B, T / stride, N) or None.
 
         Returns:
-            (B, T / stride, N).  The memory is only read.
+            (B, T / stride, N).
         """
         signal = signal.contiguous()
         batch, inputs, _ = signal.shape
@@ -126,6 +131,6 @@ class ConvKernel:
 
 
 def choose_blocks(rows: int, outputs: int) -> tuple[int, int, int, int]:
-    """BLOCK_M, BLOCK_N, warps and stages for so many output positions."""
+    """Returns BLOCK_M, BLOCK_N, warps and stages for a number of output positions and outputs."""
     block_n = min(64, max(16, triton.next_power_of_2(outputs)))
     return (128 if rows >= 1 << 14 else 64), block_n, 4, 3

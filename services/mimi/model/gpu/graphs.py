@@ -1,8 +1,7 @@
 """Steps of one frame as CUDA graphs: some hundred kernels in one launch, for any choice of streams.
 
-A graph runs the first so many slots, whatever streams are in them; a mask says which ones step.  There is one graph for
-each of a few numbers of slots, and a step takes the smallest that holds its streams: low slots are given out first, so
-that is about how many there are.
+A graph runs the first B slots, with a mask of those that step.  Graphs are recorded for a few values of B, and a step
+uses the smallest that includes its slots.  Low slots are assigned first, so B is close to the number of streams.
 """
 
 from __future__ import annotations
@@ -18,11 +17,11 @@ from services.mimi.model.slots import MaskedSlots, Slots
 
 SMALLEST, GROWTH = 4, 2
 WARM_UP_RUNS = 2
-"""Runs before a recording: kernels are compiled and libraries pick their algorithms in them."""
+"""Runs before a recording, in which kernels are compiled and libraries choose their algorithms."""
 
 
 def batch_sizes(slots: int) -> list[int]:
-    """The numbers of slots to record: 4, 8, 16 ... up to all of them; at most half of a step's rows are in vain."""
+    """Returns the numbers of slots to record: 4, 8, 16 ... and `slots`."""
     sizes: list[int] = []
     size = SMALLEST
     while size < slots:
@@ -32,11 +31,11 @@ def batch_sizes(slots: int) -> list[int]:
 
 
 class StepGraphs:
-    """One direction's steps of one frame.
+    """Records and runs the steps of one frame of one direction.
 
     Args:
-        step: input (B, ...) and slots -> output (B, ...), all of it on the device.
-        inputs: as many rows as there are slots; what it holds is what the rows that do not step are given.
+        step: takes inputs (B, ...) and slots, returns outputs (B, ...), all on the device.
+        inputs: (slots, ...); its values are the inputs of rows that do not step.
     """
 
     def __init__(self, step: Callable[[Tensor, Slots], Tensor], inputs: Tensor) -> None:
@@ -45,10 +44,10 @@ class StepGraphs:
         self._sizes = batch_sizes(len(inputs))
         self._active = torch.zeros(len(inputs), dtype=torch.bool, device=inputs.device)
         self._graphs: dict[int, torch.cuda.CUDAGraph] = {}
-        # A recording reads its slots' index where it lay: freed, it would be somebody else's memory.
+        # Kept alive, because a graph reads its slots' index from the same memory at each replay.
         self._slots = {size: MaskedSlots(self._active[:size]) for size in self._sizes}
         self._outputs: dict[int, Tensor] = {}
-        pool = torch.cuda.graph_pool_handle()  # they never run side by side, so they share what they allocate
+        pool = torch.cuda.graph_pool_handle()  # graphs never run concurrently, so they share their memory
         stream = torch.cuda.Stream(inputs.device)
         stream.wait_stream(torch.cuda.current_stream(inputs.device))
         for size in reversed(self._sizes):
@@ -61,23 +60,23 @@ class StepGraphs:
             with torch.cuda.graph(self._graphs[size], pool=pool, stream=stream):
                 self._outputs[size] = step(rows, slots)
         torch.cuda.current_stream(inputs.device).wait_stream(stream)
-        # Pinned memory, which the device reads and writes by itself; a step ends before the next one uses it.
+        # Pinned memory for asynchronous copies; each step synchronizes before the next one uses it.
         like = (self._active, self._inputs, self._outputs[len(inputs)])
         self._host = tuple(torch.empty_like(tensor, device="cpu", pin_memory=True) for tensor in like)
-        # It is filled through numpy: torch starts its threads for that, which cost 14 ms a step on a busy machine.
+        # Filled through numpy, because torch would start threads for it, which is slow on a busy machine.
         self._views = tuple(tensor.numpy() for tensor in self._host)
 
     @property
     def sizes(self) -> Sequence[int]:
-        """The numbers of slots that have a graph, ascending."""
+        """The numbers of slots that have a graph, in ascending order."""
         return self._sizes
 
     def replay(self, size: int) -> None:
-        """Runs one of the recorded steps on whatever lies on the device."""
+        """Runs the graph of `size` slots on the inputs that are on the device."""
         self._graphs[size].replay()
 
     def __call__(self, numbers: Sequence[int], rows: NDArray[Any]) -> NDArray[Any]:
-        """Steps the streams in the slots `numbers` with their inputs (B, ...) -> their outputs (B, ...)."""
+        """Steps the slots `numbers` with inputs (B, ...); returns outputs (B, ...)."""
         size = next(size for size in self._sizes if size > max(numbers))
         chosen = list(numbers)
         active, inputs, outputs = self._views

@@ -6,7 +6,7 @@ import pytest
 
 from services.brain.listener.listener import mirrored
 from services.brain.listener.reflect import reflect
-from services.brain.listener.text import Reader
+from services.brain.listener.utterance import UtteranceParser
 
 
 @pytest.mark.parametrize(
@@ -37,11 +37,11 @@ from services.brain.listener.text import Reader
         ("i don't know what to do", "you don't know what to do"),
     ],
 )
-def test_pronouns_and_their_verbs_change_sides(said, given_back):
+def test_pronouns_and_their_verbs_are_reflected(said, given_back):
     assert reflect(said) == given_back
 
 
-def test_a_long_piece_is_cut_at_a_clause_or_not_given_back():
+def test_a_long_text_is_cut_at_a_clause_or_not_mirrored():
     assert (
         mirrored("sad and lonely because nobody in this whole big city ever calls me on the phone") == "sad and lonely"
     )
@@ -50,8 +50,10 @@ def test_a_long_piece_is_cut_at_a_clause_or_not_given_back():
 
 
 @pytest.fixture(scope="module")
-def reader() -> Reader:
-    return Reader(["well", "um", "you know"], ["hello", "good morning"], {"😢": "i feel sad", "❤️": "i love you"})
+def parser() -> UtteranceParser:
+    return UtteranceParser(
+        ["well", "um", "you know"], ["hello", "good morning"], {"😢": "i feel sad", "❤️": "i love you"}
+    )
 
 
 @pytest.mark.parametrize(
@@ -75,19 +77,19 @@ def reader() -> Reader:
         ("\u200bhel\u200blo", ("hello",)),
     ],
 )
-def test_speech_and_typed_text_read_the_same(reader, text, segments):
-    assert reader.read(text).segments == segments
+def test_transcripts_and_typed_text_are_parsed_alike(parser, text, segments):
+    assert parser.read(text).segments == segments
 
 
-def test_a_greeting_before_the_rest_is_taken_off(reader):
+def test_a_greeting_before_the_rest_is_removed(parser):
     for text in ("hello i feel sad", "Hello! I feel sad."):
-        utterance = reader.read(text)
+        utterance = parser.read(text)
         assert utterance.segments == ("i feel sad",)
         assert utterance.greeted
-    assert reader.read("hello").segments == ("hello",)
+    assert parser.read("hello").segments == ("hello",)
 
 
-def test_speech_without_full_stops_is_cut_into_pieces(reader):
-    segments = reader.read("word " * 1600).segments
+def test_transcripts_without_full_stops_are_cut_into_segments(parser):
+    segments = parser.read("word " * 1600).segments
     assert sum(len(segment.split()) for segment in segments) == 1600
     assert max(len(segment.split()) for segment in segments) <= 60

@@ -10,7 +10,7 @@ from services.brain.listener.composer import combinations
 from services.brain.listener.loader import DATA, ScriptError, load_script
 from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import Frame
-from services.brain.listener.text import Reader, sentence_key
+from services.brain.listener.utterance import UtteranceParser, sentence_key
 
 SETS = {"pet": ["dog", "guinea pig"], "empty": []}
 
@@ -60,23 +60,23 @@ def test_patterns_answer_quickly_on_the_longest_segment(script):
 
 def test_phrases_are_spelled_as_the_reader_spells_them(script):
     """A phrase that normalisation changes ("cannot") would never be found."""
-    reader = Reader((), (), {})
+    parser = UtteranceParser((), (), {})
     phrases = [word for feeling in script.feelings.values() for word in feeling.words]
     phrases += [word for topic in script.topics for word in topic.words]
     phrases += [phrase for words in script.sets.values() for phrase in words]
-    unreachable = {phrase for phrase in phrases if reader.read(phrase).segments != (phrase,)}
+    unreachable = {phrase for phrase in phrases if parser.read(phrase).segments != (phrase,)}
     assert unreachable == set()
 
 
 def test_literal_words_of_patterns_are_spelled_as_the_reader_spells_them(script):
-    reader = Reader((), (), {})
+    parser = UtteranceParser((), (), {})
     patterns = [pattern for rule in script.rules for pattern in rule.patterns]
     patterns += [pattern for fact in script.facts for pattern in fact.patterns]
     words = {word for pattern in patterns for beginnings in pattern.required for word in beginnings}
-    assert {word for word in words if reader.read(word).segments != (word,)} == set()
+    assert {word for word in words if parser.read(word).segments != (word,)} == set()
 
 
-def test_no_two_feelings_claim_a_word(script):
+def test_no_word_belongs_to_two_feelings(script):
     seen: dict[str, str] = {}
     for feeling in script.feelings.values():
         for word in feeling.words:
@@ -108,7 +108,7 @@ def test_a_frame_gives_every_combination_once():
 @pytest.mark.parametrize(
     ("file", "old", "new", "complaint"),
     [
-        ("rules/social.toml", 'id = "thanks"', 'id = "hello"', "'hello' stands twice"),
+        ("rules/social.toml", 'id = "thanks"', 'id = "hello"', "'hello' is defined twice"),
         ("rules/social.toml", "patterns = [", "patern = [", "patern"),
         ("rules/social.toml", '"* @swear *"', '"* @swears *"', "swears"),
         ("rules/social.toml", '["say", "hello.ask"]', '["say", "hello.asks"]', "hello.asks"),
@@ -128,7 +128,7 @@ def test_a_frame_gives_every_combination_once():
         ("language.toml", "[sets]", "[sets", "language.toml"),
     ],
 )
-def test_faulty_data_is_refused_by_file_and_fault(tmp_path, file, old, new, complaint):
+def test_invalid_data_is_refused_with_file_and_reason(tmp_path, file, old, new, complaint):
     folder = shutil.copytree(DATA, tmp_path / "data")
     text = (folder / file).read_text("utf-8")
     assert old in text

@@ -69,7 +69,7 @@ def test_requests_that_join_pause_and_leave_equal_those_alone(checkpoint):
         for row, (request, at) in list(arriving.items()):
             stop = min(at + 16, len(prompts[request]) - 1)
             chunks.append(PromptChunk(row, prompts[request], at, stop))
-            if chunks[-1].arms:
+            if chunks[-1].is_last:
                 del arriving[row]
                 running[row] = request
             else:
@@ -170,11 +170,11 @@ def test_the_last_position_can_be_used(checkpoint):
 def test_the_memory_setting_decides_the_pages(checkpoint):
     sizes = checkpoint.config.backbone
     assert page_bytes(checkpoint) == 2 * sizes.layers * 64 * sizes.kv_heads * sizes.head_dim * 4
-    assert choose_pages(checkpoint, rows=4, kv_mib=64) == (64 << 20) // page_bytes(checkpoint)
-    assert choose_pages(checkpoint, rows=4, kv_mib=0) == 4 * 2 * checkpoint.config.max_pages
-    assert choose_pages(checkpoint, rows=4000, kv_mib=0) * page_bytes(checkpoint) == 1024 << 20
+    assert choose_pages(checkpoint, slots=4, kv_mib=64) == (64 << 20) // page_bytes(checkpoint)
+    assert choose_pages(checkpoint, slots=4, kv_mib=0) == 4 * 2 * checkpoint.config.max_pages
+    assert choose_pages(checkpoint, slots=4000, kv_mib=0) * page_bytes(checkpoint) == 1024 << 20
     with pytest.raises(OviyaError, match="MiB"):
-        choose_pages(checkpoint, rows=4, kv_mib=1)
+        choose_pages(checkpoint, slots=4, kv_mib=1)
 
 
 def test_a_cpu_gets_a_few_slots_and_a_gpu_what_its_memory_holds(checkpoint, monkeypatch):

@@ -20,30 +20,21 @@ from services.csm.request.limits import Limits, expected_frames, runaway_frames
 from services.csm.request.prompt import Segment
 from services.csm.request.request import FinishReason, GenerateRequest
 from tests.support.checkpoints.csm import favour_end, write_checkpoint
-
-HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
+from tests.support.csm_engine import HELLO, speak
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory):
-    return load_checkpoint(write_checkpoint(tmp_path_factory.mktemp("csm") / "small", styles=("calm", "playful")))
-
-
-@pytest.fixture
-def engine(checkpoint):
+def shared_engine(checkpoint):
     engine = CsmEngine(checkpoint, EngineOptions(slots=2, prefill_chunk=32))
     yield engine
     engine.close()
-    assert (engine.slots_used, engine.pages_used, engine.queued) == (0, 0, 0)
 
 
-async def speak(engine: CsmEngine, request: GenerateRequest):
-    """All frames (T, Q) of a request, and how it ended."""
-    async with engine.generate(request) as stream:
-        frames = [codes async for codes in stream]
-    assert stream.end is not None
-    shape = (0, engine.config.codebooks)
-    return np.concatenate([np.empty(shape, np.int64), *frames]), stream.end
+@pytest.fixture
+def engine(shared_engine):
+    """The engine that the module's tests share; each must leave it empty."""
+    yield shared_engine
+    assert (shared_engine.slots_used, shared_engine.pages_used, shared_engine.queued) == (0, 0, 0)
 
 
 def context_of(frames: int, *, codebooks: int = 8, reference: bool = False) -> tuple[Segment, ...]:

@@ -1,4 +1,4 @@
-"""The hub backend, with a tiny random wav2vec 2.0 classifier made on the spot."""
+"""The hub backend, with a tiny random wav2vec 2.0 classifier made by the test."""
 
 from __future__ import annotations
 
@@ -66,5 +66,5 @@ def test_a_label_that_means_no_emotion_is_refused_by_name(checkpoint, tmp_path):
 def test_what_is_no_checkpoint_is_refused(tmp_path):
     with pytest.raises(CheckpointError, match="no such folder"):
         HubDetector("./nowhere", AFFECTS)
-    with pytest.raises(CheckpointError, match="no audio classifier"):
+    with pytest.raises(CheckpointError, match="not an audio classifier"):
         HubDetector(str(tmp_path), AFFECTS)

@@ -1,17 +1,16 @@
-"""Emotion from the voice: what is measured, against whom, and what comes out."""
+"""Emotion from the voice: features, baseline and judgement."""
 
 from __future__ import annotations
-
-import shutil
 
 import numpy as np
 import pytest
 
-from services.emotion.catalogue import DATA, Catalogue
-from services.emotion.voice.baseline import MEMORY, NO_BASELINE, Baseline, FeatureTable
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.voice.baseline import DATA, MEMORY, NO_BASELINE, Baseline, FeatureTable
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
+from tests.support.faulty_data import copy_with_fault
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import STYLES, speak_in
 
@@ -126,11 +125,11 @@ def test_valence_and_arousal_have_the_sign_of_the_tone(detector, baseline, style
 def test_a_judgement_says_what_it_rests_on(detector, baseline):
     judgement, _ = detector.judge(speak_in("sad", TEXT), baseline, TEXT)
     assert judgement is not None
-    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.evidence)
+    assert any(note.startswith("loudness") and note.endswith("quieter") for note in judgement.notes)
 
 
 def test_the_same_sound_is_judged_against_the_speaker_and_not_against_all(detector, baseline):
-    """A speaker who always sounds like that is not sad."""
+    """A speaker who always sounds like this is not judged as sad."""
     always = NO_BASELINE
     for text in EARLIER:
         _, always = detector.judge(speak_in("sad", text), always, text)
@@ -171,16 +170,13 @@ def test_a_baseline_learns_forgets_and_is_restored():
     ("table", "old", "new", "complaint"),
     [
         ("voice-features.tsv", "f0_mean\t", "f0_median\t", "f0_me"),
-        ("voice-features.tsv", "\t4.5\t", "\t0\t", "above 0"),
-        ("voice-tones.tsv", "melancholic", "gloomy", "gloomy"),
-        ("voice-tones.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
+        ("voice-features.tsv", "\t4.5\t", "\t0\t", "positive"),
+        ("vocal-expressions.tsv", "melancholic", "gloomy", "gloomy"),
+        ("vocal-expressions.tsv", "neutral\tneutral", "plain\tneutral", "neutral"),
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    text = (folder / table).read_text("utf-8")
-    assert old in text
-    (folder / table).write_text(text.replace(old, new, 1), "utf-8")
+    folder = copy_with_fault(DATA, tmp_path, table, old, new)
     with pytest.raises(ValueError, match=complaint):
         AcousticDetector(EMOTIONS, folder)
 

@@ -10,7 +10,7 @@ import pytest
 
 from oviya.cli.local.plan import Plan
 from oviya.cli.local.process import ServiceProcess, State, gateway_readiness, proportional_bytes, signal_name
-from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarts, Reviver
+from oviya.cli.local.restarts import MAX_RESTARTS, WINDOW_S, Restarter, RestartPolicy
 
 
 class Clock:
@@ -25,7 +25,7 @@ class Clock:
 class Service:
     name: str
     state: State = State.READY
-    ending: str = "was ended by SIGKILL"
+    exit_reason: str = "was ended by SIGKILL"
     detail: str = ""
     log: str = "csm.log"
 
@@ -59,7 +59,7 @@ def mesh():
 
 
 def test_pauses_grow_and_end_at_the_limit(clock):
-    restarts = Restarts(clock)
+    restarts = RestartPolicy(clock)
     assert [restarts.next() for _ in range(MAX_RESTARTS + 1)] == [
         (1, 0.5),
         (2, 1.0),
@@ -70,44 +70,44 @@ def test_pauses_grow_and_end_at_the_limit(clock):
     ]
 
 
-def test_deaths_long_ago_are_forgotten(clock):
-    restarts = Restarts(clock)
+def test_exits_long_ago_do_not_count(clock):
+    restarts = RestartPolicy(clock)
     for _ in range(3 * MAX_RESTARTS):
         assert restarts.next() == (1, 0.5)
         clock.now += WINDOW_S + 1
 
 
-def test_a_dead_service_is_told_once_and_started_after_its_pause(mesh, clock):
-    reviver = Reviver(mesh, clock)
-    assert list(reviver.check()) == []
+def test_a_dead_service_is_reported_once_and_started_after_its_pause(mesh, clock):
+    restarter = Restarter(mesh, clock)
+    assert list(restarter.check()) == []
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
-    assert str(death) == "csm was ended by SIGKILL: MemoryError; it starts again in 0.5 s (restart 1 of 5)"
+    (exited,) = restarter.check()
+    assert str(exited) == "csm was ended by SIGKILL: MemoryError; it starts again in 0.5 s (restart 1 of 5)"
     clock.now += 0.4
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == []
     clock.now += 0.2
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == ["csm"]  # and not stt, which runs
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
-    assert (death.restart, death.delay_s) == (2, 1.0)
+    (exited,) = restarter.check()
+    assert (exited.restart, exited.delay_s) == (2, 1.0)
 
 
 def test_a_service_that_keeps_dying_stays_down_and_is_shown(mesh, clock):
-    reviver = Reviver(mesh, clock)
+    restarter = Restarter(mesh, clock)
     for _ in range(MAX_RESTARTS):
         mesh.services["csm"].state = State.DIED
-        (death,) = reviver.check()
-        assert death.restart is not None
-        clock.now += death.delay_s
-        list(reviver.check())
+        (exited,) = restarter.check()
+        assert exited.restart is not None
+        clock.now += exited.delay_s
+        list(restarter.check())
     mesh.services["csm"].state = State.DIED
-    (death,) = reviver.check()
-    assert death.restart is None
-    assert "stays down after 5 restarts within 5 minutes (see csm.log)" in str(death)
+    (exited,) = restarter.check()
+    assert exited.restart is None
+    assert "stays down after 5 restarts within 5 minutes (see csm.log)" in str(exited)
     clock.now += 10 * WINDOW_S
-    assert list(reviver.check()) == []
+    assert list(restarter.check()) == []
     assert mesh.started == ["csm"] * MAX_RESTARTS
     assert mesh.services["csm"].detail == "stays down"
 

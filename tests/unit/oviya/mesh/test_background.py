@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from oviya.mesh.background import BackgroundLoops, guarded_thread
+from oviya.mesh.background import BackgroundLoops
 from tests.support.metrics import metric
 
 
@@ -51,16 +51,3 @@ async def test_a_loop_that_returns_counts_as_ended():
         await ended.wait()
     assert loops.down == {"returns": "it returned"}
     await loops.close()
-
-
-def test_a_thread_that_raises_is_counted_and_reported():
-    seen: list[BaseException] = []
-    error = RuntimeError("broken")
-
-    def work() -> None:
-        raise error
-
-    before = _failures("thread")
-    guarded_thread("thread", work, seen.append)()
-    assert seen == [error]
-    assert _failures("thread") == before + 1

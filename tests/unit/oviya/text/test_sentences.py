@@ -1,4 +1,4 @@
-"""From any text to sentences: as they are written, and as they are said."""
+"""Splitting text into sentences, as they are written and as they are spoken."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from oviya.text.sentences import Said, is_speakable, say_sentence, say_text, with_end
+from oviya.text.sentences import SpokenText, is_speakable, split_into_sentences, split_sentence, with_end
 
 
 def texts(text: str, max_chars: int = 200) -> list[str]:
-    return [said.text for said in say_text(text, max_chars)]
+    return [said.text for said in split_into_sentences(text, max_chars)]
 
 
 @pytest.mark.parametrize(
@@ -59,25 +59,31 @@ def test_sentences(text, sentences):
 
 
 def test_a_sentence_is_kept_as_written_and_as_said():
-    assert list(say_text("See example.com. It costs \u20ac9.99! \U0001f389", 200)) == [
-        Said("See example.com.", "See example dot com."),
-        Said("It costs \u20ac9.99! \U0001f389", "It costs nine euros and ninety-nine cents!"),
+    assert list(split_into_sentences("See example.com. It costs \u20ac9.99! \U0001f389", 200)) == [
+        SpokenText("See example.com.", "See example dot com."),
+        SpokenText("It costs \u20ac9.99! \U0001f389", "It costs nine euros and ninety-nine cents!"),
     ]
-    assert list(say_text("**Bold** *smiles* [docs](https://x.com)", 200)) == [Said("Bold docs", "Bold docs")]
+    [bold] = split_into_sentences("**Bold** *smiles* [docs](https://x.com)", 200)
+    assert bold == SpokenText("Bold docs", "Bold docs")
 
 
 def test_emoji_are_said_where_there_is_nothing_else():
-    assert list(say_text("\U0001f44d", 200)) == [Said("\U0001f44d", "thumbs up")]
-    assert list(say_text("\U0001f44d\n\U0001f389", 200)) == [Said("\U0001f44d \U0001f389", "thumbs up, party popper")]
-    assert list(say_text("\U0001f44d\nGreat.\n\U0001f389", 200)) == [Said("\U0001f44d Great.", "Great.")]
+    assert list(split_into_sentences("\U0001f44d", 200)) == [SpokenText("\U0001f44d", "thumbs up")]
+    assert list(split_into_sentences("\U0001f44d\n\U0001f389", 200)) == [
+        SpokenText("\U0001f44d \U0001f389", "thumbs up, party popper")
+    ]
+    [great] = split_into_sentences("\U0001f44d\nGreat.\n\U0001f389", 200)
+    assert great == SpokenText("\U0001f44d Great.", "Great.")
     assert [text for text in ("?", "...", " ", "", "<|im_end|>", "---", "*nods*") if is_speakable(text)] == []
     assert all(map(is_speakable, ("a", "7", "\U0001f44d", ":)", "\u4f60", "\u20ac5")))
 
 
-def test_what_somebody_has_worked_out_is_said():
-    assert say_sentence("It costs $5.", 200, "It costs five bucks.") == [Said("It costs $5.", "It costs five bucks.")]
-    assert say_sentence("It costs $5.", 200) == [Said("It costs $5.", "It costs five dollars.")]
-    assert len(say_sentence("word " * 100, 100, "word")) == 5
+def test_a_known_spoken_form_is_used():
+    assert split_sentence("It costs $5.", 200, "It costs five bucks.") == [
+        SpokenText("It costs $5.", "It costs five bucks.")
+    ]
+    assert split_sentence("It costs $5.", 200) == [SpokenText("It costs $5.", "It costs five dollars.")]
+    assert len(split_sentence("word " * 100, 100, "word")) == 5
 
 
 def test_long_sentences_are_cut_at_clauses_then_words_then_anywhere():
@@ -106,7 +112,7 @@ def test_nothing_is_lost_and_nothing_is_too_long():
         assert letters == [character for character in text if character.isalpha()], text
 
 
-def test_time_grows_with_the_length_alone():
+def test_time_is_linear_in_the_length():
     def cpu_s(sentences: int) -> float:
         text = "A sentence with some words, and a clause. " * sentences
         started = time.process_time()

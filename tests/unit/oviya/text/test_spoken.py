@@ -1,4 +1,4 @@
-"""The table of what is written and what is said of it, whole and token by token."""
+"""The table of written and spoken text, as a whole and token by token."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from oviya.text.segmenter import Segmenter
-from oviya.text.sentences import Narrator, say_text
+from oviya.text.sentences import Verbalizer, split_into_sentences
 from oviya.text.speakable import speakable
 
 TABLE = Path(__file__).with_name("spoken.tsv")
@@ -20,15 +20,15 @@ ROWS = [
 
 
 def words(text: str) -> list[str]:
-    """The words that are heard: pauses, and the capital letter of a sentence's beginning, make no other words."""
+    """The spoken words, without punctuation and capitals."""
     return re.findall(r"[^\W_]+", text.lower())
 
 
 def streamed(parts: list[str]) -> str:
-    """What is said of a text that comes in `parts`."""
-    segmenter, narrator = Segmenter(max_chars=240, first_clause_chars=0), Narrator()
+    """The spoken form of a text that arrives in `parts`."""
+    segmenter, verbalizer = Segmenter(max_chars=240, first_clause_chars=0), Verbalizer()
     pieces = [piece for part in parts for piece in segmenter.push(part)] + segmenter.flush()
-    said = [narrator.add(piece.text) for piece in pieces] + [narrator.finish()]
+    said = [verbalizer.add(piece.text) for piece in pieces] + [verbalizer.finish()]
     return " ".join(sentence.spoken for sentence in said if sentence)
 
 
@@ -44,7 +44,7 @@ def test_spoken(text, spoken):
 
 @pytest.mark.parametrize("text", [row[0] for row in ROWS])
 def test_the_same_is_said_however_the_tokens_are_split(text):
-    whole = words(" ".join(said.spoken for said in say_text(text, 240)))
+    whole = words(" ".join(said.spoken for said in split_into_sentences(text, 240)))
     for at in range(1, len(text)):
         assert words(streamed([text[:at], text[at:]])) == whole, (text[:at], text[at:])
     assert words(streamed(list(text))) == whole

@@ -1,4 +1,4 @@
-"""What is committed of a growing transcript, and that it stands."""
+"""Which words of a growing transcript are committed, and that they stay."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def decoded(text):
     return [Word(word, index / 2, index / 2 + 0.4, 0.9) for index, word in enumerate(text.split())]
 
 
-def test_words_are_published_once_two_decodes_agree():
+def test_words_are_committed_once_two_hypotheses_agree():
     assert committed("what", "what should", "what should i", "what shall i do", "what shall i do") == [
         "",
         "what",
@@ -38,7 +38,7 @@ def test_words_are_published_once_two_decodes_agree():
     ]
 
 
-def test_a_decode_that_hears_nothing_takes_nothing_back():
+def test_an_empty_hypothesis_withdraws_nothing():
     assert committed("good morning", "good morning", "", "", "good morning anna", "good morning anna")[-3:] == [
         "good morning",
         "good morning",
@@ -46,7 +46,7 @@ def test_a_decode_that_hears_nothing_takes_nothing_back():
     ]
 
 
-def test_a_word_in_doubt_must_stand_for_longer():
+def test_a_word_in_doubt_must_be_stable_for_longer():
     every_s, doubtful = 0.2, MIN_CONFIDENCE - 0.01
     decodes = ["what"] * 6
     assert committed(*decodes, confidence=MIN_CONFIDENCE, every_s=every_s).index("what") == 1
@@ -55,14 +55,14 @@ def test_a_word_in_doubt_must_stand_for_longer():
     assert committed(*wavering, confidence=doubtful, every_s=every_s)[-1] == ""
 
 
-def test_nothing_is_published_beyond_a_word_in_doubt():
+def test_nothing_is_committed_beyond_a_word_in_doubt():
     agreement = LocalAgreement()
     for at_s in (0.0, 0.2):
         agreement.update([*hypothesis("what"), *hypothesis("shall", confidence=0.1), *hypothesis("i do")], at_s)
     assert agreement.committed == ["what"]
 
 
-def test_whatever_is_decoded_published_words_stand():
+def test_whatever_is_decoded_committed_words_stay():
     draw = random.Random(1)
     for _ in range(200):
         agreement, before = LocalAgreement(), []
@@ -77,7 +77,7 @@ def test_whatever_is_decoded_published_words_stand():
             assert word.start_s <= word.end_s <= following.start_s + 1e-9
 
 
-def test_the_final_keeps_what_was_published_in_the_time_of_what_it_heard_instead():
+def test_the_final_keeps_committed_words_in_the_time_of_those_they_replace():
     final = merge_final(["i", "can", "not", "sleep"], decoded("i cannot sleep tonight"))
     assert [word.text for word in final] == ["i", "can", "not", "sleep", "tonight"]
     sure = {word.text: word for word in decoded("i cannot sleep tonight")}
@@ -88,7 +88,7 @@ def test_the_final_keeps_what_was_published_in_the_time_of_what_it_heard_instead
     assert can.confidence == nought.confidence == 0.0
 
 
-def test_a_published_word_of_which_the_last_decode_has_nothing_lies_between_its_neighbours():
+def test_a_committed_word_that_the_last_decode_lacks_lies_between_its_neighbours():
     final = merge_final(["so", "what", "now"], decoded("so now"))
     assert [word.text for word in final] == ["so", "what", "now"]
     assert final[0].end_s <= final[1].start_s <= final[1].end_s <= final[2].start_s
@@ -107,5 +107,5 @@ def test_a_published_word_of_which_the_last_decode_has_nothing_lies_between_its_
         ("how are you today", "who are you", "today"),
     ],
 )
-def test_what_follows_published_words_is_found_though_they_are_heard_otherwise_now(words, before, rest):
+def test_the_continuation_of_committed_words_is_found_though_the_hypothesis_differs(words, before, rest):
     assert continuation(words.split(), before.split()) == rest.split()

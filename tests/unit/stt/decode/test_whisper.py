@@ -1,4 +1,4 @@
-"""A Whisper session with a scripted model: when it decodes, what it publishes, what it keeps."""
+"""A Whisper session with a scripted model: when it decodes, what is committed, what is kept."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SECOND = np.zeros(16_000, np.float32)
 
 
 class ScriptedTranscriber:
-    """Says what the script says; each decode takes `cost_s` on its clock."""
+    """Returns the scripted texts; each decode takes `cost_s` on its clock."""
 
     info = RecognizerInfo("scripted", "whisperx", "", ("mul",), vocabulary=True)
 
@@ -48,7 +48,7 @@ class ScriptedTranscriber:
         return WhisperRecognizer(self, 0.4, lambda: self.now_s)
 
 
-def guessed(recognizer):
+def hypothesis_of(recognizer):
     return " ".join(word.text for word in recognizer.partial())
 
 
@@ -62,9 +62,9 @@ def test_the_running_phrase_is_decoded_from_its_start_and_the_last_time_well():
     recognizer.begin_session(8_000, ["Anna"])
     recognizer.begin_phrase()
     recognizer.feed(SECOND)
-    assert guessed(recognizer) == "hello"
+    assert hypothesis_of(recognizer) == "hello"
     recognizer.feed(SECOND)
-    assert guessed(recognizer) == "hello my"
+    assert hypothesis_of(recognizer) == "hello my"
     assert texts(recognizer.end_phrase(["hello"])) == ["hello", "my", "name"]
     assert model.loaded
     assert model.calls == [
@@ -74,7 +74,7 @@ def test_the_running_phrase_is_decoded_from_its_start_and_the_last_time_well():
     ]
 
 
-def test_published_words_are_kept_by_the_last_decode():
+def test_committed_words_are_kept_by_the_last_decode():
     model = ScriptedTranscriber("i cannot sleep tonight")
     recognizer = model.recognizer()
     recognizer.begin_phrase()
@@ -113,7 +113,7 @@ def test_words_are_lower_case_without_punctuation_around_them(written, spoken):
     assert normal([written]) == ([spoken] if spoken else [])
 
 
-async def test_a_session_publishes_what_two_decodes_agree_on_and_never_takes_it_back():
+async def test_a_session_commits_what_two_decodes_agree_on_and_never_withdraws_it():
     model = ScriptedTranscriber("What", "What should", "What shell I", "What should I do.", "What should I do when?")
     limits = TurnLimits(0.2, EndSilence(0.3, 0.9, 1.5), 60.0)
     engine = SttEngine(limits, EngineLimits(sessions=1, slots=1, warm=0, max_session_s=60.0), model.recognizer)

@@ -1,4 +1,4 @@
-"""Numbers and spellings that are read out are told from numbers that only count."""
+"""Numbers and spellings that are read out are distinguished from quantities."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ OPEN = [
     "that is spelled v for victor",
     "alpha bravo",
 ]
-"""More is to come, as far as the words tell."""
+"""More follows, according to the words."""
 
 COMPLETE = [
     "I am forty two.",
@@ -108,7 +108,7 @@ WHOLE = [
     "the area code is four one five",
     "he is five nine",
 ]
-"""Numbers that are as long as such numbers are."""
+"""Numbers of the usual length."""
 
 
 @pytest.mark.parametrize("text", OPEN)

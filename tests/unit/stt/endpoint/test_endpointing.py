@@ -1,4 +1,4 @@
-"""How long the silence must be: by the words, by the last one's length, by the speaker."""
+"""How long the silence must last: by the words, the lengthening of the last one, and the speaker."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5)
 
 
 def spoken(text, last_stretch=1.0):
-    """The words of `text` at 50 ms a letter, the last one stretched."""
+    """Returns the words of `text` at 50 ms a letter, the last one stretched."""
     words, at_s = [], 0.0
     texts = text.split()
     for index, word in enumerate(texts):

@@ -1,4 +1,4 @@
-"""The pitch of a turn's end against the rest of the turn."""
+"""The pitch at the end of a turn relative to the rest of the turn."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ def test_streams_share_the_model_but_no_state(vad):
 
 
 def test_the_windows_before_matter(vad):
-    """Without the state and the context a window would be heard alone."""
+    """Without state and context, each window would be independent."""
     sound = np.concatenate((silence(0.5), speak(SAD)))
     stream = probabilities(vad.stream(), sound)
     alone = np.array([vad.stream().probability(sound[i * 512 : (i + 1) * 512]) for i in range(len(stream))])
@@ -72,9 +72,9 @@ def test_the_service_needs_neither_torch_nor_the_vads_package():
 
 
 def test_nothing_is_reported_to_onnxruntimes_maker(tmp_path):
-    """Where it reports, it keeps an id of the machine in the user's cache."""
+    """If it reports, it keeps an id of the machine in the user's cache."""
     code = "from services.stt.endpoint.vad import SileroVad; SileroVad()"
-    # It keeps quiet by itself where it believes that it is tested.
+    # It does not report if it detects a test environment.
     home = {name: value for name, value in os.environ.items() if name not in ("CI", "ORT_DISABLE_TELEMETRY")}
     home |= {"HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path / "cache")}
     subprocess.run([sys.executable, "-c", code], env=home, check=True)

@@ -1,4 +1,4 @@
-"""What is done to sound before it is decoded."""
+"""The front end: filter, gain and noise suppression."""
 
 from __future__ import annotations
 

@@ -16,6 +16,7 @@ from services.csm.device.torch_device import TorchDevice
 from services.csm.model.sampling import draw, frame_keys
 from services.csm.random_checkpoint import random_checkpoint, small_config
 from services.csm.request.prompt import NO_TEXT, Prompt
+from tests.support.checkpoints.csm import logits_of
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 FORMATS = {"int8": torch.uint8, "fp8": torch.float8_e4m3fn}
@@ -146,7 +147,7 @@ def test_depth_weights_cost_what_their_format_does(checkpoint, depth_weights, to
     program, plain, state = programs(checkpoint, 1, depth_weights)
     seen: list[torch.Tensor] = []
     program.run(lambda codebook, logits: seen.append(logits[:, : checkpoint.config.codebook_size].clone()))
-    expected = plain.logits_of(state.codes.long().cpu().numpy())
+    expected = logits_of(plain, state.codes.long().cpu().numpy())
     errors = ((torch.stack(seen) - expected).norm(dim=(1, 2)) / expected.norm(dim=(1, 2))).cpu()
     assert errors.max() <= tolerance
     if depth_weights != "auto":

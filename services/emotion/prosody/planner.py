@@ -1,4 +1,4 @@
-"""How the voice speaks an emotion: the plan that CSM and the gateway follow."""
+"""Plans how an emotion is spoken; CSM and the gateway follow the plan."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ from pathlib import Path
 
 from oviya.emotions.tables import NEUTRAL, Emotion, read_tsv
 from oviya.errors import InvalidInput
-from services.emotion.catalogue import DATA
+from services.emotion.prosody.catalogue import DATA
 
 CSM_TEMPERATURE = 0.9
-"""Sampling temperature that CSM's published generator uses; a plan's temperature is around it."""
+"""Sampling temperature of CSM's published generator, used for a neutral voice."""
 
 TEMPERATURE_PER_ENERGY = 0.2
-"""Change of temperature per unit of energy scale.  A lively delivery varies more from syllable to syllable, so it
-samples more freely, and a quiet one keeps closer to the likeliest code: 0.80 at the table's lowest energy (0.5), 0.95
-at its highest (1.25).  The span is narrow, so that no emotion strays far from CSM's own temperature."""
+"""Change of temperature per unit of energy scale.  A lively delivery varies more from syllable to syllable and is
+sampled at a higher temperature than a quiet one: 0.80 at the table's lowest energy (0.5), 0.95 at its highest (1.25).
+The range is narrow so that every emotion stays near CSM's own temperature."""
 
 MIN_TEMPERATURE, MAX_TEMPERATURE = 0.05, 2.0
-"""Range of ProsodyPlan.temperature; only a base temperature far from CSM's own meets it."""
+"""Range of ProsodyPlan.temperature, reached only with a base temperature far from CSM's own."""
 
 STYLE_FROM_INTENSITY = 0.25
-"""A style token is there or not: an emotion fainter than this is spoken in the neutral style."""
+"""A style token cannot be scaled: below this intensity, the neutral style is used."""
 
 MAX_BLEND_SHARE = 0.5
-"""Largest share of a second emotion: with more it would be the first."""
+"""Largest share of a second emotion."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProsodyPlan:
-    """How to speak: the fields of `oviya.v1.ProsodyPlan`.  Scales are factors, 1 leaves the voice as it is."""
+    """The fields of `oviya.v1.ProsodyPlan`.  Scales are factors on the neutral voice."""
 
     emotion: str
     style: str
@@ -61,25 +61,25 @@ class Planner:
     def plan(
         self, emotion: Emotion, intensity: float = 1.0, *, blend: Emotion | None = None, blend_share: float = 0.0
     ) -> ProsodyPlan:
-        """The plan for `emotion` at `intensity`, from 0 (as neutral) to 1 (as the table says).
+        """Returns the plan for `emotion` at `intensity`, from 0 (neutral) to 1 (the table's values).
 
-        Scales run linearly from 1 to the table's value; the temperature follows the energy scale; style and
-        reference clip switch over at `STYLE_FROM_INTENSITY`.  Of `blend` the scales are mixed in, geometrically, with
-        `blend_share`; a style token is one or the other, so the style stays the emotion's.
+        Scales are interpolated linearly from 1 to the table's value, and the temperature follows the energy scale.
+        Style and reference clip are those of the emotion from `STYLE_FROM_INTENSITY` on.  The scales of `blend` are
+        mixed in geometrically with `blend_share`; style and reference clip remain the emotion's.
 
         Raises:
-            InvalidInput: the intensity is not within 0 to 1, or the share not within 0 to 0.5.
+            InvalidInput: the intensity is outside 0 to 1, or the share outside 0 to 0.5.
         """
         if not 0.0 <= intensity <= 1.0:  # also refuses NaN
             raise InvalidInput("intensity", intensity, "0 to 1")
         if not 0.0 <= blend_share <= MAX_BLEND_SHARE:
             raise InvalidInput(
-                "blend_share", blend_share, f"0 to {MAX_BLEND_SHARE}", hint="name the stronger one first"
+                "blend_share", blend_share, f"0 to {MAX_BLEND_SHARE}", hint="put the stronger emotion first"
             )
         other = blend or emotion
         style = emotion.style if intensity >= STYLE_FROM_INTENSITY else NEUTRAL
         pitch_scale, rate_scale, energy_scale = (
-            from_neutral(first ** (1 - blend_share) * second**blend_share, intensity)
+            1.0 + (first ** (1 - blend_share) * second**blend_share - 1.0) * intensity
             for first, second in (
                 (emotion.pitch_scale, other.pitch_scale),
                 (emotion.rate_scale, other.rate_scale),
@@ -96,8 +96,3 @@ class Planner:
             rate_scale=rate_scale,
             energy_scale=energy_scale,
         )
-
-
-def from_neutral(scale: float, intensity: float) -> float:
-    """A factor between 1 and `scale`."""
-    return 1.0 + (scale - 1.0) * intensity

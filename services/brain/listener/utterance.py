@@ -1,4 +1,4 @@
-"""Brings typed text and speech-to-text into one spelling that patterns can be written for."""
+"""Normalizes typed text and transcripts, so that patterns can match them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from services.brain.listener.phrases import Phrases
 
 MAX_SEGMENT_WORDS = 60
-"""OutputParser comes without full stops; a longer stretch is cut here, so that no pattern searches far."""
+"""Transcripts may have no full stops; longer segments are cut, to bound the search of patterns."""
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
@@ -26,38 +26,37 @@ _CLAUSE_STARTS = frozenset({
     "thanks", "everything", "nobody", "somebody", "someone", "everybody", "today", "yesterday", "now", "i'd",
     "goodbye", "bye",
 })  # fmt: skip
-"""What a clause begins with after a conjunction; "sad and lonely" is one clause."""
+"""First words of a clause after a conjunction; "sad and lonely" is one clause."""
 _LEADS_ON = _CONJUNCTIONS | frozenset({
     "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since",
     "while", "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope",
     "wish", "say", "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can",
-    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't",
-    "won't", "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything",
-    "anything", "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my",
-    "your", "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only",
-    "every",
+    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't", "won't",
+    "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything", "anything",
+    "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my", "your",
+    "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only", "every",
 })  # fmt: skip
-"""What "i" goes on from; after any other word it begins a clause of its own, as in speech without signs."""
+"""Words after which "i" continues a clause; after other words it begins one, as in transcripts without punctuation."""
 _INTRODUCED = ("my name is", "call me")
-"""A name follows, one word long."""
+"""A name of one word follows."""
 
-# Spellings of one and the same word.  "it's" is left to `_expand_s`, which looks at the word after it.
+# Spellings of the same word.  `normalize_words` handles "it's", which depends on the next word.
 _SAME = {
-    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd",
-    "you're": "you are", "youre": "you are", "you've": "you have", "you'll": "you will",
-    "we're": "we are", "we've": "we have", "we'll": "we will", "they're": "they are", "theyre": "they are",
-    "they've": "they have", "they'll": "they will", "it'll": "it will", "he'll": "he will", "she'll": "she will",
-    "isn't": "is not", "isnt": "is not", "aren't": "are not", "arent": "are not", "wasn't": "was not",
-    "wasnt": "was not", "weren't": "were not", "werent": "were not", "ain't": "am not", "aint": "am not",
-    "cannot": "can't", "cant": "can't", "dont": "don't", "doesnt": "doesn't", "didnt": "didn't", "wont": "won't",
-    "wouldnt": "wouldn't", "couldnt": "couldn't", "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't",
-    "hadnt": "hadn't", "wanna": "want to", "gonna": "going to", "gotta": "have to", "dunno": "don't know",
-    "gimme": "give me", "lemme": "let me", "kinda": "kind of", "sorta": "sort of", "cuz": "because",
-    "coz": "because", "cos": "because", "'cause": "because", "u": "you", "ur": "your", "pls": "please",
-    "plz": "please", "thx": "thanks", "ty": "thank you", "idk": "i don't know", "ok": "okay", "o.k": "okay",
-    "thats": "that is", "whats": "what is", "hows": "how is", "wheres": "where is", "whos": "who is",
-    "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you", "ya": "you", "mom's": "mom's",
-    "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going", "bein": "being",
+    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd", "you're": "you are",
+    "youre": "you are", "you've": "you have", "you'll": "you will", "we're": "we are", "we've": "we have",
+    "we'll": "we will", "they're": "they are", "theyre": "they are", "they've": "they have", "they'll": "they will",
+    "it'll": "it will", "he'll": "he will", "she'll": "she will", "isn't": "is not", "isnt": "is not",
+    "aren't": "are not", "arent": "are not", "wasn't": "was not", "wasnt": "was not", "weren't": "were not",
+    "werent": "were not", "ain't": "am not", "aint": "am not", "cannot": "can't", "cant": "can't", "dont": "don't",
+    "doesnt": "doesn't", "didnt": "didn't", "wont": "won't", "wouldnt": "wouldn't", "couldnt": "couldn't",
+    "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't", "hadnt": "hadn't", "wanna": "want to",
+    "gonna": "going to", "gotta": "have to", "dunno": "don't know", "gimme": "give me", "lemme": "let me",
+    "kinda": "kind of", "sorta": "sort of", "cuz": "because", "coz": "because", "cos": "because", "'cause": "because",
+    "u": "you", "ur": "your", "pls": "please", "plz": "please", "thx": "thanks", "ty": "thank you",
+    "idk": "i don't know", "ok": "okay", "o.k": "okay", "thats": "that is", "whats": "what is", "hows": "how is",
+    "wheres": "where is", "whos": "who is", "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you",
+    "ya": "you", "mom's": "mom's", "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going",
+    "bein": "being",
 }  # fmt: skip
 _NOT = {
     "do": "don't", "does": "doesn't", "did": "didn't", "can": "can't", "could": "couldn't", "will": "won't",
@@ -71,12 +70,12 @@ _AFTER_HAS = frozenset({"been", "got", "gone", "had", "become", "taken", "made",
 
 @dataclass(frozen=True, slots=True)
 class Utterance:
-    """What was said, in one spelling.
+    """A normalized text of the user.
 
     Attributes:
-        segments: sentences (or stretches) of lower-case words separated by single spaces; none is empty.
-        greeted: a greeting stood before the rest and was taken off.
-        clauses: for each segment of several independent clauses, these; empty for others.
+        segments: sentences, or parts of long ones, as lower-case words separated by single spaces; none is empty.
+        greeted: a greeting before the rest was removed.
+        clauses: the independent clauses of each segment; empty for segments with one clause.
     """
 
     segments: tuple[str, ...]
@@ -88,36 +87,36 @@ class Utterance:
         return " ".join(self.segments)
 
 
-class Reader:
-    """Reads utterances.
+class UtteranceParser:
+    """Parses what users say.
 
     Args:
-        fillers: phrases that mean nothing at the start of a sentence ("well", "you know").
-        greetings: phrases that greet; taken off where more follows.
-        emoji: what a sign says where it stands alone, as words.
+        fillers: phrases without a meaning at the start of a sentence ("well", "you know").
+        greetings: greetings; removed if more text follows.
+        emoji: words for emoji without a text.
     """
 
     def __init__(self, fillers: Iterable[str], greetings: Iterable[str], emoji: Mapping[str, str]) -> None:
         self._greetings = frozenset(greetings)
-        # Each opening, and whether it is a greeting.
+        # Fillers and greetings, and whether they are greetings.
         self._openings = Phrases(dict.fromkeys(fillers, False) | dict.fromkeys(self._greetings, True))
-        self._emoji = {unmarked(sign): words for sign, words in emoji.items()}
+        self._emoji = {strip_invisible(sign): words for sign, words in emoji.items()}
 
     def read(self, text: str) -> Utterance:
-        """Splits `text` into segments; a text without any word gives what its emoji say, or no segment."""
-        clean = unmarked(text).translate(_QUOTES).lower()
+        """Splits `text` into segments; a text without words has the words of its emoji, or no segment."""
+        clean = strip_invisible(text).translate(_QUOTES).lower()
         clean = _TITLE_DOT.sub(r"\1", clean)
         segments: list[str] = []
         clauses: list[tuple[str, ...]] = []
         greeted = False
-        for piece in _BREAK.split(clean):
-            words = normal_words(_WORD.findall(piece))
+        for part in _BREAK.split(clean):
+            words = normalize_words(_WORD.findall(part))
             for start in range(0, len(words), MAX_SEGMENT_WORDS):
                 segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
                 greeted = greeted or after_greeting
                 segments.append(" ".join(segment))
                 several = start == 0 and len(words) <= MAX_SEGMENT_WORDS
-                clauses.append(self._clauses(piece) if several else ())
+                clauses.append(self._clauses(part) if several else ())
         if not greeted and len(segments) > 1 and segments[0] in self._greetings:
             segments, clauses, greeted = segments[1:], clauses[1:], True
         if not segments:
@@ -125,18 +124,18 @@ class Reader:
             clauses = [()] * len(segments)
         return Utterance(tuple(segments), greeted, tuple(clauses))
 
-    def _clauses(self, piece: str) -> tuple[str, ...]:
-        """The independent clauses of a piece of text; empty where it is a single one."""
+    def _clauses(self, text: str) -> tuple[str, ...]:
+        """The independent clauses of a text; empty if there is only one."""
         parts = [
             clause
-            for part in _CLAUSE_BREAK.split(piece)
-            for clause in _independent(normal_words(_WORD.findall(part)))
+            for part in _CLAUSE_BREAK.split(text)
+            for clause in _independent(normalize_words(_WORD.findall(part)))
             if clause
         ]
         return tuple(" ".join(self._without_opening(part)[0]) for part in parts) if len(parts) > 1 else ()
 
     def _without_opening(self, words: list[str]) -> tuple[list[str], bool]:
-        """Takes fillers and a greeting off the start, as long as at least two words remain."""
+        """Removes fillers and greetings from the start while at least two words remain."""
         greeted = False
         while words and (found := self._openings.at(words, 0)):
             rest = words[len(found.phrase.split()) :]
@@ -147,7 +146,7 @@ class Reader:
 
 
 def _independent(words: list[str]) -> list[list[str]]:
-    """`words` cut before each clause that could stand alone."""
+    """Splits `words` before each independent clause."""
     clauses: list[list[str]] = []
     begin = 0
     for at in range(1, len(words)):
@@ -167,8 +166,8 @@ def _ends_introduction(words: list[str]) -> bool:
     return " ".join(words[:-1]).endswith(_INTRODUCED)
 
 
-def normal_words(words: Sequence[str]) -> list[str]:
-    """`words` with contractions and short spellings made one."""
+def normalize_words(words: Sequence[str]) -> list[str]:
+    """Expands contractions and short spellings."""
     spelled: list[str] = []
     for word in words:
         spelled += _SAME.get(word, word).split()
@@ -184,16 +183,16 @@ def normal_words(words: Sequence[str]) -> list[str]:
     return result
 
 
-def unmarked(text: str) -> str:
-    """`text` without characters that cannot be seen or heard."""
+def strip_invisible(text: str) -> str:
+    """`text` without invisible characters, skin tones and joiners."""
     return _INVISIBLE.sub("", unicodedata.normalize("NFC", text)).replace("\u200d", "")
 
 
 def sentence_key(sentence: str) -> str:
-    """What makes two sentences the same when spoken: their words."""
+    """The words of a sentence: sentences with the same key sound the same."""
     return " ".join(_WORD.findall(sentence.translate(_QUOTES).lower()))
 
 
 def sentences_of(text: str) -> list[str]:
-    """The sentences of an assistant's turn."""
+    """Splits a text with punctuation into sentences."""
     return [sentence for sentence in re.split(r"(?<=[.?!])\s+", text.strip()) if sentence]

@@ -9,8 +9,8 @@ import pytest
 
 from oviya.emotions.tables import DATA, load_aliases
 from oviya.errors import InvalidInput
-from services.emotion.catalogue import Catalogue
-from services.emotion.prosody import CSM_TEMPERATURE, Planner
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.prosody.planner import CSM_TEMPERATURE, Planner
 
 STYLES = {"calm", "sad", "joy", "playful", "confident", "anxious", "firm", "neutral"}
 

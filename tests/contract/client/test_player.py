@@ -10,8 +10,8 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import S16LE, decode_pcm, encode_pcm
-from oviya.cli import recording
-from oviya.cli.recording import play
+from oviya.cli import player
+from oviya.cli.player import play_recording
 from oviya.client import Oviya
 from oviya.errors import Busy, NotReady, Timeout, Unsupported
 from oviya.mesh.service import Service
@@ -84,8 +84,8 @@ class ListenerService(Service[ServiceSettings]):
 
 @pytest.fixture(autouse=True)
 def short_silence(monkeypatch):
-    monkeypatch.setattr(recording, "CLOSING_SILENCE_S", 0.1)
-    monkeypatch.setattr(recording, "LONGEST_SILENCE_S", 2.0)
+    monkeypatch.setattr(player, "CLOSING_SILENCE_S", 0.1)
+    monkeypatch.setattr(player, "LONGEST_SILENCE_S", 2.0)
 
 
 async def played(listener: Listener):
@@ -94,7 +94,7 @@ async def played(listener: Listener):
         Oviya(served.address) as oviya,
         oviya.converse(input_rate_hz=RATE_HZ) as conversation,
     ):
-        return await play(conversation, SPEECH, RATE_HZ)
+        return await play_recording(conversation, SPEECH, RATE_HZ)
 
 
 async def test_the_recording_arrives_whole_at_the_pace_of_speech_with_silence_after_it():
@@ -137,12 +137,12 @@ async def test_what_the_gateway_refuses_is_raised():
         await played(Listener(None, refuse=True))
 
 
-async def test_a_gateway_that_leaves_early_is_told():
+async def test_a_gateway_that_leaves_early_is_reported():
     with pytest.raises(NotReady, match="over"):
         await played(Listener(None, leave=True))
 
 
 async def test_a_gateway_that_never_answers_is_given_up(monkeypatch):
-    monkeypatch.setattr(recording, "STALL_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(player, "STALL_TIMEOUT_S", 0.2)
     with pytest.raises(Timeout, match=r"0\.2 s"):
         await played(Listener(None, hang=True))

@@ -15,16 +15,16 @@ from oviya.errors import InvalidInput
 DATA = Path(__file__).with_name("data")
 
 MAX_NAME_CHARS = 64
-"""Longest name that is looked up: the longest known one has 16 letters; nothing longer can be a near miss."""
+"""Longest name that is compared with the known ones, of which the longest has 16 letters."""
 
 MAX_SUGGESTIONS = 5
 NEAR_ENOUGH = 0.6
-"""Similarity (difflib's ratio) from which a known name is offered for an unknown one."""
+"""Similarity (difflib's ratio) from which on a known name is suggested for an unknown one."""
 
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """An emotion, and the prosody label of the alias that led to it; empty where its own name did."""
+    """An emotion, and the prosody label of the alias that it was found by; empty if it was found by its own name."""
 
     emotion: Emotion
     alias_label: str
@@ -54,14 +54,14 @@ class Catalogue:
         labels = {row["label"]: row["emotion"] for row in read_tsv(DATA / "prosody-labels.tsv")}
         aliases = {alias.name: alias.prosody_label for alias in load_aliases(folder) if alias.prosody_label}
         emotions = load_emotions(folder)
-        if strange := sorted(set(aliases.values()) - set(labels)):
-            raise ValueError(f"aliases.tsv uses labels that prosody-labels.tsv lacks: {strange}")
-        if strange := sorted(set(labels.values()) - set(emotions)):
-            raise ValueError(f"prosody-labels.tsv uses emotions that emotions.tsv lacks: {strange}")
+        if unknown := sorted(set(aliases.values()) - set(labels)):
+            raise ValueError(f"aliases.tsv uses labels that prosody-labels.tsv lacks: {unknown}")
+        if unknown := sorted(set(labels.values()) - set(emotions)):
+            raise ValueError(f"prosody-labels.tsv uses emotions that emotions.tsv lacks: {unknown}")
         return cls(emotions, aliases, labels)
 
     def __iter__(self) -> Iterator[Emotion]:
-        """All emotions, in the order of their table."""
+        """Yields all emotions in the order of their table."""
         return iter(self._by_name.values())
 
     def __len__(self) -> int:
@@ -81,11 +81,11 @@ class Catalogue:
     def resolve(self, name: str, *, field: str = "emotion") -> Resolved:
         """Finds the emotion called `name`: its own name first, then an alias, then a prosody label.
 
-        Case does not matter, and ``-`` and spaces stand for ``_``.  Empty is neutral.  A seed alias reports its label
-        even where it is spelled as an emotion ("curious"), because the caller may know the voice by that label.
+        Case is ignored, and ``-`` and spaces count as ``_``.  An empty name is neutral.  An alias reports its label
+        even if it is also the name of an emotion ("curious"), because the caller may know the voice by that label.
 
         Raises:
-            InvalidInput: no such name; carries the nearest known names.
+            InvalidInput: the name is not known; the error has the nearest known names.
         """
         key = canonical(name) if len(name) <= MAX_NAME_CHARS else name[: MAX_NAME_CHARS + 1]  # longer than any
         if not key:
@@ -106,15 +106,15 @@ class Catalogue:
         return Resolved(self._by_name[self._labels[label]], label)
 
     def _nearest(self, key: str) -> list[str]:
-        """Known names near to `key`, best first: those that hold it as a word, then those spelled alike."""
+        """Returns known names like `key`, best first: those with it as a word, then those of similar spelling."""
         if len(key) > MAX_NAME_CHARS:
             return []
         known = [*self._by_name, *self._aliases, *self._labels]
-        holding = [name for name in known if key in name.split("_")]
-        alike = difflib.get_close_matches(key, known, n=MAX_SUGGESTIONS, cutoff=NEAR_ENOUGH)
-        return list(dict.fromkeys(holding + alike))[:MAX_SUGGESTIONS]
+        containing = [name for name in known if key in name.split("_")]
+        similar = difflib.get_close_matches(key, known, n=MAX_SUGGESTIONS, cutoff=NEAR_ENOUGH)
+        return list(dict.fromkeys(containing + similar))[:MAX_SUGGESTIONS]
 
 
 def canonical(name: str) -> str:
-    """`name` as the tables spell names: lower case, words joined by ``_``."""
+    """Returns `name` in the spelling of the tables: lower case, words joined by ``_``."""
     return re.sub(r"[\s_-]+", "_", name.strip().lower()).strip("_")

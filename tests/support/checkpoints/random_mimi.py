@@ -1,4 +1,4 @@
-"""Writes a Mimi checkpoint of the published sizes with random weights, for tests and benchmarks of the service."""
+"""Writes a Mimi checkpoint of the published sizes with random weights."""
 
 from __future__ import annotations
 
@@ -15,11 +15,17 @@ from services.mimi.model.config import MimiConfig
 from services.mimi.model.mimi import Mimi
 from services.mimi.model.weights import RandomWeights
 
+TINY_CONFIG = MimiConfig(
+    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
+    codebooks=8,
+)  # fmt: skip
+"""A Mimi of some thousand weights."""
+
 
 def write_random_checkpoint(folder: Path, seed: int = RANDOM_SEED) -> Path:
-    """Writes config, weights and card into `folder`, which exists, in transformers' layout; returns it.
+    """Writes config, weights and card into `folder`, which must exist, in transformers' layout; returns `folder`.
 
-    The sizes are those of kyutai/mimi, which a config.json that says nothing else stands for.
+    The sizes are those of kyutai/mimi, the defaults of config.json.
     """
     cpu = torch.device("cpu")
     random, written = RandomWeights(seed, cpu), dict[str, torch.Tensor]()

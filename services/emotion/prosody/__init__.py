@@ -1,0 +1,1 @@
+"""How an emotion is spoken: its names, and the plan for the voice."""

@@ -1,0 +1,199 @@
+"""Sessions, slots and stalls: who is admitted, who waits, who is disconnected."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from oviya.audio.pcm import F32LE
+from oviya.errors import Busy, Timeout
+from oviya.status import error_from_rpc
+from oviya.v1 import stt_pb2, stt_pb2_grpc
+from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.stt_calls import (
+    END_TURN,
+    THANKS,
+    TIMEOUT_S,
+    assert_hears,
+    audio,
+    config,
+    ends,
+    failure,
+    finals,
+    pieces,
+    rest_of,
+    sentence,
+    serving,
+    transcribe,
+)
+
+
+async def test_a_full_service_rejects_at_once_and_admits_later():
+    async with serving(sessions=1) as (served, stub):
+        first = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *pieces(sentence())):
+            await first.write(request)
+        await first.read()  # it has a slot
+        async with grpc.aio.insecure_channel(served.address) as channel:  # without a retry policy
+            code, error = await failure(stt_pb2_grpc.SttServiceStub(channel), config())
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
+        assert isinstance(error, Busy)
+        assert error.retry_after_s > 0
+        await first.done_writing()
+        assert word_errors(finals(await rest_of(first))[0], SAD) <= 2
+        await assert_hears(stub)
+
+
+async def listen_in_silence(stub, stop):
+    """An open microphone in a quiet room; returns what the service sent."""
+    call = stub.Transcribe(timeout=TIMEOUT_S)
+    await call.write(config())
+    while not stop.is_set():
+        await call.write(audio(bytes(3_200)))
+        await asyncio.sleep(0.1)
+    await call.done_writing()
+    return await rest_of(call)
+
+
+async def test_eight_quiet_callers_leave_the_slots_to_the_speaker():
+    async with serving(sessions=64, slots=1) as (_, stub):
+        stop = asyncio.Event()
+        quiet = [asyncio.create_task(listen_in_silence(stub, stop)) for _ in range(8)]
+        await asyncio.sleep(0.5)
+        for _ in range(2):
+            assert word_errors(finals(await transcribe(stub, config(), *pieces(sentence())))[0], SAD) <= 2
+        stop.set()
+        assert await asyncio.gather(*quiet) == [[]] * 8
+
+
+async def test_more_speakers_than_slots_are_all_heard():
+    async with serving(sessions=64, slots=2, warm_decoders=2, slot_wait_s=60.0) as (_, stub):
+        said = [config(), *pieces(np.concatenate((silence(0.3), speak(THANKS), silence(1.2))))]
+        heard = await asyncio.gather(*(transcribe(stub, *said) for _ in range(6)))
+    assert [word_errors(finals(responses)[0], THANKS) <= 1 for responses in heard] == [True] * 6
+
+
+async def test_a_speaker_for_whom_no_slot_becomes_free_is_rejected_and_others_go_on():
+    async with serving(sessions=64, slots=1, slot_wait_s=0.3) as (_, stub):
+        first = stub.Transcribe(timeout=TIMEOUT_S)
+        sound = pieces(sentence())
+        for request in (config(), *sound[: len(sound) // 2]):
+            await first.write(request)
+        await first.read()  # it has the slot
+        second: Any = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *sound):
+            await second.write(request)
+        assert (await second.read()).WhichOneof("event") == "speech_started"  # before it waits for a slot
+        with pytest.raises(grpc.RpcError) as caught:
+            await rest_of(second)
+        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        error = error_from_rpc(caught.value, "stt")
+        assert isinstance(error, Busy)
+        assert error.retry_after_s > 0
+        for request in sound[len(sound) // 2 :]:
+            await first.write(request)
+        await first.done_writing()
+        assert word_errors(finals(await rest_of(first))[0], SAD) <= 2
+        await assert_hears(stub)
+
+
+async def test_a_caller_that_stops_sending_while_it_speaks_gets_its_words_and_frees_the_slot():
+    async with serving(sessions=64, slots=1, turn_stall_s=0.5, slot_wait_s=30.0) as (_, stub):
+        stalled = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *pieces(np.concatenate((silence(0.3), speak(SAD))))):
+            await stalled.write(request)
+        await stalled.read()
+        await assert_hears(stub)
+        responses = []
+        while not ends(responses):
+            responses.append(await stalled.read())
+        assert word_errors(finals(responses)[0], SAD) <= 2
+        assert ends(responses)[0].reason == stt_pb2.TURN_END_REASON_SILENCE
+        for request in pieces(np.concatenate((speak(THANKS), silence(1.2)))):  # and can continue
+            await stalled.write(request)
+        await stalled.done_writing()
+        assert word_errors(finals(await rest_of(stalled))[0], THANKS) <= 1
+
+
+async def test_a_stream_in_which_nobody_speaks_is_ended():
+    async with serving(idle_s=0.5) as (_, stub):
+        with pytest.raises(grpc.RpcError) as caught:
+            await listen_in_silence_until_it_fails(stub)
+        assert isinstance(error_from_rpc(caught.value, "stt"), Timeout)
+        await assert_hears(stub)
+
+
+async def listen_in_silence_until_it_fails(stub):
+    async def send():
+        yield config()
+        while True:
+            yield audio(bytes(3_200))
+            yield END_TURN
+            await asyncio.sleep(0.05)
+
+    async for _ in stub.Transcribe(send(), timeout=TIMEOUT_S):
+        pass
+
+
+async def test_a_cancelled_call_frees_its_slot():
+    async with serving(sessions=1) as (_, stub):
+        call = stub.Transcribe(timeout=TIMEOUT_S)
+        for request in (config(), *pieces(speak(SAD))):
+            await call.write(request)
+        await call.read()
+        call.cancel()
+        await assert_hears(stub)
+
+
+async def test_a_caller_that_stalls_is_disconnected():
+    async with serving(stall_s=0.2) as (_, stub):
+        call = stub.Transcribe(timeout=TIMEOUT_S)
+        await call.write(config())
+        with pytest.raises(grpc.RpcError) as caught:
+            await call.read()
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert isinstance(error_from_rpc(caught.value, "stt"), Timeout)
+        await assert_hears(stub)
+
+
+async def test_a_session_that_is_too_long_gets_its_last_words_first():
+    async with serving(max_session_s=2.0) as (_, stub):
+        responses = []
+
+        async def collect():
+            async for response in stub.Transcribe(iter((config(), *pieces(sentence()))), timeout=TIMEOUT_S):
+                responses.append(response)
+
+        with pytest.raises(grpc.RpcError) as caught:
+            await collect()
+        assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+        assert ends(responses)[0].reason == stt_pb2.TURN_END_REASON_MAX_LENGTH
+        assert len(finals(responses)[0].split()) >= 3
+
+
+async def test_a_caller_that_outruns_the_decoder_is_held_back(stub):
+    """The sound that was sent but not decoded stays within little more than the window of 1 MB."""
+    rate_hz, window_bytes = 48_000, 3 << 20
+    sound = np.concatenate((speak(SAD, rate_hz), silence(0.7, rate_hz)))
+    sent_bytes, ahead_bytes = 0, []
+
+    async def send():
+        nonlocal sent_bytes
+        yield config(rate_hz, F32LE)
+        while sent_bytes < 20 * window_bytes:
+            for request in pieces(sound, F32LE, rate_hz // 10):
+                yield request
+                sent_bytes += len(request.audio)
+
+    call = stub.Transcribe(send(), timeout=TIMEOUT_S)
+    async for response in call:
+        ahead_bytes.append(sent_bytes - response.at.ToTimedelta().total_seconds() * rate_hz * 4)
+        if len(ahead_bytes) == 20:
+            break
+    call.cancel()
+    assert max(ahead_bytes) < window_bytes
+    await assert_hears(stub)

@@ -1,0 +1,83 @@
+"""A speech-to-text engine for a test, and its decoders."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+
+import numpy as np
+import psutil
+from prometheus_client.metrics import MetricWrapperBase
+
+from oviya.audio.pcm import Pcm
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.engine.async_session import AsyncSession
+from services.stt.engine.engine import SttEngine
+from services.stt.engine.events import Event, Final
+from services.stt.engine.limits import EngineLimits, TurnLimits
+from services.stt.recognizer import Recognizer
+from tests.support.speech import silence, speak
+
+TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
+THANKS = "thank you very much"
+SENTENCE = np.concatenate((silence(0.3), speak(THANKS), silence(1.2)))
+SPOKEN = len(SENTENCE) - round(1.2 * 16_000)
+"""Samples up to the end of the speech, more or less."""
+
+
+@asynccontextmanager
+async def running(
+    sessions: int = 1,
+    warm: int = 1,
+    make_recognizer: Callable[[], Recognizer] = SphinxRecognizer,
+    turns: TurnLimits = TURNS,
+    **limits: Any,
+) -> AsyncIterator[SttEngine]:
+    """Runs an engine that has as many slots as sessions, unless `limits` say otherwise."""
+    limits = {"sessions": sessions, "slots": sessions, "warm": warm, "max_session_s": 600.0, **limits}
+    engine = SttEngine(turns, EngineLimits(**limits), make_recognizer)
+    await engine.start()
+    try:
+        yield engine
+    finally:
+        await engine.close()
+
+
+def decoders() -> list[psutil.Process]:
+    """Returns the decoder processes of this process."""
+    found: list[psutil.Process] = []
+    for child in psutil.Process().children():
+        with suppress(psutil.NoSuchProcess):  # it has just ended
+            if "services.stt.decode.sphinx_worker" in child.cmdline():
+                found.append(child)
+    return found
+
+
+async def push(session: AsyncSession, sound: Pcm) -> list[Event]:
+    """Pushes `sound`; returns the events."""
+    return [event async for event in session.push(sound)]
+
+
+async def push_and_finish(session: AsyncSession, sound: Pcm) -> list[Event]:
+    """Pushes `sound` and ends the stream; returns the events."""
+    return await push(session, sound) + await session.finish()
+
+
+async def transcribe(session: AsyncSession, sound: Pcm) -> list[Event]:
+    """Opens the session, pushes `sound` and ends the stream; returns the events."""
+    await session.open()
+    return await push_and_finish(session, sound)
+
+
+def value(metric: MetricWrapperBase, suffix: str = "_total") -> float:
+    """Returns the value of a counter without labels."""
+    return next(
+        sample.value for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)
+    )
+
+
+def text_of(events: Iterable[Event]) -> str:
+    """Returns the words of all finals."""
+    return " ".join(event.text for event in events if isinstance(event, Final))
