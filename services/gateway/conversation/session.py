@@ -218,7 +218,7 @@ class Session:
         metrics.DEGRADED_TOLD.labels(degraded.service).inc()
         await self._put(turn, "degraded", degraded)
 
-    # --- SttListener ---------------------------------------------------------------------------------------------
+    # --- SttListener --------------------------------------------------------------------------------------------------
 
     def new_turn(self) -> int:
         """Returns the number of a new turn; typed and spoken turns are numbered in the order in which they begin."""

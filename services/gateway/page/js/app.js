@@ -63,7 +63,7 @@ function showState(state) {
   const focusMoves = document.activeElement === (running ? start : stop);
   start.hidden = running;
   stop.hidden = !running;
-  mute.hidden = !session?.hears || state === 'connecting';
+  mute.hidden = !session?.hasMicrophone || state === 'connecting';
   if (focusMoves) (running ? stop : start).focus();
   if (!running) showPhase(state === 'lost' ? 'Not connected.' : 'Your microphone is used only while you talk with Oviya.');
   document.body.dataset.running = String(running);
@@ -76,7 +76,7 @@ function showPhase(text) {
 
 function showListening() {
   const silent = mute.getAttribute('aria-pressed') === 'true';
-  showPhase(!session?.hears ? 'Type a message; Oviya answers aloud.' : silent ? 'You are muted.' : 'Listening. Speak at any time.');
+  showPhase(!session?.hasMicrophone ? 'Type a message; Oviya answers aloud.' : silent ? 'You are muted.' : 'Listening. Speak at any time.');
 }
 
 /** @param {import('./problems.js').Problem | null} problem */

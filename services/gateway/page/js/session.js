@@ -49,7 +49,7 @@ export class Session extends EventTarget {
   }
 
   /** Whether the user can speak, and not only type. */
-  get hears() {
+  get hasMicrophone() {
     return this.microphone !== null;
   }
 
