@@ -76,7 +76,8 @@ function showPhase(text) {
 
 function showListening() {
   const silent = mute.getAttribute('aria-pressed') === 'true';
-  showPhase(!session?.hasMicrophone ? 'Type a message; Oviya answers aloud.' : silent ? 'You are muted.' : 'Listening. Speak at any time.');
+  if (!session?.hasMicrophone) showPhase('Type a message; Oviya answers aloud.');
+  else showPhase(silent ? 'You are muted.' : 'Listening. Speak at any time.');
 }
 
 /** @param {import('./problems.js').Problem | null} problem */

@@ -42,7 +42,7 @@ MAX_REQUESTS = 500
 TAIL_S = 0.3
 """Time between the last packet and the end of the connection, in which the browser plays what it has buffered."""
 
-DROPPED = Counter("oviya_gateway_microphone_dropped_seconds_total", "Users' sound that the conversation did not read in time")
+DROPPED = Counter("oviya_gateway_microphone_dropped_seconds_total", "Users' sound dropped as not read in time")
 
 End = Literal["finished", "disconnected", "timed out", "not connected", "failed", "beyond bounds"]
 
