@@ -203,7 +203,7 @@ async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(mon
         assert "AssertionError" in dict(readiness.degraded())["readiness of brain"]
         assert "user" not in str(readiness.report())
         assert failures("readiness of brain") >= before + 1
-        monkeypatch.setattr(Readiness, "_look", look)
+        monkeypatch.setattr(Readiness, "_check", check)
         await until(lambda: "readiness of brain" not in dict(readiness.degraded()))
         assert readiness.is_serving("brain")
 
