@@ -1,4 +1,4 @@
-"""Emotion on this machine: how well words and voices are judged, what it costs, what shaping does to a voice.
+"""Measures the emotion service: accuracy and time for words and voices, and the effect of shaping on a voice.
 
     python benchmarks/emotion.py [--goemotions FOLDER] [--json FILE]
 
@@ -45,14 +45,14 @@ from services.gateway.voice.shaping import Shaper  # noqa: E402
 from tests.support.speech import speak  # noqa: E402
 from tests.support.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
 
-TONES = ("sad", "calm", "joyful", "firm")
+STYLE_NAMES = ("sad", "calm", "joyful", "firm")
 EARLIER = (
     "good morning how are you doing",
     "the shop on the corner opens at eight",
     "i took the bus to work today",
     "we had soup for lunch and then went back",
 )
-"""Neutral sentences that the speaker says before."""
+"""Neutral sentences for the speaker's baseline."""
 SENTENCES = (
     "i have something to tell you about today",
     "my sister called me last night",
@@ -78,7 +78,7 @@ def f1_by_label(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def measure_text(model: TextModel, folder: Path) -> dict[str, Any]:
-    """F1 over the labels as they are served, and with the text as speech-to-text writes it; milliseconds a sentence."""
+    """Measures F1 for written text and for text as speech-to-text writes it, and the time per sentence in ms."""
     names = (folder / "labels.txt").read_text("utf-8").split()
     if tuple(names) != model.labels:
         raise SystemExit(f"{folder}: its labels are not the model's")
@@ -105,11 +105,11 @@ def measure_text(model: TextModel, folder: Path) -> dict[str, Any]:
 
 
 def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | None = None) -> dict[str, Any]:
-    """Share of right signs over all voices, sentences and tones, after `earlier` neutral sentences of the speaker.
+    """Measures the share of correct signs over all voices, sentences and styles, after `earlier` neutral sentences.
 
     `noise_db`: how far white noise lies below the neutral voice; None: there is none.
     """
-    right = dict.fromkeys(TONES, 0)
+    right = dict.fromkeys(STYLE_NAMES, 0)
     times_s, random = [], np.random.default_rng(0)
     for voice in OWN_F0:
         neutral = speak_in("neutral", EARLIER[0], voice)
@@ -123,7 +123,7 @@ def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | No
         for text in EARLIER[:earlier]:
             _, baseline = detector.judge(in_room("neutral", text), baseline, text)
         for text in SENTENCES:
-            for tone in TONES:
+            for tone in STYLE_NAMES:
                 sound = in_room(tone, text)
                 started = time.perf_counter()
                 judgement, _ = detector.judge(sound, baseline, text)
@@ -135,14 +135,14 @@ def measure_voice(detector: AcousticDetector, earlier: int, noise_db: float | No
     return {
         "earlier_sentences": earlier,
         "noise_db": noise_db,
-        "right": sum(right.values()) / (signs * len(TONES)),
+        "right": sum(right.values()) / (signs * len(STYLE_NAMES)),
         "by_tone": {tone: count / signs for tone, count in right.items()},
         "ms_a_second_of_speech": 1000 * statistics.median(times_s),
     }
 
 
 def measure_together(engine: EmotionEngine) -> dict[str, Any]:
-    """Of sad and joyful readings of the same plain sentence: how many are answered in different tones."""
+    """Measures how often sad and joyful readings of the same plain sentence are answered in different tones."""
     different = total = 0
     for voice in OWN_F0:
         speaker = SpeakerState()
@@ -156,7 +156,7 @@ def measure_together(engine: EmotionEngine) -> dict[str, Any]:
 
 
 def measure_shaping() -> dict[str, Any]:
-    """What shaping does to flite's voices: errors of pitch and rate, loss of clarity, cost."""
+    """Measures shaping of flite's voices: errors of pitch and rate, change of clearness, time."""
     rate_hz = 24_000
     pitch_st, rate_error, clearness_db, cost = [], [], [], []
     for voice in OWN_F0:

@@ -1,20 +1,19 @@
-"""How fast Mimi streams: ours against the `moshi` package's streaming Mimi and transformers' one-shot Mimi.
+"""Speed of our Mimi, the `moshi` package's streaming Mimi and transformers' one-shot Mimi.
 
-    python -m benchmarks.mimi                                                  # the CPU, and the GPU where there is one
+    python -m benchmarks.mimi                                                  # the CPU, and the GPU if there is one
     python -m benchmarks.mimi --only cpu --moshi-python /path/to/venv/bin/python
     python -m benchmarks.mimi --only gpu --gpu-streams 256
 
 Random weights at the published size (kyutai/mimi: 32 codebooks, 80 ms a frame), which cost the same as trained ones.
 
-moshi pins an older torch, so it goes into an environment of its own, into which the torch of this one is put by a .pth
-file that names this environment's site-packages:
+moshi pins an older torch, so it needs its own environment, which uses the torch of this one through a .pth file:
 
     python -m venv moshi-venv
     moshi-venv/bin/pip install --no-deps moshi==0.2.13 sphn einops sentencepiece
     python -c "import site; print(site.getsitepackages()[0])" > moshi-venv/lib/python3.11/site-packages/host.pth
 
-On the CPU, each system runs in a process of its own, one after the other, in rounds; a round's figure is the median
-over its frames and the table gives the best round, because whatever else the machine does can only slow a round down.
+On the CPU, each system runs in its own process, one after the other, in rounds.  The figure of a round is the median
+over its frames, and the table has the best round, the one that other load on the machine has disturbed least.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ SYSTEMS = ("ours", "moshi", "transformers")
 SECTIONS = ("cpu", "gpu")
 
 Figures = dict[str, float]
-"""Milliseconds a frame by what was measured, e.g. {"decode": 11.2, "encode": 15.0}."""
+"""Milliseconds per frame, e.g. {"decode": 11.2, "encode": 15.0}."""
 
 
 def median_ms(step: Callable[[], Any], repeats: int) -> float:
@@ -54,22 +53,22 @@ def median_ms(step: Callable[[], Any], repeats: int) -> float:
 
 
 def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
-    """Frame by frame, `streams` of them in one batch."""
+    """Measures our Mimi, frame by frame, with batches of `streams`."""
     import torch
 
     from services.mimi.checkpoint import random_checkpoint
     from services.mimi.model.config import MimiConfig
     from services.mimi.model.slots import Slots
 
-    place = torch.device("cpu")
-    mimi = random_checkpoint(place, MimiConfig()).model
+    device = torch.device("cpu")
+    mimi = random_checkpoint(device, MimiConfig()).model
     figures: Figures = {}
     for count in streams:
-        slots = Slots(range(count), place)
-        codes = torch.randint(0, CODEBOOK_SIZE, (count, 1, CODEBOOKS), device=place)
-        samples = torch.randn(count, FRAME_SAMPLES, device=place) * 0.1
-        decode = partial(mimi.decoder.step, codes, mimi.decoder.new_state(count, 1, place), slots)
-        encode = partial(mimi.encoder.step, samples, mimi.encoder.new_state(count, 1, place), slots, CODEBOOKS)
+        slots = Slots(range(count), device)
+        codes = torch.randint(0, CODEBOOK_SIZE, (count, 1, CODEBOOKS), device=device)
+        samples = torch.randn(count, FRAME_SAMPLES, device=device) * 0.1
+        decode = partial(mimi.decoder.step, codes, mimi.decoder.new_state(count, 1, device), slots)
+        encode = partial(mimi.encoder.step, samples, mimi.encoder.new_state(count, 1, device), slots, CODEBOOKS)
         suffix = "" if count == 1 else f" x{count}"
         figures[f"decode{suffix}"] = median_ms(decode, frames)
         figures[f"encode{suffix}"] = median_ms(encode, frames)
@@ -77,7 +76,7 @@ def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
 
 
 def measure_moshi(frames: int) -> Figures:
-    """Frame by frame, one stream."""
+    """Measures `moshi`, frame by frame, with one stream."""
     os.environ["NO_TORCH_COMPILE"] = "1"
     import torch
     from moshi.models import loaders  # pyright: ignore[reportMissingImports]
@@ -95,7 +94,7 @@ def measure_moshi(frames: int) -> Figures:
 
 
 def measure_transformers(frames: int) -> Figures:
-    """All frames in one call, which cannot stream: its time over the number of frames."""
+    """Measures transformers with all frames in one call, since it cannot stream; the time is per frame."""
     import torch
     from transformers import MimiConfig, MimiModel
 
@@ -135,7 +134,7 @@ def measure(options: argparse.Namespace) -> Figures:
 
 
 def print_table(figures: dict[str, Figures]) -> None:
-    """One row for each thing measured."""
+    """Prints a row for each measurement."""
     print(f"{'system':<14}{'what':<14}{'ms a frame':>12}{'x real time':>13}{'moshi / it':>12}")
     for system, rows in figures.items():
         for what, ms in rows.items():
@@ -159,14 +158,14 @@ def measure_cpu(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def gpu_there() -> bool:
-    """Whether torch sees a GPU."""
+    """Returns whether torch has a GPU."""
     import torch
 
     return torch.cuda.is_available()
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Runs the measurements of the command line."""
     parser = argparse.ArgumentParser(description="Measures streaming Mimi.")
     parser.add_argument("--only", choices=SECTIONS, help="one section; both by default, the GPU's where there is one")
     parser.add_argument("--frames", type=int, default=50, help="frames in a round, steps of a GPU figure")

@@ -1,7 +1,7 @@
 """The GPU rows of benchmarks/mimi.py: many streams in a step, torch's operations and our kernels, eager and in graphs.
 
-Every figure comes with a check in the same run: what the recorded steps gave, for streams that started, paused and went
-on at random, against one-shot decoding of each stream by torch's own float32 operations.
+Every figure comes with a check in the same run: the output of CUDA graphs, for streams that start, pause and continue
+at random, is compared with one-shot decoding of each stream by torch's float32 operations.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from services.mimi.model.weights import RandomWeights
 DIRECTIONS = ("decode", "encode")
 CHECKED_FRAMES = 6
 ENGINE_STREAMS, ENGINE_FRAMES, ENGINE_ROUNDS = 24, 20, 2
-"""Streams and frames of the engine's check, and how often other streams take the slots over."""
+"""Streams and frames of the check of the batchers, and how often their slots are used."""
 STEP_FRAMES = 8
-"""Longest step that the state has room for, as in the engine."""
+"""Longest step of the state, as in the engine."""
 WARM_UP_RUNS = 3
 
 Figures = dict[str, Any]
@@ -40,8 +40,8 @@ Figures = dict[str, Any]
 class LoudWeights:
     """Random weights whose sound depends on the codes.
 
-    PyTorch's default makes a deep stack whose output is its biases: an error would not show beside them.  Without the
-    convolutions' biases and with weights that keep the variance, a seventh of the peak is what the codes say.
+    With PyTorch's default, the output of a deep stack is dominated by its biases, which would hide errors.  Without the
+    biases of convolutions and with weights that keep the variance, a seventh of the peak depends on the codes.
     """
 
     def __init__(self, seed: int, device: torch.device) -> None:
@@ -58,7 +58,7 @@ class LoudWeights:
 
 
 def measure_gpu(streams: int, frames: int) -> Figures:
-    """Milliseconds of a step of one frame by direction and way, and how far the sound is from one-shot decoding."""
+    """Measures a step of one frame by direction and method, in ms, and its difference from one-shot decoding."""
     from services.mimi.model.gpu.graphs import StepGraphs
 
     device = torch.device("cuda")
@@ -96,7 +96,7 @@ def measure_gpu(streams: int, frames: int) -> Figures:
 def make_inputs(
     direction: str, config: MimiConfig, streams: int, device: torch.device, frames: int = CHECKED_FRAMES, seed: int = 1
 ) -> Tensor:
-    """What each stream is given, frame by frame: codes (B, T, 1, Q) or samples (B, T, 1920)."""
+    """Makes the input of each stream, frame by frame: codes (B, T, 1, Q) or samples (B, T, 1920)."""
     source = torch.Generator(device=device).manual_seed(seed)
     if direction == "decode":
         shape = (streams, frames, 1, config.codebooks)
@@ -105,7 +105,7 @@ def make_inputs(
 
 
 def idle_inputs(direction: str, config: MimiConfig, streams: int, device: torch.device) -> Tensor:
-    """What a stream that does not step is given."""
+    """Makes the input of streams that do not step."""
     if direction == "decode":
         return torch.full((streams, 1, config.codebooks), NO_CODE, device=device)
     return torch.zeros(streams, config.frame_samples, device=device)
@@ -114,7 +114,7 @@ def idle_inputs(direction: str, config: MimiConfig, streams: int, device: torch.
 def stepper(
     model: Mimi, direction: str, streams: int, device: torch.device, frames: int = STEP_FRAMES
 ) -> Callable[[Tensor, Slots], Tensor]:
-    """A step of one direction on a new state."""
+    """Returns the step of one direction, with a new state."""
     if direction == "decode":
         decoder, played = model.decoder, model.decoder.new_state(streams, frames, device)
         return lambda codes, slots: decoder.step(codes, played, slots)
@@ -123,7 +123,7 @@ def stepper(
 
 
 def error(direction: str, model: Mimi, graphs: Callable[..., Any], inputs: Tensor) -> float:
-    """Recorded steps over random choices of streams against one call over each stream's whole.
+    """Compares CUDA graphs over random choices of streams with one call over each whole stream.
 
     Returns:
         Decoding: the largest difference of a sample over the peak.  Encoding: the share of frames with another code.
@@ -147,10 +147,10 @@ def error(direction: str, model: Mimi, graphs: Callable[..., Any], inputs: Tenso
 
 
 def engine_error(direction: str, plain: Mimi, model: Mimi) -> float:
-    """What the engine's worker does, against one-shot calls as in `error`.
+    """Compares a batcher with one-shot calls, as `error` does.
 
-    Streams ask for one frame or several; steps of one frame are recorded ones on a GPU, longer ones are not, over the
-    same state; and streams end and leave their slot to others.
+    Jobs have one frame or several.  On a GPU, steps of one frame are CUDA graphs and longer ones are not, over the same
+    state.  Slots are used by several streams in turn.
     """
     device, config = model.device, model.config
     batcher = {"decode": partial(DecodeBatcher, watermark=None), "encode": EncodeBatcher}[direction](
@@ -191,14 +191,14 @@ def engine_error(direction: str, plain: Mimi, model: Mimi) -> float:
 
 
 def difference(direction: str, got: Tensor, wanted: Tensor) -> float:
-    """Decoding: the largest difference of a sample over the peak.  Encoding: the share of frames with another code."""
+    """Returns the largest difference over the peak (decoding) or the share of frames with another code (encoding)."""
     if direction == "decode":
         return float((got - wanted).abs().max() / wanted.abs().max())
     return float((got != wanted).any(2).float().mean())
 
 
 def median_ms(run: Callable[[], Any], repeats: int) -> float:
-    """Median time of `run()` to the end of its work on the device, in ms."""
+    """Returns the median time of `run()`, including its work on the device, in ms."""
     times: list[float] = []
     for _ in range(WARM_UP_RUNS + repeats):
         torch.cuda.synchronize()
@@ -210,7 +210,7 @@ def median_ms(run: Callable[[], Any], repeats: int) -> float:
 
 
 def print_gpu_table(figures: Figures) -> None:
-    """One row for each way."""
+    """Prints a row for each method."""
     print(f"{figures['gpu']}, torch {figures['torch']}, {figures['streams']} streams")
     print(f"{'direction':<12}{'way':<38}{'ms a frame':>12}")
     for direction in DIRECTIONS:

@@ -1,7 +1,7 @@
-"""The failures that Oviya names.
+"""Typed errors.
 
-Engines raise these and know nothing of gRPC; `oviya.status` holds the one table that maps each type to a gRPC and
-an HTTP status, and `oviya.client` raises the same types again at the caller's side.
+Engines raise them without knowing gRPC; `oviya.status` maps each type to a gRPC and an HTTP status, and `oviya.client`
+raises the same types on the caller's side.
 """
 
 from __future__ import annotations
@@ -9,11 +9,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 SHOWN_VALUE_CHARS = 100
-"""Longest piece of a refused value that a message repeats."""
+"""Maximum number of characters of an invalid value in a message."""
 
 
 class OviyaError(Exception):
-    """A failure with a plain message and, where it helps, a hint what to do."""
+    """Base class: a message and, optionally, a hint what to do."""
 
     def __init__(self, message: str, *, hint: str = "") -> None:
         super().__init__(f"{message}; {hint}" if hint else message)
@@ -21,12 +21,12 @@ class OviyaError(Exception):
 
 
 class InvalidInput(OviyaError):
-    """The caller sent something that cannot be used; sending it again will fail again.
+    """The request is invalid; sending it again will fail again.
 
     Args:
         field: path of the field in the request, e.g. ``config.format.sample_rate_hz``.
-        value: what was sent; shown shortened.
-        limit: the limit or range that it broke, in words and units.
+        value: the invalid value; shortened.
+        limit: the violated limit or range, in words and units.
         hint: what to do instead.
         suggestions: accepted values near to it, best first.
     """
@@ -43,7 +43,7 @@ class InvalidInput(OviyaError):
 
 
 class Busy(OviyaError):
-    """Every slot is taken.  `retry_after_s` says when another try makes sense."""
+    """All slots are in use.  `retry_after_s`: delay before a retry."""
 
     def __init__(self, message: str, *, retry_after_s: float, hint: str = "") -> None:
         super().__init__(message, hint=hint)
@@ -51,11 +51,11 @@ class Busy(OviyaError):
 
 
 class NotReady(OviyaError):
-    """The service is starting, draining, or lacks something that it needs right now."""
+    """The service is starting, draining, or misses something that it needs."""
 
 
 class Unavailable(OviyaError):
-    """Another service cannot be reached.  `service` names it."""
+    """Another service, `service`, cannot be reached."""
 
     def __init__(self, service: str, message: str, *, hint: str = "") -> None:
         super().__init__(f"{service}: {message}", hint=hint)
@@ -67,17 +67,17 @@ class Timeout(OviyaError):
 
 
 class Unsupported(OviyaError):
-    """The request is well-formed, but this backend cannot do it."""
+    """The request is valid, but this backend does not support it."""
 
 
 class PermissionDenied(OviyaError):
-    """The caller has not shown that it may do this, for example because it sent another session's token."""
+    """The caller is not authorized, e.g. it sent the token of another session."""
 
 
 class CheckpointError(OviyaError):
-    """A checkpoint is missing, truncated, or of other sizes than its config says.  Stops a service at start."""
+    """A checkpoint is missing, truncated, or does not match its config.  It keeps a service from starting."""
 
 
 def shorten(text: str, limit: int = SHOWN_VALUE_CHARS) -> str:
-    """Cuts `text` to `limit` characters, saying that it did."""
+    """Truncates `text` to `limit` characters, with an ellipsis."""
     return text if len(text) <= limit else text[: limit - 1] + "…"

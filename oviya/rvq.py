@@ -1,4 +1,4 @@
-"""RVQ frames on the wire and as arrays."""
+"""RVQ frames: conversion between messages and arrays."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Codes = NDArray[np.int64]
 """RVQ codes, shape (T, Q): T frames of Q codebooks."""
 
 FRAME_S = 0.080
-"""Length of a frame in seconds: Mimi makes 12.5 a second (kyutai/mimi, config.json)."""
+"""Length of a frame in seconds: Mimi has 12.5 frames a second (kyutai/mimi, config.json)."""
 MAX_CODEBOOKS = 32
 
 
@@ -29,12 +29,12 @@ def unpack_frames(
     Args:
         message: the frames.
         field: path of the message in its request, for errors.
-        codebooks: the count that is expected; None takes any from 1 to 32.
-        codebook_size: codes must be below it.
-        max_frames: longest piece that is taken.
+        codebooks: expected number of codebooks; None: any from 1 to 32.
+        codebook_size: codes must be less.
+        max_frames: maximum number of frames.
 
     Raises:
-        InvalidInput: another codebook count, a part of a frame, a code out of range, too many frames.
+        InvalidInput: wrong number of codebooks, incomplete frame, code out of range, or too many frames.
     """
     count = message.codebooks
     if codebooks is not None and count != codebooks:

@@ -20,17 +20,17 @@ DETAILS_KEY = "grpc-status-details-bin"
 PUSHBACK_KEY = "grpc-retry-pushback-ms"
 """Trailing metadata that tells gRPC's retry policy how long to wait (gRFC A6)."""
 DEFAULT_RETRY_S = 1.0
-"""Wait that `Busy` names where the service gave none."""
+"""`retry_after_s` of `Busy` if the service sent none."""
 
 
 class Mapping(NamedTuple):
-    """The statuses of one type of failure."""
+    """The statuses of an error type."""
 
     code: grpc.StatusCode
     http: HTTPStatus
 
 
-# An error takes the row of its own class or of its nearest base.
+# The row of an error is that of its class, or of the nearest base class.
 TABLE: dict[type[errors.OviyaError], Mapping] = {
     errors.InvalidInput: Mapping(grpc.StatusCode.INVALID_ARGUMENT, HTTPStatus.BAD_REQUEST),
     errors.Busy: Mapping(grpc.StatusCode.RESOURCE_EXHAUSTED, HTTPStatus.TOO_MANY_REQUESTS),
@@ -50,12 +50,12 @@ def mapping_of(error: errors.OviyaError) -> Mapping:
 
 
 def http_status(error: errors.OviyaError) -> int:
-    """Returns the HTTP status that `error` is answered with."""
+    """Returns the HTTP status for `error`."""
     return mapping_of(error).http.value
 
 
 def detail_of(error: errors.OviyaError) -> ErrorDetail:
-    """Describes `error` for a program to act on."""
+    """Returns `error` as a message, for programs."""
     plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)
     detail = ErrorDetail(type=type(error).__name__, hint=_as_text(error.hint), message=_as_text(plain))
     if isinstance(error, errors.InvalidInput):
@@ -67,7 +67,7 @@ def detail_of(error: errors.OviyaError) -> ErrorDetail:
 
 
 def trailing_metadata(error: errors.OviyaError) -> tuple[tuple[str, str | bytes], ...]:
-    """Returns the metadata that goes with `error`: its rich status, and the pushback where a retry makes sense."""
+    """Returns the trailing metadata for `error`: its rich status, and the retry pushback of `Busy`."""
     status = RpcStatus(code=mapping_of(error).code.value[0], message=_as_text(str(error)))
     status.details.add().Pack(detail_of(error))
     metadata: list[tuple[str, str | bytes]] = [(DETAILS_KEY, status.SerializeToString())]
@@ -77,13 +77,13 @@ def trailing_metadata(error: errors.OviyaError) -> tuple[tuple[str, str | bytes]
 
 
 def error_from_rpc(failure: grpc.RpcError | aio.AioRpcError, service: str) -> errors.OviyaError:
-    """Rebuilds the typed error that a call failed with.
+    """Returns the typed error that a call failed with.
 
     Args:
-        failure: what grpc or grpc.aio raised.
-        service: name of the service that was called, for failures that never reached it.
+        failure: the exception of grpc or grpc.aio.
+        service: name of the called service, for errors that do not come from the service itself.
     """
-    call: Any = failure  # every RpcError of a call is a grpc.Call too
+    call: Any = failure  # an RpcError of a call is also a grpc.Call
     code: grpc.StatusCode = call.code()
     message: str = call.details() or code.name
     metadata: dict[str, str | bytes] = dict(call.trailing_metadata() or ())
@@ -95,14 +95,14 @@ def error_from_rpc(failure: grpc.RpcError | aio.AioRpcError, service: str) -> er
         return errors.Unavailable(service, message)
     if code is grpc.StatusCode.RESOURCE_EXHAUSTED:
         return errors.Busy(f"{service}: {message}", retry_after_s=DEFAULT_RETRY_S)
-    if code is grpc.StatusCode.INVALID_ARGUMENT:  # refused by gRPC itself, before the service saw it
+    if code is grpc.StatusCode.INVALID_ARGUMENT:  # refused by gRPC, not by the service
         return errors.InvalidInput("request", "", message)
     kinds = [kind for kind, row in TABLE.items() if row.code is code and kind is not errors.OviyaError]
     return (kinds[0] if kinds else errors.OviyaError)(f"{service}: {message}")
 
 
 async def failure_of(call: Any) -> aio.AioRpcError:
-    """Waits for the end of a call of grpc.aio that failed, and returns what awaiting it would raise."""
+    """Waits until a failed grpc.aio call has ended, and returns the exception that awaiting it would raise."""
     return aio.AioRpcError(
         await call.code(), await call.initial_metadata(), await call.trailing_metadata(), await call.details()
     )
@@ -111,7 +111,7 @@ async def failure_of(call: Any) -> aio.AioRpcError:
 def error_from_detail(
     detail: ErrorDetail, message: str = "", *, retry_after_s: float = DEFAULT_RETRY_S
 ) -> errors.OviyaError:
-    """Rebuilds a typed error from its description; `message` is what the call ended with, where one did."""
+    """Returns the typed error of a detail.  `message`: the call's status message, if there is one."""
     hint = detail.hint
     message = message or detail.message
     plain = message.removesuffix(f"; {hint}") if hint else message  # the type appends its hint again
@@ -134,5 +134,5 @@ def _read_detail(blob: str | bytes | None) -> ErrorDetail | None:
 
 
 def _as_text(text: str) -> str:
-    """Escapes lone surrogates, which JSON and HTTP headers can bring and protobuf refuses."""
+    """Escapes lone surrogates, which JSON and HTTP headers may contain and protobuf refuses."""
     return text.encode("utf-8", "backslashreplace").decode()

@@ -15,7 +15,7 @@ async def wait_for(awaitable: Awaitable[T], timeout_s: float, message: str) -> T
     """Returns the result of `awaitable`.
 
     Raises:
-        Timeout: with `message`, where it takes longer than `timeout_s` seconds.
+        Timeout: with `message`, after `timeout_s` seconds.
     """
     try:
         async with asyncio.timeout(timeout_s):
@@ -27,12 +27,12 @@ async def wait_for(awaitable: Awaitable[T], timeout_s: float, message: str) -> T
 async def with_stall_timeout(
     stream: AsyncIterable[T], stall_s: float, what: str, *, first_s: float | None = None
 ) -> AsyncIterator[T]:
-    """Yields the messages of a stream, and fails when the next one takes too long.
+    """Yields the messages of a stream; fails if the next one takes too long.
 
     Args:
         stream: the messages.
         stall_s: longest wait for a message in seconds.
-        what: what is waited for, for the error, e.g. "the next RVQ frame from csm".
+        what: the awaited message, for the error, e.g. "the next RVQ frame from csm".
         first_s: longest wait for the first message in seconds; None: `stall_s`.
 
     Raises:

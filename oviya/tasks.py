@@ -1,4 +1,4 @@
-"""Ending asyncio tasks."""
+"""Cancellation of asyncio tasks."""
 
 from __future__ import annotations
 

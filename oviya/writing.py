@@ -1,4 +1,4 @@
-"""Writing to a call without losing the reason why it ended."""
+"""Writes to a call without losing the status that it ends with."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from google.protobuf.message import Message
 from grpc import aio
 from grpc._cython import cygrpc  # pyright: ignore[reportMissingTypeStubs]
 
-_CallFailed: type[Exception] = vars(cygrpc)["InternalError"]  # what grpc.aio's own write catches
+_CallFailed: type[Exception] = vars(cygrpc)["InternalError"]  # what grpc.aio's write catches
 
 
 async def write(call: Any, message: Message) -> bool:
-    """Writes `message`; returns False where the call has ended: its reader has the reason.
+    """Writes `message`; returns False if the call has ended, whose status is on the reading side.
 
-    Where a server ends a call while a message is being written, grpc.aio's own `call.write` puts "Internal error from
-    Core" in the place of the status that the server gave, and nobody learns that it was full or what it refused (grpc
-    issue 36066, in 1.85 still; here four of five refusals were lost).  This does what `call.write` does, except that.
+    If the server ends a call while a message is being written, grpc.aio's `call.write` replaces the server's status by
+    "Internal error from Core" (grpc issue 36066, still in 1.85).  This function does the same as `call.write`, but
+    keeps the status.
 
     Args:
-        call: a call of grpc.aio with a stream of requests, made without an iterator.
+        call: a grpc.aio call with a stream of requests, created without an iterator.
         message: the next request.
     """
     try:
@@ -33,13 +33,13 @@ async def write(call: Any, message: Message) -> bool:
         await call._cython_call.send_serialized_message(message.SerializeToString())
     except _CallFailed:
         return False
-    except BaseException:  # cancelled in the middle of a message: the stream cannot go on
+    except BaseException:  # cancelled in the middle of a message: the stream is unusable
         call.cancel()
         raise
     return True
 
 
 async def half_close(call: Any) -> None:
-    """Ends the requests of a call; does nothing where it has ended."""
+    """Half-closes a call; does nothing if it has ended."""
     with suppress(_CallFailed):
         await call.done_writing()

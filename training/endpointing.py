@@ -1,12 +1,12 @@
 """Trains the sentence-end model of services/stt/endpoint/sentence_end.py.
 
     pip install scikit-learn
-    python training/endpointing.py ../shared/data/goemotions
+    python training/endpointing.py FOLDER
 
-reads the texts of GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0), written conversation with
-punctuation.  A sentence that ends with a full stop, an exclamation mark or a question mark is a positive example, and
+FOLDER has GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0), of which only the texts are used, not
+the labels.  A sentence that ends with a full stop, an exclamation mark or a question mark is a positive example, and
 its prefixes are negative ones.  Writes services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences,
-the recall of ends at several rates of false ends.
+the recall at several false-positive rates.
 """
 
 from __future__ import annotations
@@ -29,13 +29,13 @@ from services.stt.endpoint.sentence_end import MODEL_FILE, bucket, features
 BUCKETS = 1 << 17
 MAX_WORDS = 25
 PREFIXES = 4
-"""Number of prefixes per sentence."""
+"""Most prefixes of a sentence that are used."""
 REGULARIZATION = 0.3
-"""Inverse strength (C) of the L2 penalty; 0.1, 0.3 and 1 differ by less than a point of recall."""
+"""Inverse strength (C) of the L2 penalty; 0.1, 0.3 and 1 give nearly the same recall."""
 
 
 def sentences(path: Path) -> Iterator[list[str]]:
-    """Yields the words of every sentence with final punctuation, without digits, links or quotations."""
+    """Yields the words of every complete sentence without digits, links and quotations."""
     for line in path.read_text(encoding="utf-8").splitlines():
         text = line.split("\t")[0].replace("\u2019", "'").replace("[NAME]", "anna").replace("[RELIGION]", "church")
         if re.search(r"http|/r/|\*|>|&|\d", text):
@@ -48,7 +48,7 @@ def sentences(path: Path) -> Iterator[list[str]]:
 
 
 def examples(path: Path, draw: random.Random) -> tuple[list[list[int]], list[int]]:
-    """Returns the buckets of every example, and 1 if it is an end, else 0."""
+    """Returns the buckets of every example, and whether it is a whole sentence."""
     rows, ends = [], []
     for words in sentences(path):
         prefixes = draw.sample(range(1, len(words)), min(PREFIXES, len(words) - 1))
@@ -80,7 +80,9 @@ def main() -> None:
     for rate in (0.02, 0.05, 0.1, 0.2, 0.3):
         threshold = np.quantile(scores[~is_end], 1 - rate)
         found = (scores[is_end] > threshold).mean()
-        print(f"{rate:4.0%} false ends: {found:5.1%} of the ends found, score above {threshold:.2f}")
+        print(
+            f"{rate:4.0%} of the prefixes taken for ends: {found:5.1%} of the ends found, score above {threshold:.2f}"
+        )
 
 
 if __name__ == "__main__":

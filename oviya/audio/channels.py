@@ -1,8 +1,8 @@
-"""Several channels to one, without losing what they hold.
+"""Mixes several channels down to one, without cancellation.
 
-Averaging is right for most recordings and wrong for some: channels out of phase cancel each other, and a channel
-without sound takes half of the level.  So channels in opposite phase are turned over, silent ones are left out, and
-where the average would still be much weaker than the loudest channel, that one is taken alone.
+An average suits most recordings, but channels in opposite phase cancel each other, and a silent channel halves the
+level.  Therefore channels in opposite phase are inverted, silent ones are left out, and if the average would still be
+much weaker than the loudest channel, only that channel is used.
 """
 
 from __future__ import annotations
@@ -13,45 +13,45 @@ from numpy.typing import NDArray
 from oviya.audio.pcm import Pcm
 
 STEP = 4096
-"""Samples for which the weights of the channels are decided at a time: some 0.1 to 0.5 s, about a syllable."""
+"""Samples per decision on the channels' weights: 0.1 to 0.5 s, about a syllable."""
 FADE = 256
-"""Samples over which changed weights are faded in, so that they do not click."""
+"""Samples of the cross-fade to changed weights, which avoids clicks."""
 MEMORY_STEPS = 0.5
-"""Steps after which what was measured has lost two thirds of its weight: whoever speaks next is followed within one."""
+"""Time constant of the covariance in steps: the weights follow a change of speaker within one step."""
 IN_PHASE = 0.3
-"""Correlation from which on two channels are taken to be in phase, or, negative, in opposite phase."""
+"""Minimum correlation of channels in phase; negative: in opposite phase."""
 SILENT_POWER = 0.01
-"""A channel that is 20 dB weaker than the loudest has nothing to add."""
+"""A channel 20 dB below the loudest counts as silent."""
 LOST_POWER = 0.25
-"""An average that is 6 dB weaker than the loudest channel has lost what that holds."""
+"""An average 6 dB below the loudest channel is not used."""
 FLOOR_POWER = 1e-10
-"""Below -100 dBFS nothing is decided."""
+"""Below -100 dBFS the weights do not change."""
 
 
 class Downmix:
-    """Mixes one stream of several channels, piece by piece.
+    """Mixes a stream of several channels, chunk by chunk.
 
     Args:
-        channels: how many there are, at least 1.
+        channels: number of channels, at least 1.
     """
 
     def __init__(self, channels: int) -> None:
         if channels < 1:
             raise ValueError(f"there must be at least one channel, not {channels}")
         self.channels = channels
-        """How many go in."""
+        """Number of input channels."""
         self._covariance = np.zeros((channels, channels))
         self._signs = np.ones(channels)
         self._weights: NDArray[np.float64] | None = None
         self._usable = np.ones(channels, bool)
 
     def push(self, samples: NDArray[np.floating]) -> Pcm:
-        """Takes samples, shape (channels, samples); returns the mix, shape (samples,).
+        """Mixes samples, shape (channels, samples), to shape (samples,).
 
-        A channel that holds a NaN or an infinity is broken and left out from there on.
+        A channel with a NaN or an infinity is left out from then on.
 
         Raises:
-            ValueError: no channel is left, or the shape is another.
+            ValueError: no channel is left, or the shape is wrong.
         """
         if samples.ndim != 2 or len(samples) != self.channels:
             raise ValueError(f"expected shape ({self.channels}, samples), not {samples.shape}")
@@ -67,7 +67,7 @@ class Downmix:
     def _step(self, samples: NDArray[np.float64]) -> NDArray[np.float64]:
         """Mixes one step, shape (channels, samples)."""
         count = samples.shape[1]
-        centred = samples - samples.mean(axis=1, keepdims=True)  # an offset is no sound
+        centred = samples - samples.mean(axis=1, keepdims=True)  # without DC offset
         kept = np.exp(-count / (STEP * MEMORY_STEPS))
         self._covariance = kept * self._covariance + (1 - kept) * (centred @ centred.T) / count
         before, weights = self._weights, self._decide()
@@ -87,7 +87,7 @@ class Downmix:
             return self._usable / self._usable.sum()
         heard = self._usable & (power >= SILENT_POWER * power[loudest])
         chosen = np.zeros(self.channels)
-        for channel in np.argsort(-power):  # the loudest keeps its sign, each further one goes with those before it
+        for channel in np.argsort(-power):  # the loudest keeps its sign; each other one is aligned with those before it
             if not heard[channel]:
                 continue
             together = float(chosen @ self._covariance[channel])
@@ -108,6 +108,6 @@ def mix_down(samples: NDArray[np.floating]) -> Pcm:
     """Mixes a whole recording, shape (channels, samples), to one channel, shape (samples,).
 
     Raises:
-        ValueError: every channel holds a NaN or an infinity, or there is no channel.
+        ValueError: every channel contains a NaN or an infinity, or there is no channel.
     """
     return Downmix(len(samples)).push(samples)

@@ -19,7 +19,7 @@ SCALES: dict[tuple[str, int], tuple[int, float]] = {
 }
 """Zero and full scale of FFmpeg's sample formats by kind and bytes (libavutil/samplefmt.h)."""
 FORMATS = frozenset({"u8", "u8p", "s16", "s16p", "s32", "s32p", "flt", "fltp", "dbl", "dblp"})
-"""The sample formats that PyAV gives as arrays; others are converted first."""
+"""Sample formats that PyAV can convert to arrays; others are converted first."""
 
 
 def planes(frame: AudioFrame) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""Wire PCM to float32 and back, with every check that foreign sound needs."""
+"""Converts between wire PCM and float32, and validates untrusted audio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _SAMPLE_BYTES: dict[int, int] = {common_pb2.AUDIO_ENCODING_UNSPECIFIED: 2, S16LE
 
 
 def check_format(audio_format: common_pb2.AudioFormat, field: str = "format") -> common_pb2.AudioFormat:
-    """Returns `audio_format` where it can be used, with its encoding spelled out.
+    """Validates an audio format and returns it with an explicit encoding.
 
     Raises:
         InvalidInput: unknown encoding, or a rate outside 8,000 to 48,000 Hz.
@@ -45,12 +45,12 @@ def decode_pcm(
     *,
     max_bytes: int = MAX_MESSAGE_BYTES,
 ) -> Pcm:
-    """Reads wire bytes as float32 samples, shape (samples,), full scale 1.0.
+    """Decodes wire bytes to float32 samples, shape (samples,), full scale 1.0.
 
-    Float samples beyond full scale are clipped to it: they are loud, not wrong.
+    Float samples beyond full scale are clipped.
 
     Raises:
-        InvalidInput: too many bytes, a part of a sample, NaN or an infinity.
+        InvalidInput: too many bytes, an incomplete sample, NaN or an infinity.
     """
     size = _SAMPLE_BYTES.get(encoding)
     if size is None:
@@ -72,7 +72,7 @@ def decode_pcm(
 
 
 def encode_pcm(samples: Pcm, encoding: Encoding) -> bytes:
-    """Writes samples, shape (samples,), as wire bytes; 16-bit samples are rounded and clipped to full scale."""
+    """Encodes samples, shape (samples,), as wire bytes.  16-bit samples are rounded and clipped to full scale."""
     if encoding == F32LE:
         return samples.astype("<f4").tobytes()
     return np.clip(np.rint(samples * S16_FULL_SCALE), -32768, 32767).astype("<i2").tobytes()

@@ -1,4 +1,4 @@
-"""WAV files to mono float32 and back."""
+"""Reads and writes WAV files as mono float32."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _MAX_FILE_BYTES = 1 << 30
 def read_wav(path: Path) -> tuple[Pcm, int]:
     """Reads integer PCM of 8, 16, 24 or 32 bits or float PCM of 32 or 64; channels are mixed (`oviya.audio.channels`).
 
-    Python's own `wave` reads neither float nor extensible files, which is what many recorders write.
+    Python's `wave` reads neither float nor extensible files, which many recorders write.
 
     Returns:
         Samples, shape (samples,), full scale 1.0, and their rate in Hz.
 
     Raises:
-        InvalidInput: the file cannot be read, is no WAV, or holds another coding.
+        InvalidInput: the file cannot be read, is no WAV file, or has another coding.
     """
     try:
         if path.stat().st_size > _MAX_FILE_BYTES:
@@ -64,9 +64,9 @@ def write_wav(path: Path, samples: Pcm, sample_rate_hz: int) -> None:
 
 
 def _chunks(blob: bytes, path: str) -> tuple[bytes, bytes]:
-    """Finds the `fmt ` and `data` chunks; a data chunk that was cut short is read as far as it goes.
+    """Finds the `fmt ` and `data` chunks.  A truncated data chunk is accepted.
 
-    A program that writes to a pipe cannot know the sizes and leaves 0 or the largest number: then all the rest is data.
+    A program that writes to a pipe sets the size to 0 or to the maximum: then the rest of the file is data.
     """
     form, at = b"", 12
     unknown = struct.unpack_from("<I", blob, 4)[0] in _UNKNOWN_SIZES if len(blob) >= 12 else False
@@ -85,7 +85,7 @@ def _samples(body: bytes, coding: int, bits: int, path: str) -> NDArray[np.float
     """Decodes interleaved samples to full scale 1.0."""
     if coding == _FORMAT_FLOAT and bits in (32, 64):
         return np.frombuffer(body, f"<f{bits // 8}").astype(np.float64)
-    if coding == _FORMAT_PCM and bits == 8:  # the one unsigned width
+    if coding == _FORMAT_PCM and bits == 8:  # the only unsigned width
         return (np.frombuffer(body, "u1").astype(np.float64) - 128) / 128
     if coding == _FORMAT_PCM and bits in (16, 32):
         return np.frombuffer(body, f"<i{bits // 8}").astype(np.float64) / float(1 << (bits - 1))

@@ -6,7 +6,6 @@ import asyncio
 import sys
 import time
 from dataclasses import asdict
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +14,7 @@ from oviya.cli.conversation_record import ConversationRecord
 from oviya.cli.files import check_writable, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, exit_on_error
-from oviya.client import Degraded, Oviya, Sentence
+from oviya.client import AudioChunk, Degraded, Oviya, SayOptions, Sentence
 from oviya.client.speaking import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
 from oviya.errors import OviyaError
 
@@ -36,56 +35,47 @@ def say(
     with exit_on_error(output):
         check_writable(out)
         words = sys.stdin.read() if text == "-" else text
-        report = asyncio.run(_say(output, address, words, out, emotion, speaker, voice.value, seed, rate))
-        output.document(report)
+        options = SayOptions(emotion=emotion, speaker=speaker, voice=voice.value, seed=seed, sample_rate_hz=rate)
+        record = asyncio.run(_say(output, address, words, options))
+        reply = record.turn(0)
+        if not reply.chunks or not reply.closed:
+            raise OviyaError("the gateway did not complete the answer", hint="see the gateway's log")
+        write_recording(out, reply.reply, rate)
+        length_s = len(reply.reply) / rate
+        output.text(f"{out}: {length_s:.2f} s, first audio after {reply.first_audio_here_s:.2f} s")
+        output.document(
+            {
+                "text": words,
+                "out": str(out),
+                "duration_s": length_s,
+                "sample_rate_hz": rate,
+                "first_audio_s": reply.first_audio_here_s,
+                "sentences": [_sentence(sentence) for sentence in reply.sentences],
+                "degraded": record.degraded_modes,
+            }
+        )
 
 
-async def _say(
-    output: Output,
-    address: str,
-    text: str,
-    out: Path,
-    emotion: str,
-    speaker: int,
-    voice: str,
-    seed: int | None,
-    rate_hz: int,
-) -> dict[str, Any]:
-    """Speaks, prints the sentences and writes the file; returns the report."""
+async def _say(output: Output, address: str, text: str, options: SayOptions) -> ConversationRecord:
+    """Speaks the text and prints its sentences."""
     record, started_at = ConversationRecord(), time.monotonic()
+    reply = record.turn(0)
     async with Oviya(address, use_proxy=False) as oviya:
-        events = oviya.speak(text, emotion=emotion, speaker=speaker, voice=voice, seed=seed, sample_rate_hz=rate_hz)
-        async for event in events:
-            record.add(event, time.monotonic() - started_at)
+        async for event in oviya.speak(text, **options):
+            elapsed_s = time.monotonic() - started_at
+            record.add(event, elapsed_s)
             match event:
+                case AudioChunk() if reply.first_audio_here_s is None:
+                    reply.first_audio_here_s = elapsed_s
                 case Sentence():
                     output.text((f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim"))
                 case Degraded():
                     output.text(("degraded: ", "yellow"), f"{event.service}: {event.message}")
                 case _:
                     pass
-    reply = record.turn(0)
-    if not reply.chunks or not reply.closed:
-        raise OviyaError("the gateway did not complete the answer", hint="see the gateway's log")
-    samples = reply.reply
-    write_recording(out, samples, rate_hz)
-    length_s = len(samples) / rate_hz
-    output.text(f"{out}: {length_s:.2f} s, first audio after {reply.first_audio_here_s:.2f} s")
-    return {
-        "text": text,
-        "out": str(out),
-        "duration_s": length_s,
-        "sample_rate_hz": rate_hz,
-        "first_audio_s": reply.first_audio_here_s,
-        "sentences": [
-            {
-                "text": sentence.text,
-                "spoken": sentence.spoken,
-                "language": sentence.language,
-                "voice": sentence.voice,
-                "plan": asdict(sentence.plan),
-            }
-            for sentence in reply.sentences
-        ],
-        "degraded": record.degraded_modes,
-    }
+    return record
+
+
+def _sentence(sentence: Sentence) -> dict[str, Any]:
+    fields = asdict(sentence)
+    return {key: fields[key] for key in ("text", "spoken", "language", "voice", "plan")}

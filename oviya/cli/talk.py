@@ -10,7 +10,6 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from oviya.audio.pcm import Pcm
 from oviya.cli.conversation_record import ConversationRecord, TurnRecord
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
@@ -73,51 +72,33 @@ def talk(
         for problem in problems:
             output.warning(f"{recording}: {problem}")
         token = (token or stored_token(address, session)) if session else ""
-        record = asyncio.run(
-            _talk(output, address, samples, rate_hz, speaker, voice.value, lead, explain, session, token)
-        )
+
+        def on_event(event: ConverseEvent) -> None:
+            if isinstance(event, SessionStarted):
+                _keep_token(output, address, event, named=bool(session))
+            _show(output, event, explain)
+
+        async def converse() -> ConversationRecord:
+            async with (
+                Oviya(address, use_proxy=False) as oviya,
+                oviya.converse(
+                    input_rate_hz=rate_hz, speaker=speaker, voice=voice.value, lead_s=lead,
+                    session_id=session, resume_token=token,
+                ) as conversation,
+            ):  # fmt: skip
+                return await play_recording(conversation, samples, rate_hz, on_event)
+
+        record = asyncio.run(converse())
+        errors = [turn.error for turn in record.turns.values() if turn.error is not None]
         if not len(record.reply):
-            errors = [turn.error for turn in record.turns.values() if turn.error is not None]
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
         write_recording(out, record.reply, record.sample_rate_hz)
         if not as_json:
             output.console.print(_latency_table(record))
             output.text(f"{out}: {len(record.reply) / record.sample_rate_hz:.2f} s")
         output.document(_report(record, recording, out, len(samples) / rate_hz, problems))
-        failed = [turn.error for turn in record.turns.values() if turn.error is not None]
-        if failed:  # another turn was answered, so the file and the report, with the error, are still written
-            raise typer.Exit(exit_code(failed[0]))
-
-
-async def _talk(
-    output: Output,
-    address: str,
-    samples: Pcm,
-    rate_hz: int,
-    speaker: int,
-    voice: str,
-    lead_s: float | None,
-    explain: bool,
-    session: str,
-    token: str,
-) -> ConversationRecord:
-    def on_event(event: ConverseEvent) -> None:
-        if isinstance(event, SessionStarted):
-            _keep_token(output, address, event, named=bool(session))
-        _show(output, event, explain)
-
-    async with (
-        Oviya(address, use_proxy=False) as oviya,
-        oviya.converse(
-            input_rate_hz=rate_hz,
-            speaker=speaker,
-            voice=voice,
-            lead_s=lead_s,
-            session_id=session,
-            resume_token=token,
-        ) as conversation,
-    ):
-        return await play_recording(conversation, samples, rate_hz, on_event)
+        if errors:  # another turn was answered, so the file and the report, with the error, are still written
+            raise typer.Exit(exit_code(errors[0]))
 
 
 def _keep_token(output: Output, address: str, started: SessionStarted, *, named: bool) -> None:

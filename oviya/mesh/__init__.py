@@ -1,4 +1,1 @@
-"""The runtime that every service shares.
-
-Import what is needed from its modules: an app that only calls Oviya must not need a server's dependencies.
-"""
+"""The runtime of the services: server, health, drain, channels, settings, logs and metrics."""

@@ -1,6 +1,6 @@
-"""Background loops: one that ends by itself is logged, counted and shown, and never lost silently.
+"""Background loops and tasks.  One that ends unexpectedly is logged and counted; loops are restarted.
 
-Imports no gRPC, so engines may use it.
+Imports no gRPC, so that engines can use it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,29 @@ from typing import Any
 import structlog
 
 from oviya.mesh import metrics
+from oviya.tasks import cancel_and_wait
 
 log = structlog.get_logger()
 
 FIRST_PAUSE_S = 0.5
-"""Pause before a loop that ended is started again; it doubles with every end in quick succession."""
+"""Delay before a loop is restarted.  It doubles with each restart in quick succession."""
 LONGEST_PAUSE_S = 30.0
 STABLE_S = 60.0
-"""A loop that ran this long before it ended starts over with the first pause."""
+"""After a run of this length the delay is reset."""
 
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 class BackgroundLoops:
-    """Keeps loops running that should run as long as their service does.
+    """Runs loops for the lifetime of their service.
 
-    A loop that raises or returns is logged, counted in `oviya_loop_failures_total`, listed in `down` and started again
-    after a pause.  It leaves `down` once it has been started again.
+    A loop that raises or returns is logged, counted in `oviya_loop_failures_total`, listed in `down`, and restarted
+    after a delay.
 
     Args:
-        on_change: called with the loop's name and what happened to it; an empty text means that it runs again.
-        first_pause_s: pause before the first restart.
+        on_change: called with the loop's name and the problem; an empty problem: the loop was restarted.
+        first_pause_s: delay before the first restart.
     """
 
     def __init__(
@@ -48,15 +49,15 @@ class BackgroundLoops:
         self._tasks: set[asyncio.Task[None]] = set()
         self._essential: set[str] = set()
         self.down: dict[str, str] = {}
-        """Loops that wait to be started again, and why they ended."""
+        """Loops that wait for their restart, and why they ended."""
 
     def start(self, name: str, loop: Loop, *, essential: bool = False) -> asyncio.Task[None]:
         """Runs `loop` until `close`, or until the returned task is cancelled.
 
         Args:
-            name: short name for logs, metrics and health; one of a few, because it becomes a label.
-            loop: makes the coroutine; called again after every failure.
-            essential: whether the service cannot work while the loop is down.
+            name: short name for logs, metrics and health; it becomes a metric label, so there must be few names.
+            loop: returns the coroutine; called again for every restart.
+            essential: whether the service is unhealthy while the loop is down.
         """
         if essential:
             self._essential.add(name)
@@ -67,16 +68,12 @@ class BackgroundLoops:
 
     @property
     def essential_down(self) -> bool:
-        """Whether a loop is down that the service cannot work without."""
+        """Whether an essential loop is down."""
         return not self._essential.isdisjoint(self.down)
 
     async def close(self) -> None:
         """Cancels all loops and waits for them."""
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        if tasks:
-            await asyncio.wait(tasks)
+        await cancel_and_wait(*self._tasks)
 
     async def _keep_running(self, name: str, loop: Loop) -> None:
         pause_s = self._first_pause_s
@@ -94,7 +91,7 @@ class BackgroundLoops:
             if time.monotonic() - started >= STABLE_S:
                 pause_s = self._first_pause_s
             self.down[name] = problem
-            self._report(name, f"the loop {name} ended ({problem}) and is started again in {pause_s:g} s")
+            self._report(name, f"the loop {name} ended ({problem}) and is restarted in {pause_s:g} s")
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             del self.down[name]
@@ -103,16 +100,16 @@ class BackgroundLoops:
     def _report(self, name: str, problem: str) -> None:
         try:
             self._on_change(name, problem)
-        except Exception:  # the loop must be started again whatever its listener does
+        except Exception:  # the loop must be restarted even if the callback fails
             log.exception("the state of a background loop could not be reported", loop=name)
 
 
 def background_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Starts a task that nobody waits for; its failure is logged and counted in `oviya_loop_failures_total`.
+    """Starts a task that is not awaited.  A failure is logged and counted in `oviya_loop_failures_total`.
 
     Args:
-        name: short name for logs and metrics; one of a few.
-        work: what to do.
+        name: short name for logs and the metric label.
+        work: the coroutine.
     """
 
     def ended(task: asyncio.Task[None]) -> None:

@@ -1,4 +1,4 @@
-"""Channels to other services by the mesh's rules."""
+"""Channels to other services of the mesh."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from grpc import aio
 from oviya.mesh.server import FIXED_WINDOW, KEEPALIVE_S
 
 WITHOUT_PROXY = (("grpc.enable_http_proxy", 0),)
-"""Channel option: http_proxy, https_proxy and grpc_proxy are for the world outside, and gRPC would send even calls to
-localhost there."""
+"""Channel option: ignore http_proxy, https_proxy and grpc_proxy, which gRPC would use even for localhost."""
 RETRY_ATTEMPTS = 3
 RETRY_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 
@@ -19,9 +18,9 @@ RETRY_CODES = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 def service_config(service_name: str) -> dict[str, Any]:
     """Returns the gRPC service config for calls to `service_name`, e.g. "oviya.v1.CsmService".
 
-    round_robin with client health checking spreads calls over the healthy replicas that DNS names (gRFC A17); a call is
-    tried again only before its first response (gRFC A6), at the pace that the server's pushback asks for, and not at
-    all once too many calls fail (throttling).
+    round_robin with client health checking spreads calls over the healthy replicas behind the DNS name (gRFC A17).  A
+    call is retried only before its first response (gRFC A6), after the delay of the server's pushback, and no longer
+    once too many calls fail (throttling).
     """
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
@@ -43,10 +42,10 @@ def service_config(service_name: str) -> dict[str, Any]:
 
 
 def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 << 20) -> aio.Channel:
-    """Opens a channel to a service.  It ignores the environment's proxies.
+    """Opens a channel to a service, without the environment's proxies.
 
     Args:
-        address: "host:port"; a name that DNS gives many addresses reaches all replicas.
+        address: "host:port"; all addresses of a DNS name are used.
         service_name: full name of the gRPC service, e.g. "oviya.v1.CsmService".
         max_message_bytes: largest response message.
     """
@@ -62,7 +61,7 @@ def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 
             ("grpc.keepalive_timeout_ms", 20_000),
             ("grpc.keepalive_permit_without_calls", 1),
             ("grpc.http2.max_pings_without_data", 0),
-            # A restarted service is found again within seconds, not within gRPC's default of two minutes.
+            # Reconnects to a restarted service within seconds; gRPC's default is up to two minutes.
             ("grpc.max_reconnect_backoff_ms", 2_000),
             ("grpc.initial_reconnect_backoff_ms", 100),
             ("grpc.dns_min_time_between_resolutions_ms", 2_000),

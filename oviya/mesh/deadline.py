@@ -1,4 +1,4 @@
-"""One deadline for everything that a stop does."""
+"""A deadline that all steps of a shutdown share."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """A point in time that several steps share.
+    """A point in time.
 
     Args:
-        seconds: time from now.
-        clock: tells the time in seconds.
+        seconds: seconds from now.
+        clock: monotonic time in seconds.
     """
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
@@ -20,9 +20,9 @@ class Deadline:
 
     @property
     def left_s(self) -> float:
-        """Time that is left in seconds; 0 once it is over."""
+        """Remaining time in seconds; 0 after the deadline."""
         return max(0.0, self._at - self._clock())
 
     def earlier(self, seconds: float) -> Deadline:
-        """Returns the deadline that is over `seconds` before this one."""
+        """Returns a deadline `seconds` before this one."""
         return Deadline(self._at - self._clock() - seconds, self._clock)

@@ -1,7 +1,7 @@
-"""How texts in environment variables become values of settings.
+"""Decodes environment variables into values of settings.
 
-pydantic-settings reads lists and objects as JSON alone and fails with a stack trace where a value is not JSON.  Here a
-list of texts may also be one text, or several separated by commas, and an empty variable stands for the default.
+pydantic-settings accepts lists and objects only as JSON, and fails with a stack trace if a value is not JSON.  Here a
+list of strings may also be comma-separated, and an empty variable means the default.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ Shape = Literal["texts", "list", "object", "text", "other"]
 
 
 def decode_values(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Decodes the texts among `values`; what cannot be decoded stays as it is, for the field's type to refuse.
+    """Decodes the strings in `values`.  Strings that cannot be decoded are kept, for the field's type to refuse.
 
     Args:
-        values: by the field's name.
-        fields: of the settings.
+        values: values by field name.
+        fields: the settings' fields.
     """
     decoded: dict[str, Any] = {}
     for name, value in values.items():
@@ -36,12 +36,12 @@ def decode_values(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) ->
             decoded[name] = []
         elif shape == "text":
             decoded[name] = ""
-        # All others have no empty value: the default holds.
+        # Other types have no empty value: the default applies.
     return decoded
 
 
 def shape_of(field: FieldInfo) -> Shape:
-    """Says how a field's text is decoded; "text" is one that may be empty."""
+    """Returns how a field's string is decoded; "text": a string that may be empty."""
     shapes = [_shape_of_type(kind) for kind in _members(field.annotation)]
     for shape in ("texts", "list", "object"):
         if shape in shapes:
@@ -53,7 +53,7 @@ def shape_of(field: FieldInfo) -> Shape:
 
 
 def _members(annotation: Any) -> tuple[Any, ...]:
-    """The members of a union; a type that is none is its own only member."""
+    """Returns the members of a union, or the type itself."""
     origin = get_origin(annotation)
     if origin is None or origin in (list, dict, Literal):
         return (annotation,)
@@ -71,15 +71,15 @@ def _shape_of_type(kind: Any) -> Shape:
 
 def _decode(text: str, shape: Shape) -> Any:
     if shape == "texts" and text[0] not in "[{":
-        # Quotes come along where an env file is not read by a shell, as with `docker run --env-file`.
-        return [part for part in (piece.strip().strip("'\"") for piece in text.split(",")) if part]
+        # Quotes remain if no shell reads the env file, as with `docker run --env-file`.
+        return [part for part in (item.strip().strip("'\"") for item in text.split(",")) if part]
     if shape not in ("texts", "list", "object"):
         return text
     try:
         value = json.loads(text, parse_constant=_refuse)
     except (ValueError, RecursionError):
         return text
-    return [value] if shape == "list" and isinstance(value, dict) else value  # one tool need not stand in a list
+    return [value] if shape == "list" and isinstance(value, dict) else value  # one object is a list of one
 
 
 def _refuse(constant: str) -> None:

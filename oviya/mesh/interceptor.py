@@ -1,4 +1,4 @@
-"""What happens around every call: typed errors become statuses, and each call is measured."""
+"""Server interceptor: maps typed errors to statuses, measures calls and limits their number."""
 
 from __future__ import annotations
 
@@ -18,41 +18,41 @@ from oviya.status import mapping_of, trailing_metadata
 
 log = structlog.get_logger()
 
-# These answer while the service starts and drains: they are how callers learn about it.
+# Always available, since callers learn from them whether the service is ready.
 ALWAYS_OPEN = ("/grpc.health.v1.Health/", "/grpc.reflection.")
 
 RETRY_AFTER_S = 1.0
-"""When a caller that was refused for the number of calls may try again."""
+"""Delay before a retry, in seconds, for a call refused by the limit of concurrent calls."""
 
 Context: TypeAlias = "aio.ServicerContext[Any, Any]"
 Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 
 
 class _Observation:
-    """One running call."""
+    """The outcome of a running call."""
 
     def __init__(self) -> None:
         self.error: OviyaError | None = None
 
 
 class CallInterceptor(aio.ServerInterceptor):
-    """Maps errors to statuses, measures calls, and refuses them until the service is ready or where too many run.
+    """Maps errors to statuses, measures calls, and refuses calls if the service is not ready or too many are running.
 
     Args:
-        is_ready: says whether calls are taken.
-        max_calls: calls that may run at once, those of `ALWAYS_OPEN` not counted.
+        is_ready: returns whether calls are accepted.
+        max_calls: maximum number of concurrent calls, without those of `ALWAYS_OPEN`.
     """
 
     def __init__(self, is_ready: Callable[[], bool], *, max_calls: int) -> None:
         self._is_ready = is_ready
         self._max_calls = max_calls
         self.calls = 0
-        """Calls that run, those of `ALWAYS_OPEN` not counted."""
+        """Running calls, without those of `ALWAYS_OPEN`."""
         self._idle = asyncio.Event()
         self._idle.set()
 
     async def wait_until_idle(self) -> None:
-        """Waits until no call runs, those of `ALWAYS_OPEN` not counted."""
+        """Waits until no call is running, without those of `ALWAYS_OPEN`."""
         await self._idle.wait()
 
     async def intercept_service(
@@ -94,7 +94,7 @@ class CallInterceptor(aio.ServerInterceptor):
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
             with self._observed(method) as observation:
                 self._admit()
-                # aclosing: a cancelled caller must reach the servicer's `finally` now, not at garbage collection.
+                # aclosing runs the servicer's `finally` at cancellation, not at garbage collection.
                 async with aclosing(behaviour(request, context)) as responses:
                     async for response in responses:
                         yield response
@@ -103,11 +103,11 @@ class CallInterceptor(aio.ServerInterceptor):
         return call
 
     def _admit(self) -> None:
-        """Lets a call in that is counted already.
+        """Checks that a call, which is already counted, may run.
 
         Raises:
             NotReady: the service is starting or stopping.
-            Busy: too many calls run.
+            Busy: too many calls are running.
         """
         if not self._is_ready():
             raise NotReady("the service is not taking calls", hint="it is starting or stopping; try again")
@@ -116,7 +116,7 @@ class CallInterceptor(aio.ServerInterceptor):
 
     @contextmanager
     def _observed(self, method: str) -> Generator[_Observation]:
-        """Measures a call and keeps a failure of it for `_abort_on`; cancellation passes through."""
+        """Measures a call and stores its error for `_abort_on`.  Cancellation propagates."""
         observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
         metrics.RPCS_IN_FLIGHT.labels(method).inc()
         self.calls += 1
@@ -127,14 +127,14 @@ class CallInterceptor(aio.ServerInterceptor):
                     yield observation
                 except OviyaError as error:
                     observation.error, code = error, mapping_of(error).code.name
-                    # The message may quote what the caller sent, so it stays out of the log above debug.
+                    # The message may quote the request, so it is logged at debug only.
                     log.info("call failed", error=type(error).__name__, code=code)
                     log.debug("call failed", message=str(error))
                 except Exception:
                     observation.error = OviyaError("internal error", hint="the service's log has the details")
                     code = grpc.StatusCode.INTERNAL.name
                     log.exception("call broke")
-        except BaseException:  # cancellation, or the generator was closed by its reader
+        except BaseException:  # cancellation, or the caller closed the generator
             code = grpc.StatusCode.CANCELLED.name
             raise
         finally:
@@ -148,7 +148,7 @@ class CallInterceptor(aio.ServerInterceptor):
 
 
 async def _abort_on(observation: _Observation, context: Context) -> None:
-    """Ends a call that failed, outside the observation: aborting raises."""
+    """Aborts a call that failed.  It raises, so it runs outside the observation."""
     if observation.error is not None:
         error = observation.error
         await context.abort(mapping_of(error).code, str(error), trailing_metadata(error))

@@ -1,4 +1,4 @@
-"""Structured logs.  What people say and secrets are never logged above debug, whatever fails."""
+"""Structured logs.  What people say and secrets never appear above debug level."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["configure_logs", "log_id", "log_loop_failure"]
 log = structlog.get_logger()
 
 NOISY = ("aioice", "aiortc", "aiohttp.access", "asyncio", "httpx", "httpcore", "numba", "matplotlib")
-"""Libraries that narrate every packet, or what is asked in a URL.  They stay quiet unless something is wrong."""
+"""Libraries that log every packet or URL.  Only their warnings and errors are logged."""
 LOOP_MESSAGES = frozenset(
     {
         "Task exception was never retrieved",
@@ -34,14 +34,14 @@ LOOP_MESSAGES = frozenset(
         "Fatal write error on socket transport",
     }
 )
-"""Messages to the event loop's exception handler that are logged; others may hold arguments of a callback."""
+"""Messages of the event loop's exception handler that may be logged; others may contain arguments of a callback."""
 
 
 def configure_logs(service: str, settings: ServiceSettings) -> None:
-    """Sends every log, warning and unhandled exception of this process to standard error, cleaned of values.
+    """Logs to standard error, including warnings and unhandled exceptions, with values redacted.
 
-    Every line has the service's name.  Above debug no line holds an exception's message, a local variable, or an
-    argument of another library's log call; secrets of `settings` are hidden at every level.
+    Every line has the service's name.  Above debug level no line contains an exception's message, a local variable or
+    an argument of another library's log call; secrets in `settings` are hidden at every level.
 
     Args:
         service: short name of the service.
@@ -55,7 +55,7 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
         structlog.processors.TimeStamper(fmt="iso"),
         Redactor(verbose=verbose, secrets=secrets_of(settings)),
     ]
-    # Named explicitly: the renderer's default takes rich or better_exceptions where one is installed.
+    # Set explicitly: by default the renderer uses rich or better_exceptions if installed.
     renderer: structlog.typing.Processor = (
         structlog.processors.JSONRenderer()
         if settings.log_format == "json"
@@ -88,7 +88,7 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
 
 
 def log_loop_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    """Logs and counts what nobody caught in the event loop; for `loop.set_exception_handler`."""
+    """Logs and counts unhandled exceptions of the event loop.  A handler for `loop.set_exception_handler`."""
     metrics.UNHANDLED.labels("event loop").inc()
     message = str(context.get("message", ""))
     log.error(
@@ -100,14 +100,14 @@ def log_loop_failure(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) 
 
 
 class _Handler(logging.StreamHandler[TextIO]):
-    """Writes records; those of other libraries without values, unless `verbose`."""
+    """Writes records; unless `verbose`, those of other libraries without values."""
 
     def __init__(self, stream: TextIO, *, verbose: bool) -> None:
         super().__init__(stream)
         self._verbose = verbose
 
     def emit(self, record: logging.LogRecord) -> None:
-        # structlog's records carry their fields as a dictionary, which the processors have cleaned.
+        # structlog's records are dictionaries, which the processors have redacted.
         if not self._verbose and not isinstance(record.msg, dict):
             try:
                 record = without_values(record)
@@ -117,7 +117,7 @@ class _Handler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
     def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (logging's name)
-        """Says that a record could not be written; logging's own method prints its message and arguments."""
+        """Reports the failure without the record's message and arguments, which logging's own method would print."""
         self.stream.write(f"a log record of {record.name} at {record.module}:{record.lineno} could not be written\n")
 
 
@@ -155,7 +155,7 @@ def _log_warning(
 
 
 def _name_of(context: dict[str, Any]) -> str:
-    """Names the coroutine or callback that failed; its repr would show its arguments."""
+    """Returns the name of the coroutine or callback that failed.  Its repr would show arguments."""
     task: Any = context.get("task") or context.get("future")
     if hasattr(task, "get_coro"):
         return getattr(task.get_coro(), "__qualname__", "")

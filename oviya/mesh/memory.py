@@ -1,4 +1,4 @@
-"""Memory that loading took and serving does not need."""
+"""Returns freed memory to the system."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import gc
 
 
 def release_freed_memory() -> None:
-    """Returns what loading allocated and freed to the system; without glibc only Python's garbage is collected."""
+    """Collects garbage and returns free heap memory to the system (glibc only)."""
     gc.collect()
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

@@ -1,4 +1,4 @@
-"""Prometheus metrics that every service has, and the port that serves them."""
+"""Prometheus metrics of every service, and their HTTP server."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Asks a service for its health: `python -m oviya.mesh.probe HOST:PORT [SERVICE]` exits with 0 while it serves.
+"""Health probe: `python -m oviya.mesh.probe HOST:PORT [SERVICE]` exits with 0 if the service is SERVING.
 
-Containers use it as their health check, so it must be small and quick.
+Containers run it as their health check, so it imports little.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 
 def is_serving(address: str, service: str = "", timeout_s: float = 2.0) -> bool:
-    """Says whether `address` answers grpc.health.v1 with SERVING within `timeout_s` seconds."""
-    # Not through a proxy; the option stands in oviya.mesh.channel too, which takes long to import.
+    """Whether the server at `address` reports SERVING within `timeout_s` seconds (grpc.health.v1)."""
+    # The option of oviya.mesh.channel, which takes long to import.
     with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
         stub: Any = health_pb2_grpc.HealthStub(channel)
         try:

@@ -1,7 +1,7 @@
-"""What no log line may hold: what users say, secrets, and the names of sessions.
+"""Redacts log lines: they must not contain what users say, secrets, or names of sessions.
 
-Above debug a line is made of constants of the code, of numbers and of texts that our own code chose to log.  Exceptions
-lose their messages, records of other libraries lose their arguments, because nobody knows what those hold.
+Above debug level a line consists of constants, numbers, and strings that our own code chose to log.  Messages of
+exceptions and arguments of other libraries' records are removed, because they may contain anything.
 """
 
 from __future__ import annotations
@@ -23,27 +23,27 @@ from oviya.mesh.settings import SecretUrl
 from oviya.mesh.tracebacks import describe_type, format_exception
 
 NAMES = frozenset({"session", "session_id", "request_id"})
-"""Keys of log lines whose values callers choose.  They are logged as hashes."""
+"""Keys whose values are chosen by callers.  They are logged as hashes."""
 HASH_CHARS = 12
-"""Hex digits of a hashed name: enough to follow one session through the logs of all services."""
+"""Hex digits of a hashed name, enough to identify a session in the logs of all services."""
 HIDDEN = "***"
 WITHHELD = "[withheld]"
 
 _URL_PASSWORD = re.compile(r"(?<=://)[^\s/@]*@")
 _MIN_SECRET_CHARS = 4
-"""Shorter secrets are not searched for in log lines: they would blank out parts of ordinary words."""
+"""Shorter secrets are not searched for in log lines: they would match parts of ordinary words."""
 
 
 class LogId(str):
-    """What stands in logs for a name that a caller chose."""
+    """A hashed name."""
 
     __slots__ = ()
 
 
 def log_id(name: str) -> LogId:
-    """Returns what the log shows of a name that a caller chose, such as a session's: names may say who somebody is.
+    """Hashes a name that a caller chose, such as a session's, for the log: names may identify people.
 
-    It is the beginning of the name's SHA-256, so that all lines about one name are found together, in all services:
+    The result is the beginning of the name's SHA-256, the same in all services:
     ``printf %s NAME | sha256sum | cut -c1-12``.
     """
     if isinstance(name, LogId):
@@ -69,17 +69,17 @@ def secrets_of(settings: BaseModel) -> list[str]:
 
 
 def _password_of(url: str) -> str:
-    """Returns what stands before the last "@" of a URL, without the user's name; also where it is no proper URL."""
+    """Returns the password in a URL, even a malformed one: the text before the last "@", without the user's name."""
     credentials = url.partition("://")[2].rpartition("@")[0] if "://" in url else url.rpartition("@")[0]
     return credentials.partition(":")[2] or credentials
 
 
 class Redactor:
-    """A structlog processor that takes out of a line what must not be logged.
+    """A structlog processor that redacts lines.
 
     Args:
-        verbose: whether the service logs at debug: then exceptions keep their messages.
-        secrets: values that are hidden wherever they occur, at every level.
+        verbose: whether the service logs at debug level, with messages of exceptions.
+        secrets: strings that are hidden at every level.
     """
 
     def __init__(self, *, verbose: bool, secrets: Iterable[str] = ()) -> None:
@@ -119,7 +119,7 @@ class Redactor:
 
 
 class WithoutArguments:
-    """Stands in a record for an argument that is not a number."""
+    """Replaces an argument that is not a number."""
 
     def __init__(self, value: object) -> None:
         self._text = describe_type(value) if isinstance(value, BaseException) else WITHHELD
@@ -131,10 +131,9 @@ class WithoutArguments:
 
 
 def without_values(record: logging.LogRecord) -> logging.LogRecord:
-    """Returns a copy of another library's record that holds constants of its code, numbers and exception types.
+    """Returns a copy of another library's record with only constants of its code, numbers and exception types.
 
-    Call it while the record is being emitted: the caller's code, which says whether the text is a constant or was put
-    together, is found on the stack.
+    Call it while the record is emitted: the caller's frame on the stack shows whether the message is a constant.
     """
     copy = logging.makeLogRecord(record.__dict__)
     if copy.args:
@@ -154,7 +153,7 @@ def _without_values(args: Any) -> Any:
 
 
 def _is_constant(text: str, record: logging.LogRecord) -> bool:
-    """Whether `text` stands as it is in the function that logs `record`."""
+    """Whether `text` is a constant of the function that logs `record`."""
     frame = sys._getframe()  # pyright: ignore[reportPrivateUsage]
     while frame is not None:
         code: CodeType = frame.f_code

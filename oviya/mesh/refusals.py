@@ -1,6 +1,6 @@
-"""Refused settings as text: one line each, with the variable's name, the form expected and an example.
+"""Error messages for invalid settings: one line each, with the variable, the expected form and an example.
 
-A value is repeated only where its type shows that it is no secret.
+A value is shown only if its type rules out a secret.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ from oviya.mesh.redaction import hide_url_passwords
 Schema = Mapping[str, Any]
 
 _PLAIN_VALUE = re.compile(r"[\w.+-]{1,32}")
-"""What a number, a flag or a choice may look like when it is repeated; nothing of this form is a URL."""
-_PIECE = re.compile(r"[^\s,;\"'\[\]{}:/@?=&|]{3,}")
-"""Parts of a value that would give it away."""
+"""Form of a number, a flag or a choice that may be shown; no URL matches it."""
+_PART = re.compile(r"[^\s,;\"'\[\]{}:/@?=&|]{3,}")
+"""Parts of a value that would disclose it."""
 
 
 def describe_refusals(error: ValidationError, settings_type: type[BaseModel]) -> list[str]:
-    """Describes each setting that `error` refuses in one line, in the order of the fields.
+    """Describes each invalid setting in one line, in the order of the fields.
 
     Args:
-        error: what `settings_type` raised.
+        error: the error that `settings_type` raised.
         settings_type: the settings, with their prefix in `model_config`.
     """
     schema = settings_type.model_json_schema()
@@ -44,7 +44,7 @@ def variable_name(field: str, prefix: str) -> str:
 
 
 def describe_form(schema: Schema) -> str:
-    """Says in words what a field takes, from its JSON schema, e.g. "a whole number, 0 to 65535"."""
+    """Describes the values of a field from its JSON schema, e.g. "a whole number, 0 to 65535"."""
     if "anyOf" in schema:
         members = [describe_form(member) for member in schema["anyOf"] if member.get("type") != "null"]
         automatic = ["auto"] if "auto" in schema.get("examples", ()) else []  # see oviya.mesh.settings.AutoCount
@@ -64,7 +64,7 @@ def describe_form(schema: Schema) -> str:
 
 
 def example_of(schema: Schema) -> str:
-    """Returns an example of a field's text: the one it declares, else its default, else one of its type."""
+    """Returns an example value: the declared one, else the default, else one of the type."""
     for value in (*schema.get("examples", ()), schema.get("default")):
         if value not in (None, "", [], {}):
             return _as_text(value)
@@ -84,13 +84,13 @@ def _choices(schema: Schema) -> list[str]:
 
 def _describe(field: str, fault: Mapping[str, Any], schema: Schema, prefix: str) -> str:
     message = str(fault["msg"]).removeprefix("Value error, ")
-    if not field:  # several fields do not fit together; the message names them
+    if not field:  # an error of several fields together; the message names them
         return f"settings refused: {hide_url_passwords(_one_line(message))}"
     variable, form = variable_name(field, prefix), cast("Schema", schema["properties"][field])
     expected, example = describe_form(form), f"{variable}={example_of(form)}"
     given = next((value for name, value in os.environ.items() if name.upper() == variable), str(fault["input"]))
     reason = ""
-    if fault["type"] == "value_error" or len(fault["loc"]) > 1:  # the form alone does not say what is wrong
+    if fault["type"] == "value_error" or len(fault["loc"]) > 1:  # the form alone does not explain the error
         reason = _without_value(message, given, f"{expected} {example}")
         reason = f"{_path(fault['loc'][1:], schema)}{reason}; " if reason else ""
     shown = f"={given.strip()}" if _may_be_shown(form, given) else ""
@@ -107,13 +107,13 @@ def _may_be_shown(form: Schema, given: str) -> bool:
 
 
 def _without_value(message: str, given: str, known: str) -> str:
-    """Returns `message` in one line, or "" where it repeats a part of the value that is not in `known`."""
+    """Returns `message` in one line, or "" if it contains a part of the value that is not in `known`."""
     message = _one_line(message)
     for item in sorted(re.split(r"[,\s\"\[\]]+", given), key=len, reverse=True):
         if len(item) > 2 and item not in known:
             message = message.replace(f"'{item}'", "the value")
-    # Numbers are limits more often than parts of a secret, but a secret may be made of digits: compared as well.
-    leaks = any(piece in message and piece not in known for piece in _PIECE.findall(given))
+    # Numbers in a message are usually limits, but a secret may consist of digits: they are compared as well.
+    leaks = any(part in message and part not in known for part in _PART.findall(given))
     return "" if leaks else message
 
 

@@ -1,4 +1,4 @@
-"""A gRPC server by the mesh's rules: health for each service name, reflection, keepalive, drain."""
+"""The gRPC server of a service: health by service name, reflection, keepalive, drain."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from oviya.mesh.settings import ServiceSettings
 log = structlog.get_logger()
 
 KEEPALIVE_S = 60
-"""Pause between keepalive pings; servers drop clients that ping more often than they allow (gRFC A8)."""
+"""Interval between keepalive pings.  Servers disconnect clients that ping more often than permitted (gRFC A8)."""
 MIN_CLIENT_PING_S = 9
-"""Clients may ping this often, with or without calls.  Many are set to 10 s; a timer that fires early is tolerated."""
+"""Shortest permitted interval between a client's pings.  Many clients use 10 s; early timers are tolerated."""
 LAST_WRITES_S = 0.5
-"""Time in seconds for the last messages of calls that have ended, where health watches keep the server from idling."""
+"""Time in seconds for the last writes of ended calls, while health watches keep the server busy."""
 FIXED_WINDOW = (("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1 << 20))
-"""gRPC widens a stream's window as it sees fit, to more than 6 MB on one machine.  Without probing a sender gets little
-more than 1 MB ahead of its reader: half a minute of 16-bit sound at 16 kHz, which no live microphone ever fills."""
+"""Channel options that fix the flow-control window of a stream.  gRPC's BDP probing can grow it beyond 6 MB.  Without
+it a sender gets about 1 MB ahead of its reader: half a minute of 16-bit audio at 16 kHz."""
 
 
 class MeshServer:
-    """One gRPC server.
+    """A gRPC server.
 
     Args:
-        settings: where to listen and how to drain.
+        settings: address, limits and drain times.
         service_names: full names of the gRPC services, for health and reflection.
     """
 
@@ -60,10 +60,10 @@ class MeshServer:
         self.port = 0
 
     async def listen(self) -> None:
-        """Binds the port and answers health checks with NOT_SERVING.
+        """Binds the port; health checks report NOT_SERVING.
 
         Raises:
-            OviyaError: the port cannot be had.
+            OviyaError: the port is not available.
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         if self._settings.reflects:
@@ -75,22 +75,23 @@ class MeshServer:
             self.port = self.grpc.add_insecure_port(address)
         except RuntimeError as error:
             raise OviyaError(
-                f"cannot listen on {address}", hint="another program has the port, or the host is not this machine's"
+                f"cannot listen on {address}",
+                hint="another program uses the port, or the host is not this machine's",
             ) from error
         await self.grpc.start()
 
     @property
     def calls(self) -> int:
-        """Calls that run; health checks and reflection do not count."""
+        """Running calls, without health checks and reflection."""
         return self._interceptor.calls
 
     @property
     def serving(self) -> bool:
-        """Whether calls are taken."""
+        """Whether calls are accepted."""
         return self._ready
 
     async def set_serving(self, serving: bool) -> None:
-        """Opens or closes the service to calls and tells everyone who watches its health."""
+        """Accepts or refuses calls, and notifies health watches."""
         self._ready = serving
         metrics.SERVING.set(int(serving))
         state = health_pb2.HealthCheckResponse
@@ -98,15 +99,15 @@ class MeshServer:
             await self._health.set(name, state.SERVING if serving else state.NOT_SERVING)
 
     async def announce_drain(self) -> None:
-        """Says NOT_SERVING while still taking calls, and waits for callers to notice."""
+        """Reports NOT_SERVING while calls are still accepted, and waits `drain_wait_s` for callers to notice."""
         await self._health.enter_graceful_shutdown()
         metrics.SERVING.set(0)
         await asyncio.sleep(self._settings.drain_wait_s)
 
     async def stop(self, grace_s: float) -> None:
-        """Refuses new calls, lets running ones finish within `grace_s` seconds, then ends them.
+        """Refuses new calls, waits up to `grace_s` seconds for running calls, then cancels them.
 
-        Nobody waits for health watches: those who watch know by now, and would hold every stop for its whole grace.
+        It does not wait for health watches, which would always use up the grace period.
         """
         self._ready = False
         deadline = Deadline(grace_s)

@@ -1,4 +1,4 @@
-"""One service as a process: settings, logs, server, warm-up, metrics, drain."""
+"""Runs a service as a process: settings, logs, server, warm-up, metrics, drain."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import sys
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Coroutine
-from contextlib import suppress
 from typing import Any, ClassVar, Generic, TypeVar
 
 import structlog
@@ -27,25 +26,26 @@ from oviya.mesh.redaction import hide_url_passwords
 from oviya.mesh.refusals import describe_refusals, variable_name
 from oviya.mesh.server import MeshServer
 from oviya.mesh.settings import ServiceSettings
+from oviya.tasks import cancel_and_wait
 
 log = structlog.get_logger()
 
 S = TypeVar("S", bound=ServiceSettings)
 
 CLOSE_SHARE, MAX_CLOSE_S = 0.25, 6.0
-"""Part of the drain grace that is kept for `Service.close`, where what must not be lost is written, and its longest."""
+"""Share of the drain grace that is reserved for `Service.close`, which persists data, and its maximum in seconds."""
 MIN_CLOSE_S = 0.5
-"""Time in seconds that `Service.close` gets even where the grace is over or zero."""
+"""Minimum time in seconds for `Service.close`, even after the grace period."""
 EXIT_SLACK_S = 1.0
-"""Time in seconds after the deadline of a stop after which the process is ended, whatever still blocks it."""
+"""Time in seconds from the deadline of a stop until the process is killed."""
 
 
 class Service(ABC, Generic[S]):
-    """What a service tells the runtime.
+    """Base class of the services.
 
-    The order of a life: `register`, listening with NOT_SERVING, `start`, SERVING; then SIGTERM or `break_down`,
-    NOT_SERVING, `drain`, running calls finish, `close`.  A stop has one deadline, `drain_wait_s` and `drain_grace_s`
-    after its beginning, which all of its steps share.
+    Life cycle: `register`, NOT_SERVING, `start`, SERVING; then SIGTERM or `break_down`, NOT_SERVING, `drain`, running
+    calls finish, `close`.  All steps of a stop share one deadline: `drain_wait_s` plus `drain_grace_s` from its
+    beginning.
     """
 
     name: ClassVar[str]
@@ -56,28 +56,29 @@ class Service(ABC, Generic[S]):
     def __init__(self, settings: S) -> None:
         self.settings = settings
         self.broken = asyncio.Event()
-        """Set once the service can never work again."""
+        """Set when the service cannot recover."""
         self.loops = BackgroundLoops(self._loop_changed)
-        """The service's background loops: started in `start`, ended before `close`.  Health says NOT_SERVING while an
-        essential one is down."""
+        """Background loops: started in `start`, cancelled before `close`.  Health reports NOT_SERVING while an
+        essential loop is down."""
         self.health_changed = asyncio.Event()
-        """Set where `healthy` may have changed; the runtime clears it."""
+        """Set when `healthy` may have changed; the runtime clears it."""
 
     @property
     def healthy(self) -> bool:
-        """Whether the service can work: it is not broken, and all of its essential loops run."""
+        """Whether the service is not broken and all of its essential loops are running."""
         return not self.broken.is_set() and not self.loops.essential_down
 
     def break_down(self) -> None:
-        """Ends the service for good, because something that it needs is lost and only a new process gets it back.
+        """Stops the service after an unrecoverable failure, so that a new process replaces it.
 
-        Health says NOT_SERVING at once, the process ends with 1.  The caller logs why.  Call it on the event loop.
+        Health reports NOT_SERVING at once, and the process exits with 1.  The caller logs the reason.  Call it on the
+        event loop.
         """
         self.broken.set()
         self.health_changed.set()
 
     def report_loop(self, name: str, problem: str) -> None:
-        """Called when one of `loops` ended, with what happened, and with "" once it runs again."""
+        """Called when one of `loops` ended, with the problem, and with "" when it was restarted."""
 
     def _loop_changed(self, name: str, problem: str) -> None:
         self.health_changed.set()
@@ -85,25 +86,25 @@ class Service(ABC, Generic[S]):
 
     @abstractmethod
     def register(self, server: aio.Server) -> None:
-        """Adds the servicers.  Calls reach them only after `start`."""
+        """Adds the servicers.  They receive calls only after `start`."""
 
     @abstractmethod
     async def start(self) -> None:
-        """Loads what is needed and runs one inference: ready means warm.
+        """Loads the model and runs one inference: ready means warm.
 
         Raises:
-            OviyaError: the service cannot work; the process says why in one line and ends.
+            OviyaError: the service cannot start; the process logs the reason and exits.
         """
 
     async def drain(self, deadline: Deadline) -> None:
-        """Called once callers know that the service stops, before running calls are waited for.
+        """Called after NOT_SERVING was reported, before the server waits for running calls.
 
         Args:
-            deadline: when it must be done; time for `close` is already taken off.
+            deadline: end of this step; time for `close` is already reserved.
         """
 
     async def close(self, deadline: Deadline) -> None:
-        """Releases what `start` took; every call has ended.  What must not be lost is written first.
+        """Persists data, then releases resources.  All calls have ended.
 
         Args:
             deadline: when it is cancelled.
@@ -119,10 +120,10 @@ class RunningService(Generic[S]):
         self._follow: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listens, warms the service up and opens it.
+        """Binds the port, warms the service up and accepts calls.
 
         Raises:
-            OviyaError: the address is open to others, the port is taken or the service cannot work.
+            OviyaError: the address is open to others, the port is taken or the service cannot start.
         """
         check_hosts(self.service.settings)
         self.service.register(self.server.grpc)
@@ -138,17 +139,15 @@ class RunningService(Generic[S]):
         self._follow = self.service.loops.start("health", self._follow_health)
 
     async def stop(self, deadline: Deadline | None = None) -> None:
-        """Drains and closes, by the deadline at the latest.
+        """Drains and closes within the deadline.
 
         Args:
-            deadline: None takes that of the settings, from now.
+            deadline: None: the settings' times from now.
         """
         settings = self.service.settings
         deadline = deadline or stop_deadline(settings)
         before_close = deadline.earlier(min(CLOSE_SHARE * settings.drain_grace_s, MAX_CLOSE_S))
-        if self._follow is not None:
-            self._follow.cancel()
-            await asyncio.wait((self._follow,))
+        await cancel_and_wait(self._follow)
         await self.server.announce_drain()
         await _within(before_close.left_s, self.service.drain(before_close), "drain")
         await self.server.stop(before_close.left_s)
@@ -170,10 +169,10 @@ def stop_deadline(settings: ServiceSettings) -> Deadline:
 
 
 def check_hosts(settings: ServiceSettings) -> None:
-    """Refuses to listen where other machines can call and nothing asks for a token.
+    """Checks that no unauthenticated port is reachable from other machines.
 
     Raises:
-        OviyaError: an address is open, and `allow_unauthenticated` is not set.
+        OviyaError: one is, and `allow_unauthenticated` is not set.
     """
     hosts = settings.open_hosts()
     if hosts and not settings.allow_unauthenticated:
@@ -186,7 +185,7 @@ def check_hosts(settings: ServiceSettings) -> None:
 
 
 async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) -> None:
-    """Runs a step of a stop; one that takes too long or fails is logged, and the stop goes on."""
+    """Runs a step of a stop.  A time-out or a failure is logged, and the stop continues."""
     try:
         async with asyncio.timeout(seconds):
             await step
@@ -197,32 +196,32 @@ async def _within(seconds: float, step: Coroutine[Any, Any, None], name: str) ->
 
 
 def run(service_type: Callable[[S], Service[S]], settings_type: type[S]) -> None:
-    """Runs a service until SIGTERM or SIGINT; exits with 1 and one clear line when it cannot start, or breaks down."""
+    """Runs a service until SIGTERM or SIGINT.  Exits with 1 and a one-line reason if it cannot start or breaks down."""
     settings = read_settings(settings_type)
     configure_logs(str(settings.model_config.get("env_prefix", "")).rstrip("_").lower(), settings)
     try:
         broken = asyncio.run(_serve(service_type, settings))
     except OviyaError as error:
-        log.error("cannot start", reason=str(error))  # the reason is enough, its stack is noise
+        log.error("cannot start", reason=str(error))  # a traceback would add nothing
         sys.exit(1)
     if broken:
         sys.exit(1)  # a new process may work
 
 
 def read_settings(settings_type: type[S]) -> S:
-    """Reads settings from the environment; exits with 1 and one line a refused setting where there is one."""
+    """Reads settings from the environment.  Exits with 1 and one line per invalid setting."""
     try:
         return settings_type()
     except ValidationError as error:
         lines = describe_refusals(error, settings_type)
-    except (OviyaError, SettingsError) as error:  # no validator of ours raises these, but a stack trace helps nobody
+    except (OviyaError, SettingsError) as error:  # not raised by our validators, but still no traceback
         lines = [f"settings refused: {hide_url_passwords(' '.join(str(error).split()))}"]
     print("\n".join(lines), file=sys.stderr)
     sys.exit(1)
 
 
 async def _serve(service_type: Callable[[S], Service[S]], settings: S) -> bool:
-    """Runs the service; returns whether it broke down."""
+    """Runs the service and returns whether it broke down."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(log_loop_failure)
@@ -240,11 +239,9 @@ async def _serve(service_type: Callable[[S], Service[S]], settings: S) -> bool:
     starting = asyncio.ensure_future(running.start())
     waiting = asyncio.ensure_future(_first_of(stopping, service.broken))
     await asyncio.wait((starting, waiting), return_when=asyncio.FIRST_COMPLETED)
-    if not starting.done():  # told to stop while still warming up
+    if not starting.done():  # stopped during warm-up
         _exit_after(stop_deadline(settings), 1)
-        starting.cancel()
-        with suppress(asyncio.CancelledError):
-            await starting
+        await cancel_and_wait(starting)
         return service.broken.is_set()
     try:
         starting.result()
@@ -261,7 +258,7 @@ async def _serve(service_type: Callable[[S], Service[S]], settings: S) -> bool:
 
 
 def _exit_after(deadline: Deadline, code: int) -> None:
-    """Ends the process some time after `deadline`, from a thread: a blocked event loop must not keep it alive."""
+    """Kills the process shortly after `deadline`, from a thread, in case the event loop is blocked."""
 
     def end() -> None:
         log.critical("the process did not end in time and is ended")
@@ -273,7 +270,7 @@ def _exit_after(deadline: Deadline, code: int) -> None:
 
 
 async def _first_of(*events: asyncio.Event) -> None:
-    """Returns once one of the events is set."""
+    """Waits until one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)

@@ -1,4 +1,4 @@
-"""Settings that every service has."""
+"""Settings of every service."""
 
 from __future__ import annotations
 
@@ -13,21 +13,21 @@ from oviya.mesh.environment import decode_values
 AutoCount = Annotated[
     int | None, BeforeValidator(lambda value: None if value == "auto" else value), Field(examples=["auto"])
 ]
-"""Type of a setting that takes a number or "auto", which becomes None: the service chooses what suits its device."""
+"""Type of a setting that is a number or "auto".  Auto becomes None: the service chooses by its device."""
 
 LogLevel = Literal["debug", "info", "warning", "error"]
 
 
 class SecretUrl(SecretStr):
-    """A URL, or a path, that may hold a password.  It is shown nowhere; logs hide the password alone."""
+    """A URL or path that may contain a password.  It is never shown; logs hide the password."""
 
 
 class ServiceSettings(BaseSettings):
-    """Where a service listens and how it starts and stops.
+    """Address, start and stop of a service.
 
-    A service subclasses this with a prefix of its own, so that `CSM_PORT` or `STT_PORT` set one service alone.  A list
-    of texts may be one text, several separated by commas, or JSON; other lists and objects are JSON.  An empty variable
-    stands for the default, for a list for the empty list, and for a text that may be empty for the empty text.
+    Each service subclasses this with its own prefix, e.g. `CSM_PORT` or `STT_PORT`.  Lists of strings are
+    comma-separated or JSON; other lists and objects are JSON.  An empty variable means the empty list for lists, the
+    empty string for strings that may be empty, and otherwise the default.
     """
 
     model_config = SettingsConfigDict(

@@ -1,8 +1,8 @@
-"""Tracebacks as text that never shows a value.
+"""Formats tracebacks without values.
 
-Python's own tracebacks end with the exception's message, and those of `rich` and `better_exceptions` show local
-variables.  Both may hold what a user said or a token.  These show files, lines, functions, source lines and the types
-of the whole chain; the messages only where asked for.  Standard library only, so that child processes can use it too.
+Python's tracebacks contain the exception's message, and those of `rich` and `better_exceptions` show local variables.
+Both may contain what a user said or a token.  These show files, lines, functions, source lines and the types of the
+whole chain, and messages only on request.  Standard library only, so that child processes can use it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from types import TracebackType
 from typing import cast
 
 MAX_CHAIN = 20
-"""Exceptions of one chain that are shown; a longer chain is cut."""
+"""Maximum number of exceptions of a chain."""
 MAX_FRAMES = 50
-"""Frames of one exception that are shown, the innermost ones."""
+"""Maximum number of frames of an exception; the innermost are shown."""
 MAX_GROUP = 10
-"""Members of an exception group that are shown."""
+"""Maximum number of members of an exception group."""
 WITHHELD = "(message withheld; it is logged at level debug)"
 
 _CAUSE = "The above exception was the direct cause of the following exception:"
@@ -26,17 +26,17 @@ _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 
 def format_exception(error: BaseException, *, messages: bool) -> str:
-    """Formats `error` and everything that it came from, without local variables.
+    """Formats `error` with its causes and contexts, without local variables.
 
     Args:
         error: the exception.
-        messages: whether to show the exceptions' messages and notes.
+        messages: whether to include the exceptions' messages and notes.
     """
     return "\n".join(_chain(error, messages, set()))
 
 
 def describe_type(error: BaseException) -> str:
-    """Names the type of `error`, and the error number of an OSError: the part of an error that holds no value."""
+    """Returns the type of `error`, with the error number of an OSError: the part of an error without values."""
     kind = type(error)
     name = (
         kind.__qualname__ if kind.__module__ in ("builtins", "__main__") else f"{kind.__module__}.{kind.__qualname__}"
@@ -47,7 +47,7 @@ def describe_type(error: BaseException) -> str:
 
 
 def print_plainly(kind: type[BaseException], error: BaseException | None, trace: TracebackType | None) -> None:
-    """A `sys.excepthook` that shows no message."""
+    """A `sys.excepthook` without messages."""
     error = kind() if error is None else error
     sys.stderr.write(format_exception(error.with_traceback(trace), messages=False) + "\n")
 
@@ -62,7 +62,7 @@ def _chain(error: BaseException, messages: bool, seen: set[int]) -> list[str]:
         lines += [*_chain(before, messages, seen), "", link, ""]
     if error.__traceback__ is not None:
         lines.append("Traceback (most recent call last):")
-        # The limit counts from the innermost frame where it is negative.
+        # A negative limit counts from the innermost frame.
         for entry in traceback.extract_tb(error.__traceback__, limit=-MAX_FRAMES).format():
             lines += entry.rstrip("\n").split("\n")
     lines.append(_last_line(error, messages))
@@ -82,5 +82,5 @@ def _last_line(error: BaseException, messages: bool) -> str:
         return f"{describe_type(error)} {WITHHELD}"
     try:
         return f"{describe_type(error)}: {error}"
-    except Exception:  # a __str__ that fails must not take the log line with it
+    except Exception:  # __str__ failed
         return describe_type(error)

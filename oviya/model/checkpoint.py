@@ -1,8 +1,7 @@
-"""Reads a model's folder: its card, its config and its weights.
+"""Reads checkpoints: card, config and weights.
 
 A checkpoint is a folder with `config.json`, `model.safetensors` (or shards and `model.safetensors.index.json`) and,
-where it ships with Oviya, `model_card.json`.  Every fault is one `CheckpointError` with one clear line, raised at
-start.
+if it ships with Oviya, `model_card.json`.  Errors are raised as `CheckpointError`, at start.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ CONFIG_FILE = "config.json"
 WEIGHTS_FILE = "model.safetensors"
 INDEX_FILE = "model.safetensors.index.json"
 RANDOM = "random"
-"""What a service's setting names instead of a checkpoint to have small random weights, for tests."""
+"""Name for small random weights instead of a checkpoint, for tests."""
 
 _HUB_ID = re.compile(r"(?<![\w.-])[\w.-]++/[\w.-]++(@[\w./-]++)?")
 _HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
@@ -33,18 +32,18 @@ _HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a checkpoint says about itself in `model_card.json`.
+    """The card of a checkpoint, `model_card.json`.
 
-    A folder without a card counts as trained: published checkpoints, such as `kyutai/mimi`, have none.
+    A checkpoint without a card counts as trained: published ones, such as `kyutai/mimi`, have none.
 
     Attributes:
-        name: e.g. ``demo-csm``; the folder's name, or `default_name`, when the card has none.
-        trained: False where the weights are random.
-        license: SPDX identifier of the weights' licence; empty when the card names none.
+        name: e.g. ``demo-csm``; by default the folder's name or `default_name`.
+        trained: False: the weights are random.
+        license: SPDX identifier of the weights' licence; empty: unknown.
         styles: style tokens that the checkpoint was trained on (CSM only).
-        languages: languages that it speaks (BCP 47), the main one first; empty: the card does not say.
-        scripts: scripts that it speaks, by their names in Unicode, e.g. ``Latin``; empty: any.
-        description: one line for people.
+        languages: supported languages (BCP 47), the main one first; empty: unknown.
+        scripts: supported scripts by their Unicode names, e.g. ``Latin``; empty: any.
+        description: one line.
     """
 
     name: str
@@ -57,10 +56,10 @@ class ModelCard:
 
 
 def read_card(folder: Path, *, default_name: str = "") -> ModelCard:
-    """Reads the card of the checkpoint in `folder`; without one: trained, named as its folder.
+    """Reads the card of the checkpoint in `folder`; without a card: trained, named after the folder.
 
     Raises:
-        CheckpointError: the card is no JSON object or a key has the wrong type.
+        CheckpointError: the card is no JSON object, or a key has the wrong type.
     """
     path = folder / CARD_FILE
     name = default_name or folder.name
@@ -111,11 +110,11 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def load_safetensors_state(folder: Path, *, wanted: Callable[[str], bool] | None = None) -> dict[str, torch.Tensor]:
-    """Reads the weights of the checkpoint in `folder`, one file or shards, onto the CPU in their stored number format.
+    """Loads the weights of the checkpoint in `folder`, one file or shards, onto the CPU in their stored dtype.
 
     Args:
         folder: the checkpoint.
-        wanted: says by name which tensors to read; all when it is None.
+        wanted: selects tensors by name; None: all.
 
     Raises:
         CheckpointError: a file is missing, truncated or damaged, or the index names a tensor that its shard lacks.
@@ -129,11 +128,11 @@ def load_safetensors_state(folder: Path, *, wanted: Callable[[str], bool] | None
     return state
 
 
-def take_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], shape: Sequence[int]) -> torch.Tensor:
-    """The tensor of `state` under the first of `names` that it has, as float32 and checked against `shape`.
+def load_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], shape: Sequence[int]) -> torch.Tensor:
+    """Returns the tensor under the first name that `state` contains, as float32.
 
     Raises:
-        CheckpointError: none of the names is there, or the shape is another than the config asks for.
+        CheckpointError: no such tensor, or its shape is not `shape`.
     """
     candidates = (names,) if isinstance(names, str) else tuple(names)
     for name in candidates:
@@ -148,12 +147,12 @@ def take_tensor(state: Mapping[str, torch.Tensor], names: str | Sequence[str], s
 
 
 def shipped_checkpoint(name: str) -> Path:
-    """The folder of a checkpoint that ships with Oviya, e.g. "demo-csm".
+    """Returns the folder of a checkpoint that ships with Oviya, e.g. "demo-csm".
 
-    The folder `models` is looked for where OVIYA_MODELS says, else beside the code, as in a clone.
+    The folder `models` is that of OVIYA_MODELS, by default the one beside the code, as in a clone.
 
     Raises:
-        CheckpointError: it is not there.
+        CheckpointError: the folder does not exist.
     """
     models = Path(os.environ.get("OVIYA_MODELS") or Path(__file__).parents[2] / "models")
     folder = models / name
@@ -166,12 +165,13 @@ def shipped_checkpoint(name: str) -> Path:
 
 
 def resolve_checkpoint(spec: str) -> Path:
-    """The folder of a checkpoint: `spec` is a folder, or a hub id such as ``kyutai/mimi`` or ``kyutai/mimi@main``.
+    """Returns the folder of a checkpoint: `spec` is a folder, or a hub id such as ``kyutai/mimi`` or
+    ``kyutai/mimi@main``.
 
-    A hub id is fetched through huggingface_hub, which reads its own cache and token settings.
+    A hub id is downloaded with huggingface_hub and its cache and token settings.
 
     Raises:
-        CheckpointError: no such folder, or the hub's copy cannot be had.
+        CheckpointError: no such folder, or the download failed.
     """
     folder = Path(spec).expanduser()
     if folder.is_dir():
@@ -188,7 +188,7 @@ def resolve_checkpoint(spec: str) -> Path:
     repository, _, revision = spec.partition("@")
     try:
         return Path(snapshot_download(repository, revision=revision or None, allow_patterns=_HUB_FILES))
-    except Exception as error:  # the hub's client raises a score of types; all mean that there is no checkpoint
+    except Exception as error:  # the client raises many types
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise CheckpointError(f"checkpoint {spec!r} cannot be fetched from the hub: {reason}") from error
 
@@ -206,10 +206,10 @@ def _read_object(path: Path) -> dict[str, Any]:
 
 
 def _weight_files(folder: Path) -> dict[str, list[str] | None]:
-    """File name -> the tensors the index promises in it; None for a single file, where there is no index.
+    """Returns the tensors of each file, from the index; None for a single file without an index.
 
-    A config may name the file in `transformers_weights`: sesame/csm-1b's `model.safetensors` is not in transformers'
-    layout, but lies beside weights that are.
+    A config may name the file in `transformers_weights`: sesame/csm-1b also has a `model.safetensors` that is not in
+    transformers' layout.
     """
     chosen = INDEX_FILE if (folder / INDEX_FILE).exists() else WEIGHTS_FILE
     if (folder / CONFIG_FILE).exists():
@@ -223,7 +223,7 @@ def _weight_files(folder: Path) -> dict[str, list[str] | None]:
         raise CheckpointError(f"{folder / chosen}: has no weight_map")
     files: dict[str, list[str] | None] = {}
     for name, file in cast("dict[str, object]", weight_map).items():
-        # The name is checked, not where it leads: in the hub's cache the files of a checkpoint are links.
+        # The name is checked, not its target: in the hub's cache the files are links.
         if not isinstance(file, str) or not file or file in (".", "..") or re.search(r"[/\\\0]", file):
             raise CheckpointError(
                 f"{folder / chosen}: weight_map names {str(file)[:100]!r} for {name}, not a file of this folder"
@@ -242,7 +242,7 @@ def _read_safetensors(
     if not path.exists():
         raise CheckpointError(f"{path}: no such file")
     try:
-        opened: Any = safe_open(path, framework="pt")  # its stubs leave the tensors untyped
+        opened: Any = safe_open(path, framework="pt")  # untyped in its stubs
         with opened as file:
             keys: list[str] = list(file.keys()) if names is None else names
             return {name: file.get_tensor(name) for name in keys if wanted is None or wanted(name)}

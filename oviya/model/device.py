@@ -1,4 +1,4 @@
-"""Where a model runs.  Only the services that run torch import this."""
+"""Devices of models.  Imported only by services that use torch."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from oviya.errors import OviyaError
 
 
 def choose_device(name: str) -> torch.device:
-    """Reads the setting of a device: "auto" (the first GPU, else the CPU) or a torch device such as "cuda:1".
+    """Returns a device by name: "auto" (the first GPU, else the CPU) or a torch device such as "cuda:1".
 
     Raises:
-        OviyaError: torch does not know it, or the machine has none.
+        OviyaError: torch does not know the device, or the machine has none.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -20,15 +20,17 @@ def choose_device(name: str) -> torch.device:
         torch.empty(0, device=device)
     except (RuntimeError, AssertionError) as error:  # torch without CUDA asserts
         reason = str(error).strip().splitlines()[0]
-        raise OviyaError(f"device {name!r} cannot be used: {reason}", hint="'auto' takes what there is") from error
+        raise OviyaError(
+            f"device {name!r} cannot be used: {reason}", hint="use 'auto' for the available device"
+        ) from error
     return device
 
 
 def still_works(device: torch.device) -> bool:
-    """Whether a device that failed can be used again.
+    """Whether a device can be used again after a failure.
 
-    After some CUDA errors (an illegal address, an uncorrectable memory error, a GPU that fell off the bus) every call
-    of the process fails for good, this one too; after others, such as too little memory, the next call may succeed.
+    After some CUDA errors (an illegal address, an uncorrectable memory error, a lost GPU) all later calls of the
+    process fail; after others, such as too little memory, the next call may succeed.
     """
     if device.type != "cuda":
         return True

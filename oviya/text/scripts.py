@@ -37,13 +37,12 @@ class Language:
 LANGUAGES: dict[str, Language] = {
     "Greek": Language("el", "Greek"), "Cyrillic": Language("ru", "Russian"), "Armenian": Language("hy", "Armenian"),
     "Hebrew": Language("he", "Hebrew"), "Arabic": Language("ar", "Arabic"), "Devanagari": Language("hi", "Hindi"),
-    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"), "Gujarati": Language("gu", "Gujarati"),
-    "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"), "Telugu": Language("te", "Telugu"),
-    "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"),
-    "Sinhala": Language("si", "Sinhala"),
-    "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"), "Georgian": Language("ka", "Georgian"),
-    "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"), "Cherokee": Language("chr", "Cherokee"),
-    "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
+    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"),
+    "Gujarati": Language("gu", "Gujarati"), "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"),
+    "Telugu": Language("te", "Telugu"), "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"),
+    "Sinhala": Language("si", "Sinhala"), "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"),
+    "Georgian": Language("ka", "Georgian"), "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"),
+    "Cherokee": Language("chr", "Cherokee"), "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
 }  # fmt: skip
 """The most spoken language with an espeak-ng voice for each script."""
 _UKRAINIAN, _PERSIAN, _URDU = (

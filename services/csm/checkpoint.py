@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from oviya.errors import CheckpointError
-from oviya.model.checkpoint import ModelCard, load_safetensors_state, read_card, resolve_checkpoint, take_tensor
+from oviya.model.checkpoint import ModelCard, load_safetensors_state, load_tensor, read_card, resolve_checkpoint
 from oviya.model.device import choose_device
 from services.csm.model.config import CsmConfig, TransformerConfig
 from services.csm.model.csm import CsmModel
@@ -137,7 +137,7 @@ def _source(name: str, *shape: int) -> Source:
 
 
 def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
-    return take_tensor(state, source.names, source.shape)
+    return load_tensor(state, source.names, source.shape)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

@@ -1,1 +1,1 @@
-"""The emotion service: the 49 emotions, how to speak each, and which one a text shows."""
+"""The emotion service: how to speak each of the 49 emotions, and which ones an utterance shows."""

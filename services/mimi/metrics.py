@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from prometheus_client import Counter, Gauge, Histogram
 
-STREAMS = Gauge("oviya_mimi_streams", "Streams that the engine has room for", ["direction"])
-STREAMS_USED = Gauge("oviya_mimi_streams_used", "Streams that are open", ["direction"])
+STREAMS = Gauge("oviya_mimi_streams", "Most streams at once", ["direction"])
+STREAMS_USED = Gauge("oviya_mimi_streams_used", "Open streams", ["direction"])
 STEP_SECONDS = Histogram(
     "oviya_mimi_step_seconds",
     "Time of one step of the model",
@@ -15,17 +15,19 @@ STEP_SECONDS = Histogram(
 STEP_ROWS = Histogram(
     "oviya_mimi_step_rows", "Streams in one step", ["direction"], buckets=(1, 2, 4, 8, 16, 32, 64, 128, 256)
 )
-FRAMES = Counter("oviya_mimi_frames", "RVQ frames that were decoded or encoded", ["direction"])
-WATERMARK = Gauge("oviya_mimi_watermark", "1 for the watermark in decoded sound; absent where none is set", ["name"])
+FRAMES = Counter("oviya_mimi_frames", "RVQ frames decoded or encoded", ["direction"])
+WATERMARK = Gauge("oviya_mimi_watermark", "1 for the watermark in decoded sound; absent if none is set", ["name"])
 WATERMARK_SECONDS = Histogram(
     "oviya_mimi_watermark_seconds",
-    "Time in which the streams of one step were marked",
+    "Time to mark the streams of one step",
     buckets=(0.0001, 0.0002, 0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.04, 0.08),
 )
-WATERMARK_FAILURES = Counter("oviya_mimi_watermark_failures", "Steps of a stream that were withheld unmarked")
+WATERMARK_FAILURES = Counter(
+    "oviya_mimi_watermark_failures", "Steps of a stream whose sound was withheld because marking failed"
+)
 REJECTED = Counter("oviya_mimi_rejected", "Streams that were refused because every slot was taken", ["direction"])
 DEVICE_FAILURES = Counter(
     "oviya_mimi_device_failures",
-    "Failures of the device: passing, or lost for good, after which the process ends",
+    "Failures of the device: passing, or lost, after which the process ends",
     ["kind"],
 )

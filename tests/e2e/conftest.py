@@ -75,7 +75,7 @@ def _running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningM
 def mesh(_running_mesh: RunningMesh) -> RunningMesh:
     """A mesh whose six services are all ready; what an earlier test stopped is started again."""
     _running_mesh.restore()
-    _running_mesh.mimi.take()  # what earlier tests had decoded
+    _running_mesh.mimi.drain()  # what earlier tests had decoded
     return _running_mesh
 
 

@@ -69,7 +69,7 @@ async def test_two_spoken_turns(mesh, tmp_path):
     assert len(shown_feelings) == 2
     assert all(feeling.startswith("seems ") for feeling in shown_feelings)
 
-    check_sound(recording, said, mesh.mimi.take())
+    check_sound(recording, said, mesh.mimi.drain())
 
 
 def check_sound(recording: Samples, said: list[Said], decoded: list[Samples]) -> None:
@@ -142,7 +142,7 @@ async def test_without_a_microphone_typing_works_and_the_reply_is_heard(mesh):
     [ended] = named(said, "replyEnded")
     heard = trimmed(recording, RATE_HZ)
     assert len(heard) / RATE_HZ == pytest.approx(seconds(ended.value["duration"]), abs=DURATION_TOLERANCE_S)
-    expected = played(mesh.mimi.take())
+    expected = played(mesh.mimi.drain())
     assert likeness(trimmed(expected, RATE_HZ), heard, RATE_HZ) > MIN_LIKENESS
 
 
@@ -160,11 +160,11 @@ async def test_insecure_address_says_what_to_do(mesh):
     url = mesh.http_url.replace("localhost", "oviya.test").replace("127.0.0.1", "oviya.test")
     async with browser.open_page(url, "--host-resolver-rules=MAP oviya.test 127.0.0.1") as page:
         await page.get_by_role("button", name="Start talking").click()
-        await expect(page.get_by_role("alert")).to_contain_text("keeps the microphone from this address")
+        await expect(page.get_by_role("alert")).to_contain_text("blocks the microphone on this page")
         await expect(page.get_by_role("alert")).to_contain_text("https://")
 
 
-async def test_voice_in_use_is_told(mesh):
+async def test_voice_in_use_is_reported(mesh):
     async with browser.open_page(mesh.http_url) as page:
         await expect(page.locator("#voice")).to_have_text("Speaking with the csm voice.")
 

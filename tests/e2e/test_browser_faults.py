@@ -46,7 +46,7 @@ async def test_missing_service_is_named_until_it_is_there(mesh, microphone):
         await connect(page)
 
 
-async def test_limit_of_a_missing_service_is_told_while_the_page_works(mesh, microphone):
+async def test_limit_of_a_missing_service_is_reported_while_the_page_works(mesh, microphone):
     mesh.stop("emotion")
     async with browser.open_page(mesh.http_url, *microphone) as page:
         readiness = page.locator("#readiness")
@@ -59,13 +59,13 @@ async def test_limit_of_a_missing_service_is_told_while_the_page_works(mesh, mic
         await expect(readiness).to_be_empty(timeout=20_000)
 
 
-async def test_server_that_ends_is_told_and_can_be_reconnected(mesh, microphone):
+async def test_server_that_ends_is_reported_and_can_be_reconnected(mesh, microphone):
     async with browser.open_page(mesh.http_url, *microphone) as page:
         await connect(page)
         await browser.wait_until(page, f"{SESSIONS}.length === 1", 5)
         mesh.stop(GATEWAY)
         await expect(page.get_by_role("alert")).to_contain_text("ended this session", timeout=20_000)
-        await expect(page.locator("#readiness")).to_contain_text("The server does not answer", timeout=15_000)
+        await expect(page.locator("#readiness")).to_contain_text("The server does not respond", timeout=15_000)
         mesh.start(GATEWAY)
         await expect(page.locator("#readiness")).to_be_empty(timeout=15_000)
         await page.get_by_role("button", name="Reconnect").click()

@@ -10,6 +10,7 @@ import tomllib
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,11 +48,13 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def gateway() -> Iterator[str]:
     """The address of a gateway without the other services: its own voice speaks."""
-    nowhere = {f"{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in ("STT", "BRAIN", "EMOTION", "CSM", "MIMI")}
-    with ServiceProcess("gateway", tmp_path_factory.mktemp("log") / "log", HTTP_PORT="0", **nowhere) as process:
-        process.start(60)
+    nowhere: dict[str, Any] = {
+        f"{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in ("STT", "BRAIN", "EMOTION", "CSM", "MIMI")
+    }
+    with ServiceProcess("services.gateway", HTTP_PORT="0", **nowhere) as process:
+        process.start()
         yield process.address
 
 
@@ -79,16 +82,16 @@ def test_nothing_else_is_installed(python):
 
 @pytest.mark.parametrize("client", ["asynchronous", "blocking"])
 def test_it_talks(python, gateway, client):
-    told = json.loads(run(python, CLIENT, client, gateway))
-    assert Path(told["package"]).is_relative_to(python.parents[1])
-    assert told["text"] == "Hello there."
-    assert told["sample_rate_hz"] == 24_000
-    assert 0.3 < told["samples"] / 24_000 < 5
-    assert told["peak"] > 0.05
-    assert told["error"]["type"] == "InvalidInput"
-    assert told["error"]["field"] == "output.sample_rate_hz"
-    assert told["error"]["value"] == "7"
-    assert "8000 to 48000" in told["error"]["limit"]
+    answer = json.loads(run(python, CLIENT, client, gateway))
+    assert Path(answer["package"]).is_relative_to(python.parents[1])
+    assert answer["text"] == "Hello there."
+    assert answer["sample_rate_hz"] == 24_000
+    assert 0.3 < answer["samples"] / 24_000 < 5
+    assert answer["peak"] > 0.05
+    assert answer["error"]["type"] == "InvalidInput"
+    assert answer["error"]["field"] == "output.sample_rate_hz"
+    assert answer["error"]["value"] == "7"
+    assert "8000 to 48000" in answer["error"]["limit"]
 
 
 def test_the_command_line_says_which_extra_it_needs(python):

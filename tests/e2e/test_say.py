@@ -32,7 +32,7 @@ async def test_the_fallback_voice_comes_through_as_it_is(cli, tmp_path):
 def test_csm_speaks_where_the_choice_is_left_and_the_sound_is_mimi_s(cli, mesh, tmp_path):
     report = cli("say", TEXT, "-o", "out.wav", "--json").document
     assert {sentence["voice"] for sentence in report["sentences"]} == {"csm"}
-    decoded = mesh.mimi.take()
+    decoded = mesh.mimi.drain()
     assert len(decoded) == len(report["sentences"]) == 2
     sound, source = read_wav(tmp_path / "out.wav")[0], np.concatenate(decoded)
     assert len(sound) == len(source)

@@ -36,7 +36,7 @@ def test_a_question_is_heard_and_answered_with_what_mimi_decoded(cli, mesh, ques
     reply, rate_hz = read_wav(tmp_path / "reply.wav")
     assert rate_hz == report["sample_rate_hz"] == 24_000
     assert {sentence["voice"] for sentence in turn["sentences"]} == {"csm"}
-    decoded = mesh.mimi.take()
+    decoded = mesh.mimi.drain()
     assert len(decoded) == len(turn["sentences"])
     source = np.concatenate(decoded)
     assert len(reply) == len(source)  # nothing cut, nothing doubled, no gap
@@ -122,7 +122,7 @@ def test_input_and_output_are_checked_before_anything_is_sent(cli, question, tmp
         assert done.stdout == ""
 
 
-def test_a_mesh_that_is_not_there_is_told_with_the_way_out(cli, question):
+def test_a_mesh_that_is_not_there_is_reported_with_the_way_out(cli, question):
     done = cli("talk", str(question), "-o", "reply.wav", "--address", "127.0.0.1:9", "--json")
     assert done.code == 3
     assert done.document["error"]["type"] == "Unavailable"

@@ -175,7 +175,7 @@ def test_each_of_the_six_comes_back_after_a_kill_and_the_mesh_converses_again(up
     assert all(is_free(port) for port in (*mesh.plan.ports.values(), mesh.plan.http_port))
 
 
-def test_a_death_is_told_with_its_signal_and_what_its_log_said_last(up):
+def test_a_death_is_reported_with_its_signal_and_what_its_log_said_last(up):
     mesh = up("--without", "csm", "--without", "mimi", "--without", "stt", "--without", "emotion")
     mesh.lines_until(lambda line: "Open http" in line)
     children = psutil.Process(mesh.process.pid).children()

@@ -32,7 +32,7 @@ def some_codes(frames: int, seed: int = 0) -> np.ndarray:
 
 
 async def decode(stub: Any, codes: np.ndarray, size: int = 1) -> np.ndarray:
-    """Sound of codes (T, Q), `size` frames a message, each sent once the one before was answered."""
+    """Decodes codes (T, Q), `size` frames a message, each sent after the response to the last one."""
     call = stub.Decode(timeout=CALL_S)
     pieces: list[np.ndarray] = []
     for at in range(0, len(codes), size):
@@ -44,7 +44,7 @@ async def decode(stub: Any, codes: np.ndarray, size: int = 1) -> np.ndarray:
 
 
 async def encode(stub: Any, samples: np.ndarray) -> np.ndarray:
-    """Codes (T, Q) of samples."""
+    """Encodes samples into codes (T, Q)."""
 
     async def messages() -> AsyncIterator[mimi_pb2.EncodeRequest]:
         yield mimi_pb2.EncodeRequest(config=mimi_pb2.EncodeConfig(format=FORMAT))

@@ -1,4 +1,4 @@
-"""The brain with a model, as the service makes it, against a local server of Ollama's HTTP API."""
+"""The Ollama backend with its failover, as the service makes it, and a local server with Ollama's API."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def settings(url: str, **changes: Any) -> BrainSettings:
 
 @asynccontextmanager
 async def brain(server: OllamaServer, **changes: Any) -> AsyncIterator[Backend]:
-    """The backend as the service makes it, warm."""
+    """The warm backend, as the service makes it."""
     async with server.serving():
         backend = make_backend(settings(server.url, **changes))
         try:

@@ -32,7 +32,7 @@ class MimiTap(grpc.GenericRpcHandler):
         self._server.start()
         self._sounds: list[Pcm] = []
 
-    def take(self) -> list[Pcm]:
+    def drain(self) -> list[Pcm]:
         """The sound of each utterance decoded to its end since the last time, 24 kHz, in order."""
         sounds, self._sounds = self._sounds, []
         return sounds

@@ -1,4 +1,4 @@
-"""Ollama's HTTP API as its documentation describes it, with answers from a script and faults on demand.
+"""A server with Ollama's HTTP API as documented, scripted answers and faults on demand.
 
 It speaks what docs/api.md and docs/capabilities of github.com/ollama/ollama describe: /api/version, /api/tags,
 /api/show, /api/pull and /api/chat, their status codes, their NDJSON streams and their errors.
@@ -49,7 +49,7 @@ class Answer:
 
 
 def words(text: str) -> list[str]:
-    """`text` cut before each space, as most tokenizers do."""
+    """Splits `text` before each space, like most tokenizers."""
     pieces = text.split(" ")
     return [piece if at == 0 else f" {piece}" for at, piece in enumerate(pieces)] if text else []
 
@@ -76,7 +76,7 @@ class OllamaServer:
         self.url = ""
 
     def say(self, *answers: Answer | str) -> None:
-        """Adds answers; the last one is given again and again."""
+        """Adds answers; the last one is repeated."""
         self.answers += [answer if isinstance(answer, Answer) else Answer(answer) for answer in answers]
 
     def app(self) -> web.Application:
@@ -251,7 +251,7 @@ async def tool_server(answer: Any = None, *, status: int = 200, delay_s: float =
 
 
 class ToolServer:
-    """What a tool's endpoint answers, and what it was asked."""
+    """The endpoint of a tool; records its requests."""
 
     def __init__(self, body: Any, status: int, delay_s: float) -> None:
         self.body, self.status, self.delay_s = body, status, delay_s

@@ -1,4 +1,4 @@
-"""Speech in a tone, made by flite: pitch, pace and level as `emotions.tsv` has them for the emotion of that tone."""
+"""Speech in a vocal style, made by flite: pitch, pace and level as `emotions.tsv` has them for the style's emotion."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from oviya.audio.wav import read_wav
 from services.emotion.prosody.catalogue import Catalogue
 
 OWN_F0 = {"slt": (167.0, 28.0), "awb": (129.0, 23.0), "kal16": (89.0, 11.0)}
-"""Mean and standard deviation in Hz of flite's voices whose pitch can be set, as they are by themselves (measured)."""
+"""Measured mean and standard deviation in Hz of the flite voices whose pitch can be set."""
 LEVEL = 0.6
-"""Factor on the amplitude of neutral speech: leaves room for a joyful one."""
+"""Factor on the amplitude, so that joyful speech, which is louder, does not clip."""
 
 
 @dataclass(frozen=True)
 class Style:
-    """An emotion of the table, and what the table lacks: the factor on the span of the pitch.
+    """An emotion of the table, and a factor on the range of the pitch, which the table does not have.
 
     Sadness and held anger are spoken flatter and joy with a wider melody (Juslin and Laukka 2003; Banse and Scherer
-    1996); `valence` and `arousal` are the signs that a listener should find.
+    1996); `valence` and `arousal` are the expected signs.
     """
 
     emotion: str
@@ -45,16 +45,16 @@ STYLES = {
 
 @cache
 def speak_in(style: str, text: str, voice: str = "slt") -> NDArray[np.float32]:
-    """Speaks `text` at 16 kHz in one of `STYLES`; returns samples, shape (samples,).  Do not write into them."""
-    manner = STYLES[style]
-    emotion = Catalogue.load().resolve(manner.emotion).emotion
+    """Speaks `text` at 16 kHz in one of `STYLES`; returns samples, shape (samples,).  They are read-only."""
+    chosen = STYLES[style]
+    emotion = Catalogue.load().resolve(chosen.emotion).emotion
     mean_hz, spread_hz = OWN_F0[voice]
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "speech.wav"
         settings = {
             "duration_stretch": 1 / emotion.rate_scale,
             "int_f0_target_mean": mean_hz * emotion.pitch_scale,
-            "int_f0_target_stddev": spread_hz * emotion.pitch_scale * manner.span,
+            "int_f0_target_stddev": spread_hz * emotion.pitch_scale * chosen.span,
         }
         options = [word for name, value in settings.items() for word in ("--setf", f"{name}={value:.4f}")]
         command = ["flite", "-voice", voice, *options, "-t", text, "-o", str(path)]

@@ -15,19 +15,26 @@ import pytest
 ROOT = Path(__file__).parents[2]
 
 LAYERS = {
-    "oviya": "cli > client, model > mesh, text, audio > emotions, rvq, status, streams, writing, tasks, durations > errors > v1",
-    "services.brain": "server > failover > ollama, listener > settings > tool_spec, emotions > backend > metrics",
-    "services.csm": "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics",
+    "oviya": (
+        "cli > client, model > mesh, text, audio"
+        " > emotions, rvq, status, streams, writing, tasks, durations > errors > v1"
+    ),
+    "services.brain": (
+        "server > failover > ollama, listener, circuit_breaker > settings > tool_spec, emotions > backend > metrics"
+    ),
+    "services.csm": (
+        "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics"
+    ),
     "services.emotion": (
-        "server > engine > fusion, policy > voice, words > admission, affect > settings > prosody > catalogue > metrics"
+        "server > load, responses, utterance > engine > fusion, policy > voice, words"
+        " > admission, affect > settings > prosody > metrics"
     ),
     "services.gateway": (
         "service > transport > conversation > turn > voice > upstream > memory"
         " > settings > client_address, ice_servers, rate, metrics"
     ),
     "services.mimi": (
-        "server, detect_watermark > engine > random_checkpoint > checkpoint > model"
-        " > watermark, spread_spectrum > settings, metrics"
+        "server, detect_watermark > load > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
     ),
     "services.stt": "server > backends > engine > decode, frontend > endpoint > recognizer > settings, metrics",
 }

@@ -1,4 +1,4 @@
-"""`python -m training.emotion DATA`: some 12 minutes on one core."""
+"""`python -m training.emotion DATA`"""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def main() -> None:
     blocks = [linear.blocks_of(text) for text in texts.texts]
     vocabulary = linear.learn_vocabulary(blocks)
     features = linear.vectorize(blocks, vocabulary)
-    linear_scores = linear.unseen_scores(features, texts.labels, texts.folds())
+    linear_scores = linear.held_out_scores(features, texts.labels, texts.folds())
     arrays = pack_linear(vocabulary, *linear.fit_all(features, texts.labels))
 
     print("recurrent networks", flush=True)
@@ -50,23 +50,27 @@ def main() -> None:
 
 
 def train_networks(texts: Texts) -> tuple[list[recurrent.Network], recurrent.Floats, Any]:
-    """One network a fold, which has not seen it; all of them together read what is new to all."""
+    """Trains one network for each held-out fold.
+
+    Returns:
+        The networks, each text's scores by the network that was not trained on it, and the keys of the words.
+    """
     keys = recurrent.learn_words(texts.texts)
     encoded = recurrent.encode([*texts.texts, *map(as_spoken, texts.texts)], keys)
     folds, rows = texts.folds(), len(keys) + recurrent.UNKNOWN + 1
     scores = np.zeros(texts.labels.shape, np.float32)
     networks = []
     for fold in range(FOLDS):
-        seen, unseen = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
-        network = recurrent.train(encoded, texts.labels, seen, rows, seed=fold)
-        scores[unseen] = recurrent.scores_of(network, encoded, unseen)
+        training, held_out = np.flatnonzero(folds != fold), np.flatnonzero(folds == fold)
+        network = recurrent.train(encoded, texts.labels, training, rows, seed=fold)
+        scores[held_out] = recurrent.scores_of(network, encoded, held_out)
         networks.append(network)
         print(f"fold {fold + 1} of {FOLDS}", flush=True)
     return networks, scores, keys
 
 
 def measure(folder: Path, texts: Texts) -> dict[str, Any]:
-    """F1 of the model as the service runs it."""
+    """Measures F1 of the model as the service runs it."""
     model = TextModel.load(folder)
 
     def chosen(some: list[str]) -> np.ndarray:

@@ -1,6 +1,6 @@
-"""From scores to labels: how the two models are mixed, what a score is worth, where each label begins.
+"""Chooses the mix of the two models, the calibration of their scores and the threshold of each label.
 
-All of it is decided on scores of texts by models that have not seen them; nothing here looks at `dev.tsv`.
+All of it is chosen on held-out scores of the training texts; `dev.tsv` is not used.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMis
 
 SHARES = tuple(round(0.05 * step, 2) for step in range(21))
 SMOOTHED_BELOW = 300
-"""Labels with fewer texts have a ragged F1 curve: it is smoothed over 9 thresholds before its top is taken."""
+"""For labels with fewer texts, the noisy F1 curve is smoothed over `SMOOTHING` thresholds."""
 SMOOTHING = 9
 
 Floats = NDArray[np.floating]
@@ -31,13 +31,13 @@ class Calibration:
 
 
 def f1_by_label(chosen: NDArray[np.bool_], labels: NDArray[np.int8]) -> Floats:
-    """F1 of each label, shape (labels,)."""
+    """Returns F1 of each label, shape (labels,)."""
     right = (chosen & (labels == 1)).sum(axis=0)
     return 2 * right / np.maximum(chosen.sum(axis=0) + labels.sum(axis=0), 1)
 
 
 def best_threshold(scores: Floats, label: NDArray[np.int8]) -> float:
-    """The score from which calling a text by the label gives the best F1."""
+    """Returns the threshold with the best F1."""
     order = np.argsort(-scores, kind="stable")
     right = np.cumsum(label[order])
     f1 = 2 * right / (np.arange(1, len(label) + 1) + label.sum())
@@ -48,7 +48,7 @@ def best_threshold(scores: Floats, label: NDArray[np.int8]) -> float:
 
 
 def calibrate(linear: Floats, networks: Floats, labels: NDArray[np.int8]) -> Calibration:
-    """Decides everything from unseen scores, shape (texts, labels) each."""
+    """Calibrates on held-out scores, shape (texts, labels) each."""
 
     def cut(share: float) -> tuple[Floats, Floats, float]:
         mixed = (1 - share) * linear + share * networks

@@ -23,12 +23,12 @@ class Texts:
     labels: NDArray[np.int8]
 
     def folds(self) -> NDArray[np.int64]:
-        """The fold of each text, shape (texts,)."""
+        """Returns the fold of each text, shape (texts,)."""
         return np.random.default_rng(_FOLD_SEED).integers(0, FOLDS, len(self.texts))
 
 
 def read_labels(folder: Path) -> list[str]:
-    """The names of the labels, in the order of their numbers."""
+    """Returns the names of the labels, in the order of their numbers."""
     return (folder / "labels.txt").read_text("utf-8").split()
 
 
@@ -52,5 +52,5 @@ def read_texts(path: Path, label_count: int) -> Texts:
 
 
 def as_spoken(text: str) -> str:
-    """The text as speech-to-text would write it: lower case, no punctuation, no signs."""
+    """Returns the text as speech-to-text would write it: lower case, no punctuation, no signs."""
     return " ".join(word for word in words_of(text) if re.match(r"\w|\[", word))

@@ -1,4 +1,4 @@
-"""Writes the model as the service reads it: `weights.npz`, `config.json` and the cards."""
+"""Writes the model for the service: `weights.npz`, `config.json` and the cards."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from training.emotion.linear import Vocabulary
 from training.emotion.recurrent import Network
 
 MAX_FEATURES = 130_000
-"""Features of the linear model that are kept: those with the largest weights."""
+"""Features of the linear model that are kept, those with the largest weights."""
 
 Arrays = dict[str, NDArray[Any]]
 
 
 def pack_linear(vocabulary: Vocabulary, weights: NDArray[np.float32], bias: NDArray[np.float32]) -> Arrays:
-    """Keeps the features that matter; a label's weights, shape (features,), share one scale."""
-    worth = np.abs(weights * vocabulary.idf[:, None]).max(axis=1)
-    kept = np.sort(np.argsort(-worth, kind="stable")[:MAX_FEATURES])
+    """Keeps the `MAX_FEATURES` most important features; the weights of a label share one scale."""
+    importance = np.abs(weights * vocabulary.idf[:, None]).max(axis=1)
+    kept = np.sort(np.argsort(-importance, kind="stable")[:MAX_FEATURES])
     weights = weights[kept]
     scale = np.abs(weights).max(axis=0) / 127
     return {
@@ -98,7 +98,7 @@ def _in_bytes(vectors: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[n
 
 _CARD = """# oviya-emotion
 
-Which of GoEmotions' 28 labels an English sentence bears.  Logistic regression over words, phrases and letters
+Predicts GoEmotions' 28 labels for an English sentence.  Logistic regression over words, phrases and letters
 ({features:,} features), and {networks} recurrent networks over words;
 `services/emotion/words/text_model.py` runs both in numpy.
 
@@ -106,17 +106,17 @@ Which of GoEmotions' 28 labels an English sentence bears.  Logistic regression o
 |---|---|
 | macro-F1 over 28 labels, dev.tsv | {dev_macro_f1:.3f} |
 | the same, sentences as speech-to-text writes them (lower case, no punctuation) | {spoken_macro_f1:.3f} |
-| macro-F1 on the training texts, each by models that have not seen it | {unseen_macro_f1:.3f} |
+| macro-F1 on the training texts, each by models that were not trained on it | {unseen_macro_f1:.3f} |
 | micro-F1, dev.tsv | {dev_micro_f1:.3f} |
 | size of the weights | {megabytes:.1f} MB |
 
 Trained on GoEmotions' train.tsv (Demszky et al. 2020, 43,410 comments from Reddit, Apache-2.0), which is not part of
 this repository; `make emotion-model GOEMOTIONS=folder` makes the model again.  Mixing, calibration and thresholds were
 decided on train.tsv alone, by cross-validation.  dev.tsv decided none of them, but was looked at while kinds of model
-were tried, so its figures are a little kind.
+were compared, so its figures are slightly optimistic.
 
-It reads English only, one sentence or a few; it was trained on what young men in the United States wrote, in large
-part, and shares their views.  It is no judge of a person's health.
+It is for English, one sentence or a few.  Most of its training texts were written by young men in the United States,
+and it shares their views.  It must not be used to assess a person's health.
 
 | label | F1 on dev.tsv |
 |---|---|

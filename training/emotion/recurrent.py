@@ -1,8 +1,8 @@
 """Small recurrent networks over the words of a text.
 
-A word is the sum of its own vector and the mean vector of its letter sequences, so that rare and misspelt words mean
-something too.  A bidirectional GRU reads the words; its largest and mean outputs and the mean word are what the labels
-are read off.
+A word is the sum of its own vector and the mean vector of its letter sequences, so that rare and misspelled words have
+a useful vector as well.  A bidirectional GRU reads the words; a linear layer predicts the labels from its largest and
+mean outputs and the mean word.
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from services.emotion.words.text_model import MAX_WORDS, PIECES, UNKNOWN, pieces
 WIDTH, HIDDEN = 96, 96
 """Length of a word's vector; outputs of the GRU in each direction."""
 MIN_TEXTS = 4
-"""Texts that a word must stand in to have a vector of its own."""
+"""Least number of texts with a word that gets a vector of its own."""
 EPOCHS, BATCH, TOP_RATE, DECAY, WARM_UP = 5, 64, 4e-3, 0.02, 0.15
 SPOKEN_SHARE = 0.3
-"""Share of the texts that are read as speech-to-text would write them, without capitals and punctuation."""
+"""Share of the training texts in the form that speech-to-text writes, without capitals and punctuation."""
 WORD_DROPOUT, INPUT_DROPOUT, OUTPUT_DROPOUT = 0.1, 0.4, 0.5
 BALANCE = 0.3
 
@@ -35,8 +35,13 @@ Floats = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Encoded:
-    """Texts as numbers of distinct words, shape (texts, MAX_WORDS), 0 behind the end, and what each number means:
-    its vector's row, shape (words,), and its pieces, shape (words, most pieces), 0 behind the end."""
+    """Texts as numbers of distinct words, and the vectors of each number.
+
+    Attributes:
+        words: numbers, shape (texts, MAX_WORDS), padded with 0.
+        rows: the row of each number's vector, shape (words,).
+        pieces: its letter sequences, shape (words, most pieces), padded with 0.
+    """
 
     words: Tensor
     rows: Tensor
@@ -48,17 +53,17 @@ class Encoded:
 
 
 def learn_words(texts: Sequence[str]) -> NDArray[np.uint32]:
-    """Keys of the words that get a vector of their own, sorted."""
+    """Returns the keys of the words that get a vector of their own, sorted."""
     counts = Counter(word for text in texts for word in set(words_of(text)))
     return np.array(sorted({key_of(word) for word, count in counts.items() if count >= MIN_TEXTS}), np.uint32)
 
 
 def encode(texts: Sequence[str], keys: NDArray[np.uint32]) -> Encoded:
-    """Texts as the networks read them."""
+    """Encodes texts for the networks."""
     split = [words_of(text)[-MAX_WORDS:] for text in texts]
     distinct = sorted({word for words in split for word in words})
     number = {word: index + 1 for index, word in enumerate(distinct)}
-    places = {int(key): index + UNKNOWN + 1 for index, key in enumerate(keys)}
+    row_of = {int(key): index + UNKNOWN + 1 for index, key in enumerate(keys)}
     pieces = [pieces_of(word) for word in distinct]
     words_table = np.zeros((len(texts), MAX_WORDS), np.int64)
     piece_table = np.zeros((len(distinct) + 1, max(map(len, pieces))), np.int64)
@@ -66,7 +71,7 @@ def encode(texts: Sequence[str], keys: NDArray[np.uint32]) -> Encoded:
         words_table[row, : len(words)] = [number[word] for word in words]
     for row, some in enumerate(pieces, 1):
         piece_table[row, : len(some)] = np.array(some) + 1
-    rows = np.array([0, *(places.get(key_of(word), UNKNOWN) for word in distinct)])
+    rows = np.array([0, *(row_of.get(key_of(word), UNKNOWN) for word in distinct)])
     return Encoded(torch.from_numpy(words_table), torch.from_numpy(rows), torch.from_numpy(piece_table))
 
 
@@ -74,7 +79,7 @@ class Network(nn.Module):
     """One network.
 
     Args:
-        words: rows of the table of word vectors, the padding and the unknown word included.
+        words: rows of the table of word vectors, including padding and unknown words.
         labels: number of labels.
     """
 
@@ -91,16 +96,16 @@ class Network(nn.Module):
         self.head = nn.Linear(4 * HIDDEN + WIDTH, labels)
 
     def forward(self, words: Tensor, encoded: Encoded) -> Tensor:
-        """Scores, shape (B, labels), of texts, shape (B, T)."""
-        there = words > 0
-        mask = there.float().unsqueeze(-1)
+        """Returns scores, shape (B, labels), of texts, shape (B, T)."""
+        present = words > 0
+        mask = present.float().unsqueeze(-1)
         rows = encoded.rows[words]
         if self.training:
-            rows = rows.masked_fill((torch.rand(words.shape) < WORD_DROPOUT) & there, UNKNOWN)
+            rows = rows.masked_fill((torch.rand(words.shape) < WORD_DROPOUT) & present, UNKNOWN)
         distinct, inverse = torch.unique(words, return_inverse=True)
         vectors = self.word(rows) + self.piece(encoded.pieces[distinct])[inverse]
         vectors = F.dropout(vectors, INPUT_DROPOUT, self.training) * mask
-        lengths = there.sum(1).clamp(min=1)
+        lengths = present.sum(1).clamp(min=1)
         packed = nn.utils.rnn.pack_padded_sequence(vectors, lengths, batch_first=True, enforce_sorted=False)
         outputs, _ = nn.utils.rnn.pad_packed_sequence(
             self.gru(packed)[0], batch_first=True, total_length=words.shape[1]
@@ -111,15 +116,15 @@ class Network(nn.Module):
         return self.head(F.dropout(summary, OUTPUT_DROPOUT, self.training))
 
 
-def train(encoded: Encoded, labels: NDArray[np.int8], seen: NDArray[np.int64], words: int, seed: int) -> Network:
-    """Trains a network on the texts `seen`.
+def train(encoded: Encoded, labels: NDArray[np.int8], chosen: NDArray[np.int64], words: int, seed: int) -> Network:
+    """Trains a network.
 
     Args:
-        encoded: all texts, and behind them all of them again as they are spoken.
+        encoded: all texts, followed by all texts as they are spoken.
         labels: their labels, shape (texts, labels).
-        seen: numbers of the texts to train on.
+        chosen: numbers of the texts to train on.
         words: rows of the table of word vectors.
-        seed: of everything that is random.
+        seed: of all random numbers.
     """
     torch.manual_seed(seed)
     random = np.random.default_rng(seed)
@@ -127,12 +132,12 @@ def train(encoded: Encoded, labels: NDArray[np.int8], seen: NDArray[np.int64], w
     weight = ((1 - targets).sum(0) / targets.sum(0)) ** BALANCE
     network = Network(words, labels.shape[1])
     optimizer = torch.optim.AdamW(network.parameters(), TOP_RATE, weight_decay=DECAY)
-    steps = EPOCHS * -(-len(seen) // BATCH)
+    steps = EPOCHS * -(-len(chosen) // BATCH)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, TOP_RATE, total_steps=steps + 1, pct_start=WARM_UP)
     for _ in range(EPOCHS):
         network.train()
-        # Texts of about one length share a batch; which ones do changes from epoch to epoch.
-        order = random.permutation(seen)
+        # Texts of similar length share a batch, which varies from epoch to epoch.
+        order = random.permutation(chosen)
         order = order[np.argsort(lengths[order] + 4 * random.random(len(order)), kind="stable")]
         batches = [order[start : start + BATCH] for start in range(0, len(order), BATCH)]
         for number in random.permutation(len(batches)):
@@ -150,6 +155,6 @@ def train(encoded: Encoded, labels: NDArray[np.int8], seen: NDArray[np.int64], w
 
 @torch.no_grad()
 def scores_of(network: Network, encoded: Encoded, rows: NDArray[np.int64]) -> Floats:
-    """Scores, shape (rows, labels)."""
+    """Returns scores, shape (rows, labels)."""
     parts = [network(encoded.words[rows[start : start + 256]], encoded) for start in range(0, len(rows), 256)]
     return torch.cat(parts).numpy()

@@ -15,15 +15,14 @@ _SIGN = "|".join(
     re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True) if sign not in ("RM", "lei", "\u00a2")
 )
 _ALL = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
-_PER = {"h": "hour", "hr": "hour", "hour": "hour", "d": "day", "day": "day", "wk": "week", "week": "week",
-    "mo": "month",
-        "month": "month", "yr": "year", "y": "year", "year": "year", "kg": "kilogram", "g": "gram", "lb": "pound",
-        "l": "liter",
-        "L": "liter", "gal": "gallon", "m": "meter", "km": "kilometer", "m\u00b2": "square meter",
-        "sqft": "square foot",
-        "GB": "gigabyte", "user": "user", "person": "person", "pp": "person", "min": "minute", "night": "night",
-        "item": "item", "unit": "unit", "seat": "seat", "ea": "item", "oz": "ounce",
-        "kWh": "kilowatt hour"}  # fmt: skip
+_PER = {
+    "h": "hour", "hr": "hour", "hour": "hour", "d": "day", "day": "day", "wk": "week", "week": "week", "mo": "month",
+    "month": "month", "yr": "year", "y": "year", "year": "year", "kg": "kilogram", "g": "gram", "lb": "pound",
+    "l": "liter", "L": "liter", "gal": "gallon", "m": "meter", "km": "kilometer", "m\u00b2": "square meter",
+    "sqft": "square foot", "GB": "gigabyte", "user": "user", "person": "person", "pp": "person", "min": "minute",
+    "night": "night", "item": "item", "unit": "unit", "seat": "seat", "ea": "item", "oz": "ounce",
+    "kWh": "kilowatt hour",
+}  # fmt: skip
 _PER_UNIT = "|".join(sorted(map(re.escape, _PER), key=len, reverse=True))
 _TAIL = rf"(?:\s?/\s?({_PER_UNIT})\b)?"
 _BEFORE = re.compile(

@@ -8,14 +8,12 @@ import emoji
 
 _EMOTICONS = {
     ":)": "smile", ":-)": "smile", "=)": "smile", ":]": "smile", ":D": "big smile", ":-D": "big smile",
-    "=D": "big smile",
-    "xD": "laughing", "XD": "laughing", ";)": "wink", ";-)": "wink", ":(": "sad face", ":-(": "sad face",
-    "=(": "sad face",
-    ":'(": "crying", ":P": "tongue out", ":-P": "tongue out", ":p": "tongue out", ":-p": "tongue out",
-    ":O": "surprised",
-    ":o": "surprised", ":-O": "surprised", ":-o": "surprised", ":/": "unsure", ":-/": "unsure", ":|": "neutral face",
-    ":-|": "neutral face", ":*": "kiss", ":-*": "kiss", "<3": "heart", "</3": "broken heart", "^_^": "happy face",
-    "^^": "happy face", "-_-": "annoyed", "o_O": "confused", "O_o": "confused", "T_T": "crying", ">:(": "angry face",
+    "=D": "big smile", "xD": "laughing", "XD": "laughing", ";)": "wink", ";-)": "wink", ":(": "sad face",
+    ":-(": "sad face", "=(": "sad face", ":'(": "crying", ":P": "tongue out", ":-P": "tongue out", ":p": "tongue out",
+    ":-p": "tongue out", ":O": "surprised", ":o": "surprised", ":-O": "surprised", ":-o": "surprised", ":/": "unsure",
+    ":-/": "unsure", ":|": "neutral face", ":-|": "neutral face", ":*": "kiss", ":-*": "kiss", "<3": "heart",
+    "</3": "broken heart", "^_^": "happy face", "^^": "happy face", "-_-": "annoyed", "o_O": "confused",
+    "O_o": "confused", "T_T": "crying", ">:(": "angry face",
     "(\u256f\u00b0\u25a1\u00b0)\u256f\ufe35 \u253b\u2501\u253b": "table flip",
 }  # fmt: skip
 _EMOTICON = re.compile(

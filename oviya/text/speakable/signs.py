@@ -8,9 +8,8 @@ import unicodedata
 _TITLES = {
     "Mr": "Mister", "Mrs": "Missus", "Dr": "Doctor", "Prof": "Professor", "Gov": "Governor", "Sen": "Senator",
     "Rep": "Representative", "Gen": "General", "Col": "Colonel", "Capt": "Captain", "Lt": "Lieutenant",
-    "Sgt": "Sergeant",
-    "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Adm": "Admiral", "Maj": "Major", "Cmdr": "Commander",
-    "Mt": "Mount", "Ft": "Fort",
+    "Sgt": "Sergeant", "Rev": "Reverend", "Hon": "Honorable", "Pres": "President", "Adm": "Admiral", "Maj": "Major",
+    "Cmdr": "Commander", "Mt": "Mount", "Ft": "Fort",
 }  # fmt: skip
 _TITLE = re.compile(rf"\b({'|'.join(_TITLES)})\.(?=\s[A-Z])")
 _SAINT = re.compile(r"(?:(?<=^)|(?<=[a-z,;:(\"] )|(?<=[.!?] ))St\.(?=\s[A-Z][a-z])")
@@ -102,10 +101,9 @@ _GREEK = {
     "\u03b1": "alpha", "\u03b2": "beta", "\u03b3": "gamma", "\u03b4": "delta", "\u03b5": "epsilon", "\u03b6": "zeta",
     "\u03b7": "eta", "\u03b8": "theta", "\u03b9": "iota", "\u03ba": "kappa", "\u03bb": "lambda", "\u03bc": "mu",
     "\u03bd": "nu", "\u03be": "xi", "\u03c0": "pi", "\u03c1": "rho", "\u03c3": "sigma", "\u03c4": "tau",
-    "\u03c5": "upsilon",
-    "\u03c6": "phi", "\u03c7": "chi", "\u03c8": "psi", "\u03c9": "omega", "\u0393": "gamma", "\u0394": "delta",
-    "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi", "\u03a8": "psi",
-    "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
+    "\u03c5": "upsilon", "\u03c6": "phi", "\u03c7": "chi", "\u03c8": "psi", "\u03c9": "omega", "\u0393": "gamma",
+    "\u0394": "delta", "\u0398": "theta", "\u039b": "lambda", "\u03a0": "pi", "\u03a3": "sigma", "\u03a6": "phi",
+    "\u03a8": "psi", "\u03a9": "omega", "\u2206": "delta", "\u00b5": "micro",
 }  # fmt: skip
 _SIGN = re.compile(r"[^A-Za-z0-9\s.,;:!?'\"()]")
 """Any character that the rules for signs may change; most sentences have none."""

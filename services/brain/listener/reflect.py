@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 _FIRST_TO_SECOND = {
-    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself",
-    "we": "you", "us": "you", "our": "your", "ours": "yours", "ourselves": "yourselves",
-    "i'd": "you would", "i'll": "you will", "we'd": "you would",
+    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "we": "you", "us": "you",
+    "our": "your", "ours": "yours", "ourselves": "yourselves", "i'd": "you would", "i'll": "you will",
+    "we'd": "you would",
 }  # fmt: skip
 _SECOND_TO_FIRST = {"your": "my", "yours": "mine", "yourself": "myself"}
 _SUBJECT_I = frozenset({"i", "we"})
@@ -17,18 +17,17 @@ _BE_BACK = {"are": "am", "were": "was"}
 # "you" is the subject if one of these follows ...
 _VERBS = frozenset({
     "are", "were", "have", "had", "can", "could", "will", "would", "should", "must", "might", "may", "do", "did",
-    "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never",
-    "always", "really", "only", "just", "also", "know", "think", "feel", "want", "need", "like", "love", "hate",
-    "understand", "say", "said", "see", "saw", "make", "made", "mean", "meant", "get", "got", "go", "went", "come",
-    "came", "tell", "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care",
-    "sound", "seem", "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
+    "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never", "always",
+    "really", "only", "just", "also", "know", "think", "feel", "want", "need", "like", "love", "hate", "understand",
+    "say", "said", "see", "saw", "make", "made", "mean", "meant", "get", "got", "go", "went", "come", "came", "tell",
+    "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care", "sound", "seem",
+    "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
 })  # fmt: skip
 # ... unless one of these precedes it: then it is their object.
 _TAKES_OBJECT = frozenset({
     "to", "for", "with", "of", "at", "about", "from", "by", "on", "than", "like", "between", "without", "against",
     "near", "behind", "and", "want", "wants", "tell", "told", "ask", "asked", "love", "hate", "need", "help", "let",
-    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show",
-    "call",
+    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show", "call",
 })  # fmt: skip
 _ADVERBS = frozenset({"never", "always", "really", "still", "just", "also"})
 _AUXILIARIES = frozenset({"do", "did", "can", "could", "will", "would", "should", "are", "were", "have"})

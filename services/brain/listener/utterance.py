@@ -31,11 +31,10 @@ _LEADS_ON = _CONJUNCTIONS | frozenset({
     "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since",
     "while", "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope",
     "wish", "say", "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can",
-    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't",
-    "won't", "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything",
-    "anything", "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my",
-    "your", "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only",
-    "every",
+    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't", "won't",
+    "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything", "anything",
+    "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my", "your",
+    "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only", "every",
 })  # fmt: skip
 """Words after which "i" continues a clause; after other words it begins one, as in transcripts without punctuation."""
 _INTRODUCED = ("my name is", "call me")
@@ -43,21 +42,21 @@ _INTRODUCED = ("my name is", "call me")
 
 # Spellings of the same word.  `normalize_words` handles "it's", which depends on the next word.
 _SAME = {
-    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd",
-    "you're": "you are", "youre": "you are", "you've": "you have", "you'll": "you will",
-    "we're": "we are", "we've": "we have", "we'll": "we will", "they're": "they are", "theyre": "they are",
-    "they've": "they have", "they'll": "they will", "it'll": "it will", "he'll": "he will", "she'll": "she will",
-    "isn't": "is not", "isnt": "is not", "aren't": "are not", "arent": "are not", "wasn't": "was not",
-    "wasnt": "was not", "weren't": "were not", "werent": "were not", "ain't": "am not", "aint": "am not",
-    "cannot": "can't", "cant": "can't", "dont": "don't", "doesnt": "doesn't", "didnt": "didn't", "wont": "won't",
-    "wouldnt": "wouldn't", "couldnt": "couldn't", "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't",
-    "hadnt": "hadn't", "wanna": "want to", "gonna": "going to", "gotta": "have to", "dunno": "don't know",
-    "gimme": "give me", "lemme": "let me", "kinda": "kind of", "sorta": "sort of", "cuz": "because",
-    "coz": "because", "cos": "because", "'cause": "because", "u": "you", "ur": "your", "pls": "please",
-    "plz": "please", "thx": "thanks", "ty": "thank you", "idk": "i don't know", "ok": "okay", "o.k": "okay",
-    "thats": "that is", "whats": "what is", "hows": "how is", "wheres": "where is", "whos": "who is",
-    "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you", "ya": "you", "mom's": "mom's",
-    "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going", "bein": "being",
+    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd", "you're": "you are",
+    "youre": "you are", "you've": "you have", "you'll": "you will", "we're": "we are", "we've": "we have",
+    "we'll": "we will", "they're": "they are", "theyre": "they are", "they've": "they have", "they'll": "they will",
+    "it'll": "it will", "he'll": "he will", "she'll": "she will", "isn't": "is not", "isnt": "is not",
+    "aren't": "are not", "arent": "are not", "wasn't": "was not", "wasnt": "was not", "weren't": "were not",
+    "werent": "were not", "ain't": "am not", "aint": "am not", "cannot": "can't", "cant": "can't", "dont": "don't",
+    "doesnt": "doesn't", "didnt": "didn't", "wont": "won't", "wouldnt": "wouldn't", "couldnt": "couldn't",
+    "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't", "hadnt": "hadn't", "wanna": "want to",
+    "gonna": "going to", "gotta": "have to", "dunno": "don't know", "gimme": "give me", "lemme": "let me",
+    "kinda": "kind of", "sorta": "sort of", "cuz": "because", "coz": "because", "cos": "because", "'cause": "because",
+    "u": "you", "ur": "your", "pls": "please", "plz": "please", "thx": "thanks", "ty": "thank you",
+    "idk": "i don't know", "ok": "okay", "o.k": "okay", "thats": "that is", "whats": "what is", "hows": "how is",
+    "wheres": "where is", "whos": "who is", "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you",
+    "ya": "you", "mom's": "mom's", "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going",
+    "bein": "being",
 }  # fmt: skip
 _NOT = {
     "do": "don't", "does": "doesn't", "did": "didn't", "can": "can't", "could": "couldn't", "will": "won't",
@@ -110,14 +109,14 @@ class UtteranceParser:
         segments: list[str] = []
         clauses: list[tuple[str, ...]] = []
         greeted = False
-        for piece in _BREAK.split(clean):
-            words = normalize_words(_WORD.findall(piece))
+        for part in _BREAK.split(clean):
+            words = normalize_words(_WORD.findall(part))
             for start in range(0, len(words), MAX_SEGMENT_WORDS):
                 segment, after_greeting = self._without_opening(words[start : start + MAX_SEGMENT_WORDS])
                 greeted = greeted or after_greeting
                 segments.append(" ".join(segment))
                 several = start == 0 and len(words) <= MAX_SEGMENT_WORDS
-                clauses.append(self._clauses(piece) if several else ())
+                clauses.append(self._clauses(part) if several else ())
         if not greeted and len(segments) > 1 and segments[0] in self._greetings:
             segments, clauses, greeted = segments[1:], clauses[1:], True
         if not segments:
@@ -125,11 +124,11 @@ class UtteranceParser:
             clauses = [()] * len(segments)
         return Utterance(tuple(segments), greeted, tuple(clauses))
 
-    def _clauses(self, piece: str) -> tuple[str, ...]:
+    def _clauses(self, text: str) -> tuple[str, ...]:
         """The independent clauses of a text; empty if there is only one."""
         parts = [
             clause
-            for part in _CLAUSE_BREAK.split(piece)
+            for part in _CLAUSE_BREAK.split(text)
             for clause in _independent(normalize_words(_WORD.findall(part)))
             if clause
         ]

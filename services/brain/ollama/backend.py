@@ -18,7 +18,6 @@ from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile, has_thinking_markers
 from services.brain.ollama.prompt import Prompt, summary_messages
-from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import ToolLoop
 from services.brain.ollama.tools.tool_executor import ToolExecutor
 from services.brain.settings import BrainSettings
@@ -46,11 +45,10 @@ class OllamaBackend:
         self._client = OllamaClient(settings)
         self._executor = ToolExecutor(settings.all_tools())
         self._tools = self._executor.definitions()
-        self._tones = Tones()
         self._profile = ThinkingProfile()
         self._download = ""  # progress of a download
         self._cannot_call_tools = False
-        self._prompt = Prompt(settings.persona, self._tones, with_tools=False)
+        self._prompt = Prompt(settings.persona, with_tools=False)
 
     async def warm(self) -> None:
         """Finds the model, downloads it if that is allowed, and loads it.
@@ -72,7 +70,7 @@ class OllamaBackend:
         self._cannot_call_tools = bool(self._tools) and "tools" not in info.capabilities
         if self._cannot_call_tools:
             log.warning("the model cannot call tools; none is offered", model=self._client.model)
-        self._prompt = Prompt(self._settings.persona, self._tones, with_tools=bool(self._offered_tools()))
+        self._prompt = Prompt(self._settings.persona, with_tools=bool(self._offered_tools()))
         await self._client.load()
 
     async def close(self) -> None:
@@ -95,7 +93,6 @@ class OllamaBackend:
         """
         settings = self._settings
         parser = OutputParser(
-            self._tones,
             exchange.user_emotion,
             exchange.tone,
             max_chars=settings.max_sentence_chars,
@@ -124,7 +121,7 @@ class OllamaBackend:
         if failure is None:
             return
         if spoke:  # the incomplete sentence is spoken only after a complete one; otherwise another backend answers
-            async for sentence in paced(parser.flush_steps(cut=True)):
+            async for sentence in paced(parser.flush(cut=True)):
                 yield sentence
         raise failure
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,10 +10,9 @@ from typing import Any, TypeVar
 
 import httpx
 import ollama
-import pydantic
 
 from oviya.errors import Timeout
-from services.brain.ollama.errors import BadStream, typed_errors, wrong_server
+from services.brain.ollama.errors import INVALID_JSON, UNEXPECTED_SHAPE, BadStream, typed_errors, wrong_server
 from services.brain.ollama.network import is_private, without_secrets
 from services.brain.settings import BrainSettings
 
@@ -101,13 +99,7 @@ class OllamaClient:
                 shown = await _within(
                     self._settings.first_token_s, "the model's capabilities", self._client.show(self.model)
                 )
-            except (
-                json.JSONDecodeError,
-                UnicodeDecodeError,
-                pydantic.ValidationError,
-                TypeError,
-                AttributeError,
-            ) as error:
+            except (*INVALID_JSON, *UNEXPECTED_SHAPE) as error:
                 raise wrong_server(self._url, "it does not answer with Ollama's JSON") from error
         self.info = ModelInfo(frozenset(shown.capabilities or ()), shown.template or "")
 

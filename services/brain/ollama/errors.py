@@ -21,6 +21,9 @@ _MODEL_MISSING = re.compile(r"\bmodel\b.*\bnot found\b|\bpull\b", re.IGNORECASE 
 """Ollama's message for a missing model; any other 404 is not about the model."""
 _API_PATH = re.compile(r"/(?:v1|api)(?:/.*)?$")
 DEFAULT_URL = "http://localhost:11434"
+INVALID_JSON = (json.JSONDecodeError, UnicodeDecodeError)
+UNEXPECTED_SHAPE = (pydantic.ValidationError, TypeError, AttributeError)
+"""Errors of the `ollama` package for JSON that is not an answer of Ollama."""
 
 
 class ModelMissing(NotReady):
@@ -53,9 +56,9 @@ def typed_errors(url: str, model: str) -> Iterator[None]:
         raise Unavailable(SERVICE, f"no server answers at {url}", hint="start it, or set BRAIN_OLLAMA_URL") from error
     except httpx.HTTPError as error:
         raise BadStream(f"ollama: the connection broke ({type(error).__name__})") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except INVALID_JSON as error:
         raise BadStream("ollama: the server sent invalid JSON") from error
-    except (pydantic.ValidationError, TypeError, AttributeError) as error:
+    except UNEXPECTED_SHAPE as error:
         raise BadStream("ollama: the server sent JSON of an unexpected shape") from error
 
 

@@ -11,7 +11,7 @@ from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.ollama.output.template_markers import escape_special_tokens
-from services.brain.ollama.tones import Tones
+from services.brain.ollama.tones import default_emotion
 
 Message = dict[str, Any]
 
@@ -25,17 +25,15 @@ class Prompt:
 
     Args:
         persona: who the model is; empty: Oviya, as described in data/ollama.toml.
-        tones: emotions for the sentences of earlier replies.
         with_tools: whether tools are offered.
     """
 
-    def __init__(self, persona: str, tones: Tones, *, with_tools: bool) -> None:
+    def __init__(self, persona: str, *, with_tools: bool) -> None:
         emotions = ", ".join(sorted(EMOTIONS))
         parts = [persona or TEXTS["persona"], TEXTS["style"], TEXTS["format"].format(emotions=emotions)]
         if with_tools:
             parts.append(TEXTS["tools"])
         self._system = "\n\n".join(part.strip() for part in parts)
-        self._tones = tones
 
     def messages(self, exchange: Exchange) -> list[Message]:
         """The conversation, including what the user has just said."""
@@ -57,8 +55,8 @@ class Prompt:
             return {"role": "user", "content": escape_special_tokens(turn.text)}
         text = escape_special_tokens(turn.text)
         segmenter = Segmenter(max_chars=len(text) + 1, first_clause_chars=0)
-        sentences = [piece.text for piece in [*segmenter.push(text), *segmenter.flush()]]
-        tagged = (f"[{self._tones.default(sentence, '')}] {sentence}" for sentence in sentences)
+        sentences = [segment.text for segment in [*segmenter.push(text), *segmenter.flush()]]
+        tagged = (f"[{default_emotion(sentence, '')}] {sentence}" for sentence in sentences)
         return {"role": "assistant", "content": " ".join(tagged)}
 
 

@@ -8,24 +8,16 @@ from services.brain.emotions import EMOTIONS
 
 UNKNOWN_FEELING = "calm_supportive"
 """Stands for an unknown feeling of the user."""
+_POLICY = load_tone_policy(EMOTIONS)
 
 
-class Tones:
-    """The tone policy: which emotions answer which feeling."""
+def default_emotion(sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
+    """The emotion of a reply's first sentence.
 
-    def __init__(self) -> None:
-        self._policy = load_tone_policy(EMOTIONS)
-
-    def default(self, sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
-        """The emotion of a reply's first sentence.
-
-        Args:
-            sentence: the sentence; a question has another emotion.
-            user_emotion: what the user feels; empty: unknown.
-            tone: the tone to answer in; None: by what the user feels.
-        """
-        asks = sentence.rstrip("\"'\u201d\u2019) ").endswith("?")
-        if tone is not None:
-            return tone.ask if asks else tone.support
-        row = self._policy[user_emotion or UNKNOWN_FEELING]
-        return row.ask if asks else row.support
+    Args:
+        sentence: the sentence; a question has another emotion.
+        user_emotion: what the user feels; empty: unknown.
+        tone: the tone to answer in; None: by what the user feels.
+    """
+    policy = tone or _POLICY[user_emotion or UNKNOWN_FEELING]
+    return policy.ask if sentence.rstrip("\"'\u201d\u2019) ").endswith("?") else policy.support

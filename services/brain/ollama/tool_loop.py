@@ -72,10 +72,10 @@ class ToolLoop:
                     if chunk.cut:
                         cut = True
                         CUT_REPLIES.inc()
-                    async for sentence in paced(self._parser.push_steps(chunk.text)):
+                    async for sentence in paced(self._parser.push(chunk.text)):
                         any_sentence = spoke = True
                         yield self._with_problems(sentence)
-            rest = [sentence async for sentence in paced(self._parser.flush_steps(cut=cut))]
+            rest = [sentence async for sentence in paced(self._parser.flush(cut=cut))]
             answer = self._parser.answer
             spoke |= bool(rest)
             calls += self._written_calls(answer, calls, offered=bool(tools), spoke=spoke)

@@ -1,1 +1,1 @@
-"""Mimi in plain torch: SEANet, the transformers, the quantizer, with streaming state for each row."""
+"""Mimi in torch: SEANet, the transformers and the quantizer, with the state of many streams."""

@@ -59,7 +59,10 @@ class CausalConv:
         return torch.zeros(slots, self.memory_inputs, self.channels, device=device)
 
     def __call__(self, signal: Tensor, memory: Tensor, slots: Slots) -> Tensor:
-        """Runs a signal (B, T, C), T a multiple of the stride; returns (B, T / stride, N).  The memory is (slots, H, C).
+        """Runs a signal (B, T, C), T a multiple of the stride, with the memory (slots, H, C).
+
+        Returns:
+            (B, T / stride, N).
 
         With ELU and a kernel of 1 the signal is overwritten.
         """

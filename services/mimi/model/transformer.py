@@ -103,7 +103,7 @@ class Transformer:
         return rows.view(batch, steps, width)
 
     def _attend_fused(self, steps: int) -> Callable[[Tensor, Tensor, Tensor, Tensor, int, int], Tensor] | None:
-        """Returns the attention kernel if it supports steps of so many positions."""
+        """Returns the attention kernel if it supports steps of this length."""
         if not self._fused:
             return None
         from services.mimi.model.gpu.attention import attend, can_attend

@@ -9,7 +9,7 @@ from typing import Protocol
 
 import torch
 
-from oviya.model.checkpoint import load_safetensors_state, take_tensor
+from oviya.model.checkpoint import load_safetensors_state, load_tensor
 
 CSM_PREFIX = "codec_model."
 """Prefix of the Mimi in a CSM checkpoint."""
@@ -57,7 +57,7 @@ class CheckpointWeights:
         for old, new in _MOVED.items():
             if name.startswith(old):
                 names.append(new + name.removeprefix(old))
-        return take_tensor(self._state, names, shape).to(self._device)
+        return load_tensor(self._state, names, shape).to(self._device)
 
 
 class RandomWeights:

@@ -1,4 +1,4 @@
-"""A model that hangs, breaks off, says nothing or is not there: nothing stalls, nothing is lost, each is told."""
+"""A model that hangs, breaks off, is empty or missing: nothing stalls, no text is lost, every fault is reported."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def test_fault_before_the_first_sentence_is_answered_by_the_listener(fault
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-async def test_fault_in_the_middle_keeps_what_was_said_and_says_that_more_is_missing(fault):
+async def test_fault_after_a_sentence_keeps_it_and_ends_with_an_apology(fault):
     server, (_, reason) = OllamaServer(), FAULTS[fault]
     server.say(Answer("[joy] How nice. [curious] And what did your", fault=fault))
     async with brain(server) as backend:
@@ -64,7 +64,7 @@ async def test_fault_in_the_middle_keeps_what_was_said_and_says_that_more_is_mis
     assert len(said) == 3
 
 
-async def test_server_that_is_not_there_is_waited_for_and_used_once_it_is():
+async def test_unreachable_server_is_used_once_it_is_reachable():
     port = free_port()
     backend = make_backend(settings(f"http://127.0.0.1:{port}"))
     try:
@@ -82,7 +82,7 @@ async def test_server_that_is_not_there_is_waited_for_and_used_once_it_is():
         await backend.close()
 
 
-async def test_hanging_server_costs_one_turn_its_time_out_and_not_every_one():
+async def test_hanging_server_delays_only_one_turn():
     server = OllamaServer()
     server.say(Answer("", fault="hang"))
     async with brain(server, retry_s=0.5) as backend:
@@ -106,7 +106,7 @@ async def test_full_server_is_asked_again_at_the_next_turn():
         assert (await ask(backend))[0].text == "I am so sorry."
 
 
-async def test_model_that_only_thinks_is_given_up():
+async def test_model_that_only_thinks_times_out():
     server = OllamaServer()
     server.say(Answer(thinking=["hm"] * 10_000, tokens_a_second=200))
     async with brain(server, first_sentence_s=0.5) as backend:
@@ -135,7 +135,7 @@ async def test_unknown_emotion_is_replaced_and_counted():
     assert metric("brain_emotion_tags_total", kind="unknown") == before + 2
 
 
-async def test_ten_thousand_tokens_without_a_full_stop_come_out_in_pieces():
+async def test_ten_thousand_tokens_without_a_full_stop_are_segmented():
     server = OllamaServer()
     tokens = [f" word{number}" for number in range(10_000)]
     server.say(Answer(tokens, fault="none"))
@@ -195,7 +195,7 @@ async def test_broken_download_is_tried_again():
         assert (await ask(backend))[0].text == "I am so sorry."
 
 
-async def test_model_that_nobody_has_is_named_with_its_setting():
+async def test_unknown_model_is_reported_with_its_setting():
     server = OllamaServer(models={}, library={})
     async with brain(server, ollama_pull=True) as backend:
         degraded = (await ask(backend))[0].degraded
@@ -203,7 +203,7 @@ async def test_model_that_nobody_has_is_named_with_its_setting():
     assert "BRAIN_OLLAMA_MODEL" in degraded
 
 
-async def test_model_that_goes_missing_later_is_got_again():
+async def test_model_that_disappears_is_downloaded_again():
     server = OllamaServer(library={"llama3.2:latest": ["completion"]})
     server.say(REPLY)
     async with brain(server, ollama_pull=True) as backend:
@@ -216,7 +216,7 @@ async def test_model_that_goes_missing_later_is_got_again():
 @pytest.mark.parametrize("answer", [Answer(thinking=["hm"] * 50, done_reason="length"),
                                     Answer("<think>" + "hm " * 50, done_reason="length"),
                                     Answer("Okay, the user is sad and I", done_reason="length")])  # fmt: skip
-async def test_thinking_that_used_up_the_answer_is_told_with_what_to_set(answer):
+async def test_thinking_that_used_up_the_answer_is_reported_with_a_hint(answer):
     server = OllamaServer(models={"llama3.2:latest": ["completion", "thinking"]})
     server.say(answer)
     async with brain(server, ollama_options={"num_predict": 50}) as backend:
@@ -227,7 +227,7 @@ async def test_thinking_that_used_up_the_answer_is_told_with_what_to_set(answer)
 
 
 @pytest.mark.parametrize("answer", [Answer(thinking=["hm"] * 5), Answer("<think>\nhm"), Answer("<think>hm</think>")])
-async def test_answer_that_is_thinking_only_is_told_as_that(answer):
+async def test_answer_that_is_thinking_only_is_reported(answer):
     server = OllamaServer(models={"llama3.2:latest": ["completion", "thinking"]})
     server.say(answer)
     async with brain(server) as backend:
@@ -236,7 +236,7 @@ async def test_answer_that_is_thinking_only_is_told_as_that(answer):
     assert "BRAIN_OLLAMA_THINK=false" in degraded
 
 
-async def test_thinking_that_swallowed_the_rest_is_counted_and_told():
+async def test_unclosed_thinking_is_counted_and_reported():
     server = OllamaServer()
     server.say("[tender] I am here with you <think>\nThe user is sad")
     before = metric("brain_hidden_text_total", kind="unclosed thinking")
@@ -249,7 +249,7 @@ async def test_thinking_that_swallowed_the_rest_is_counted_and_told():
 
 @asynccontextmanager
 async def other_server(status: int, body: str, kind: str) -> AsyncIterator[str]:
-    """A server that is not Ollama and answers everything alike."""
+    """A server that is not Ollama and has one answer to every request."""
 
     async def answer(_request: web.Request) -> web.Response:
         return web.Response(status=status, text=body, content_type=kind)
@@ -267,7 +267,7 @@ async def other_server(status: int, body: str, kind: str) -> AsyncIterator[str]:
 
 @pytest.mark.parametrize("pull", [False, True])
 @pytest.mark.parametrize("path", ["/v1", "/v1/", "/api", "/api/chat", "/ollama"])
-async def test_address_with_another_path_is_named_as_the_fault(path, pull):
+async def test_address_with_a_path_is_reported_as_wrong(path, pull):
     server = OllamaServer()
     async with server.serving():
         backend = make_backend(settings(server.url + path, ollama_pull=pull))
@@ -293,7 +293,7 @@ async def test_address_with_another_path_is_named_as_the_fault(path, pull):
         (200, '["no", "Ollama"]', "application/json"),
     ],
 )
-async def test_server_that_is_not_ollama_is_named_as_the_fault(status, body, kind):
+async def test_server_that_is_not_ollama_is_reported(status, body, kind):
     async with other_server(status, body, kind) as url:
         backend = make_backend(settings(url))
         try:
@@ -303,7 +303,7 @@ async def test_server_that_is_not_ollama_is_named_as_the_fault(status, body, kin
             await backend.close()
 
 
-async def test_password_in_the_address_is_shown_nowhere():
+async def test_password_in_the_address_is_not_shown():
     backend = make_backend(settings("http://anna:secret@127.0.0.1:1/v1?key=secret"))
     try:
         await backend.warm()
@@ -313,7 +313,7 @@ async def test_password_in_the_address_is_shown_nowhere():
         await backend.close()
 
 
-async def test_private_server_is_called_directly_whatever_proxy_the_environment_names(monkeypatch):
+async def test_private_server_is_called_without_a_proxy(monkeypatch):
     for name in ("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     monkeypatch.delenv("no_proxy", raising=False)

@@ -1,4 +1,4 @@
-"""Functions that the model calls, and how they fail."""
+"""Tool calls of the model, and their failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ async def test_tool_is_called_and_its_answer_spoken():
     assert answered == {"role": "tool", "tool_name": "weather", "content": '{"celsius": 22}'}
 
 
-async def test_tool_may_be_asked_by_get():
+async def test_tool_can_be_called_by_get():
     server = OllamaServer()
     server.say(Answer(calls=[("weather", {"city": "Oslo", "days": 2, "unit": None})]), "[joy] It is warm.")
     properties = {"city": {"type": "string"}, "days": {"type": "integer"}, "unit": {}}
@@ -51,7 +51,7 @@ async def test_tool_may_be_asked_by_get():
 
 
 @pytest.mark.parametrize("arguments", [{"city": "Oslo & K\u00f8ln"}, {}])
-async def test_tool_that_is_asked_by_get_keeps_the_query_of_its_address(arguments):
+async def test_get_keeps_the_query_of_the_address(arguments):
     server = OllamaServer()
     server.say(Answer(calls=[("weather", arguments)]), "[joy] It is warm.")
     changes = {"method": "GET", "parameters": {"type": "object", "properties": {"city": {}}}}
@@ -69,7 +69,7 @@ DECLARED = {"type": "object", "properties": {"city": {"type": "string"}}}
 @pytest.mark.parametrize("method", ["GET", "POST"])
 @pytest.mark.parametrize("schema", [DECLARED, {**DECLARED, "additionalProperties": False},
                                     {"type": "object", "allOf": [DECLARED]}])  # fmt: skip
-async def test_argument_that_is_not_declared_is_refused(schema, method):
+async def test_undeclared_argument_is_refused(schema, method):
     server = OllamaServer()
     server.say(Answer(calls=[("weather", {"city": "Oslo", "key": "mine"})]), "[apologetic] I cannot see it.")
     async with (
@@ -82,7 +82,7 @@ async def test_argument_that_is_not_declared_is_refused(schema, method):
     assert "'key' was unexpected" in json.loads(server.requests[1]["messages"][-1]["content"])["error"]
 
 
-async def test_argument_that_is_not_declared_passes_where_the_schema_allows_it():
+async def test_undeclared_argument_passes_if_the_schema_allows_it():
     server = OllamaServer()
     server.say(Answer(calls=[("weather", {"city": "Oslo", "key": "mine"})]), "[joy] It is warm.")
     schema = {**DECLARED, "additionalProperties": {"type": "string"}}
@@ -92,7 +92,7 @@ async def test_argument_that_is_not_declared_passes_where_the_schema_allows_it()
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
-async def test_whatever_goes_wrong_in_a_call_is_told_to_the_model(method, monkeypatch):
+async def test_any_failure_of_a_call_is_reported_to_the_model(method, monkeypatch):
     tools = ToolExecutor([ToolSpec(**weather("http://127.0.0.1:1/tool", method=method))])
     try:
         half = await tools.call(ToolCall("weather", {"city": "\ud800"}))
@@ -111,7 +111,7 @@ async def test_whatever_goes_wrong_in_a_call_is_told_to_the_model(method, monkey
         await tools.close()
 
 
-async def test_private_tool_is_called_directly_whatever_proxy_the_environment_names(monkeypatch):
+async def test_private_tool_is_called_without_a_proxy(monkeypatch):
     for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     async with tool_server({"celsius": 22}) as tool:
@@ -129,7 +129,7 @@ WRITTEN = '{"name": "weather", "parameters": {"city": "Paris"}}'
     "written", [WRITTEN, f"[curious] Let me look.\n```json\n{WRITTEN}\n```", f"<tool_call>{WRITTEN}</tool_call>",
                 f"[TOOL_CALLS] [{WRITTEN}]", "<function=weather>{\"city\": \"Paris\"}</function>"],
 )  # fmt: skip
-async def test_call_that_is_written_as_text_is_made_and_not_spoken(written):
+async def test_written_call_is_executed_and_not_spoken(written):
     server = OllamaServer()
     server.say(Answer(list(written)), "[joy] It is warm in Paris.")
     before = metric("brain_written_calls_total", outcome="called")
@@ -144,7 +144,7 @@ async def test_call_that_is_written_as_text_is_made_and_not_spoken(written):
     assert metric("brain_written_calls_total", outcome="called") == before + 1
 
 
-async def test_call_that_the_server_has_read_too_is_made_once():
+async def test_call_that_the_server_parsed_as_well_is_executed_once():
     server = OllamaServer()
     server.say(Answer(WRITTEN, calls=[("weather", {"city": "Paris"})]), "[joy] It is warm.")
     async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
@@ -154,7 +154,7 @@ async def test_call_that_the_server_has_read_too_is_made_once():
 
 @pytest.mark.parametrize("written", [WRITTEN.replace("weather", "search"), WRITTEN.replace("city", "town"),
                                      '{"name": "weather", "arguments": {city Paris}}'])  # fmt: skip
-async def test_written_call_that_cannot_be_made_beside_an_answer_is_not_spoken_and_told(written):
+async def test_invalid_written_call_next_to_an_answer_is_reported_and_not_spoken(written):
     server = OllamaServer()
     server.say(f"[tender] I am here.\n{written}\n[curious] What happened")
     before = metric("brain_written_calls_total", outcome="dropped")
@@ -166,7 +166,7 @@ async def test_written_call_that_cannot_be_made_beside_an_answer_is_not_spoken_a
     assert metric("brain_written_calls_total", outcome="dropped") == before + 1
 
 
-async def test_wrong_written_call_alone_is_refused_so_that_the_model_can_do_better():
+async def test_invalid_written_call_alone_is_returned_to_the_model_as_an_error():
     server = OllamaServer()
     server.say(WRITTEN.replace("city", "town"), WRITTEN, "[joy] It is warm.")
     async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)]) as backend:
@@ -213,7 +213,7 @@ async def test_text_before_a_call_is_spoken_first():
         ([("weather", {"city": "Oslo"})], {}, {"url": "http://127.0.0.1:1/tool"}, "cannot be reached"),
     ],
 )
-async def test_tool_that_fails_is_told_to_the_model_and_to_the_caller(calls, served, changes, reason):
+async def test_failure_of_a_tool_is_reported_to_the_model_and_the_caller(calls, served, changes, reason):
     server = OllamaServer()
     server.say(Answer(calls=calls), "[apologetic] I cannot see the weather.")
     async with tool_server(**served) as tool, brain(server, tools=[{**weather(tool.url), **changes}]) as backend:
@@ -223,7 +223,7 @@ async def test_tool_that_fails_is_told_to_the_model_and_to_the_caller(calls, ser
     assert reason in json.loads(server.requests[1]["messages"][-1]["content"])["error"]
 
 
-async def test_model_that_never_stops_calling_has_to_answer():
+async def test_model_that_never_stops_calling_gets_no_tools_in_the_last_round():
     server = OllamaServer()
     server.say(*[Answer(calls=[("weather", {"city": "Oslo"})])] * 3, "[joy] It is warm.")
     async with tool_server({}) as tool, brain(server, tools=[weather(tool.url)], tool_rounds=2) as backend:
@@ -245,7 +245,7 @@ async def test_too_many_calls_at_once_are_refused():
     assert answers[-1] == "not called: at most 2 tools are called at once"
 
 
-async def test_model_that_cannot_call_is_offered_none_and_that_is_told():
+async def test_model_that_cannot_call_tools_is_offered_none_and_is_degraded():
     server = OllamaServer(models={"llama3.2:latest": ["completion"]})
     server.say(REPLY)
     async with brain(server, tools=[weather("http://127.0.0.1:1/")]) as backend:
@@ -254,7 +254,7 @@ async def test_model_that_cannot_call_is_offered_none_and_that_is_told():
     assert not server.requests[0].get("tools")
 
 
-async def test_caller_who_leaves_stops_the_tool():
+async def test_cancelled_reply_stops_the_tool():
     server = OllamaServer()
     server.say(Answer(calls=[("weather", {"city": "Oslo"})]), REPLY)
     async with (
@@ -290,7 +290,7 @@ def test_empty_setting_means_no_tools(given, monkeypatch):
 
 
 @pytest.mark.parametrize("given", ['[{"headers": {"Authorization": "secret"', '{"headers": "secret"}', "secret"])
-def test_setting_that_is_no_json_list_is_refused_and_not_repeated(given, monkeypatch):
+def test_setting_must_be_a_json_list_and_is_not_quoted_in_the_error(given, monkeypatch):
     monkeypatch.setenv("BRAIN_TOOLS", given)
     with pytest.raises(ValueError, match="tools") as refused:
         BrainSettings()
@@ -319,7 +319,7 @@ async def test_headers_are_sent():
         assert tool.headers["Authorization"] == "Bearer abc"
 
 
-def test_tools_come_from_a_file_too(tmp_path):
+def test_tools_can_come_from_a_file(tmp_path):
     file = tmp_path / "tools.json"
     file.write_text(json.dumps([weather("http://x/", name="other")]))
     both = settings("http://x", tools=[weather("http://x/")], tools_file=file)

@@ -111,7 +111,7 @@ async def test_what_people_say_is_not_in_an_error():
 
 
 class Waiting:
-    """A backend that answers when it is told to."""
+    """A backend that answers on a signal."""
 
     name = "waiting"
 

@@ -137,7 +137,7 @@ async def test_what_the_gateway_refuses_is_raised():
         await played(Listener(None, refuse=True))
 
 
-async def test_a_gateway_that_leaves_early_is_told():
+async def test_a_gateway_that_leaves_early_is_reported():
     with pytest.raises(NotReady, match="over"):
         await played(Listener(None, leave=True))
 

@@ -1,4 +1,4 @@
-"""The emotion service on a real server over a real port."""
+"""The emotion service over a real port."""
 
 from __future__ import annotations
 
@@ -150,7 +150,7 @@ async def test_detect_joins_the_pieces():
 
 
 async def test_detect_hears_the_voice_against_what_it_was_told_of_the_speaker():
-    """The state goes back and forth: another replica could have answered every one of these calls."""
+    """The state is sent with every call, so that any replica can answer."""
     state = emotion_pb2.SpeakerState()
     async with serving() as (_, stub):
         for text in EARLIER:

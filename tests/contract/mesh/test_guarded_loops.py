@@ -51,7 +51,7 @@ class Interrupted(BaseException):
 @pytest.mark.parametrize("essential", [True, False])
 async def test_a_service_serves_again_once_its_loop_runs_again(essential: bool, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(background.BackgroundLoops.__init__, "__kwdefaults__", {"first_pause_s": 0.3})
-    told: list[tuple[str, str]] = []
+    reports: list[tuple[str, str]] = []
 
     class Looping(EchoService):
         fail = asyncio.Event()
@@ -65,23 +65,23 @@ async def test_a_service_serves_again_once_its_loop_runs_again(essential: bool, 
             raise AssertionError("what a user said")
 
         def report_loop(self, name: str, problem: str) -> None:
-            told.append((name, problem))
+            reports.append((name, problem))
 
     before = failures("test loop")
     async with serve_for_test(Looping()) as served:
         served.service.fail.set()
-        await until(lambda: told)
+        await until(lambda: reports)
         if essential:
             await until(lambda: not served.running.server.serving)
             assert await health_of(served) == NOT_SERVING
         else:
             assert await health_of(served) == SERVING
-        await until(lambda: len(told) == 2 and served.running.server.serving)
+        await until(lambda: len(reports) == 2 and served.running.server.serving)
         assert await health_of(served) == SERVING
         assert failures("test loop") == before + 1
-        assert "AssertionError" in told[0][1]
-        assert "user" not in told[0][1]
-        assert told[1] == ("test loop", "")
+        assert "AssertionError" in reports[0][1]
+        assert "user" not in reports[0][1]
+        assert reports[1] == ("test loop", "")
 
 
 @pytest_asyncio.fixture
@@ -102,7 +102,7 @@ async def assert_broken(served: ServedForTest, *calls: asyncio.Task[Any]) -> Non
         for call in calls:
             with pytest.raises(grpc.RpcError) as caught:
                 await call
-            # One that failed on the way may have been told so before the engine gave up.
+            # One that failed on the way may have been told before the engine gave up.
             error = error_from_rpc(caught.value, "engine")
             assert isinstance(error, NotReady) or "could not make the next frame" in str(error)
         await served.service.broken.wait()

@@ -150,7 +150,7 @@ async def test_16_bit_sound_and_fewer_codebooks(stub: Any):
 
 
 async def refused(call: Any, field: str, words: str) -> None:
-    """The call ends with INVALID_ARGUMENT that names the field and the limit."""
+    """Checks that a call ends with INVALID_ARGUMENT, the field and the limit."""
     with pytest.raises(aio.AioRpcError) as caught:
         async for _ in call:
             pass

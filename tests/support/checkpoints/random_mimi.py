@@ -15,6 +15,12 @@ from services.mimi.model.config import MimiConfig
 from services.mimi.model.mimi import Mimi
 from services.mimi.model.weights import RandomWeights
 
+TINY_CONFIG = MimiConfig(
+    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
+    codebooks=8,
+)  # fmt: skip
+"""A Mimi of some thousand weights."""
+
 
 def write_random_checkpoint(folder: Path, seed: int = RANDOM_SEED) -> Path:
     """Writes config, weights and card into `folder`, which must exist, in transformers' layout; returns `folder`.

@@ -1,4 +1,4 @@
-"""One backend in the place of another: what nobody foresaw, pauses that grow, callers who leave."""
+"""Failover: unexpected errors, circuit breakers, cancelled replies."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ ANNA, BEN, CLEO = (Exchange("hello", session_id=name) for name in ("anna", "ben"
 
 
 class Scripted:
-    """Says `sentences`, then fails with `fail`."""
+    """Yields `sentences`, then raises `fail`."""
 
     def __init__(self, name: str, *sentences: str) -> None:
         self.name = name
@@ -70,7 +70,7 @@ async def ask(backend: Failover, exchange: Exchange = ASKED) -> list[Sentence]:
     return [sentence async for sentence in backend.reply(exchange)]
 
 
-async def test_what_nobody_foresaw_is_answered_too_and_its_words_stay_in_the_log():
+async def test_unexpected_error_is_answered_by_the_fallback_and_its_message_is_not_shown():
     first = Scripted("first")
     first.fail = ZeroDivisionError("something secret")
     async with joined(first) as backend:
@@ -83,7 +83,7 @@ async def test_what_nobody_foresaw_is_answered_too_and_its_words_stay_in_the_log
         assert (await backend.summarize("", [])).backend == "second"
 
 
-async def test_pause_grows_with_each_time_out_up_to_its_limit_and_ends_with_a_success():
+async def test_pause_doubles_up_to_its_limit_and_is_reset_by_a_success():
     first, now = Scripted("first"), 1000.0
     first.fail = Timeout("first: too slow")
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
@@ -105,7 +105,7 @@ async def test_pause_grows_with_each_time_out_up_to_its_limit_and_ends_with_a_su
         assert await asks_first()  # no time-out, so no pause
 
 
-async def test_who_is_not_warm_is_warmed_in_the_background():
+async def test_primary_is_warmed_in_the_background_after_an_error():
     first = Scripted("first", "First.")
     first.warm_fails = [OviyaError("first: not yet"), OviyaError("first: not yet")]
     async with joined(first, retry_s=0.05) as backend:
@@ -117,7 +117,7 @@ async def test_who_is_not_warm_is_warmed_in_the_background():
         assert (await ask(backend))[0].text == "First."
 
 
-async def test_what_no_waiting_mends_stops_the_start():
+async def test_fatal_error_stops_the_start():
     first = Scripted("first")
     first.warm_fails = [CheckpointError("no such model")]
     with pytest.raises(CheckpointError):
@@ -125,7 +125,7 @@ async def test_what_no_waiting_mends_stops_the_start():
             pass
 
 
-async def test_caller_who_leaves_is_no_failure():
+async def test_cancelled_reply_is_not_a_failure():
     first = Scripted("first", "One.", "Two.")
     async with joined(first) as backend:
         async with aclosing(backend.reply(ASKED)) as sentences:
@@ -134,7 +134,7 @@ async def test_caller_who_leaves_is_no_failure():
         assert not backend.status().degraded
 
 
-async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
+async def test_time_out_opens_the_breaker_of_its_session_only():
     first, now = Scripted("first", "First."), 1000.0
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
         first.fail, first.sentences = Timeout("first: too slow"), ()
@@ -152,7 +152,7 @@ async def test_time_out_of_one_conversation_leaves_the_model_to_the_others():
         assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
 
 
-async def test_one_conversation_that_times_out_again_and_again_takes_the_model_from_nobody_else():
+async def test_repeated_time_outs_of_one_session_do_not_affect_others():
     first, now = Scripted("first"), 1000.0
     async with joined(first, retry_s=1.0, max_retry_s=1.0, failures_in_a_row=3, clock=lambda: now) as backend:
         for _ in range(10):
@@ -163,7 +163,7 @@ async def test_one_conversation_that_times_out_again_and_again_takes_the_model_f
         assert (await ask(backend, BEN))[0].text == "First."
 
 
-async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence():
+async def test_time_outs_of_several_sessions_in_a_row_open_the_breaker_of_the_primary():
     first, now = Scripted("first"), 1000.0
     first.fail = Timeout("first: too slow")
     async with joined(first, retry_s=5.0, max_retry_s=15.0, failures_in_a_row=2, clock=lambda: now) as backend:
@@ -184,7 +184,7 @@ async def test_time_outs_of_several_conversations_in_a_row_are_taken_for_absence
 
 
 @pytest.mark.parametrize("error", [Unavailable("first", "refused"), NotReady("first: no model")])
-async def test_server_that_is_away_is_asked_for_nobody(error):
+async def test_unreachable_server_is_not_called_for_any_session(error):
     first, now = Scripted("first"), 1000.0
     first.fail = error
     async with joined(first, retry_s=5.0, max_retry_s=15.0, clock=lambda: now) as backend:
@@ -195,7 +195,7 @@ async def test_server_that_is_away_is_asked_for_nobody(error):
 
 
 @pytest.mark.parametrize("error", [Busy("first: full", retry_after_s=1.0), OviyaError("first: broke"), ValueError("x")])
-async def test_other_failures_pause_nothing(error):
+async def test_other_failures_open_no_breaker(error):
     first = Scripted("first")
     first.fail = error
     async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
@@ -207,7 +207,7 @@ async def test_other_failures_pause_nothing(error):
 @pytest.mark.parametrize(
     "error", [Timeout("first: too slow"), Unavailable("first", "refused"), NotReady("first: no model"), ValueError("x")]
 )
-async def test_summary_that_fails_says_nothing_about_replies(error):
+async def test_failed_summary_opens_no_breaker(error):
     first = Scripted("first", "First.")
     async with joined(first, retry_s=5.0, clock=lambda: 1000.0) as backend:
         first.fail = error
@@ -221,7 +221,7 @@ async def test_summary_that_fails_says_nothing_about_replies(error):
         assert await ask(backend, ANNA) == [Sentence("First.", "neutral")]
 
 
-async def test_replies_that_fail_together_pause_once():
+async def test_replies_that_fail_together_trip_the_breaker_once():
     first, now = Scripted("first"), 1000.0
     first.fail = Unavailable("first", "refused")
     async with joined(first, retry_s=5.0, max_retry_s=60.0, clock=lambda: now) as backend:

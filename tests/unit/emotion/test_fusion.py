@@ -1,4 +1,4 @@
-"""Words and voice together, turn after turn, and the tone that answers."""
+"""Fusion of words and voice, smoothing over turns, and the tone that answers."""
 
 from __future__ import annotations
 

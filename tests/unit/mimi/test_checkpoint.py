@@ -1,4 +1,4 @@
-"""What a Mimi can be loaded from, and what is refused with one clear line."""
+"""Loading a Mimi, and the errors of checkpoints that cannot be loaded."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def nested(state: dict[str, Tensor], model: MimiModel, folder: Path) -> None:
 
 
 def inside_csm(state: dict[str, Tensor], model: MimiModel, folder: Path) -> None:
-    """A CSM checkpoint: the Mimi under a prefix, beside tensors that are not its own, and its config in the CSM's."""
+    """A CSM checkpoint, with the Mimi's tensors under a prefix and its config in the CSM's."""
     state = {f"codec_model.{name}": tensor for name, tensor in state.items()}
     save_file({**state, "lm_head.weight": torch.zeros(3, 3)}, folder / WEIGHTS)
     config = json.loads((folder / "config.json").read_text())

@@ -1,4 +1,4 @@
-"""The spread-spectrum watermark: how low it is, who finds it, what it survives and what it does not."""
+"""The spread-spectrum watermark: its level, its detection, and what it survives."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def test_where_the_sound_is_cut_does_not_matter(speech: np.ndarray, marked: np.n
 
 
 def test_the_past_alone_decides(speech: np.ndarray, marked: np.ndarray):
-    """What comes later changes nothing before it."""
+    """Later samples do not change earlier ones."""
     changed = speech.copy()
     changed[50_000:] = 0
     np.testing.assert_array_equal(mark(changed)[:50_000], marked[:50_000])
@@ -94,7 +94,7 @@ def through_rate(samples: np.ndarray, rate: int) -> np.ndarray:
 
 
 def through_opus(samples: np.ndarray, bit_rate: int) -> np.ndarray:
-    """As a caller of the gateway hears it: 48 kHz, 20 ms packets."""
+    """Encodes as the gateway does: 48 kHz, 20 ms packets."""
     encoder: av.AudioCodecContext = av.CodecContext.create("libopus", "w")  # type: ignore[assignment]
     encoder.sample_rate, encoder.layout, encoder.format, encoder.bit_rate = 48_000, "mono", "s16", bit_rate
     encoder.time_base = Fraction(1, 48_000)
@@ -133,12 +133,12 @@ def test_it_survives(marked: np.ndarray, change):
 
 @pytest.mark.parametrize("change", LOST.values(), ids=list(LOST))
 def test_it_does_not_survive(marked: np.ndarray, change):
-    """The documented limits are real ones."""
+    """The documented limits apply."""
     assert not look(change(marked)).marked
 
 
 def test_what_has_no_mark_is_not_found_to_have_one():
-    """40 noises, each with a key of its own: at one false alarm in a million none may show."""
+    """40 noises with different keys give no false alarm."""
     source = np.random.default_rng(1)
     scores = [look(source.standard_normal(3 * RATE), f"key number {n}") for n in range(40)]
     assert not any(found.marked for found in scores)

@@ -1,4 +1,4 @@
-"""The watermark hook: loaded or refused by name, applied to every sample, and never left out."""
+"""The watermark hook: loading, errors, and that every sample is marked."""
 
 from __future__ import annotations
 
@@ -14,22 +14,18 @@ from oviya.errors import InvalidInput
 from services.mimi import metrics
 from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.engine import MimiEngine
-from services.mimi.model.config import MimiConfig
 from services.mimi.spread_spectrum import SpreadSpectrum
 from services.mimi.watermark import Watermark, WatermarkError, load_watermark
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-CONFIG = MimiConfig(
-    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
-    codebooks=8,
-)  # fmt: skip
 FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
 SPREAD_SPECTRUM = "services.mimi.spread_spectrum:SpreadSpectrum"
 
 
 class Counting:
-    """Adds 1 + the number of the sample in its utterance: what was marked, in which order, can be read off."""
+    """Adds 1 + the sample's index in its utterance, which shows what was marked, and in which order."""
 
     name = "counting"
 
@@ -44,7 +40,7 @@ class Counting:
 
 
 class Failing(Counting):
-    """Goes wrong in the third frame of the second utterance, in one of several ways."""
+    """Fails in the third frame of the second utterance, in one of several ways."""
 
     def __init__(self, wrong) -> None:
         self.wrong, self.streams = wrong, 0

@@ -15,7 +15,7 @@ from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.emotion_tags import TaggedText, read_emotion_tags
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import Tones
+from services.brain.ollama.tones import default_emotion
 from services.brain.ollama.tools.tool_call_parser import ToolCallParser
 
 STEP_CHARS = 256
@@ -61,7 +61,6 @@ class OutputParser:
     """Parses the answers that make up one reply.
 
     Args:
-        tones: emotions for sentences without an emotion tag.
         user_emotion: what the user feels; empty: unknown.
         tone: the tone to answer in; None: by what the user feels.
         max_chars: longest sentence.
@@ -72,7 +71,6 @@ class OutputParser:
 
     def __init__(
         self,
-        tones: Tones,
         user_emotion: str,
         tone: Tone | None = None,
         *,
@@ -85,32 +83,25 @@ class OutputParser:
         self._tools = tools
         self.answer = ParsedAnswer()
         """The last answer that ended."""
-        self._tones = tones
         self._user_emotion, self._tone = user_emotion, tone
         self._limits = {"max_chars": max_chars, "first_clause_chars": first_clause_chars}
         self._emotion = ""  # of the previous sentence
         self._next_emotion = ""  # of an emotion tag without text, for the next sentence
         self._begin()
 
-    def push(self, text: str) -> list[Sentence]:
-        """Adds tokens; returns the sentences that are complete."""
-        return [sentence for step in self.push_steps(text) for sentence in step]
-
-    def push_steps(self, text: str) -> Iterator[list[Sentence]]:
-        """Like `push`, in steps of a few milliseconds."""
+    def push(self, text: str) -> Iterator[list[Sentence]]:
+        """Adds tokens; yields the sentences that are complete, in steps of a few milliseconds."""
         for part in _slices(text):
             yield from self._parse(self._template.push(part))
 
-    def flush(self, *, cut: bool = False) -> list[Sentence]:
-        """Ends an answer; returns the remaining sentences.  Another answer may follow, e.g. after a tool call.
+    def flush(self, *, cut: bool = False) -> Iterator[list[Sentence]]:
+        """Ends an answer; yields the remaining sentences, in steps.  The answer has ended when they are exhausted.
+
+        Another answer may follow, e.g. after a tool call.
 
         Args:
             cut: the answer ended because it reached its longest length.
         """
-        return [sentence for step in self.flush_steps(cut=cut) for sentence in step]
-
-    def flush_steps(self, *, cut: bool = False) -> Iterator[list[Sentence]]:
-        """Like `flush`, in steps.  The answer has ended when they are exhausted."""
         yield from self._parse(self._template.flush(cut=cut))
         self._kept.append(held := self._calls.flush())
         yield from self._segment(self._code.push(held) + self._code.flush())
@@ -187,8 +178,6 @@ class OutputParser:
         if not tagged and not self._next_emotion and starts:
             EMOTION_TAGS.labels("missing").inc()
         # Without a tag, a sentence keeps the emotion of the previous one; the first one answers the user's feeling.
-        emotion = (
-            self._next_emotion or self._emotion or self._tones.default(spoken.text, self._user_emotion, self._tone)
-        )
+        emotion = self._next_emotion or self._emotion or default_emotion(spoken.text, self._user_emotion, self._tone)
         self._emotion, self._next_emotion = emotion, ""
         return Sentence(spoken.text, emotion, spoken=spoken.spoken)

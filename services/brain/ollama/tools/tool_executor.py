@@ -85,7 +85,7 @@ class ToolExecutor:
         started, known = time.monotonic(), call.name in self._specs
         label = call.name if known else "unknown"  # invented names must not become metric labels
         try:
-            content = await self._guarded(call)
+            content = await self._execute(call)
         except ToolFailed as failure:
             TOOL_CALLS.labels(label, "failed").inc()
             reason = "the model's call was refused" if isinstance(failure, CallRefused) else str(failure)
@@ -101,11 +101,17 @@ class ToolExecutor:
         await self._direct.aclose()
         await self._proxied.aclose()
 
-    async def _guarded(self, call: ToolCall) -> str:
+    async def _execute(self, call: ToolCall) -> str:
         try:
-            return await self._call(call)
+            spec = self._checked(call)
+            async with asyncio.timeout(spec.timeout_s):
+                return await self._fetch(spec, call.arguments)
         except ToolFailed:
             raise
+        except TimeoutError as error:
+            raise ToolFailed(f"no answer came within {self._specs[call.name].timeout_s:g} s") from error
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
+            raise ToolFailed(f"it cannot be reached ({type(error).__name__})") from error
         except UnicodeError as error:
             raise CallRefused("an argument contains characters that cannot be sent") from error
         except Exception as error:
@@ -123,16 +129,6 @@ class ToolExecutor:
             raise CallRefused(f"there is no such tool; there are: {', '.join(self._specs)}")
         _check_arguments(spec, call.arguments)
         return spec
-
-    async def _call(self, call: ToolCall) -> str:
-        spec = self._checked(call)
-        try:
-            async with asyncio.timeout(spec.timeout_s):
-                return await self._fetch(spec, call.arguments)
-        except TimeoutError as error:
-            raise ToolFailed(f"no answer came within {spec.timeout_s:g} s") from error
-        except (httpx.HTTPError, httpx.InvalidURL) as error:
-            raise ToolFailed(f"it cannot be reached ({type(error).__name__})") from error
 
     async def _fetch(self, spec: ToolSpec, arguments: Mapping[str, Any]) -> str:
         url = httpx.URL(spec.url)

@@ -32,7 +32,7 @@ def test_in_a_crisis_it_is_warm_and_points_to_help(listener, said):
         assert reply[0].emotion == "concerned_anxious"
 
 
-def test_in_a_crisis_the_call_for_help_never_falls_silent(listener):
+def test_in_a_crisis_every_reply_points_to_help(listener):
     talk = Talk(listener)
     for _ in range(200):
         assert HELP.search(text_of(talk.say("i want to kill myself")))
@@ -55,6 +55,6 @@ def test_after_a_crisis_it_keeps_asking_and_hears_the_answer(listener):
 @pytest.mark.parametrize(
     "said", ["my phone died", "i am dying to see that film", "i could kill for a coffee", "this traffic kills me"]
 )
-def test_harmless_words_are_no_crisis(listener, said):
+def test_harmless_words_are_not_a_crisis(listener, said):
     for reply in answers(listener, said, sessions=4):
         assert "emergency" not in text_of(reply)

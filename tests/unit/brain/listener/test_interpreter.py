@@ -62,7 +62,7 @@ SEVERAL = [
 
 
 @pytest.mark.parametrize(("said", "rule", "name"), SEVERAL)
-def test_of_several_things_the_weightiest_is_answered_and_the_name_remembered(listener, monkeypatch, said, rule, name):
+def test_the_part_with_the_greatest_weight_is_answered_and_the_name_remembered(listener, monkeypatch, said, rule, name):
     answered: list[str] = []
     follow = ReplyBuilder.follow
 
@@ -78,6 +78,6 @@ def test_of_several_things_the_weightiest_is_answered_and_the_name_remembered(li
         assert name in text_of(talk.say("what is my name"))
 
 
-def test_double_negation_is_none(listener):
+def test_double_negation_is_understood(listener):
     for reply in answers(listener, "I can't stop crying"):
         assert not re.search("fine|steady|calm waters", text_of(reply), re.IGNORECASE), text_of(reply)

@@ -13,7 +13,7 @@ from services.brain.listener.reply import MAX_SENTENCES
 from tests.support.listener_talk import Talk, answers, text_of
 
 
-def test_the_question_of_the_demo_is_mirrored_and_something_humane_is_offered(listener):
+def test_the_demo_question_is_mirrored_and_something_humane_is_offered(listener):
     for reply in answers(listener, "what should i do when i feel sad and lonely"):
         assert "you feel sad and lonely" in text_of(reply).lower()
         assert reply[0].emotion == "empathetic_sad"
@@ -35,7 +35,7 @@ def test_the_question_of_the_demo_is_mirrored_and_something_humane_is_offered(li
         ("That's a different guy but I love Toni", "Toni"),
     ],
 )
-def test_what_was_said_comes_back(listener, said, given_back):
+def test_the_users_words_are_mirrored(listener, said, given_back):
     for reply in answers(listener, said):
         assert re.search(given_back, text_of(reply), re.IGNORECASE), text_of(reply)
 

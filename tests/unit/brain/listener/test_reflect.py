@@ -37,11 +37,11 @@ from services.brain.listener.utterance import UtteranceParser
         ("i don't know what to do", "you don't know what to do"),
     ],
 )
-def test_pronouns_and_their_verbs_change_sides(said, given_back):
+def test_pronouns_and_their_verbs_are_reflected(said, given_back):
     assert reflect(said) == given_back
 
 
-def test_a_long_piece_is_cut_at_a_clause_or_not_given_back():
+def test_a_long_text_is_cut_at_a_clause_or_not_mirrored():
     assert (
         mirrored("sad and lonely because nobody in this whole big city ever calls me on the phone") == "sad and lonely"
     )
@@ -77,11 +77,11 @@ def parser() -> UtteranceParser:
         ("\u200bhel\u200blo", ("hello",)),
     ],
 )
-def test_speech_and_typed_text_read_the_same(parser, text, segments):
+def test_transcripts_and_typed_text_are_parsed_alike(parser, text, segments):
     assert parser.read(text).segments == segments
 
 
-def test_a_greeting_before_the_rest_is_taken_off(parser):
+def test_a_greeting_before_the_rest_is_removed(parser):
     for text in ("hello i feel sad", "Hello! I feel sad."):
         utterance = parser.read(text)
         assert utterance.segments == ("i feel sad",)
@@ -89,7 +89,7 @@ def test_a_greeting_before_the_rest_is_taken_off(parser):
     assert parser.read("hello").segments == ("hello",)
 
 
-def test_speech_without_full_stops_is_cut_into_pieces(parser):
+def test_transcripts_without_full_stops_are_cut_into_segments(parser):
     segments = parser.read("word " * 1600).segments
     assert sum(len(segment.split()) for segment in segments) == 1600
     assert max(len(segment.split()) for segment in segments) <= 60

@@ -19,6 +19,7 @@ REPEATED = [
 ]  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("said", REPEATED)
 def test_nothing_is_said_twice_even_if_the_user_says_the_same_200_times(listener, said):
     talk = Talk(listener)

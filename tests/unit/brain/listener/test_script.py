@@ -76,7 +76,7 @@ def test_literal_words_of_patterns_are_spelled_as_the_reader_spells_them(script)
     assert {word for word in words if parser.read(word).segments != (word,)} == set()
 
 
-def test_no_two_feelings_claim_a_word(script):
+def test_no_word_belongs_to_two_feelings(script):
     seen: dict[str, str] = {}
     for feeling in script.feelings.values():
         for word in feeling.words:
@@ -128,7 +128,7 @@ def test_a_frame_gives_every_combination_once():
         ("language.toml", "[sets]", "[sets", "language.toml"),
     ],
 )
-def test_faulty_data_is_refused_by_file_and_fault(tmp_path, file, old, new, complaint):
+def test_invalid_data_is_refused_with_file_and_reason(tmp_path, file, old, new, complaint):
     folder = shutil.copytree(DATA, tmp_path / "data")
     text = (folder / file).read_text("utf-8")
     assert old in text

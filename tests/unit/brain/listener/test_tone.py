@@ -40,7 +40,7 @@ def test_every_emotion_of_the_user_is_answered(listener, emotion):
         assert sentence.emotion in EMOTIONS
 
 
-def test_a_feeling_colours_the_next_turns_and_then_fades(listener):
+def test_a_feeling_sets_the_mood_of_the_next_turns_and_then_fades(listener):
     talk = Talk(listener)
     talk.say("i feel so sad")
     emotions = [talk.say("the train was full")[0].emotion for _ in range(4)]

@@ -1,4 +1,4 @@
-"""The hub backend, with a tiny random wav2vec 2.0 classifier made on the spot."""
+"""The hub backend, with a tiny random wav2vec 2.0 classifier made by the test."""
 
 from __future__ import annotations
 

@@ -1,8 +1,6 @@
-"""Emotion from the voice: what is measured, against whom, and what comes out."""
+"""Emotion from the voice: features, baseline and judgement."""
 
 from __future__ import annotations
-
-import shutil
 
 import numpy as np
 import pytest
@@ -12,6 +10,7 @@ from services.emotion.voice.baseline import DATA, MEMORY, NO_BASELINE, Baseline,
 from services.emotion.voice.syllables import count_syllables
 from services.emotion.voice.voice_detector import AcousticDetector
 from services.emotion.voice.voice_features import NAMES, RATE_HZ, measure
+from tests.support.faulty_data import copy_with_fault
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import STYLES, speak_in
 
@@ -130,7 +129,7 @@ def test_a_judgement_says_what_it_rests_on(detector, baseline):
 
 
 def test_the_same_sound_is_judged_against_the_speaker_and_not_against_all(detector, baseline):
-    """A speaker who always sounds like that is not sad."""
+    """A speaker who always sounds like this is not judged as sad."""
     always = NO_BASELINE
     for text in EARLIER:
         _, always = detector.judge(speak_in("sad", text), always, text)
@@ -177,10 +176,7 @@ def test_a_baseline_learns_forgets_and_is_restored():
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    text = (folder / table).read_text("utf-8")
-    assert old in text
-    (folder / table).write_text(text.replace(old, new, 1), "utf-8")
+    folder = copy_with_fault(DATA, tmp_path, table, old, new)
     with pytest.raises(ValueError, match=complaint):
         AcousticDetector(EMOTIONS, folder)
 

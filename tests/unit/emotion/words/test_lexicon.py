@@ -1,9 +1,8 @@
-"""The lexicon: feelings that the classifier has no label for, and signs."""
+"""The lexicon: signs, and feelings without a label of the classifier."""
 
 from __future__ import annotations
 
 import csv
-import shutil
 import tomllib
 
 import pytest
@@ -12,6 +11,7 @@ from services.emotion.prosody.catalogue import Catalogue
 from services.emotion.words.lexicon import DATA, load_lexicon
 from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.tokens import tokenize
+from tests.support.faulty_data import copy_with_fault
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 
@@ -110,10 +110,6 @@ def test_tokens_write_contractions_out():
     ],
 )
 def test_a_faulty_lexicon_is_refused_by_name(tmp_path, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    table = folder / "lexicon.toml"
-    text = table.read_text("utf-8")
-    assert old in text
-    table.write_text(text.replace(old, new, 1), "utf-8")
+    folder = copy_with_fault(DATA, tmp_path, "lexicon.toml", old, new)
     with pytest.raises(ValueError, match=complaint):
         load_lexicon(NAMES, folder)

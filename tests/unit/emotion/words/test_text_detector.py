@@ -1,4 +1,4 @@
-"""Emotion from text: the classifier that ships, and what is made of its labels."""
+"""Emotion from text, with the classifier that ships."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from services.emotion.words.lexicon_detector import LexiconDetector
 from services.emotion.words.text_detector import ClassifierDetector
 from services.emotion.words.text_features import MAX_CHARS, key_of, letters_of, phrases_of, words_of
 from services.emotion.words.text_model import TextModel
+from tests.support.faulty_data import copy_with_fault
 
 NAMES = {emotion.name for emotion in Catalogue.load()}
 AFFECTS = load_affects()
@@ -191,8 +192,6 @@ def test_a_missing_array_is_refused(copied):
 
 
 def test_a_label_without_an_emotion_is_refused(tmp_path, model):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    table = folder / "labels.tsv"
-    table.write_text(table.read_text("utf-8").replace("joy\tjoyful_excited", "joy\tjoyous"), "utf-8")
+    folder = copy_with_fault(DATA, tmp_path, "labels.tsv", "joy\tjoyful_excited", "joy\tjoyous")
     with pytest.raises(ValueError, match="joyous"):
         ClassifierDetector(model, LexiconDetector(load_lexicon(NAMES)), NAMES, folder)

@@ -1,4 +1,4 @@
-"""How many streams Mimi takes on which device."""
+"""The number of streams by device."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def model() -> Mimi:
 
 
 def on_a_gpu(model: Mimi) -> Any:
-    """The model as the choice sees it, on a device that says it is a GPU."""
+    """A stand-in for the model with a CUDA device."""
     decoder = SimpleNamespace(
         new_state=lambda slots, max_frames, _device: model.decoder.new_state(slots, max_frames, CPU)
     )

@@ -1,4 +1,4 @@
-"""The engine: many streams at once, admission, what happens when they end early."""
+"""The engine: batches, admission, early ends and failures."""
 
 from __future__ import annotations
 
@@ -17,16 +17,12 @@ from services.mimi.checkpoint import random_checkpoint
 from services.mimi.engine.batcher import Job
 from services.mimi.engine.capacity import STEP_FRAMES
 from services.mimi.engine.engine import MimiEngine
-from services.mimi.model.config import MimiConfig
+from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
 
 CPU = torch.device("cpu")
-CONFIG = MimiConfig(
-    width=32, filters=4, ratios=(4, 3, 2), layers=2, heads=2, ffn_width=48, window=9, codebook_size=64, codebook_dim=16,
-    codebooks=8,
-)  # fmt: skip
 FRAME = CONFIG.frame_samples
 WAIT_S = 30.0
-"""No test waits as long unless something hangs."""
+"""Time-out of futures and threads."""
 
 
 @pytest.fixture
@@ -55,7 +51,7 @@ def encode_alone(engine: MimiEngine, samples: np.ndarray, rate: int = CONFIG.sam
 
 
 class Gate:
-    """Holds the worker inside a step until it is opened, through a job of a stream of its own."""
+    """Blocks the engine's thread in a step, with a job of its own stream, until it is opened."""
 
     def __init__(self, engine: MimiEngine) -> None:
         self.entered, self.opened = threading.Event(), threading.Event()
@@ -141,7 +137,7 @@ def test_a_reference_clip_of_30_s_is_one_call(engine: MimiEngine):
 
 
 def test_a_live_stream_does_not_wait_for_a_long_one(engine: MimiEngine):
-    """A frame that comes while a long clip is under way is ready before the clip."""
+    """A frame that is submitted during a long clip is ready before the clip."""
     order: list[str] = []
     gate = Gate(engine)
     with engine.open_decoder() as long, engine.open_decoder() as live:
@@ -185,7 +181,7 @@ def test_closing_in_the_middle_of_a_step_frees_the_slot_after_it(engine: MimiEng
     gate = Gate(engine)
     slot = gate.stream._slot
     gate.stream.close()
-    assert engine.streams_used == (0, 1)  # the worker is still in there
+    assert engine.streams_used == (0, 1)  # the step still runs
     gate.open()
     again = [engine.open_encoder(24_000)]
     again[0].encode(some_samples(FRAME)).result(WAIT_S)

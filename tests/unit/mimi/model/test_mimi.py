@@ -1,4 +1,4 @@
-"""Streaming is one-shot: chunk by chunk, alone or beside others, against transformers' `MimiModel` over the whole."""
+"""Streaming, alone or in a batch, gives what transformers' `MimiModel` gives in one call."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def ours(model: MimiModel, folder: Path) -> Mimi:
 
 @pytest.fixture(scope="module", autouse=True)
 def one_thread() -> Iterator[None]:
-    """Tiny products gain nothing from a second thread, and beside other programs each one waits for it."""
+    """Tiny products are not faster with a second thread, and on a busy machine each one would wait for it."""
     before = torch.get_num_threads()
     torch.set_num_threads(1)
     yield
@@ -199,7 +199,7 @@ def test_streams_in_a_batch_do_not_touch_each_other(tiny: tuple[Mimi, MimiModel]
 
 @pytest.mark.parametrize("seed", range(3))
 def test_masked_rows_keep_their_state(tiny: tuple[Mimi, MimiModel], seed: int):
-    """What a recorded program does: the first slots all run, a mask says which step.  Other steps come in between."""
+    """As in a CUDA graph, the first slots all run and a mask selects those that step, with other steps in between."""
     mimi, model = tiny
     dice = random.Random(seed)
     streams, frames, size = 4, 14, mimi.config.frame_samples
@@ -213,22 +213,22 @@ def test_masked_rows_keep_their_state(tiny: tuple[Mimi, MimiModel], seed: int):
         if not chosen:
             continue
         if dice.random() < 0.8:
-            rows, places = max(chosen) + 1, chosen
+            rows, indices = max(chosen) + 1, chosen
             active = torch.zeros(rows, dtype=torch.bool)
             active[chosen] = True
             slots, step = MaskedSlots(active), 1
             said, heard = torch.full((rows, 1, 8), NO_CODE), torch.zeros(rows, size)
         else:
-            step, places = min(3, frames - max(done[row] for row in chosen)), list(range(len(chosen)))
+            step, indices = min(3, frames - max(done[row] for row in chosen)), list(range(len(chosen)))
             slots = Slots(chosen, CPU)
             said, heard = torch.zeros(len(chosen), step, 8, dtype=torch.int64), torch.zeros(len(chosen), step * size)
-        for place, row in zip(places, chosen, strict=True):
-            said[place] = codes[row, done[row] : done[row] + step]
-            heard[place] = samples[row, done[row] * size : (done[row] + step) * size]
+        for index, row in zip(indices, chosen, strict=True):
+            said[index] = codes[row, done[row] : done[row] + step]
+            heard[index] = samples[row, done[row] * size : (done[row] + step) * size]
         sound, code = mimi.decoder.step(said, decoder, slots), mimi.encoder.step(heard, encoder, slots, 8)
-        for place, row in zip(places, chosen, strict=True):
-            sounds[row].append(sound[place])
-            found[row].append(code[place])
+        for index, row in zip(indices, chosen, strict=True):
+            sounds[row].append(sound[index])
+            found[row].append(code[index])
             done[row] += step
     assert_same_sound(torch.stack([torch.cat(pieces) for pieces in sounds]), reference_sound(model, codes))
     assert_same_codes(torch.stack([torch.cat(pieces) for pieces in found]), model, samples)
@@ -252,7 +252,7 @@ def test_rows_with_different_codebook_counts(tiny: tuple[Mimi, MimiModel]):
 
 
 def test_a_long_stream_keeps_its_positions_exact(tiny: tuple[Mimi, MimiModel]):
-    """What a stream says depends on the last moments only, however long it has run: a day is 2.16 million positions."""
+    """The output depends only on the last positions, however long the stream has run: a day has 2.16 million."""
     mimi, _ = tiny
     codes = random_codes(mimi, 1, 24, 8)
     early, late = mimi.decoder.new_state(1, 1, CPU), mimi.decoder.new_state(1, 1, CPU)
@@ -266,7 +266,7 @@ def test_a_long_stream_keeps_its_positions_exact(tiny: tuple[Mimi, MimiModel]):
 
 
 def test_the_comparisons_can_fail(tiny: tuple[Mimi, MimiModel]):
-    """Guards the tests above: codes use many entries, a wrong code is found, and one changed code changes the sound."""
+    """Checks the tests above: codes use many entries, a wrong code is detected, and one code changes the sound."""
     mimi, model = tiny
     samples = random_samples(mimi, 1, 40)
     wanted = reference_codes(model, samples, 8).clone()

@@ -16,21 +16,21 @@ def lines(text: Evidence | None, voice: Evidence | None, tone: Tone = TONE) -> d
 
 
 def test_both_sides_the_result_and_the_policy_are_told():
-    told = lines(WORDS, VOICE)
-    assert list(told) == ["voice", "words", "felt", "tone"]
-    assert told["voice"] == (
+    shown = lines(WORDS, VOICE)
+    assert list(shown) == ["voice", "words", "felt", "tone"]
+    assert shown["voice"] == (
         "sad 0.60: valence -0.30, arousal -0.40, confidence 0.50; pitch 2.4 st lower, loudness 4.0 dB quieter"
     )
-    assert told["words"].startswith("sadness 0.90, neutral 0.10: valence -0.70")
-    assert told["felt"] == "melancholic 0.60, lonely 0.30: valence -0.60, arousal -0.40, intensity 0.90"
-    assert told["tone"] == (
+    assert shown["words"].startswith("sadness 0.90, neutral 0.10: valence -0.70")
+    assert shown["felt"] == "melancholic 0.60, lonely 0.30: valence -0.60, arousal -0.40, intensity 0.90"
+    assert shown["tone"] == (
         "melancholic is answered with empathetic_sad to give back, comforting to support, tender to ask, at 0.80, "
         "40% reassuring mixed in: not an echo"
     )
 
 
-def test_a_side_that_is_missing_is_told_too():
-    told = lines(None, None, Tone("neutral", "calm", "calm", "curious", 0.3, "", 0.0, "none"))
-    assert told["voice"] == "no voice was heard"
-    assert told["words"] == "no words"
-    assert "mixed in" not in told["tone"]
+def test_a_side_that_is_missing_is_reported_too():
+    shown = lines(None, None, Tone("neutral", "calm", "calm", "curious", 0.3, "", 0.0, "none"))
+    assert shown["voice"] == "no voice was heard"
+    assert shown["words"] == "no words"
+    assert "mixed in" not in shown["tone"]

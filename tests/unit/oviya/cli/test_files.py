@@ -127,7 +127,7 @@ def test_rates_that_the_services_do_not_hear_are_changed(tmp_path, rate, heard):
     assert len(samples) / heard == pytest.approx(len(TONE) / rate, rel=0.05)
 
 
-def test_what_was_cut_short_is_told(tmp_path):
+def test_what_was_cut_short_is_reported(tmp_path):
     path = tmp_path / "in.wav"
     path.write_bytes(wav(S16)[:-800])
     problems = []

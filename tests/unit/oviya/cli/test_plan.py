@@ -19,7 +19,7 @@ def test_defaults_are_those_of_the_design():
     assert plan.address("gateway") == "127.0.0.1:50050"
 
 
-def test_every_service_is_told_its_port_and_the_gateway_where_the_others_are():
+def test_every_service_is_reported_its_port_and_the_gateway_where_the_others_are():
     plan = plan_mesh({"STT_PORT": "6001", "GATEWAY_HTTP_PORT": "8080", "HOME": "/home/me"}, grpc_port=6000)
     assert plan.env["STT_PORT"] == "6001"
     assert plan.env["GATEWAY_STT_ADDRESS"] == "127.0.0.1:6001"

@@ -77,7 +77,7 @@ def test_exits_long_ago_do_not_count(clock):
         clock.now += WINDOW_S + 1
 
 
-def test_a_dead_service_is_told_once_and_started_after_its_pause(mesh, clock):
+def test_a_dead_service_is_reported_once_and_started_after_its_pause(mesh, clock):
     restarter = Restarter(mesh, clock)
     assert list(restarter.check()) == []
     mesh.services["csm"].state = State.DIED

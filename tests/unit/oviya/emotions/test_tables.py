@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
 
 from oviya.emotions.tables import DATA, load_aliases, load_emotions, load_tone_policy
@@ -12,6 +10,7 @@ from services.brain.listener.loader import load_script
 from services.brain.ollama.output.emotion_tags import ALIASES
 from services.emotion.policy import Policy
 from services.emotion.prosody.catalogue import Catalogue
+from tests.support.faulty_data import copy_with_fault
 
 NAMES = set(load_emotions())
 
@@ -46,9 +45,6 @@ def test_every_alias_has_a_use_and_means_an_emotion():
     ],
 )
 def test_a_faulty_table_is_refused_by_name(tmp_path, table, old, new, complaint):
-    folder = shutil.copytree(DATA, tmp_path / "data")
-    text = (folder / table).read_text("utf-8")
-    assert old in text
-    (folder / table).write_text(text.replace(old, new, 1), "utf-8")
+    folder = copy_with_fault(DATA, tmp_path, table, old, new)
     with pytest.raises(ValueError, match=complaint):
         load_tone_policy(load_emotions(folder), folder)

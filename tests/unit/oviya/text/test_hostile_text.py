@@ -1,4 +1,4 @@
-"""8 KB of one sign keep no event loop for long: in Speak, the listener, a model's stream, and CSM's preparation."""
+"""8 KB of one character do not block the event loop: Speak, the listener, a model's stream, CSM's preparation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,6 @@ from services.brain.backend import Exchange
 from services.brain.listener import Listener
 from services.brain.ollama.output.output_parser import OutputParser, paced
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import Tones
 from services.brain.ollama.tool_loop import ToolLoop
 from services.brain.settings import BrainSettings
 from services.csm.model.config import CsmConfig
@@ -30,7 +29,7 @@ from services.csm.request.tokenizer import TextTokenizer
 
 CHARS = 8192
 LIMIT_S = 0.05
-"""CPU seconds of the thread of the event loop in one step of it; others' load on the machine does not count."""
+"""CPU seconds of the event loop's thread in one step; the load of the machine does not count."""
 DEMO = Path(__file__).parents[4] / "models" / "demo-csm"
 WIDE = [
     *(
@@ -40,18 +39,18 @@ WIDE = [
     ),
     *"\u00b7\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u30a0\u30fb\ufe30\ufe4f\u20ac\u00bd\u00b0\U0001f44d",
 ]
-"""CJK punctuation, what else stands in such text, and signs that have cost much."""
+"""CJK punctuation, related characters, and characters that once were expensive."""
 SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
 LISTENER = Listener()
 
 
 def hostile(sign: str) -> list[str]:
-    """Texts of one sign.  Between letters, another letter or digit makes the same long word."""
+    """Texts of one character."""
     return [sign * CHARS] if sign.isalnum() else [sign * CHARS, f"a{sign * (CHARS - 2)}b"]
 
 
 async def longest_step_s(job: Callable[[], Awaitable[None]]) -> float:
-    """The most CPU time that the loop's thread spends between two turns of the loop while `job` runs."""
+    """The longest CPU time of the loop's thread in one step of the loop while `job` runs."""
     longest, done = 0.0, False
 
     async def watch() -> None:
@@ -97,11 +96,11 @@ async def test_a_models_stream(sign):
     for chunk, profile in ((64, None), (len(text), None), (len(text), ThinkingProfile(can_think=True))):
 
         async def job(chunk: int = chunk, profile: ThinkingProfile | None = profile) -> None:
-            parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
+            parser = OutputParser("", max_chars=240, first_clause_chars=40, profile=profile)
             for at in range(0, len(text), chunk):
-                async for _ in paced(parser.push_steps(text[at : at + chunk])):
+                async for _ in paced(parser.push(text[at : at + chunk])):
                     pass
-            async for _ in paced(parser.flush_steps()):
+            async for _ in paced(parser.flush()):
                 pass
 
         await check(job, text)
@@ -118,7 +117,7 @@ async def test_an_answer_that_comes_in_one_chunk(sign):
     executor: Any = None
 
     async def job() -> None:
-        parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40)
+        parser = OutputParser("", max_chars=240, first_clause_chars=40)
         tool_loop = ToolLoop(client, executor, BrainSettings(), parser, [], tools=[])
         assert [sentence async for sentence in tool_loop.run()]
 

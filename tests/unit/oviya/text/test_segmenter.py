@@ -1,4 +1,4 @@
-"""Cutting a stream of tokens: each piece as early as it is safe, and nothing lost."""
+"""Segmenting a stream of tokens: each segment as early as it is safe, and no text lost."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from oviya.text.segmenter import Segmenter
 
 
 def cut(text: str, step: int = 4, **limits) -> list[str]:
-    """The pieces of `text`, pushed `step` characters at a time."""
+    """The segments of `text`, pushed `step` characters at a time."""
     segmenter = Segmenter(**limits)
     pieces = [piece for at in range(0, len(text), step) for piece in segmenter.push(text[at : at + step])]
     return [piece.text for piece in [*pieces, *segmenter.flush()]]
@@ -32,7 +32,7 @@ def cut(text: str, step: int = 4, **limits) -> list[str]:
         ["[calm_supportive] I hear you.", "[curious] What happened?"],
     ],
 )
-def test_sentences_end_where_a_reader_sees_them_end(pieces, step):
+def test_sentences_end_where_readers_expect_it(pieces, step):
     text = "\n".join(pieces) if pieces[0].startswith("1.") else " ".join(pieces)
     assert cut(text, step, first_clause_chars=0) == pieces
 
@@ -50,7 +50,7 @@ def test_sentences_end_where_a_reader_sees_them_end(pieces, step):
         (["Well", "..."], False),  # may go on
     ],
 )
-def test_a_sentence_leaves_with_its_stop_where_nothing_can_change_it(tokens, leaves):
+def test_a_sentence_is_returned_at_its_stop_if_that_is_certain(tokens, leaves):
     segmenter = Segmenter()
     pieces = [piece for token in tokens for piece in segmenter.push(token)]
     assert bool(pieces) == leaves
@@ -58,14 +58,14 @@ def test_a_sentence_leaves_with_its_stop_where_nothing_can_change_it(tokens, lea
     assert " ".join(piece.text for piece in [*pieces, *rest]) == "".join(tokens)
 
 
-def test_what_follows_a_stop_that_has_left_is_neither_lost_nor_heard_wrongly():
+def test_text_after_an_early_stop_is_neither_lost_nor_misread():
     # "example." has left when ".com" turns out to follow
     assert cut("Look at example.com now.", 1) == ["Look at example.", "dot com now."]
     assert cut("Really?!? Yes.", 1) == ["Really?", "Yes."]
     assert cut("**I am here.** Are you?", 1) == ["**I am here.", "Are you?"]
 
 
-def test_first_clause_leaves_early_and_only_the_first():
+def test_only_the_first_clause_is_returned_early():
     text = "I am so sorry to hear that you are alone tonight, because nights are long, are they not, my friend?"
     assert cut(text, first_clause_chars=40) == [
         "I am so sorry to hear that you are alone tonight,",
@@ -79,7 +79,7 @@ def test_first_clause_leaves_early_and_only_the_first():
     assert cut("It cost 1,000,000 dollars in all, they say.", first_clause_chars=5)[0].endswith("in all,")
 
 
-def test_ten_thousand_words_without_a_full_stop_come_out_in_pieces_as_they_come():
+def test_ten_thousand_words_without_a_full_stop_are_segmented_as_they_arrive():
     segmenter, pieces, longest_wait, waiting = Segmenter(max_chars=200), [], 0, 0
     tokens = [f" word{number}" for number in range(10_000)]
     for token in tokens:
@@ -94,13 +94,13 @@ def test_ten_thousand_words_without_a_full_stop_come_out_in_pieces_as_they_come(
     assert [piece.starts_sentence for piece in pieces] == [True] + [False] * (len(pieces) - 1)
 
 
-def test_one_endless_word_is_cut_too():
+def test_an_endless_word_is_cut():
     pieces = cut("x" * 10_000, 7, max_chars=100)
     assert "".join(pieces) == "x" * 10_000
     assert max(map(len, pieces)) <= 100
 
 
-def test_nothing_is_lost_whatever_comes():
+def test_no_text_is_lost():
     source = random.Random(7)
     alphabet = [
         "a",

@@ -1,4 +1,4 @@
-"""From any text to sentences: as they are written, and as they are said."""
+"""Splitting text into sentences, as they are written and as they are spoken."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def test_emoji_are_said_where_there_is_nothing_else():
     assert all(map(is_speakable, ("a", "7", "\U0001f44d", ":)", "\u4f60", "\u20ac5")))
 
 
-def test_what_somebody_has_worked_out_is_said():
+def test_a_known_spoken_form_is_used():
     assert split_sentence("It costs $5.", 200, "It costs five bucks.") == [
         SpokenText("It costs $5.", "It costs five bucks.")
     ]
@@ -112,7 +112,7 @@ def test_nothing_is_lost_and_nothing_is_too_long():
         assert letters == [character for character in text if character.isalpha()], text
 
 
-def test_time_grows_with_the_length_alone():
+def test_time_is_linear_in_the_length():
     def cpu_s(sentences: int) -> float:
         text = "A sentence with some words, and a clause. " * sentences
         started = time.process_time()

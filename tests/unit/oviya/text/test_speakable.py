@@ -1,4 +1,4 @@
-"""Written text as it is said."""
+"""Text normalization for speech."""
 
 from __future__ import annotations
 
@@ -84,5 +84,5 @@ def test_what_was_made_speakable_stays_as_it_is():
     "hostile",
     ["1", "1,", "*", "[", "a@", "$", "1/2-", "1:1:", "<", "x.", "\U0001f600", "( laughs ", "1. ", "|", "-", "`"],
 )
-def test_text_of_one_sign_comes_to_an_end(hostile):
+def test_text_of_one_character_takes_bounded_time(hostile):
     speakable(hostile * (5_000 // len(hostile)))

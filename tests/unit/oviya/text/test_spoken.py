@@ -1,4 +1,4 @@
-"""The table of what is written and what is said of it, whole and token by token."""
+"""The table of written and spoken text, as a whole and token by token."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ ROWS = [
 
 
 def words(text: str) -> list[str]:
-    """The words that are heard: pauses, and the capital letter of a sentence's beginning, make no other words."""
+    """The spoken words, without punctuation and capitals."""
     return re.findall(r"[^\W_]+", text.lower())
 
 
 def streamed(parts: list[str]) -> str:
-    """What is said of a text that comes in `parts`."""
+    """The spoken form of a text that arrives in `parts`."""
     segmenter, verbalizer = Segmenter(max_chars=240, first_clause_chars=0), Verbalizer()
     pieces = [piece for part in parts for piece in segmenter.push(part)] + segmenter.flush()
     said = [verbalizer.add(piece.text) for piece in pieces] + [verbalizer.finish()]

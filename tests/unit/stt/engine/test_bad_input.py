@@ -100,6 +100,7 @@ def test_noise_without_speech_says_nothing(open_session):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1200)
 def test_two_hours_take_no_more_memory_than_ten_minutes(open_session):
     """A minute of speech and 119 of silence, as fast as possible."""
     session, process = open_session(), psutil.Process()

@@ -1,4 +1,4 @@
-"""From a model's tokens to sentences: emotion tags, thinking, code."""
+"""Parsing a model's tokens into sentences: emotion tags, thinking, code."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from services.brain.ollama.output.emotion_tags import ALIASES, TaggedText, read_
 from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
-from services.brain.ollama.tones import Tones
+from services.brain.ollama.tones import default_emotion
 from tests.support.metrics import metric
+from tests.support.output_parser import parse
 
 
 def speak(text: str, user_emotion: str = "", step: int = 5, **limits) -> list[Sentence]:
     """The sentences of `text`, pushed `step` characters at a time."""
-    limits = {"max_chars": 240, "first_clause_chars": 0, **limits}
-    parser = OutputParser(Tones(), user_emotion, **limits)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    return said + parser.flush()
+    return parse(text, user_emotion, step, **{"first_clause_chars": 0, **limits})[0]
 
 
 def counted(kind: str) -> float:
@@ -63,7 +61,7 @@ def test_emotion_is_read_in_whatever_form_it_comes(written, emotion, kind):
                                   "I sent a [happy birthday card] to her", "(as I said) yes", "content is king",
                                   "Well [1] then",
                                   "Tender moments: I like them.", "He wrote: I am sad."])  # fmt: skip
-def test_words_of_the_sentence_are_no_emotion(text):
+def test_words_of_the_sentence_are_not_emotion_tags(text):
     assert list(read_emotion_tags(text)) == [TaggedText(text, "", "missing")]
 
 
@@ -82,7 +80,7 @@ def test_emotion_alone_is_for_the_sentence_after_it():
     assert speak("[tender]\nI am here.") == [Sentence("I am here.", "tender")]
 
 
-def test_missing_emotion_goes_on_in_the_one_before_and_is_counted():
+def test_missing_emotion_repeats_the_previous_one_and_is_counted():
     before = counted("missing")
     assert [s.emotion for s in speak("[tender] I am here. I stay. [curious] What happened?")] == [
         "tender", "tender", "curious",
@@ -90,30 +88,29 @@ def test_missing_emotion_goes_on_in_the_one_before_and_is_counted():
     assert counted("missing") == before + 1
 
 
-def test_a_tone_that_is_asked_for_goes_before_the_table_and_is_told_to_the_model():
+def test_a_requested_tone_overrides_the_policy_and_is_in_the_prompt():
     tone = Tone(mirror="thoughtful", support="reassuring", ask="concerned_anxious", intensity=0.7)
 
     def first(text: str) -> str:
-        parser = OutputParser(Tones(), "melancholic", tone, max_chars=240, first_clause_chars=0)
-        return [*parser.push(text), *parser.flush()][0].emotion
+        return speak(text, "melancholic", tone=tone)[0].emotion
 
     assert (first("I am with you."), first("What happened?")) == ("reassuring", "concerned_anxious")
     assert first("[tender] I am with you.") == "tender"
     exchange = Exchange("I lost it.", user_emotion="empathetic_sad", tone=tone)
-    asked = str(Prompt("", Tones(), with_tools=False).messages(exchange)[-1]["content"])
+    asked = str(Prompt("", with_tools=False).messages(exchange)[-1]["content"])
     assert "empathetic sad" in asked
     assert "reassuring" in asked
     assert asked.endswith("I lost it.")
 
 
-def test_first_emotion_answers_the_feeling_where_none_is_given():
+def test_first_emotion_answers_the_feeling_if_there_is_no_tag():
     unknown = counted("unknown")
-    assert [s.emotion for s in speak("I am with you.", "melancholic")] == [Tones().default("", "melancholic")]
+    assert [s.emotion for s in speak("I am with you.", "melancholic")] == [default_emotion("", "melancholic")]
     asked = speak("[zzzz] What happened?", "melancholic")
-    assert [s.emotion for s in asked] == [Tones().default("?", "melancholic")]
+    assert [s.emotion for s in asked] == [default_emotion("?", "melancholic")]
     assert counted("unknown") == unknown + 1
     for emotion in EMOTIONS:
-        assert {Tones().default("Yes.", emotion), Tones().default("Yes?", emotion)} <= EMOTIONS
+        assert {default_emotion("Yes.", emotion), default_emotion("Yes?", emotion)} <= EMOTIONS
 
 
 @pytest.mark.parametrize("step", [1, 2, 7, 1000])
@@ -124,13 +121,13 @@ def test_thinking_is_never_spoken(step):
     assert [s.text for s in speak("If a <b then a<3 is true.", step=step)]
 
 
-def test_thinking_says_what_looked_like_a_tag():
+def test_text_that_looked_like_a_marker_is_kept():
     thinking = TemplateParser()
     assert thinking.push("a <thi") + thinking.push("s> b <") + thinking.flush() == "a <this> b <"
 
 
 @pytest.mark.parametrize("step", [1, 3, 1000])
-def test_code_is_told_and_not_read(step):
+def test_code_is_announced_and_not_spoken(step):
     text = "Try this:\n```python\nprint('hi')\nx = 1\n```\nDoes it help?"
     assert [s.text for s in speak(text, step=step)] == [
         "Try this:", "There is some python code here, which I will not read out.", "Does it help?",
@@ -158,7 +155,7 @@ def test_a_sentence_is_kept_as_the_model_wrote_it_and_as_it_is_said():
     ]
 
 
-def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
+def test_first_clause_is_returned_early_and_the_rest_has_its_emotion():
     said = speak("[tender] I am so sorry that you had to go through that, my friend, all alone.", first_clause_chars=40)
     assert [(s.text, s.emotion) for s in said] == [
         ("I am so sorry that you had to go through that,", "tender"), ("my friend, all alone.", "tender"),
@@ -166,6 +163,7 @@ def test_first_clause_leaves_and_the_rest_follows_in_its_emotion():
 
 
 def test_several_answers_in_one_reply():
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=0)
-    first = parser.push("[thoughtful] Let me see") + parser.flush()
-    assert [s.text for s in [*first, *parser.push("It is sunny. "), *parser.flush()]] == ["Let me see", "It is sunny."]
+    parser = OutputParser("", max_chars=240, first_clause_chars=0)
+    first = [*parser.push("[thoughtful] Let me see"), *parser.flush()]
+    said = [*first, *parser.push("It is sunny. "), *parser.flush()]
+    assert [s.text for sentences in said for s in sentences] == ["Let me see", "It is sunny."]

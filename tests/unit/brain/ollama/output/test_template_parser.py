@@ -1,4 +1,4 @@
-"""What models write beside their answer: thinking, special tokens, other speakers; cut at every place."""
+"""Thinking, special tokens and other roles in an answer, with the stream cut at every position."""
 
 from __future__ import annotations
 
@@ -7,18 +7,17 @@ import time
 import pytest
 
 from services.brain.ollama.output.code_block_filter import CodeBlockFilter
-from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import Tones
 from services.brain.ollama.tools.tool_call_parser import ToolCallParser
+from tests.support.output_parser import parse
 
 STEPS = (1, 2, 3, 5, 8, 13, 100_000)
 
 
 def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple[str, TemplateParser]:
-    """What is left of `text`, pushed `step` characters at a time."""
+    """The content of `text`, pushed `step` characters at a time, and the parser."""
     parser, said = TemplateParser(profile), ""
     for at in range(0, len(text), step):
         more = parser.push(text[at : at + step])
@@ -28,9 +27,7 @@ def heard(text: str, step: int, profile: ThinkingProfile | None = None) -> tuple
 
 
 def spoken(text: str, step: int = 4, profile: ThinkingProfile | None = None) -> list[str]:
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, profile=profile)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    return [sentence.text for sentence in [*said, *parser.flush()]]
+    return [sentence.text for sentence in parse(text, step=step, profile=profile)[0]]
 
 
 THINKING = {
@@ -70,7 +67,7 @@ THINKING = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("form", THINKING)
-def test_thinking_is_taken_out_in_whatever_form_and_wherever_the_stream_is_cut(form, step):
+def test_thinking_is_removed_in_every_form_and_at_every_cut(form, step):
     said, parser = heard(THINKING[form], step)
     assert said == "Hello!"
     assert parser.thinking_chars or form == "closed at once"
@@ -105,7 +102,7 @@ TOKENS = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("template", TOKENS)
-def test_special_tokens_and_other_speakers_are_silent(template, step):
+def test_special_tokens_and_other_roles_are_removed(template, step):
     assert heard(TOKENS[template], step)[0] == "Hello there."
 
 
@@ -127,7 +124,7 @@ MENTIONS = {
 
 @pytest.mark.parametrize("step", STEPS)
 @pytest.mark.parametrize("text", MENTIONS)
-def test_mark_that_a_sentence_only_speaks_of_is_kept_as_its_name(text, step):
+def test_mentioned_marker_is_replaced_by_its_name(text, step):
     said, parser = heard(text, step)
     assert said == MENTIONS[text]
     assert not parser.unclosed_thinking_chars
@@ -143,7 +140,7 @@ def test_other_text_is_left_alone(text, step):
     assert heard(text, step)[0] == text
 
 
-def test_only_the_answer_is_spoken_where_thinking_has_no_beginning():
+def test_only_the_answer_is_spoken_if_thinking_has_no_opening_marker():
     assert spoken("Okay, the user greets me.\n</think>\n\n[joy] Hello!") == ["Hello!"]
     assert spoken("Okay, the user greets me. I will be kind.\n</think>\n\n[joy] Hello!", step=1) == ["Hello!"]
     assert spoken("I use the `<think>` tag in HTML. It is nice. Right?") == [
@@ -151,7 +148,7 @@ def test_only_the_answer_is_spoken_where_thinking_has_no_beginning():
     ]  # fmt: skip
 
 
-def test_model_that_once_thought_without_a_beginning_is_remembered():
+def test_unmarked_thinking_updates_the_profile():
     profile = ThinkingProfile()
     long = "She may be sad. I could ask. " * 30
     first = spoken(f"{long}\n</think>\n\n[joy] Hello!", profile=profile)
@@ -162,12 +159,12 @@ def test_model_that_once_thought_without_a_beginning_is_remembered():
     assert spoken("How nice. Go on.", profile=profile) == ["How nice.", "Go on."]
 
 
-def test_model_whose_template_writes_thinking_is_held_back_from_the_start():
+def test_model_that_can_think_is_held_back_from_the_start():
     long = "She may be sad. I could ask. " * 30
     assert spoken(f"{long}\n</think>\n\n[joy] Hello!", profile=ThinkingProfile(can_think=True)) == ["Hello!"]
 
 
-def test_answer_that_begins_with_an_emotion_or_of_a_plain_model_is_not_held_back():
+def test_answer_with_an_emotion_tag_or_of_a_plain_model_is_not_held_back():
     for profile in (ThinkingProfile(), ThinkingProfile(can_think=True), ThinkingProfile(unmarked=True)):
         assert TemplateParser(profile).push("[joy] Hello! ") == "[joy] Hello! "
     assert TemplateParser(ThinkingProfile(plain=True)).push("How nice that you came. ") == "How nice that you came. "
@@ -177,7 +174,7 @@ def test_answer_that_begins_with_an_emotion_or_of_a_plain_model_is_not_held_back
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_thinking_that_never_ends_is_not_spoken_and_is_counted(step):
+def test_unclosed_thinking_is_not_spoken_and_is_counted(step):
     said, parser = heard("[tender] I am here. <think>\nThe user is sad", step)
     assert said == "[tender] I am here."
     assert parser.unclosed_thinking_chars == len("\nThe user is sad")
@@ -186,7 +183,7 @@ def test_thinking_that_never_ends_is_not_spoken_and_is_counted(step):
     assert parser.unclosed_thinking_chars
 
 
-def test_what_people_say_cannot_hold_special_tokens():
+def test_special_tokens_in_users_texts_are_escaped():
     for text in (
         "<|im_start|>system",
         "[INST] x [/INST]",
@@ -210,7 +207,7 @@ SIZE = 1 << 16
 
 
 @pytest.mark.parametrize("unit", HOSTILE)
-def test_64_kib_of_one_sign_take_linear_time(unit):
+def test_64_kib_of_one_sequence_take_linear_time(unit):
     text = (unit * (SIZE // len(unit) + 1))[:SIZE]
     for step in (1, SIZE):
         started = time.process_time()
@@ -224,7 +221,7 @@ def test_64_kib_of_one_sign_take_linear_time(unit):
         assert time.process_time() - started < 5.0  # some 0.3 s; a quadratic scan takes minutes
 
 
-def test_a_mark_before_64_kib_of_lines_takes_linear_time():
+def test_a_marker_before_64_kib_of_lines_takes_linear_time():
     for mark in ("<|im_start|>", "<|channel|>", "<|im_start|>user", "<think>", "<tool_call>", "[INST]", "`<think>"):
         started = time.process_time()
         heard(mark + "\n" * SIZE, SIZE + len(mark))

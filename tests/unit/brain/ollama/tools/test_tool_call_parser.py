@@ -1,4 +1,4 @@
-"""Tool calls that models write as text, in the forms of many templates; cut at every place."""
+"""Tool calls written as text, in the formats of many templates, with the stream cut at every position."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import pytest
 
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.output_parser import OutputParser
-from services.brain.ollama.tones import Tones
+from tests.support.output_parser import parse
 
 PARIS = ToolCall("weather", {"city": "Paris"})
 CALLS = [
@@ -56,15 +56,13 @@ CALLS = [
 
 
 def read(text: str, step: int, tools: tuple[str, ...] = ("weather",)) -> tuple[list[str], OutputParser]:
-    parser = OutputParser(Tones(), "", max_chars=240, first_clause_chars=40, tools=tools)
-    said = [sentence for at in range(0, len(text), step) for sentence in parser.push(text[at : at + step])]
-    said += parser.flush()
+    said, parser = parse(text, step=step, tools=tools)
     return [sentence.text for sentence in said], parser
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, 11, 100_000])
 @pytest.mark.parametrize("text", CALLS)
-def test_call_is_read_and_never_spoken(text, step):
+def test_call_is_parsed_and_never_spoken(text, step):
     said, parser = read(text, step)
     assert said == []
     assert parser.answer.tool_calls == (PARIS,)
@@ -72,7 +70,7 @@ def test_call_is_read_and_never_spoken(text, step):
 
 
 NEEDS_NAMES = ('{"weather": {', "weather(", "[weather(", "```tool_code")
-"""Only who knows the tools' names knows that these are calls."""
+"""Calls that can only be recognized by the names of the tools."""
 
 
 @pytest.mark.parametrize("text", [text for text in CALLS if not text.startswith(NEEDS_NAMES)])
@@ -83,7 +81,7 @@ def test_without_tools_a_call_is_not_spoken_either(text):
 
 
 @pytest.mark.parametrize("step", [1, 4, 100_000])
-def test_text_around_calls_is_spoken_and_every_call_is_read(step):
+def test_text_around_calls_is_spoken_and_every_call_is_parsed(step):
     text = f"[curious] Let me look. {CALLS[0]}\n{CALLS[0].replace('Paris', 'Rome')} One moment."
     said, parser = read(text, step)
     assert said == ["Let me look.", "One moment."]
@@ -109,13 +107,13 @@ def test_ordinary_text_with_braces_is_spoken(text, step):
     ['{"name": "weather", "parameters": {"city": Paris Texas}}', '{"name": weather, "arguments": "no JSON"',
      '<tool_call>{"name": </tool_call>'],
 )  # fmt: skip
-def test_call_that_cannot_be_read_is_counted_and_not_spoken(text):
+def test_unreadable_call_is_counted_and_not_spoken(text):
     said, parser = read(text, 3)
     assert said == []
     assert parser.answer.unreadable_calls == 1
 
 
-def test_call_within_thinking_is_not_made():
+def test_call_in_thinking_is_ignored():
     said, parser = read(f"<think>I could {CALLS[0]} or <tool_call>{CALLS[0]}</tool_call></think>Hello!", 3)
     assert said == ["Hello!"]
     assert parser.answer.tool_calls == ()
