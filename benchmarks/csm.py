@@ -255,9 +255,7 @@ def main() -> None:
         started = time.perf_counter()
         figures[section] = getattr(benchmark, section)()
         print(f"{section}: {time.perf_counter() - started:.1f} s", flush=True)
-        options.json.parent.mkdir(
-            parents=True, exist_ok=True
-        )  # an interrupted run keeps its figures
+        options.json.parent.mkdir(parents=True, exist_ok=True)  # an interrupted run keeps its figures
         options.json.write_text(json.dumps({"setup": setup, "figures": figures}, indent=2) + "\n", encoding="utf-8")
     print_table(figures)
     print(f"figures: {options.json}")
