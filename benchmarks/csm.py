@@ -1,4 +1,4 @@
-"""How fast the CSM engine is: frames, first frames, streams at once, starts, beside transformers' own CSM.
+"""Benchmark of the CSM engine: frames, first frames, concurrent streams, starts, and transformers' CSM for comparison.
 
     python -m benchmarks.csm                          # all of it, on a GPU at the published sizes
     python -m benchmarks.csm --only frame,first       # some of it
@@ -52,7 +52,7 @@ Figures = dict[str, Any]
 
 
 class Benchmark:
-    """The sections, by name."""
+    """A method for each section."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -63,7 +63,7 @@ class Benchmark:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Made when it is first needed."""
+        """The checkpoint, made on first use."""
         if self._checkpoint is None:
             self._checkpoint = random_checkpoint(self.fields, device=self.device, dtype=self.dtype)
         return self._checkpoint
@@ -127,13 +127,13 @@ class Benchmark:
         served = all(map(importlib.util.find_spec, ("grpc", "pydantic_settings", "grpc_health")))
         with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
             write_random_checkpoint(Path(folder), fields=self.fields, device=self.device, dtype=self.dtype)
-            self._checkpoint = None  # its memory is the started process's now
+            self._checkpoint = None  # frees its memory for the started process
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             return [{"run": i + 1, **start_once(Path(folder), str(self.device), served)} for i in range(2)]
 
     def host(self) -> dict[str, Any]:
-        """The streams section on a device that only takes its time: what the host adds to a frame."""
+        """The streams section on a device that computes nothing: the time that the host adds to a frame."""
         fields = small_config(num_codebooks=32)
         fields["depth_decoder_config"]["num_codebooks"] = 32
         checkpoint = random_checkpoint(fields, device=torch.device("cpu"), dtype=torch.float32)
@@ -171,7 +171,7 @@ class Benchmark:
         return figures
 
     def _with_engine(self, slots: int, measure: Callable[[CsmEngine], Any]) -> Any:
-        limits = Limits(context_turns=64)  # a conversation's whole context, up to its 1,000 positions
+        limits = Limits(context_turns=64)  # keeps whole contexts of up to 1,000 positions
         options = EngineOptions(
             slots=slots,
             silence_s=0,
@@ -188,7 +188,7 @@ class Benchmark:
 
 
 def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Section, what, figures as text: one row for each."""
+    """Rows of the table: section, name, figure."""
     rows = []
     for section, result in figures.items():
         for i, item in enumerate(result if isinstance(result, list) else [result]):
@@ -203,7 +203,7 @@ def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def print_table(figures: dict[str, Any]) -> None:
-    """The figures, by rich where it is installed."""
+    """Prints the figures, with rich if it is installed."""
     rows = rows_of(figures)
     if importlib.util.find_spec("rich"):
         from rich.console import Console
@@ -219,7 +219,7 @@ def print_table(figures: dict[str, Any]) -> None:
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Runs the sections that the command line selects."""
     parser = argparse.ArgumentParser(description="Measures the CSM engine.")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--device", default="auto")
@@ -255,7 +255,7 @@ def main() -> None:
         started = time.perf_counter()
         figures[section] = getattr(benchmark, section)()
         print(f"{section}: {time.perf_counter() - started:.1f} s", flush=True)
-        options.json.parent.mkdir(parents=True, exist_ok=True)  # after each: a run that is cut short has what it did
+        options.json.parent.mkdir(parents=True, exist_ok=True)  # an interrupted run keeps its figures
         options.json.write_text(json.dumps({"setup": setup, "figures": figures}, indent=2) + "\n", encoding="utf-8")
     print_table(figures)
     print(f"figures: {options.json}")
