@@ -1,6 +1,6 @@
 """The whole mesh on this machine: start-up time, memory and response time.
 
-    python benchmarks/conversation.py [--runs 5] [--json FILE]
+    python -m benchmarks.conversation [--runs 5] [--json FILE]
 
 starts the six services on free ports, as `oviya up` does, and plays a question, spoken by flite, several times in real
 time through Converse.  It prints three tables and writes all figures as JSON.  `first audio here` is the time at the
@@ -9,11 +9,7 @@ caller from sending the last speech to receiving the first reply audio.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
-import platform
 import shutil
 import statistics
 import subprocess
@@ -22,9 +18,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
+from benchmarks.report import MACHINE, parser_for, print_table, write_json
 from oviya.audio.wav import read_wav
 from oviya.cli.conversation_record import TurnRecord
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
@@ -79,7 +73,7 @@ def measure(runs: int) -> dict[str, Any]:
             afterwards = memory_mib(mesh)
             ready_after = {name: service.ready_after_s for name, service in mesh.services.items()}
     return {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": MACHINE,
         "ready_s": ready_s,
         "service_ready_s": ready_after,
         "pss_mib": sum(afterwards.values()),
@@ -92,38 +86,31 @@ def measure(runs: int) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures."""
-    console = Console()
-    services = Table("service", "ready after", "PSS ready", "PSS after", title="services")
-    for name, size in figures["service_pss_mib"].items():
-        ready = f"{figures['service_ready_s'][name]:.1f} s"
-        services.add_row(name, ready, f"{size['ready']:.0f} MiB", f"{size['after']:.0f} MiB")
-    console.print(services)
+    services = [
+        (name, f"{figures['service_ready_s'][name]:.1f} s", f"{size['ready']:.0f} MiB", f"{size['after']:.0f} MiB")
+        for name, size in figures["service_pss_mib"].items()
+    ]
+    print_table("services", ("service", "ready after", "PSS ready", "PSS after"), services)
 
-    stages = Table(
-        "stage", "median", "best", "worst", title=f"seconds after the end of speech, {len(figures['runs'])} turns"
-    )
+    stages = []
     for stage in (key for key in figures["runs"][0] if key != "transcript"):
         values = [run[stage] for run in figures["runs"] if run[stage] is not None]
         cells = (statistics.median(values), min(values), max(values)) if values else ()
-        stages.add_row(stage.replace("_", " "), *(f"{value:.2f}" for value in cells))
-    console.print(stages)
+        stages.append((stage.replace("_", " "), *(f"{value:.2f}" for value in cells)))
+    title = f"seconds after the end of speech, {len(figures['runs'])} turns"
+    print_table(title, ("stage", "median", "best", "worst"), stages)
 
-    summary = Table("figure", "measured", "goal", title=figures["machine"])
-    for name, goal in figures["goals"].items():
-        summary.add_row(name.replace("_", " "), f"{figures[name]:.2f}", f"at most {goal:g}")
-    console.print(summary)
+    goals = [(key.replace("_", " "), f"{figures[key]:.2f}", f"at most {goal:g}") for key, goal in GOALS.items()]
+    print_table(figures["machine"], ("figure", "measured", "goal"), goals)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for("conversation", __doc__)
     parser.add_argument("--runs", type=int, default=5, help="questions to ask")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/conversation.json"), help="file to write")
     options = parser.parse_args()
     figures = measure(max(options.runs, 1))
     show(figures)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"figures: {options.json}")
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.report import ROOT
 
 
 def start_once(folder: Path, device: str, served: bool) -> dict[str, Any]:
