@@ -156,12 +156,12 @@ class Benchmark:
         self._checkpoint = None
         figures: Figures = {}
         for mode in self.options.reference_modes:
-            command = [sys.executable, str(ROOT / "benchmarks/csm_reference.py"), "--mode", mode]
+            command = [sys.executable, "-m", "benchmarks.csm_reference", "--mode", mode]
             command += ["--device", str(self.device), "--context", str(CONTEXT)]
             command += ["--small", "--frames", "4"] if self.options.small else []
             try:
                 done = subprocess.run(
-                    command, capture_output=True, text=True, check=True, timeout=self.options.reference_s
+                    command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=self.options.reference_s
                 )
                 figures[mode] = json.loads(done.stdout.splitlines()[-1])
             except subprocess.TimeoutExpired:

@@ -99,10 +99,9 @@ def measure_transformers(frames: int) -> Figures:
 
 def run_system(system: str, python: str, options: argparse.Namespace) -> Figures:
     """Measures one system in a process of its own."""
-    command = [python, __file__, "--system", system, "--frames", str(options.frames), "--threads", str(options.threads)]
-    command += ["--streams", *map(str, options.streams)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(ROOT), os.environ.get("PYTHONPATH", "")))}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    command = [python, "-m", "benchmarks.mimi", "--system", system, "--frames", str(options.frames)]
+    command += ["--threads", str(options.threads), "--streams", *map(str, options.streams)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{system} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
