@@ -10,41 +10,30 @@ caller from sending the last speech to receiving the first reply audio.
 from __future__ import annotations
 
 import asyncio
-import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
 from benchmarks.report import MACHINE, parser_for, print_table, write_json
-from oviya.audio.wav import read_wav
 from oviya.cli.conversation_record import TurnRecord
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.cli.player import play_recording
 from oviya.client import Oviya
+from tests.support.speech import SAD, speak
 
-QUESTION = "what should i do when i feel sad and lonely"
+RATE_HZ = 16_000
 READY_TIMEOUT_S = 180.0
 GOALS = {"ready_s": 20.0, "pss_mib": 1126.0, "first_audio_here_s": 1.5}
 MIB = 1 << 20
 
 
-def record_question(path: Path) -> None:
-    """Writes the question, spoken by flite's voice slt at 16 kHz."""
-    flite = shutil.which("flite")
-    if flite is None:
-        raise SystemExit("this benchmark needs flite: apt install flite")
-    subprocess.run([flite, "-voice", "slt", "-t", QUESTION, "-o", path], check=True, capture_output=True)
-
-
-async def ask(address: str, recording: Path) -> TurnRecord:
-    """Plays the recording once, in a new session; returns the turn."""
-    samples, rate_hz = read_wav(recording)
-    async with Oviya(address) as oviya, oviya.converse(input_rate_hz=rate_hz) as conversation:
-        record = await play_recording(conversation, samples, rate_hz)
+async def ask(address: str) -> TurnRecord:
+    """Plays the question once, in a new session; returns the turn."""
+    async with Oviya(address) as oviya, oviya.converse(input_rate_hz=RATE_HZ) as conversation:
+        record = await play_recording(conversation, speak(SAD, RATE_HZ), RATE_HZ)
     turns = list(record.turns.values())
     if len(turns) != 1 or not turns[0].chunks:
         raise SystemExit(f"expected one turn with an answer, got {turns}")
@@ -60,16 +49,14 @@ def memory_mib(mesh: LocalMesh) -> dict[str, float]:
 def measure(runs: int) -> dict[str, Any]:
     """Starts the mesh, holds the conversations, stops it; returns the figures."""
     with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder) / "question.wav"
-        record_question(recording)
-        mesh = LocalMesh(plan_on_free_ports(), Path(folder) / "logs")
+        mesh = LocalMesh(plan_on_free_ports(), Path(folder))
         with mesh:
             started_at = time.monotonic()
             mesh.start()
             mesh.wait_ready(READY_TIMEOUT_S)
             ready_s = time.monotonic() - started_at
             at_start = memory_mib(mesh)
-            turns = [asyncio.run(ask(mesh.plan.address(GATEWAY), recording)) for _ in range(runs)]
+            turns = [asyncio.run(ask(mesh.plan.address(GATEWAY))) for _ in range(runs)]
             afterwards = memory_mib(mesh)
             ready_after = {name: service.ready_after_s for name, service in mesh.services.items()}
     return {

@@ -39,27 +39,9 @@ from tests.support.speech import speak
 from tests.support.styled_speech import OWN_F0, STYLES, speak_in
 
 STYLE_NAMES = ("sad", "calm", "joyful", "firm")
-EARLIER = (
-    "good morning how are you doing",
-    "the shop on the corner opens at eight",
-    "i took the bus to work today",
-    "we had soup for lunch and then went back",
-)
-"""Neutral sentences for the speaker's baseline."""
-SENTENCES = (
-    "i have something to tell you about today",
-    "my sister called me last night",
-    "they gave the job to somebody else",
-    "we are going to the sea tomorrow",
-    "the letter came this morning",
-    "i do not know what to say",
-    "there was nobody at home when i came back",
-    "he said that we could leave in the evening",
-    "i have been thinking about it all week",
-    "she told me about the new house",
-    "it will be over by the end of the month",
-    "the doctor wants to see me again on friday",
-)
+_LINES = Path(__file__).with_name("emotion_sentences.txt").read_text(encoding="utf-8").splitlines()
+EARLIER, SENTENCES = _LINES[:4], _LINES[4:]
+"""Neutral sentences for the speaker's baseline, and those to judge."""
 SHAPES = ((0.85, 0.85), (0.9, 0.9), (1.05, 1.1), (1.15, 1.05), (1.18, 1.12))
 """Pitch and rate of the table: empathetic_sad, calm_supportive, playful, joyful_excited, excited."""
 LONG_CHARS = 100_000

@@ -16,7 +16,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from deploy.project import canonical
+from deploy.project import canonical, name_of
 
 AUTO, INDEX = "auto", "index"
 """Backends in addition to uv's: the build that suits the machine, and the build that pip's index offers."""
@@ -178,4 +178,4 @@ def detect_machine() -> Machine:
 
 def installed_build(version: str, needs: list[str]) -> Kind:
     """Returns the kind of an installed torch from its version and its requirements."""
-    return _build(version, {canonical(re.split(r"[^\w.-]", need, maxsplit=1)[0]): "0" for need in needs})[0]
+    return _build(version, {name_of(need): "0" for need in needs})[0]

@@ -9,7 +9,6 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -119,17 +118,12 @@ class SoundFile:
 
     def close(self) -> None:
         """Closes the file, unless the caller opened it."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
         self._resources.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _open(self, source: Source) -> IO[bytes]:
@@ -160,7 +154,8 @@ class SoundFile:
             raise self._refused("must not be empty")
         options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
         try:
-            self._container = av.open(cast("Any", reader), metadata_errors="replace", options=options)
+            container = av.open(cast("Any", reader), metadata_errors="replace", options=options)
+            self._container = self._resources.enter_context(container)
         except (FFmpegError, ValueError, OSError) as error:
             raise self._refused(
                 "must be a sound or video file that FFmpeg reads",
@@ -173,8 +168,6 @@ class SoundFile:
         self.container, context = self._container.format.name, stream.codec_context
         if context is None and head[:4] == b"RIFF" and file.seekable():
             # Some recorders write an incomplete format GUID, which FFmpeg rejects and `decode_wav` accepts.
-            self._container.close()
-            self._container = None
             file.seek(0)
             self._start_plain(file)
             return

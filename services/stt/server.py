@@ -15,6 +15,7 @@ from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
+from oviya.streams import wait_for
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
@@ -134,11 +135,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
     """Reads the configuration, the first message of a stream; adds a session id if it has none."""
-    try:
-        async with asyncio.timeout(stall_s):
-            first = await anext(requests, None)
-    except TimeoutError as error:
-        raise Timeout(f"no configuration was received within {stall_s:g} s") from error
+    first = await wait_for(anext(requests, None), stall_s, f"no configuration was received within {stall_s:g} s")
     kind = first.WhichOneof("request") if first is not None else "an empty stream"
     if first is None or kind != "config":
         raise InvalidInput("config", kind or "", "the first message must be the configuration")

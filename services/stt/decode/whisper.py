@@ -71,6 +71,9 @@ class WhisperRecognizer:
         clock: returns the seconds of a monotonic clock.
     """
 
+    broken = False
+    """The model is shared by all sessions, and `begin_session` cannot repair it."""
+
     def __init__(
         self, transcriber: Transcriber, partial_every_s: float, clock: Callable[[], float] = time.perf_counter
     ) -> None:
@@ -84,11 +87,6 @@ class WhisperRecognizer:
     def info(self) -> RecognizerInfo:
         """What is loaded."""
         return self._transcriber.info
-
-    @property
-    def broken(self) -> bool:
-        """Always False: the model is shared by all sessions, and `begin_session` cannot repair it."""
-        return False
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         self._transcriber.load()

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from oviya.errors import Busy, OviyaError
-from oviya.status import detail_of, http_status
+from oviya.status import detail_of, mapping_of
 from services.gateway.transport.admission import OfferInUse
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ _STATUSES: dict[type[OviyaError], HTTPStatus] = {
 def error_response(error: OviyaError) -> web.Response:
     """Describes a typed error: {"error": {type, message, field, value, limit, hint, suggestions}}."""
     detail = detail_of(error)
-    status = _STATUSES.get(type(error)) or http_status(error)
+    status = _STATUSES.get(type(error)) or mapping_of(error).http.value
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
