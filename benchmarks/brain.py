@@ -77,14 +77,13 @@ async def measure(rate: float, runs: int) -> dict[str, Any]:
             await call.read()
             listener.append(time.perf_counter() - started)
             call.cancel()
-    whole = [value for values in firsts.values() for value in values]
     return {
         "machine": MACHINE,
         "tokens_a_second": rate,
         "runs": runs,
         "goal_s": GOAL_S,
         "first_sentence_s": {kind: summary(values) for kind, values in firsts.items()},
-        "first_sentence_all_s": summary(whole),
+        "first_sentence_all_s": summary([value for values in firsts.values() for value in values]),
         "further_sentences_s": summary(others),
         "listener_first_sentence_s": summary(listener[3:]),
         "speakable_s_a_sentence": median_s(lambda: speakable(DIFFICULT), 200),

@@ -85,9 +85,6 @@ class DemoVoice:
 
     def say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         """Speaks several texts, four at a time."""
-        return asyncio.run(self._say(requests, title))
-
-    async def _say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         free = asyncio.Semaphore(4)
 
         async def one(request: GenerateRequest) -> Sound:
@@ -95,8 +92,11 @@ class DemoVoice:
                 codes = [codes async for codes in frames]
             return await asyncio.to_thread(self.decode, np.concatenate(codes)) if codes else np.zeros(1920, np.float32)
 
-        tasks = [asyncio.create_task(one(request)) for request in requests]
-        return [await task for task in track(tasks, title, console=Console(stderr=True))]
+        async def every() -> list[Sound]:
+            tasks = [asyncio.create_task(one(request)) for request in requests]
+            return [await task for task in track(tasks, title, console=Console(stderr=True))]
+
+        return asyncio.run(every())
 
     def request(self, text: str, speaker: int, seed: int, **changes: Any) -> GenerateRequest:
         """A request as the gateway makes it, as fast as possible."""

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib.metadata
 import json
 import os
 import re
@@ -24,18 +23,7 @@ from typing import NoReturn
 
 from deploy.download_size import download_size, format_size
 from deploy.project import ROOT, lock_file, name_of, read_project, requirements, torch_requirement
-from deploy.torch_build import (
-    AUTO,
-    INDEX,
-    Choice,
-    Kind,
-    Machine,
-    Offer,
-    choose,
-    detect_machine,
-    installed_build,
-    read_offer,
-)
+from deploy.torch_build import AUTO, INDEX, Choice, Kind, Offer, choose, detect_machine, read_offer, suits
 
 PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 PIP_ENVIRONMENT = {**os.environ, "PIP_USER": "0"}
@@ -95,25 +83,6 @@ def ask_pip(requirement: str) -> tuple[Offer | None, str]:
         except (OSError, ValueError, KeyError):
             lines = [line for line in asked.stderr.splitlines() if line.strip()]
             return None, lines[-1] if lines else f"pip exited with code {asked.returncode}"
-
-
-def suits(requirement: str, machine: Machine, backend: str) -> bool:
-    """Whether the installed torch has the required version and supports the machine's GPU, if there is one.
-
-    A CUDA build also runs without a GPU, so it is kept.
-    """
-    try:
-        torch = importlib.metadata.distribution("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    if torch.version.partition("+")[0] != requirement.partition("==")[2]:
-        return False
-    kind = installed_build(torch.version, torch.requires or [])
-    if backend in (INDEX, "cpu"):
-        return True
-    if backend == AUTO:
-        return kind is Kind.CUDA or not machine.has_gpu
-    return torch.version.endswith(f"+{backend}")
 
 
 def install_torch(requirement: str, backend: str) -> None:

@@ -37,6 +37,9 @@ DEMUXERS = (
 )
 """Formats that may be opened.  Playlists are excluded: they refer to other files and addresses."""
 
+ESTIMATED_LENGTH = ("aac", "amr", "ogg", "mpegts", "mpeg", "gsm", "ac3", "eac3", "dts", "loas")
+"""Formats that do not declare their length; FFmpeg estimates it from the size and the bit rate."""
+
 Source = Path | bytes | IO[bytes]
 """A path, the bytes of a file, or an open file, which may be a pipe."""
 
@@ -216,7 +219,7 @@ class SoundFile:
         except ValueError as error:  # from the downmix
             raise self._refused(str(error)) from error
         declared = self.duration_s
-        if declared is not None and self._declares_its_length():
+        if declared is not None and self.container not in ESTIMATED_LENGTH:
             missing_s = declared - self.read_s
             if missing_s > SHORTFALL_S + SHORTFALL_SHARE * declared and not self.problems:
                 self.problems.append(f"it was cut short: {self.read_s:.1f} s of {declared:.1f} s are there")
@@ -241,10 +244,6 @@ class SoundFile:
                 damaged += 1
         if damaged:
             self.problems.append(f"{damaged} damaged piece{'s were' if damaged > 1 else ' was'} left out")
-
-    def _declares_its_length(self) -> bool:
-        """Whether the length is declared in the file, not estimated from its size and bit rate."""
-        return self.container not in ("aac", "amr", "ogg", "mpegts", "mpeg", "gsm", "ac3", "eac3", "dts", "loas")
 
     def _check_form(self, channels: int, rate_hz: int) -> None:
         if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:

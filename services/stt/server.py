@@ -21,7 +21,6 @@ from services.stt.backends import make_engine
 from services.stt.engine import events
 from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
-from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 
 log = structlog.get_logger()
@@ -182,14 +181,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.resumed.SetInParent()
         case events.Final():
             response.final.text = event.text
-            response.final.words.extend(_word(word) for word in event.words)
+            response.final.words.extend(
+                stt_pb2.Word(text=it.text, start=duration(it.start_s), end=duration(it.end_s), confidence=it.confidence)
+                for it in event.words
+            )
         case events.TurnEnded():
             response.turn_ended.reason = stt_pb2.TurnEndReason.Value(f"TURN_END_REASON_{event.reason.name}")
             response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
-
-
-def _word(word: Word) -> stt_pb2.Word:
-    return stt_pb2.Word(
-        text=word.text, start=duration(word.start_s), end=duration(word.end_s), confidence=word.confidence
-    )

@@ -33,10 +33,8 @@ class Transcriber(Protocol):
         Unavailable: the model broke.
     """
 
-    @property
-    def info(self) -> RecognizerInfo:
-        """What is loaded."""
-        ...
+    info: RecognizerInfo
+    """What is loaded."""
 
     def load(self) -> None:
         """Loads the models and runs each once; later calls do nothing.
