@@ -33,8 +33,6 @@ FRAME_SAMPLES = 1920
 FRAME_MS = 80.0
 CODEBOOKS = 32
 CODEBOOK_SIZE = 2048
-SYSTEMS = ("ours", "moshi", "transformers")
-SECTIONS = ("cpu", "gpu")
 
 Figures = dict[str, float]
 """Milliseconds per frame, e.g. {"decode": 11.2, "encode": 15.0}."""
@@ -145,14 +143,16 @@ def measure_cpu(options: argparse.Namespace) -> dict[str, Any]:
 def main() -> None:
     """Runs the measurements of the command line."""
     parser = parser_for("mimi", "Measures streaming Mimi.")
-    parser.add_argument("--only", choices=SECTIONS, help="one section; both by default, the GPU's where there is one")
+    parser.add_argument(
+        "--only", choices=("cpu", "gpu"), help="one section; both by default, the GPU's where there is one"
+    )
     parser.add_argument("--frames", type=int, default=50, help="frames in a round, steps of a GPU figure")
     parser.add_argument("--rounds", type=int, default=3, help="of the CPU's systems")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="batch sizes of ours on the CPU")
     parser.add_argument("--gpu-streams", type=int, default=256, help="streams in a step on the GPU")
     parser.add_argument("--moshi-python", default="", help="interpreter that has moshi; empty leaves it out")
-    parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
+    parser.add_argument("--system", choices=("ours", "moshi", "transformers"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.system:
         print(json.dumps(measure(options)))
