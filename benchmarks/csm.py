@@ -1,4 +1,4 @@
-"""How fast the CSM engine is: frames, first frames, streams at once, starts, beside transformers' own CSM.
+"""Benchmark of the CSM engine: frames, first frames, concurrent streams, starts, and transformers' CSM for comparison.
 
     python -m benchmarks.csm                          # all of it, on a GPU at the published sizes
     python -m benchmarks.csm --only frame,first       # some of it
@@ -53,7 +53,7 @@ Figures = dict[str, Any]
 
 
 class Benchmark:
-    """The sections, by name."""
+    """A method for each section."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self.options = options
@@ -64,7 +64,7 @@ class Benchmark:
 
     @property
     def checkpoint(self) -> Checkpoint:
-        """Made when it is first needed."""
+        """The checkpoint, made on first use."""
         if self._checkpoint is None:
             self._checkpoint = random_checkpoint(self.fields, device=self.device, dtype=self.dtype)
         return self._checkpoint
@@ -128,13 +128,13 @@ class Benchmark:
         served = all(map(importlib.util.find_spec, ("grpc", "pydantic_settings", "grpc_health")))
         with tempfile.TemporaryDirectory(prefix="oviya-csm-") as folder:
             write_random_checkpoint(Path(folder), fields=self.fields, device=self.device, dtype=self.dtype)
-            self._checkpoint = None  # its memory is the started process's now
+            self._checkpoint = None  # frees its memory for the started process
             if self.device.type == "cuda":
                 torch.cuda.empty_cache()
             return [{"run": i + 1, **start_once(Path(folder), str(self.device), served)} for i in range(2)]
 
     def host(self) -> dict[str, Any]:
-        """The streams section on a device that only takes its time: what the host adds to a frame."""
+        """The streams section on a device that computes nothing: the time that the host adds to a frame."""
         fields = small_config(num_codebooks=32)
         fields["depth_decoder_config"]["num_codebooks"] = 32
         checkpoint = random_checkpoint(fields, device=torch.device("cpu"), dtype=torch.float32)
@@ -172,7 +172,7 @@ class Benchmark:
         return figures
 
     def _with_engine(self, slots: int, measure: Callable[[CsmEngine], Any]) -> Any:
-        limits = Limits(context_turns=64)  # a conversation's whole context, up to its 1,000 positions
+        limits = Limits(context_turns=64)  # keeps whole contexts of up to 1,000 positions
         options = EngineOptions(
             slots=slots,
             silence_s=0,
@@ -189,7 +189,7 @@ class Benchmark:
 
 
 def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Returns section, what and figure: one row for each.  The items of a list are named by their first value."""
+    """Rows of the table: section, name, figure.  The items of a list are named by their first value."""
     rows = []
     for section, result in figures.items():
         for item in result if isinstance(result, list) else [result]:
@@ -203,7 +203,7 @@ def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 def main() -> None:
-    """Runs what the command line asks for."""
+    """Runs the sections that the command line selects."""
     parser = parser_for("csm", "Measures the CSM engine.")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--device", default="auto")
@@ -238,7 +238,7 @@ def main() -> None:
         started = time.perf_counter()
         figures[section] = getattr(benchmark, section)()
         print(f"{section}: {time.perf_counter() - started:.1f} s", flush=True)
-        write_json(options.json, {"setup": setup, "figures": figures})  # after each, in case a run is cut short
+        write_json(options.json, {"setup": setup, "figures": figures})  # an interrupted run keeps its figures
     print_table("CSM engine", ("section", "what", "figure"), rows_of(figures))
 
 

@@ -1,4 +1,4 @@
-"""What the CSM engine's host side takes: a device that computes nothing, but takes its time as a GPU does."""
+"""A device that computes nothing but takes as long as a GPU, to measure the host side of the CSM engine."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from services.csm.model.config import CsmConfig
 
 
 class NullDevice:
-    """A `FrameDevice` whose codes mean nothing.
+    """A `FrameDevice` that returns random codes.
 
     Args:
         config: for the shape of its frames.
-        rows, pages: as a device has them.
-        frame_s, row_s, position_s: time of a frame, for each of its rows, and of a position of a prompt.
+        rows, pages: see `FrameDevice`.
+        frame_s, row_s, position_s: time of a frame, of each of its rows, and of a position of a prompt.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class NullDevice:
         self.rows, self.pages = rows, pages
         self.prefill_s: float | None = 0.0
         self.between: list[float] = []
-        """Seconds from each frame's codes to the next launch: the device has nothing to do but prompts meanwhile."""
+        """Seconds from the codes of each frame to the next launch; the device is idle meanwhile, except for prompts."""
         self._frame_s, self._row_s, self._position_s = frame_s, row_s, position_s
         self._noise = np.random.default_rng(4).integers(1, config.codebook_size, (rows + 997, config.codebooks))
         self._fed, self._frames, self._collected_at = 0, 0, 0.0
@@ -66,5 +66,5 @@ class NullDevice:
         pass
 
     def figures(self) -> dict[str, float]:
-        """Of all frames so far."""
+        """Percentiles of all frames so far."""
         return {f"between_{key}": value for key, value in percentiles(self.between).items()}

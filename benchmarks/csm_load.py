@@ -1,8 +1,7 @@
-"""Load for the CSM engine: conversations whose context grows, and a consumer that notes when each frame came.
+"""Load for the CSM engine: conversations whose context grows, and a sink that records when each frame arrived.
 
-The consumer is a sink, called once a frame for all streams: 2,000 streams make 25,000 messages a second, more than one
-Python event loop can hand out, so a deployment of that size puts several front processes before the engine.  What is
-measured is the engine; the frames are read and kept, as a caller keeps them for the next turn's context.
+The sink is called once a frame for all streams.  2,000 streams make 25,000 messages a second, more than one Python
+event loop can handle, so only the engine is measured.  Frames are kept, as a caller keeps them for the next context.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ SENTENCE = "The next sentence of a conversation is about as long as people's sen
 
 @dataclass(eq=False)
 class Track:
-    """What one request's frames looked like to its caller; times in seconds on one clock."""
+    """The frames of one request as its caller received them; times in seconds on one clock."""
 
     asked_at: float = 0.0
     times: list[float] = field(default_factory=list)
@@ -43,7 +42,7 @@ class Track:
 
 
 class Recorder:
-    """A sink that keeps a track for each stream, and puts those that ended into `ended`."""
+    """A sink that keeps a track of each stream, and puts the ended ones into `ended`."""
 
     def __init__(self) -> None:
         self.ended: queue.SimpleQueue[Track] = queue.SimpleQueue()
@@ -52,7 +51,7 @@ class Recorder:
     def ask(self, engine: CsmEngine, request: GenerateRequest) -> Track:
         """Sends a request."""
         asked_at = time.perf_counter()
-        # The first frame may come before this returns: whoever is first makes the track.
+        # The first frame may arrive before `generate` returns, so `put` may have made the track.
         track = self._tracks.setdefault(engine.generate(request, self), Track())
         track.asked_at = asked_at
         return track
@@ -76,14 +75,14 @@ class Recorder:
 
 
 class Conversation:
-    """Turns of one caller: each next context is the last one with what was said, until it is full; then the next caller
-    begins with the same voice's clip.
+    """Turns of one caller: each context is the last one plus its answer, until it is full; then it starts again with
+    the clip of the voice.
 
     Args:
-        engine: who answers.
-        rng: what nobody spoke.
+        engine: the engine.
+        rng: makes the frames of the context.
         positions: shortest and longest prompt.
-        at: positions of the first prompt; the caller who is there has talked before.
+        at: positions of the first prompt; more than the shortest is an earlier turn.
     """
 
     def __init__(
@@ -107,8 +106,8 @@ class Conversation:
             SENTENCE, context=self.context, max_frames=frames, lead_s=lead_s, seed=int(self._rng.integers(1 << 62))
         )
 
-    def heard(self, track: Track) -> None:
-        """Adds the turn's answer to the context."""
+    def add_answer(self, track: Track) -> None:
+        """Adds the answer of the turn to the context."""
         if track.codes:
             audio = np.concatenate(track.codes)
             self.context += (Segment(0, SENTENCE, audio),)
@@ -128,7 +127,7 @@ def percentiles(seconds: Sequence[float] | NDArray[np.float64]) -> dict[str, flo
 
 
 def first_frame_idle(engine: CsmEngine, positions: int, repeats: int) -> dict[str, float]:
-    """Request to first frame with nothing else running: prompts that are new, and the same ones again."""
+    """Time from request to first frame on an idle engine, with new and with cached prompts."""
     rng, recorder = np.random.default_rng(1), Recorder()
     cold, cached, hits = [], [], []
     for _ in range(repeats + 2):  # two to warm up
@@ -149,7 +148,7 @@ def first_frame_idle(engine: CsmEngine, positions: int, repeats: int) -> dict[st
 
 
 def first_frame_arrivals(engine: CsmEngine, streams: int, positions: int, window_s: float) -> dict[str, float]:
-    """`streams` paced requests, each with a prompt that is new, arrive at random times within `window_s`."""
+    """Time to first frame of `streams` paced requests with new prompts that arrive at random within `window_s`."""
     rng, recorder = np.random.default_rng(2), Recorder()
     requests = [Conversation(engine, rng, (positions, positions)).request(150, lead_s=1.5) for _ in range(streams)]
     started, tracks, most = time.perf_counter(), [], 0
@@ -172,7 +171,7 @@ def first_frame_arrivals(engine: CsmEngine, streams: int, positions: int, window
 def streams_at_once(
     engine: CsmEngine, levels: Sequence[int], seconds: float, positions: tuple[int, int], answers: tuple[int, int]
 ) -> list[dict[str, float]]:
-    """Keeps as many unpaced streams running as each level says; who ends is followed by a next turn at once.
+    """Keeps as many unpaced streams running as each level says; a stream that ends is followed by its next turn.
 
     Unpaced, because a paced stream's gaps are 80 ms by definition: a gap below that is a stream that keeps real time.
     """
@@ -184,7 +183,7 @@ def streams_at_once(
         running[recorder.ask(engine, request)] = conversation
 
     def serve(until: float, level: int, awaited: Sequence[Track] = ()) -> list[Track]:
-        """Follows ended turns by next ones, until a time and until all `awaited` have begun to speak."""
+        """Starts the next turn of ended streams, until a time and until all `awaited` have a frame."""
         ended = []
         while (left := until - time.perf_counter()) > 0 or not all(track.times for track in awaited):
             try:
@@ -194,7 +193,7 @@ def streams_at_once(
             _check(track)
             ended.append(track)
             conversation = running.pop(track)
-            conversation.heard(track)
+            conversation.add_answer(track)
             if len(running) < level:
                 start(conversation)
         return ended
@@ -216,7 +215,7 @@ def streams_at_once(
             {
                 "streams": level,
                 **{f"gap_{key}": value for key, value in percentiles(np.concatenate(gaps)).items()},
-                # Streams whose prompt is run; the others wait for that within the newcomers' share of the device.
+                # Streams past their prefill.
                 "speaking": round(frames / (stopped - began) * float(np.concatenate(gaps).mean()), 1),
                 "frames_a_s": round(frames / (stopped - began), 1),
                 "x_real_time": round(frames / (stopped - began) / 12.5, 1),

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+
+from tests.support.virtual_time import VirtualTimeLoop
 
 if not Path("/dev/nvidiactl").exists():
     # Triton's interpreter runs the kernels where there is no GPU.  Triton reads this when it is imported, which
@@ -55,6 +57,12 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Puts the longest unit first, so that the workers end together."""
     items.sort(key=lambda item: not item.nodeid.startswith(REAL_TIME))
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Runs each test on a loop of its own, in virtual time where its marker says so."""
+    virtual = item.get_closest_marker("virtual_time")
+    return {"loop": VirtualTimeLoop if virtual else asyncio.new_event_loop}
 
 
 @pytest_asyncio.fixture(autouse=True)

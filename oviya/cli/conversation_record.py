@@ -26,7 +26,7 @@ from oviya.errors import OviyaError
 
 @dataclass
 class TurnRecord:
-    """A turn of the user and its reply.  The answer to Speak is turn 0."""
+    """A turn of the user and its reply."""
 
     number: int
     transcript: FinalTranscript | None = None
@@ -39,7 +39,7 @@ class TurnRecord:
     latency: Latency | None = None
     """As measured by the gateway."""
     first_audio_here_s: float | None = None
-    """Time from sending the end of speech, or the request, to the arrival of the first audio."""
+    """Time from sending the end of speech (for Speak: the request) to the arrival of the first audio."""
     error: OviyaError | None = None
 
     @property
@@ -73,7 +73,7 @@ class TurnRecord:
 
 @dataclass
 class ConversationRecord:
-    """A conversation, or the answer to Speak."""
+    """A conversation.  The answer to Speak is its turn 0."""
 
     session_id: str = ""
     resume_token: str = field(default="", repr=False)
@@ -102,7 +102,7 @@ class ConversationRecord:
 
         Args:
             event: the event.
-            elapsed_s: time since the first audio, or the request, was sent.
+            elapsed_s: time since the first audio was sent.
         """
         match event:
             case SessionStarted():
@@ -119,7 +119,10 @@ class ConversationRecord:
             case Sentence():
                 self.turn(event.turn).sentences.append(event)
             case AudioChunk():
-                self._add_audio(self.turn(event.turn), event, elapsed_s)
+                turn = self.turn(event.turn)
+                if not turn.chunks and turn.ended is not None:
+                    turn.first_audio_here_s = elapsed_s - turn.ended.speech_end_s
+                turn.chunks.append(event.samples)
             case ReplyEnded():
                 turn = self.turn(event.turn)
                 turn.reply_duration_s, turn.latency = event.duration_s, event.latency
@@ -129,9 +132,3 @@ class ConversationRecord:
                 self.degraded.append(event)
             case _:
                 pass
-
-    def _add_audio(self, turn: TurnRecord, chunk: AudioChunk, elapsed_s: float) -> None:
-        spoken = turn.number == 0  # the answer to Speak has no speech of the user before it
-        if not turn.chunks and (spoken or turn.ended is not None):
-            turn.first_audio_here_s = elapsed_s - (turn.ended.speech_end_s if turn.ended else 0.0)
-        turn.chunks.append(chunk.samples)

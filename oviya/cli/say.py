@@ -14,7 +14,7 @@ from oviya.cli.conversation_record import ConversationRecord
 from oviya.cli.files import check_writable, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, exit_on_error
-from oviya.client import Degraded, Oviya, SayOptions, Sentence
+from oviya.client import AudioChunk, Degraded, Oviya, SayOptions, Sentence
 from oviya.client.speaking import GATEWAY_ADDRESS, OUTPUT_RATE_HZ
 from oviya.errors import OviyaError
 
@@ -59,10 +59,14 @@ def say(
 async def _say(output: Output, address: str, text: str, options: SayOptions) -> ConversationRecord:
     """Speaks the text and prints its sentences."""
     record, started_at = ConversationRecord(), time.monotonic()
+    reply = record.turn(0)
     async with Oviya(address, use_proxy=False) as oviya:
         async for event in oviya.speak(text, **options):
-            record.add(event, time.monotonic() - started_at)
+            elapsed_s = time.monotonic() - started_at
+            record.add(event, elapsed_s)
             match event:
+                case AudioChunk() if reply.first_audio_here_s is None:
+                    reply.first_audio_here_s = elapsed_s
                 case Sentence():
                     output.text((f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim"))
                 case Degraded():

@@ -1,4 +1,4 @@
-"""STUN and TURN servers: checked once, then told to aiortc and to the page."""
+"""STUN and TURN servers, for aiortc and for the page."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ _URL = re.compile(r"(?P<scheme>stun|turns?):[^?:\s]+(:\d{1,5})?(\?transport=(?P<
 class IceServers:
     """At most one STUN and one TURN server.
 
-    aiortc uses the first of each kind and ignores the rest without a word, so a second one is refused here.  Without an
-    explicit list it would ask a public STUN server, which a private installation must not.
+    aiortc uses the first of each kind and silently ignores the rest, so a second one is refused here.  Without an
+    explicit list it would use a public STUN server, which a private installation must not do.
 
     Args:
         urls: e.g. "stun:stun.example:3478", "turn:turn.example?transport=udp".
@@ -23,7 +23,7 @@ class IceServers:
         credential: for the TURN server.
 
     Raises:
-        ValueError: a URL that is none, two of a kind, or a TURN server without credentials.
+        ValueError: a URL is not valid, there are two of a kind, or a TURN server has no credentials.
     """
 
     urls: Sequence[str] = ()
@@ -35,10 +35,10 @@ class IceServers:
         for url in self.urls:
             found = _URL.fullmatch(url)
             if not found:
-                raise ValueError(f"{url!r} is no stun:, turn: or turns: URL")
+                raise ValueError(f"{url!r} is not a valid stun:, turn: or turns: URL")
             scheme, transport = found["scheme"], found["transport"]
             if (scheme, transport) in (("stun", "udp"), ("stun", "tcp"), ("turns", "udp")):
-                raise ValueError(f"{url!r}: {scheme}: takes no transport={transport} here")
+                raise ValueError(f"{url!r}: {scheme}: does not support transport={transport}")
             kind = "stun" if scheme == "stun" else "turn"
             if kind in seen:
                 raise ValueError(f"{seen[kind]!r} and {url!r}: only one {kind.upper()} server can be used")
@@ -57,5 +57,5 @@ class IceServers:
 
     @property
     def secret(self) -> bool:
-        """True where `for_browser` gives away a credential."""
+        """Whether `for_browser` contains a credential."""
         return any(url.startswith("turn") for url in self.urls)

@@ -1,4 +1,4 @@
-"""What the gateway measures besides what every service has."""
+"""Metrics of the gateway, in addition to those of every service."""
 
 from __future__ import annotations
 
@@ -21,30 +21,30 @@ VOICE_SENTENCES = Counter("oviya_gateway_voice_sentences_total", "Sentences spok
 VOICE_FAILURES = Counter(
     "oviya_gateway_voice_failures_total", "Sentences that CSM and Mimi failed to speak, by the type of error", ["type"]
 )
-DEGRADED_TOLD = Counter("oviya_gateway_degraded_events_total", "Degraded modes told to callers", ["service"])
+DEGRADED_TOLD = Counter("oviya_gateway_degraded_events_total", "Degraded events sent to callers", ["service"])
 DEGRADED = Gauge("oviya_gateway_degraded", "1 while a service does not work as it should", ["service"])
 SUMMARIES = Counter("oviya_gateway_summaries_total", "Summaries of older turns, by how they went", ["outcome"])
 FORGOTTEN_TURNS = Counter("oviya_gateway_forgotten_turns_total", "Old turns that were dropped without a summary")
-STORE_FAILURES = Counter("oviya_gateway_store_failures_total", "Failed uses of the store of sessions", ["doing"])
+STORE_FAILURES = Counter("oviya_gateway_store_failures_total", "Failed operations of the store of sessions", ["doing"])
 STORE_LOST = Counter("oviya_gateway_store_lost_total", "Turns and summaries that never reached the store")
 STORE_DROPPED = Counter(
     "oviya_gateway_store_dropped_total",
-    "What the store forgot by itself: turns and sessions beyond the limits, and sessions whose time was over (expired)",
+    "What the store dropped: turns and sessions beyond the limits, and expired sessions",
     ["what"],
 )
 STORE_STALE = Counter(
     "oviya_gateway_store_stale_total",
-    "Turns that were not kept because their session was deleted, or because its name belongs to somebody else",
+    "Turns that were not kept because their session was deleted, or its name belongs to another caller",
     ["reason"],
 )
-LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "The users' sound that speech-to-text never got")
+LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "Users' sound that never reached speech-to-text")
 EXCESS_SOUND = Counter(
-    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped, since it came faster than real time"
+    "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped because it came faster than real time"
 )
 PACED_SOUND = Counter(
-    "oviya_gateway_paced_sound_seconds_total", "Time that callers of Converse were held back for sending too fast"
+    "oviya_gateway_paced_sound_seconds_total", "Time for which callers of Converse were throttled for sending too fast"
 )
-EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be told", ["type"])
+EMOTION_FAILED = Counter("oviya_gateway_emotion_failures_total", "Turns whose emotion could not be detected", ["type"])
 EMOTION_LATE = Counter("oviya_gateway_emotion_late_total", "Turns that the brain answered without the user's emotion")
 OTHER_SCRIPTS = Counter(
     "oviya_gateway_other_script_sentences_total",

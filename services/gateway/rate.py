@@ -1,4 +1,4 @@
-"""Rate limits: how much of something a caller may send, over time."""
+"""Rate limits: how much of something a caller may send over time."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Callable
 
 
 class TokenBucket:
-    """Allows `rate` units a second on average and `burst` units at once.
+    """Allows `rate` units per second on average and `burst` units at once.
 
     Args:
-        rate: units a second.
-        burst: units that a caller who has sent nothing for a while may send at once.
+        rate: units per second.
+        burst: units that may be sent at once after a pause.
         clock: monotonic time in seconds.
     """
 
@@ -19,16 +19,16 @@ class TokenBucket:
         self._rate, self._burst, self._clock = rate, burst, clock
         self._left, self._at = burst, clock()
 
-    def take(self, amount: float = 1.0) -> bool:
-        """Takes `amount` units if they are left; says whether it did."""
+    def try_acquire(self, amount: float = 1.0) -> bool:
+        """Takes `amount` units if they are available; returns whether it did."""
         self._refill()
         if amount > self._left:
             return False
         self._left -= amount
         return True
 
-    def borrow(self, amount: float) -> float:
-        """Takes `amount` units in any case; returns the time in seconds after which they are paid back."""
+    def reserve(self, amount: float) -> float:
+        """Takes `amount` units in any case; returns the time in seconds to wait before they are used."""
         self._refill()
         self._left -= amount
         return max(0.0, -self._left / self._rate)

@@ -1,9 +1,10 @@
-"""The gateway as one process: gRPC on one port, the page and WebRTC on another, one conversation behind both."""
+"""The gateway's process: gRPC on one port, the page and WebRTC on another, and the conversation behind both."""
 
 from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from functools import partial
 
 import structlog
 from grpc import aio
@@ -12,11 +13,12 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
-from services.gateway.memory import Keeper, Limits
-from services.gateway.memory.access import CLOSE_S, STORE
 from services.gateway.memory.make_store import make_store
+from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.memory.store import StoreLimits
+from services.gateway.memory.store_queue import CLOSE_S, STORE
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.browsers import Web
+from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.grpc_servicer import ConversationServicer
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
@@ -27,16 +29,16 @@ from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
 
-KEEPER_SHARE = 0.8
-"""Part of the time for closing in which turns that wait for the store are written."""
+STORE_SHARE = 0.8
+"""Share of the time for closing that is used to write queued turns to the store."""
 
 
 class GatewayService(Service[GatewaySettings]):
     """The service as the mesh's runtime sees it.
 
-    It serves as soon as its own voice is warm, whatever the others do: typed turns, texts to speak and clear errors
-    need no one else, and a health check that followed the others would take the page away that says what is missing.
-    Whether a conversation can be held is what /readyz answers.
+    It serves as soon as its own voice is warm, whatever the state of the others: clear errors and texts to speak do not
+    need them, and the page that shows what is missing must stay available.  /readyz reports whether a conversation can
+    be held.
     """
 
     name = "gateway"
@@ -45,8 +47,8 @@ class GatewayService(Service[GatewaySettings]):
     mesh: Mesh
     readiness: Readiness
     conversation: Conversation
-    web: Web
-    keeper: Keeper
+    browsers: BrowserTransport
+    repository: SessionRepository
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
@@ -54,33 +56,33 @@ class GatewayService(Service[GatewaySettings]):
         self.readiness = Readiness(self.mesh, settings)
         self._csm = CsmVoice(self.mesh, self.readiness, settings)
         self._fallback = FallbackVoice()
-        limits = Limits(
+        limits = StoreLimits(
             keep_days=settings.session_keep_days,
             max_turns=settings.session_keep_turns,
             max_sessions=settings.max_kept_sessions,
             max_bytes=settings.max_kept_mib << 20,
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
-        self.keeper = Keeper(store, tell=lambda problem: self.readiness.tell_own(STORE, problem))
-        self.conversation = Conversation(self.mesh, self.readiness, settings, self.keeper, self.new_output)
-        servicer = ConversationServicer(self.conversation, self.keeper, settings)
+        self.repository = SessionRepository(store, partial(self.readiness.set_own_problem, STORE))
+        self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
+        servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
-        self.web = Web(self.conversation, self.readiness, self.settings)
+        self.browsers = BrowserTransport(self.conversation, self.readiness, self.settings)
         try:
             await self._fallback.warm_up()
-            await self.keeper.start()
+            await self.repository.start()
             self.readiness.start(self.loops)
-            await self.web.start()
-        except BaseException:  # what has begun must not keep the process alive
+            await self.browsers.start()
+        except BaseException:  # started parts must not keep the process alive
             await self.loops.close()
-            await self.keeper.close()
+            await self.repository.close()
             await self._release()
             raise
 
     def new_output(self, options: SpeechOptions, audio_format: common_pb2.AudioFormat) -> SpeechOutput:
-        """Makes what speaks to one caller."""
+        """Returns the speech output for one caller."""
         return SpeechOutput(
             options,
             audio_format,
@@ -92,28 +94,28 @@ class GatewayService(Service[GatewaySettings]):
         )
 
     def report_loop(self, name: str, problem: str) -> None:
-        self.readiness.tell_own(name, problem)
+        self.readiness.set_own_problem(name, problem)
 
     async def drain(self, deadline: Deadline) -> None:
-        """Refuses new sessions, and lets the open ones finish the turns that they have.
+        """Refuses new sessions and waits until the open ones have finished their turns.
 
-        Browsers that are not done by the deadline are cut off here, gRPC calls by the server's stop.
+        At the deadline, browsers are cut off here, and gRPC calls by the server's stop.
         """
         self.conversation.drain()
-        await asyncio.gather(self.web.drain(deadline.left_s), self._wait_until_idle(deadline))
+        await asyncio.gather(self.browsers.drain(deadline.left_s), self._wait_for_sessions(deadline))
 
     async def close(self, deadline: Deadline) -> None:
-        # First: what it still has to write is lost otherwise.
-        await self.keeper.close(min(CLOSE_S, KEEPER_SHARE * deadline.left_s))
+        # First, because unwritten turns would be lost.
+        await self.repository.close(min(CLOSE_S, STORE_SHARE * deadline.left_s))
         await self._release()
 
-    async def _wait_until_idle(self, deadline: Deadline) -> None:
+    async def _wait_for_sessions(self, deadline: Deadline) -> None:
         with suppress(TimeoutError):
             async with asyncio.timeout(deadline.left_s):
-                await self.conversation.wait_until_idle()
+                await self.conversation.sessions.wait_until_none()
 
     async def _release(self) -> None:
-        await self.web.close()
+        await self.browsers.close()
         await self.readiness.close()
         await self.mesh.close()
         await self._fallback.close()

@@ -7,17 +7,17 @@ from pydantic_settings import SettingsConfigDict
 
 from oviya.mesh.settings import SecretUrl, ServiceSettings, is_loopback
 from services.gateway.client_address import ClientAddresses
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
-from services.gateway.transport.webrtc.ice import IcePolicy
 
 
 class GatewaySettings(ServiceSettings):
-    """Where the other services are, how a turn runs, and what a session may cost."""
+    """Addresses of the other services, timing of a turn, and limits on sessions."""
 
     model_config = SettingsConfigDict(env_prefix="GATEWAY_")
 
     port: int = Field(default=50050, ge=0, le=65535)
-    """gRPC port; 0 takes a free one and logs it."""
+    """gRPC port; 0 uses a free one and logs it."""
 
     # --- The other services -------------------------------------------------------------------------------------------
     stt_address: str = "localhost:50051"
@@ -31,173 +31,178 @@ class GatewaySettings(ServiceSettings):
     mimi_address: str = "localhost:50055"
     """host:port of the RVQ decoder."""
     health_poll_s: float = Field(default=0.25, gt=0, le=60)
-    """Pause in seconds between looks at each service's health."""
+    """Interval in seconds between checks of each service's health."""
     model_refresh_s: float = Field(default=30.0, gt=0, le=3600)
-    """Age in seconds at which what a service says about its model is asked for again."""
+    """Age in seconds after which a service is asked again about its model."""
 
-    # --- How long a service may take ----------------------------------------------------------------------------------
+    # --- Timeouts of the other services -------------------------------------------------------------------------------
     call_timeout_s: float = Field(default=2.0, gt=0, le=60)
-    """Longest time in seconds for a call with one answer (Detect, GetModel, health)."""
+    """Timeout in seconds of a unary call (Detect, GetModel, health)."""
     emotion_map_s: float = Field(default=0.5, gt=0, le=10)
-    """Longest wait in seconds for a sentence's plan before it is spoken neutrally."""
+    """Longest wait in seconds for a sentence's prosody plan; after that it is spoken neutrally."""
     stt_stall_s: float = Field(default=10.0, gt=0, le=120)
     """Longest time in seconds from the end of a turn's sound to its final transcript."""
     brain_first_s: float = Field(default=15.0, gt=0, le=300)
-    """Longest wait in seconds for the brain's first sentence."""
+    """Longest wait in seconds for the first sentence of a reply."""
     brain_stall_s: float = Field(default=15.0, gt=0, le=300)
-    """Longest wait in seconds for each further sentence."""
+    """Longest wait in seconds for each further sentence of a reply."""
     brain_summary_s: float = Field(default=90.0, gt=0, le=600)
-    """Longest time in seconds for a summary of older turns; nobody waits for it."""
+    """Longest time in seconds for a summary of older turns, which runs in the background."""
     brain_total_s: float = Field(default=300.0, gt=0, le=3600)
-    """Longest time in seconds for a whole reply of the brain."""
+    """Longest time in seconds for a whole reply."""
     max_reply_sentences: int = Field(default=100, ge=1, le=1000)
-    """Sentences of a reply that are spoken; a brain that goes on is stopped, and told."""
+    """Sentences of a reply that are spoken; after that the reply is stopped and a degraded event is sent."""
     csm_first_s: float = Field(default=1.5, gt=0, le=120)
-    """Longest wait in seconds for a sentence's first sound from CSM and Mimi before the fallback voice speaks it, which
-    includes waiting for a slot where they are full."""
+    """Longest wait in seconds for a sentence's first sound from CSM and Mimi, including the wait for a free slot; after
+    that the fallback voice speaks the sentence."""
     csm_stall_s: float = Field(default=2.0, gt=0, le=120)
     """Longest wait in seconds for each further piece of that sound."""
     csm_alone_s: float = Field(default=15.0, gt=0, le=120)
-    """Both waits in seconds where the caller asked for CSM alone: nothing else can speak."""
+    """Replaces csm_first_s and csm_stall_s where the caller asked for CSM only, so that no other voice can speak."""
     csm_total_s: float = Field(default=120.0, gt=0, le=600)
-    """Longest time in seconds for one sentence from CSM and Mimi, paced."""
+    """Longest time in seconds for one sentence from CSM and Mimi, at the pace at which it is sent."""
     emotion_budget_s: float = Field(default=0.1, ge=0, le=2)
-    """Time in seconds that the brain waits to be told the user's emotion; a later judgement is only shown."""
+    """Time in seconds that the brain waits for the user's emotion.  A later result is only shown."""
     early_reply: bool = True
-    """Whether the brain is asked at the likely end of a turn, before the silence that makes it certain; what it says is
-    thrown away if the user goes on."""
+    """Whether the brain is asked at the likely end of a turn, before the silence that makes it certain.  That reply is
+    discarded if the user goes on."""
     stt_retry_s: float = Field(default=0.5, gt=0, le=60)
-    """Pause in seconds before a broken speech-to-text stream is opened again."""
+    """Delay in seconds before a failed speech-to-text stream is opened again."""
 
     # --- The voice ----------------------------------------------------------------------------------------------------
     lead_s: float = Field(default=1.5, ge=0, le=60)
-    """How far ahead of real time, in seconds, reply audio is sent where the caller asks for nothing else."""
+    """How far ahead of real time, in seconds, reply audio is sent unless the caller asks for another lead."""
     max_lead_s: float = Field(default=60.0, gt=0, le=3600)
-    """Longest lead in seconds that a caller may ask for (0 is always allowed: as fast as possible)."""
+    """Longest lead in seconds that a caller may ask for.  0, as fast as possible, is always allowed."""
     voice_context_turns: int = Field(default=5, ge=0, le=20)
-    """Earlier sentences that CSM gets as context, text and RVQ; 0 gives none."""
+    """Earlier sentences that CSM gets as context, as text and RVQ frames; 0: none."""
     voice_gain: float = Field(default=3.5, gt=0, le=10)
     """Gain after normalisation, before the limiter; 3.5 is the gain of the original design."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
-    """Longest piece in characters that is spoken as one; longer sentences are split at clauses, then between words."""
+    """Longest piece of text in characters that is spoken at once.  Longer sentences are split at clauses, then between
+    words."""
     apology: str = Field(default="Sorry, I cannot think of an answer right now.", max_length=500)
-    """Spoken when the brain fails, so that nobody is left in silence.  Empty: nothing is spoken."""
+    """Spoken when the brain fails, so that the user is not left in silence.  Empty: nothing is spoken."""
 
-    # --- What a session may cost --------------------------------------------------------------------------------------
+    # --- Limits on sessions -------------------------------------------------------------------------------------------
     max_sessions: int = Field(default=64, ge=1, le=10_000)
-    """Sessions at once, over gRPC and WebRTC together; one more is refused as busy.  Each browser takes a UDP port."""
+    """Sessions at once, over gRPC and WebRTC together; further ones are refused as busy.  Each browser takes a UDP
+    port."""
     max_sessions_per_client: int | None = Field(default=None, ge=1, le=10_000)
-    """Sessions, and Speak calls, of one client address at once, over gRPC and over WebRTC each.  Unset: half of
-    max_sessions and of max_speaks, without a limit for this machine's own addresses, from which a reverse proxy or an
-    application brings many users."""
+    """Sessions, and Speak calls, of one client address at once, counted over gRPC and over WebRTC separately.  Unset:
+    half of max_sessions and of max_speaks, and no limit for this machine's own addresses, from which a reverse proxy or
+    an application brings many users."""
     trusted_proxies: list[str] = Field(default_factory=list, examples=[["10.0.0.0/8"]])
-    """Addresses or networks of reverse proxies, e.g. ["172.16.0.0/12"], whose X-Forwarded-For says who the client is.
-    Empty: that header is ignored, and behind a proxy all users count as one client."""
+    """Addresses or networks of reverse proxies, e.g. ["172.16.0.0/12"], whose X-Forwarded-For header names the client.
+    Empty: the header is ignored, and all users behind a proxy count as one client."""
     max_speaks: int = Field(default=32, ge=1, le=10_000)
-    """Speak calls at once; one more is refused as busy."""
+    """Speak calls at once; further ones are refused as busy."""
     session_start_s: float = Field(default=10.0, gt=0, le=300)
     """Longest wait in seconds for a session's configuration."""
     session_idle_s: float = Field(default=300.0, gt=0, le=86_400)
-    """Time in seconds without speech, typed text or a turn after which a session ends.  A silent microphone sends sound
-    but is no activity, or it would hold a session for ever."""
+    """Time in seconds without speech, typed text or a running turn after which a session ends.  A silent microphone
+    does not count as activity."""
     session_max_s: float = Field(default=3600.0, gt=0, le=86_400)
-    """Longest session in seconds; the running turn is finished."""
+    """Longest session in seconds.  A running turn is finished first."""
     event_stall_s: float = Field(default=30.0, gt=0, le=600)
-    """Time in seconds that a caller may leave events unread before its session is ended."""
+    """Time in seconds for which a caller may leave events unread before its session ends."""
     max_audio_message_bytes: int = Field(default=1 << 20, ge=1024, le=4 << 20)
-    """Largest piece of PCM in one message, in bytes."""
+    """Largest PCM payload of one message, in bytes."""
     max_audio_speed: float = Field(default=4.0, ge=1, le=1000)
-    """How many seconds of sound Converse takes in a second, after 5 s worth of it at once.  A conversation is live, so
-    more helps nobody, and would take others' share of speech-to-text.  Recordings go to speech-to-text's Transcribe."""
+    """Seconds of sound that Converse accepts per second, after an initial 5 s of it at once.  A conversation is live,
+    so a higher rate helps no caller and takes speech-to-text from others.  Send recordings to speech-to-text's
+    Transcribe."""
     max_text_chars: int = Field(default=8192, ge=1, le=8192)
     """Longest typed turn or text to speak, in characters."""
     max_waiting_turns: int = Field(default=4, ge=1, le=100)
-    """Turns that may wait while a reply is spoken; one more fails as busy."""
+    """Turns that may wait while a reply is spoken; further ones fail as busy."""
     max_waiting_audio_s: float = Field(default=30.0, gt=0, le=600)
-    """Sound in seconds that is kept for speech-to-text while it is slow or away; older sound is dropped and told."""
+    """Seconds of sound that are buffered while speech-to-text is slow or unavailable.  Older sound is dropped and
+    reported."""
     history_turns: int = Field(default=20, ge=0, le=200)
-    """Turns of the session that the brain gets as they were, both sides counted: 20 are 10 of the user and 10 replies.
-    Older ones are summarized; 0: nothing is remembered."""
+    """Turns of the session that the brain gets word for word, counting both sides: 20 are 10 of the user and 10
+    replies. Older ones are summarized.  0: nothing is remembered."""
     session_store: SecretUrl = SecretUrl("")
-    """Where sessions are kept, so that a caller who has the token of an earlier one goes on where it ended: the path of
-    a SQLite file, or redis://host:6379/0 (Redis 6.2 or newer) for several gateways.  Empty: nowhere.  What people said
-    is in it, readable."""
+    """Where sessions are kept so that a caller with a session's token can continue it: the path of a SQLite file, or
+    redis://host:6379/0 (Redis 6.2 or later) for several gateways.  Empty: sessions are not kept.  The store holds what
+    people said in plain text."""
     session_keep_days: float = Field(default=30.0, ge=0, le=3650)
-    """Days after its last turn at which a kept session is forgotten, within the hour; 0: never."""
+    """Days after its last turn at which a kept session is deleted, within the hour; 0: never."""
     session_keep_turns: int = Field(default=2000, ge=0, le=1_000_000)
-    """Newest turns that are kept of a session, both sides counted: about six hours of talk.  Older ones are dropped and
-    counted; 0: all are kept."""
+    """Newest turns that are kept of a session, counting both sides: about six hours of talk.  Older ones are dropped
+    and counted in a metric.  0: no limit."""
     max_kept_sessions: int = Field(default=10_000, ge=0, le=100_000_000)
-    """Sessions that are kept; beyond that, the ones whose last turn is oldest are dropped and counted.  0: no limit."""
+    """Sessions that are kept.  Beyond that, the ones with the oldest last turn are dropped and counted in a metric. 0:
+    no limit."""
     max_kept_mib: int = Field(default=1024, ge=0, le=1 << 20)
-    """What was said in all kept sessions together, in MiB; beyond that, the ones whose last turn is oldest are dropped
-    and counted.  0: no limit."""
+    """Size of the text of all kept sessions together, in MiB.  Beyond that, the ones with the oldest last turn are
+    dropped and counted in a metric.  0: no limit."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
     http_host: str = Field(default="127.0.0.1", min_length=1)
-    """Address for HTTP; containers set 0.0.0.0.  One that other machines reach needs `http_token`, or
+    """Address for HTTP; containers set 0.0.0.0.  An address that other machines can reach requires `http_token` or
     `allow_unauthenticated`."""
     http_port: int = Field(default=8000, ge=0, le=65535)
-    """HTTP port: page, /offer, /healthz, /readyz, /metrics, OpenAI-shaped API; 0 takes a free one and logs it."""
+    """HTTP port: page, /offer, /healthz, /readyz, /metrics; 0 uses a free one and logs it."""
     http_token: SecretStr = SecretStr("")
-    """Bearer token that /offer, /metrics and /v1 ask for, and the details of /readyz.  Empty: none is asked for."""
+    """Bearer token that /offer, /metrics and the details of /readyz require.  Empty: no token is required."""
     http_hosts: list[str] = Field(default_factory=list, examples=[["talk.example"]])
-    """Names by which browsers reach the gateway, e.g. ["talk.example"], as their Host header has them.  IP addresses,
-    localhost and this machine's own name need no entry.  A reverse proxy that passes the public name on needs one.
-    ["*"] turns the check off, and with it the protection against DNS rebinding."""
+    """Host names by which browsers reach the gateway, e.g. ["talk.example"], as in their Host header.  IP addresses,
+    localhost and this machine's own name are always accepted.  Add the public name if a reverse proxy passes it on.
+    ["*"] disables the check, and with it the protection against DNS rebinding."""
     http_metrics: bool = True
-    """Whether /metrics is served on the HTTP port; GATEWAY_METRICS_PORT serves it on a port of its own."""
+    """Whether /metrics is served on the HTTP port; GATEWAY_METRICS_PORT serves it on a separate port."""
     http_max_connections: int = Field(default=512, ge=1, le=100_000)
-    """HTTP connections at once; one more is answered 503."""
+    """HTTP connections at once; further ones get status 503."""
     http_max_connections_per_client: int = Field(default=128, ge=1, le=100_000)
-    """HTTP connections at once from one address that is no trusted proxy; a browser opens about 6."""
+    """HTTP connections at once from one address that is not a trusted proxy; a browser opens about 6."""
     http_header_s: float = Field(default=10.0, gt=0, le=300)
-    """Time in seconds that a request's headers may take, from its first byte or the connection's start."""
+    """Longest time in seconds for a request's headers, from its first byte or the start of the connection."""
     http_body_s: float = Field(default=15.0, gt=0, le=300)
-    """Time in seconds that a request's body may take."""
+    """Longest time in seconds for a request's body."""
     http_request_s: float = Field(default=60.0, gt=0, le=3600)
-    """Time in seconds from a request's headers to the last byte of its response, the reading of it included."""
+    """Longest time in seconds from the end of a request's headers until the client has read the whole response."""
     http_keepalive_s: float = Field(default=75.0, gt=0, le=3600)
-    """Time in seconds that a connection may idle between requests; longer than reverse proxies keep theirs (60)."""
+    """Time in seconds for which a connection may be idle between requests; longer than that of reverse proxies (60)."""
     http_origins: list[str] = Field(default_factory=list, examples=[["https://talk.example"]])
-    """Further origins whose pages may use the gateway, e.g. https://talk.example; its own page always may."""
+    """Other origins whose pages may use the gateway, e.g. https://talk.example; its own page always may."""
     webrtc_first_packet_s: float = Field(default=5.0, gt=0, le=300)
-    """Time in seconds that a browser may take to its first packet, a STUN check, after its offer was answered."""
+    """Longest time in seconds from the answer to an offer until the browser's first packet, a STUN check."""
     webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
-    """Time in seconds that a browser may take to connect after its offer was answered."""
+    """Longest time in seconds from the answer to an offer until the browser is connected."""
     max_connecting: int | None = Field(default=None, ge=1, le=10_000)
     """Browsers at once that are not connected yet.  Unset: three quarters of the sessions or UDP ports, whichever are
-    fewer.  One more displaces the oldest that nothing was heard of."""
+    fewer. A further one displaces the oldest from which no packet has come."""
     max_connecting_per_client: int = Field(default=8, ge=1, le=10_000)
-    """The same for one client address.  With 8, where one address sends 20 offers a second, a browser there still has
+    """The same for one client address.  With 8, and one address sending 20 offers a second, a browser there still has
     0.4 s to send its first packet."""
     max_sdp_bytes: int = Field(default=64 << 10, ge=1024, le=1 << 20)
     """Largest SDP offer in bytes."""
     turn_username: str = ""
     """User name for the TURN server."""
     turn_credential: SecretStr = SecretStr("")
-    """Password for the TURN server; the page gets it, after the token where one is set."""
+    """Password for the TURN server.  The page gets it; if a token is set, only with the token."""
     ice_servers: list[str] = Field(default_factory=list, examples=[["stun:stun.example:3478"]])
-    """At most one STUN and one TURN URL, e.g. stun:stun.example:3478.  Empty: none, for private installs."""
+    """At most one STUN and one TURN URL, e.g. stun:stun.example:3478.  Empty: none, for private installations."""
     udp_port_min: int = Field(default=0, ge=0, le=65535, examples=[50100])
-    """First UDP port for media; 0 lets the system choose.  A session takes one port on each address."""
+    """First UDP port for media; 0: the system chooses.  A session takes one port on each address."""
     udp_port_max: int = Field(default=0, ge=0, le=65535, examples=[50119])
-    """Last UDP port for media; 0 lets the system choose."""
+    """Last UDP port for media; 0: the system chooses."""
     ice_bind_addresses: list[str] = Field(default_factory=list, examples=[["10.0.0.5"]])
-    """IP addresses that media is bound to, e.g. 10.0.0.5.  Empty: all of this machine's, loopback included."""
+    """IP addresses that media is bound to, e.g. 10.0.0.5.  Empty: all of this machine's, including loopback."""
     announced_address: str = Field(default="", examples=["203.0.113.7"])
-    """IP address that browsers reach media at, or several with commas, where it is not this machine's own; UDP ports
-    must be published one to one.  Empty: this machine's addresses."""
+    """IP address at which browsers reach media if it is not this machine's own, or several separated by commas.  UDP
+    ports must be published one to one.  Empty: this machine's addresses."""
 
     def open_hosts(self) -> list[str]:
         return [*super().open_hosts(), *([] if is_loopback(self.http_host) or self.http_token else ["http_host"])]
 
     @property
     def announced_addresses(self) -> list[str]:
-        """`announced_address` taken apart."""
+        """The addresses in `announced_address`."""
         return split_addresses(self.announced_address)
 
-    # Media settings are refused when the gateway starts, not when the first browser comes.
+    # Checked here, so that wrong media settings stop the gateway at start rather than fail the first browser.
 
     @field_validator("trusted_proxies")
     @classmethod
@@ -215,7 +220,7 @@ class GatewaySettings(ServiceSettings):
     @field_validator("udp_port_max")
     @classmethod
     def _check_ports(cls, last: int, info: ValidationInfo) -> int:
-        if "udp_port_min" in info.data:  # else it was refused itself
+        if "udp_port_min" in info.data:  # else it was refused
             IcePolicy(port_min=info.data["udp_port_min"], port_max=last)
         return last
 
@@ -233,5 +238,5 @@ class GatewaySettings(ServiceSettings):
 
 
 def split_addresses(addresses: str) -> list[str]:
-    """Takes a list with commas apart."""
+    """Splits a comma-separated list."""
     return [address.strip() for address in addresses.split(",") if address.strip()]

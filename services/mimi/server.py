@@ -7,14 +7,12 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
-import structlog
 from grpc import aio
 
 from oviya.audio.pcm import F32LE, audio_message, check_format, decode_pcm
 from oviya.errors import InvalidInput, NotReady
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
-from oviya.model.checkpoint import RANDOM, shipped_checkpoint
 from oviya.rvq import FRAME_S, Codes, pack_frames, unpack_frames
 from oviya.streams import with_stall_timeout
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
@@ -22,8 +20,6 @@ from services.mimi.settings import MimiSettings
 
 if TYPE_CHECKING:  # torch takes seconds to import; the port must answer health checks before
     from services.mimi.engine.engine import MimiEngine
-
-log = structlog.get_logger()
 
 BACKEND = "oviya-mimi"
 
@@ -43,7 +39,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         frames = 0
         with engine.open_decoder() as stream:
             async for request in with_stall_timeout(request_iterator, settings.stall_s, "the next RVQ frames"):
-                codes = self._codes(request, stream.codebooks)
+                codes = self._unpack_codes(request, stream.codebooks)
                 frames += len(codes)
                 _check_length("frames", frames * FRAME_S, settings)
                 sound = await asyncio.wrap_future(stream.decode(codes))
@@ -57,7 +53,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
         """Encodes sound; frames are sent as soon as they are complete."""
         engine, settings = self._service.engine, self._service.settings
         messages = with_stall_timeout(request_iterator, settings.stall_s, "the next sound")
-        audio_format, codebooks = self._encode_config(await anext(messages, None))
+        audio_format, codebooks = self._unpack_config(await anext(messages, None))
         received = 0
         with engine.open_encoder(audio_format.sample_rate_hz, codebooks) as stream:
             async for request in messages:
@@ -100,7 +96,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             encode_streams=self._service.engine.capacity.encode_streams,
         )
 
-    def _codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
+    def _unpack_codes(self, request: mimi_pb2.DecodeRequest, codebooks: int | None) -> Codes:
         """Unpacks a Decode message into codes (T, Q), T at least 1."""
         if not request.HasField("frames"):
             raise InvalidInput("frames", "", "must be set")
@@ -118,7 +114,7 @@ class MimiServicer(mimi_pb2_grpc.MimiServiceServicer):
             raise InvalidInput("frames.codes", "0 codes", "must hold at least one frame")
         return codes
 
-    def _encode_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
+    def _unpack_config(self, request: mimi_pb2.EncodeRequest | None) -> tuple[common_pb2.AudioFormat, int | None]:
         """Unpacks the first Encode message: the format of the sound and the number of codebooks, None for all."""
         if request is None or request.WhichOneof("request") != "config":
             sent = "" if request is None else request.WhichOneof("request") or ""
@@ -156,61 +152,16 @@ class MimiService(Service[MimiSettings]):
     async def start(self) -> None:
         loop = asyncio.get_running_loop()
         on_lost = partial(loop.call_soon_threadsafe, self.break_down)
-        self._engine = await asyncio.to_thread(load_engine, self.settings, on_lost)
+        self._engine = await asyncio.to_thread(self._load, on_lost)
+
+    def _load(self, on_lost: Callable[[], object]) -> MimiEngine:
+        from services.mimi.load import load_engine  # torch takes seconds to import
+
+        return load_engine(self.settings, on_lost)
 
     async def close(self, deadline: Deadline) -> None:
         if self._engine is not None:
             await asyncio.to_thread(self._engine.close)
-
-
-def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: None) -> MimiEngine:
-    """Loads the checkpoint that `settings` selects and starts an engine that has been warmed up.
-
-    Args:
-        settings: of the service.
-        on_lost: see `MimiEngine`.
-
-    Raises:
-        CheckpointError: the checkpoint cannot be loaded.
-        WatermarkError: the watermark cannot be loaded.
-        OviyaError: the device cannot be used.
-    """
-    import torch
-
-    from oviya.model.device import choose_device
-    from services.mimi.checkpoint import load_checkpoint, random_checkpoint
-    from services.mimi.engine.capacity import choose_capacity
-    from services.mimi.engine.engine import MimiEngine
-    from services.mimi.watermark import load_watermark
-
-    torch.set_num_threads(settings.threads)
-    device = choose_device(settings.device)
-    if settings.checkpoint == RANDOM:
-        log.warning("random weights produce noise", setting="MIMI_CHECKPOINT")
-        checkpoint = random_checkpoint(device)
-    else:
-        checkpoint = load_checkpoint(settings.checkpoint or str(shipped_checkpoint("demo-mimi")), device)
-    log.info("checkpoint", name=checkpoint.card.name, trained=checkpoint.card.trained, device=str(device))
-    watermark = load_watermark(
-        settings.watermark,
-        sample_rate_hz=checkpoint.model.config.sample_rate_hz,
-        key=settings.watermark_key.get_secret_value(),
-    )
-    if watermark:
-        log.info("decoded sound is marked", watermark=watermark.name)
-    capacity = choose_capacity(checkpoint.model, settings.decode_streams, settings.encode_streams)
-    log.info("capacity", decode_streams=capacity.decode_streams, encode_streams=capacity.encode_streams)
-    engine = MimiEngine(
-        checkpoint,
-        decode_streams=capacity.decode_streams,
-        encode_streams=capacity.encode_streams,
-        threads=settings.threads,
-        watermark=watermark,
-        program=settings.program,
-        on_lost=on_lost,
-    )
-    engine.warm_up()
-    return engine
 
 
 def _check_length(field: str, seconds: float, settings: MimiSettings) -> None:

@@ -71,8 +71,8 @@ class SpreadSpectrum:
         self.sample_rate_hz = sample_rate_hz
         self.hop = hop_samples(sample_rate_hz)
         sequence = key_sequence(key, sample_rate_hz)
-        places = (self.hop * np.arange(PERIOD_HOPS)[:, None] + np.arange(2 * self.hop)) % len(sequence)
-        self.chips = np.fft.rfft(sequence[places] * np.sqrt(_window(self.hop)))  # every window of the sequence
+        indices = (self.hop * np.arange(PERIOD_HOPS)[:, None] + np.arange(2 * self.hop)) % len(sequence)
+        self.chips = np.fft.rfft(sequence[indices] * np.sqrt(_window(self.hop)))  # every window of the sequence
 
     def start(self) -> SpreadSpectrumStream:
         """Starts an utterance, at the start of the sequence."""

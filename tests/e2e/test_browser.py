@@ -160,7 +160,7 @@ async def test_insecure_address_says_what_to_do(mesh):
     url = mesh.http_url.replace("localhost", "oviya.test").replace("127.0.0.1", "oviya.test")
     async with browser.open_page(url, "--host-resolver-rules=MAP oviya.test 127.0.0.1") as page:
         await page.get_by_role("button", name="Start talking").click()
-        await expect(page.get_by_role("alert")).to_contain_text("keeps the microphone from this address")
+        await expect(page.get_by_role("alert")).to_contain_text("blocks the microphone on this page")
         await expect(page.get_by_role("alert")).to_contain_text("https://")
 
 

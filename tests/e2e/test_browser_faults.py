@@ -65,7 +65,7 @@ async def test_server_that_ends_is_reported_and_can_be_reconnected(mesh, microph
         await browser.wait_until(page, f"{SESSIONS}.length === 1", 5)
         mesh.stop(GATEWAY)
         await expect(page.get_by_role("alert")).to_contain_text("ended this session", timeout=20_000)
-        await expect(page.locator("#readiness")).to_contain_text("The server does not answer", timeout=15_000)
+        await expect(page.locator("#readiness")).to_contain_text("The server does not respond", timeout=15_000)
         mesh.start(GATEWAY)
         await expect(page.locator("#readiness")).to_be_empty(timeout=15_000)
         await page.get_by_role("button", name="Reconnect").click()

@@ -10,6 +10,7 @@ import tomllib
 import venv
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,7 +50,9 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def gateway() -> Iterator[str]:
     """The address of a gateway without the other services: its own voice speaks."""
-    nowhere = {f"{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in ("STT", "BRAIN", "EMOTION", "CSM", "MIMI")}
+    nowhere: dict[str, Any] = {
+        f"{name}_ADDRESS": f"127.0.0.1:{free_port()}" for name in ("STT", "BRAIN", "EMOTION", "CSM", "MIMI")
+    }
     with ServiceProcess("services.gateway", HTTP_PORT="0", **nowhere) as process:
         process.start()
         yield process.address

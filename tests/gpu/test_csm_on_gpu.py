@@ -56,7 +56,7 @@ async def speak(stub: Any, asked: csm_pb2.GenerateRequest) -> tuple[np.ndarray, 
     return np.concatenate(frames), responses[-1].end
 
 
-async def test_it_says_what_it_runs_on_and_how_many_it_takes(csm: ServiceProcess, stub: Any):
+async def test_get_model_describes_the_device_and_its_slots(csm: ServiceProcess, stub: Any):
     model = await stub.GetModel(csm_pb2.CsmServiceGetModelRequest(), timeout=CALL_S)
     assert model.model.device.startswith("cuda")
     assert model.model.dtype == "bfloat16"
@@ -122,7 +122,7 @@ async def test_a_call_that_is_cancelled_in_flight_frees_its_slot(csm: ServicePro
     assert len(frames) == 12
 
 
-async def test_bad_input_is_refused_and_disturbs_nobody(stub: Any):
+async def test_bad_input_is_refused_and_affects_no_other_request(stub: Any):
     running = asyncio.create_task(speak(stub, request(seed=7, max_frames=50)))
     for bad in (request(""), request("..."), request("Hi.", max_frames=1 << 20)):
         with pytest.raises(grpc.RpcError) as refusal:

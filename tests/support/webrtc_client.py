@@ -10,7 +10,8 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.mediastreams import MediaStreamError
 
-from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.ice_policy import IcePolicy
+from services.gateway.transport.webrtc.ice import LOOPBACK, apply_policy
 from services.gateway.transport.webrtc.playout import RATE_HZ, Playout
 from tests.support.waiting import PATIENCE_S
 
@@ -49,7 +50,7 @@ class Browser:
 
     async def offer(self):
         """The SDP offer, with all candidates."""
-        LOOPBACK_ONLY.apply(self.connection)
+        apply_policy(LOOPBACK_ONLY, self.connection)
         await self.connection.setLocalDescription()
         return self.connection.localDescription.sdp
 

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable, Iterator
-from contextlib import aclosing, contextmanager
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 import structlog
 
 from oviya.durations import duration
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout
+from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.redaction import log_id
 from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
-from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, events_of
+from services.gateway.conversation.lifetime import Sessions
+from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
-from services.gateway.memory import Keeper
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.upstream.clients import Mesh
@@ -27,9 +28,6 @@ from services.gateway.voice.segment import AUTO, Sentence, SpeechEvent, SpeechOp
 from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
-
-RETRY_AFTER_S = 5.0
-"""When a caller that was turned away may try again."""
 
 _FIELD_OF = {
     conversation_pb2.ReplySentence: "sentence",
@@ -46,8 +44,8 @@ class Conversation:
         mesh: the services.
         readiness: their state.
         settings: limits and time-outs.
-        keeper: where sessions are kept.
-        new_output: makes what speaks to one caller.
+        repository: where sessions are kept.
+        new_output: creates the speech output for one caller.
     """
 
     def __init__(
@@ -55,47 +53,40 @@ class Conversation:
         mesh: Mesh,
         readiness: Readiness,
         settings: GatewaySettings,
-        keeper: Keeper,
+        repository: SessionRepository,
         new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput],
     ) -> None:
         self._mesh = mesh
         self._readiness = readiness
         self._settings = settings
-        self._keeper = keeper
+        self._repository = repository
         self._new_output = new_output
-        self._draining = asyncio.Event()
-        self._idle = asyncio.Event()
-        self._idle.set()
-        self._sessions = 0
-        self._speaks = 0
-
-    @property
-    def sessions(self) -> int:
-        """Sessions that are open."""
-        return self._sessions
+        self._speaks = Quota("Speak calls", settings.max_speaks, settings.max_sessions_per_client)
+        self.sessions = Sessions(settings)
+        """The open sessions."""
 
     def drain(self) -> None:
-        """Refuses new sessions and lets the open ones finish the turns that they have."""
-        self._draining.set()
+        """Refuses new sessions and ends the open ones after the turns that they have."""
+        self.sessions.drain()
         self._readiness.draining = True
 
-    async def wait_until_idle(self) -> None:
-        """Waits until no session is open."""
-        await self._idle.wait()
+    # Sessions and texts are counted by the jobs, not by the generators that callers read: a caller who stops reading
+    # keeps a generator for as long as the connection lasts, but its job ends when it has waited long enough.
 
     async def converse(
-        self, requests: AsyncIterable[conversation_pb2.ConverseRequest]
+        self, requests: AsyncIterable[conversation_pb2.ConverseRequest], *, client: str | None = None
     ) -> AsyncGenerator[conversation_pb2.ConverseResponse, None]:
         """Holds one session.
 
         Args:
             requests: the configuration, then sound, text and ends of turns; its end ends the session after its turns.
+            client: the client that the session counts for; None: it counts only towards the total.
 
         Yields:
             The session's events, as the contract orders them.
 
         Raises:
-            Busy: there are as many sessions as the settings allow.
+            Busy: there are as many sessions, in total or of this client, as the settings allow.
             InvalidInput: a request cannot be used.
             Timeout: a limit of the session was reached, or the caller reads nothing.
             NotReady: the gateway stops.
@@ -103,7 +94,7 @@ class Conversation:
         """
 
         async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
-            with self._session():
+            with self.sessions.open(client) as lifetime:
                 iterator = aiter(requests)
                 config = read_config(await self._first(iterator), self._settings)
                 log.info("session opened", session=log_id(config.session_id))
@@ -112,11 +103,11 @@ class Conversation:
                     self._mesh,
                     self._readiness,
                     self._settings,
-                    self._keeper,
+                    self._repository,
                     output,
                     config,
                     events,
-                    self._draining,
+                    lifetime,
                 )
                 await session.run(iterator)
 
@@ -125,22 +116,26 @@ class Conversation:
                 yield event
 
     async def speak(
-        self, request: conversation_pb2.SpeakRequest
+        self, request: conversation_pb2.SpeakRequest, *, client: str | None = None
     ) -> AsyncGenerator[conversation_pb2.SpeakResponse, None]:
         """Speaks a text.
+
+        Args:
+            request: the text and how to speak it.
+            client: the client that the call counts for; None: it counts only towards the total.
 
         Yields:
             Sentences, their sound, degraded modes, and the end.
 
         Raises:
-            Busy: as many texts are spoken as the settings allow.
+            Busy: as many texts are spoken, in total or for this client, as the settings allow.
             InvalidInput: a field cannot be used, or there is no such emotion.
             Unavailable, Timeout: the voice that was asked for cannot speak.
         """
         order = read_order(request, self._settings)
 
         async def job(events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
-            with self._speaking():
+            with self._speaks.hold(client):
                 await self._speak(order, events)
 
         async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
@@ -186,42 +181,3 @@ class Conversation:
         if request is None or kind != "config":
             raise InvalidInput("config", kind or "", "the first message must be the configuration")
         return request.config
-
-    # Places are held by the jobs, not by the generators that people read: a caller who stops reading keeps a generator
-    # for as long as the connection lasts, but its job ends when it has waited long enough.
-
-    @contextmanager
-    def _speaking(self) -> Iterator[None]:
-        """Counts a text that is spoken."""
-        if self._speaks >= self._settings.max_speaks:
-            raise Busy(f"{self._speaks} texts are being spoken, and no more are taken", retry_after_s=RETRY_AFTER_S)
-        self._speaks += 1
-        try:
-            yield
-        finally:
-            self._speaks -= 1
-
-    @contextmanager
-    def _session(self) -> Iterator[None]:
-        """Counts a session, and how it ended."""
-        if self._draining.is_set():
-            raise NotReady("the gateway is stopping", hint="connect again")
-        if self._sessions >= self._settings.max_sessions:
-            raise Busy(f"all {self._sessions} sessions are taken", retry_after_s=RETRY_AFTER_S)
-        self._sessions += 1
-        self._idle.clear()
-        metrics.SESSIONS.inc()
-        outcome = "left"  # the caller hung up
-        try:
-            yield
-            outcome = "ended"
-        except OviyaError as error:
-            outcome = type(error).__name__
-            raise
-        finally:
-            self._sessions -= 1
-            metrics.SESSIONS.dec()
-            metrics.SESSIONS_ENDED.labels(outcome).inc()
-            log.info("session closed", outcome=outcome)
-            if self._sessions == 0:
-                self._idle.set()

@@ -1,25 +1,25 @@
-"""The way from a running job to the caller who reads its events."""
+"""A queue from a running job to the caller that reads its events."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
-from contextlib import suppress
 from typing import Generic, TypeVar
 
 from oviya.errors import OviyaError, Timeout
+from oviya.tasks import cancel_and_wait
 
 T = TypeVar("T")
 
 CAPACITY = 64
-"""Events that may wait for the caller: some 5 s of sound."""
+"""Events that may wait for the caller: about 5 s of sound."""
 
 
 class EventQueue(Generic[T]):
-    """A bounded queue whose writer fails when nobody reads.
+    """A bounded queue whose writer fails when the reader stalls.
 
     Args:
-        stall_s: longest wait in seconds for a place in the queue.
+        stall_s: longest wait in seconds for free space.
         capacity: events that may wait.
     """
 
@@ -33,20 +33,20 @@ class EventQueue(Generic[T]):
         """Adds an event.
 
         Raises:
-            Timeout: the caller read nothing for `stall_s` seconds.
+            Timeout: no event was read for `stall_s` seconds.
         """
         try:
             async with asyncio.timeout(0 if self._stalled else self._stall_s):
                 await self._places.acquire()
         except TimeoutError as error:
-            self._stalled = True  # who reports the failure must not wait as long again
+            self._stalled = True  # later calls, which report the failure, do not wait again
             raise Timeout(
                 f"the caller left events unread for {self._stall_s:g} s", hint="read the stream while sending"
             ) from error
         self._events.put_nowait(event)
 
     def close(self) -> None:
-        """Ends the stream after what is in the queue."""
+        """Ends the stream after the queued events."""
         self._events.put_nowait(None)
 
     async def __aiter__(self) -> AsyncIterator[T]:
@@ -56,10 +56,9 @@ class EventQueue(Generic[T]):
 
 
 async def events_of(job: Callable[[EventQueue[T]], Awaitable[None]], stall_s: float) -> AsyncGenerator[T, None]:
-    """Runs `job` and yields the events that it puts; raises what it raises, after its last event.
+    """Runs `job` and yields the events that it puts; after the last event, raises what the job raised.
 
-    The job is cancelled when the reader leaves.  It runs in a task of its own: a reader who is stuck in passing an
-    event on does not keep it from ending.
+    The job is cancelled when the reader leaves.  It runs in its own task, so it can end while the reader is blocked.
     """
     events: EventQueue[T] = EventQueue(stall_s)
 
@@ -75,13 +74,11 @@ async def events_of(job: Callable[[EventQueue[T]], Awaitable[None]], stall_s: fl
             yield event
         await task
     finally:
-        task.cancel()
-        with suppress(asyncio.CancelledError, Exception):
-            await task
+        await cancel_and_wait(task)
 
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Returns the failure that a task group ended with: the first typed one, else the first of any kind."""
+    """Returns the error of a task group: the first OviyaError, else the first of any type."""
     leaves: list[BaseException] = []
     waiting: list[BaseException] = [group]
     while waiting:

@@ -1,4 +1,4 @@
-"""What callers may ask for: every field of Converse and Speak is checked here."""
+"""Checks every field of the requests to Converse and Speak."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S
 
 @dataclass(frozen=True)
 class SessionConfig:
-    """A session's configuration, complete and checked.
+    """A session's configuration, completed and checked.
 
-    `fresh` says that the gateway made the name; `resume_token` is what the caller sent, empty: nothing.
+    `fresh`: the gateway made the name.  `resume_token`: from the caller; empty: none.
     """
 
     session_id: str
@@ -37,7 +37,7 @@ class SessionConfig:
 
 @dataclass(frozen=True)
 class SpeakOrder:
-    """A request to speak, complete and checked."""
+    """A request to speak, completed and checked."""
 
     text: str
     emotion: str
@@ -49,10 +49,10 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
     """Checks and completes the first message of Converse.
 
     Raises:
-        InvalidInput: names the field, what was sent and the limit.
+        InvalidInput: names the field, the value and the limit.
     """
     if config.resume_token and not config.session_id:
-        raise InvalidInput("config.session_id", "", "must name the session that the resume_token belongs to")
+        raise InvalidInput("config.session_id", "", "must name the session of the resume_token")
     return SessionConfig(
         session_id=check_session_id(config.session_id or uuid.uuid4().hex, "config.session_id"),
         fresh=not config.session_id,
@@ -68,10 +68,10 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
 
 
 def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings) -> SpeakOrder:
-    """Checks and completes a request to speak; its emotion is checked by the emotion service.
+    """Checks and completes a request to speak.  The emotion service checks the emotion.
 
     Raises:
-        InvalidInput: names the field, what was sent and the limit.
+        InvalidInput: names the field, the value and the limit.
     """
     return SpeakOrder(
         text=check_text(request.text, "text", settings.max_text_chars),
@@ -87,10 +87,10 @@ def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings
 
 
 def check_session_id(session_id: str, field: str) -> str:
-    """Returns the name of a session.
+    """Returns the name of a session if it is valid.
 
     Raises:
-        InvalidInput: empty, too long, or not printable.
+        InvalidInput: it is empty, too long, or not printable.
     """
     if not 1 <= len(session_id) <= MAX_SESSION_ID_CHARS or not session_id.isprintable():
         raise InvalidInput(field, session_id, f"must be 1 to {MAX_SESSION_ID_CHARS} printable characters")
@@ -98,10 +98,10 @@ def check_session_id(session_id: str, field: str) -> str:
 
 
 def check_text(text: str, field: str, max_chars: int) -> str:
-    """Returns `text`, whose length is right.
+    """Returns `text` if its length is valid.
 
     Raises:
-        InvalidInput: empty, nothing but white space, or too long.
+        InvalidInput: it is empty, only white space, or too long.
     """
     if len(text) > max_chars or not text.strip():
         raise InvalidInput(field, f"{len(text)} characters", f"must be 1 to {max_chars} characters")
@@ -109,9 +109,9 @@ def check_text(text: str, field: str, max_chars: int) -> str:
 
 
 def nothing_to_say(field: str, text: str) -> InvalidInput:
-    """The error of a text that nobody can say."""
+    """Returns the error of a text without anything to say."""
     return InvalidInput(
-        field, text, "must hold something to say", hint="send words, numbers or emoji: signs alone are not spoken"
+        field, text, "must contain something to say", hint="send words, numbers or emoji; signs alone are not spoken"
     )
 
 

@@ -9,15 +9,17 @@ from typing import Any
 import structlog
 
 from oviya.audio.pcm import decode_pcm
-from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, Timeout, Unavailable
+from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
 from oviya.status import detail_of
+from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, first_failure
+from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
-from services.gateway.memory import Keeper
 from services.gateway.memory.memory import Memory
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.stt_listener import SttEvent
@@ -31,13 +33,10 @@ from services.gateway.voice.speech_output import SpeechOutput
 log = structlog.get_logger()
 
 BUSY_RETRY_S = 5.0
-"""When a turn that found too many waiting may be tried again: about a reply later."""
+"""Seconds after which to retry a turn that was refused because too many wait: about the length of a reply."""
 
 AUDIO_BURST_S = 5.0
-"""Time in seconds whose sound, at the highest speed, is taken at once: what a caller has kept while it was offline."""
-
-OWN_END_S = 0.1
-"""Time in seconds for a caller's own end to arrive when the gateway stops: its session then ends without an error."""
+"""Seconds at the highest speed whose sound is accepted at once, e.g. what a caller buffered while it was offline."""
 
 _FIELD_OF = {
     conversation_pb2.ReplySentence: "reply_sentence",
@@ -54,18 +53,17 @@ _FIELD_OF = {
 class Session:
     """Holds one conversation.
 
-    What the user says while a reply is spoken is heard at once and answered after it: nothing overlaps, nothing is
-    lost.
+    Speech during a reply is recognized at once and answered after the reply.
 
     Args:
         mesh: the services.
         readiness: their state.
-        settings: limits and time-outs.
-        keeper: where sessions are kept.
+        settings: limits and timeouts.
+        repository: where sessions are kept.
         output: speaks to the caller.
-        config: how the caller wants the conversation.
-        events: takes what happens.
-        draining: set when the gateway stops: the session ends after the turns that wait.
+        config: the caller's configuration.
+        events: queue for the session's events.
+        lifetime: decides when the session must end; the turns that wait are answered first.
     """
 
     def __init__(
@@ -73,21 +71,21 @@ class Session:
         mesh: Mesh,
         readiness: Readiness,
         settings: GatewaySettings,
-        keeper: Keeper,
+        repository: SessionRepository,
         output: SpeechOutput,
         config: SessionConfig,
         events: EventQueue[conversation_pb2.ConverseResponse],
-        draining: asyncio.Event,
+        lifetime: Lifetime,
     ) -> None:
         self._settings = settings
         self._readiness = readiness
         self._config = config
         self._events = events
-        self._draining = draining
+        self._lifetime = lifetime
         self._stt = SttStream(mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
-            keeper,
+            repository,
             mesh.summarize,
             verbatim=settings.history_turns,
             token=config.resume_token,
@@ -96,19 +94,17 @@ class Session:
         self._turn_handler = TurnHandler(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
-        self._told: set[str] = set()
+        self._reported: set[str] = set()
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
-        self._in_turn = False
-        self._last_active = 0.0
 
     async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         """Converses until the requests end, a limit is reached or the gateway stops.
 
         Raises:
-            InvalidInput: a request that cannot be used.
-            Timeout: the session reached its longest length, was idle for too long, or its caller reads nothing.
+            InvalidInput: a request is not valid.
+            Timeout: the session reached its longest length, was idle for too long, or its caller does not read events.
             NotReady: the gateway stops.
-            PermissionDenied: the session's name is another caller's.
+            PermissionDenied: the session belongs to another caller.
         """
         try:
             await self._begin()
@@ -141,37 +137,21 @@ class Session:
         )
         await self._put(0, "session_started", started)
         if away is not None:
-            message = f"{away}; the session begins without what was said before"
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
+            message = f"{away}; the session begins without its earlier turns"
+            await self._send_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
         for service, message in self._readiness.degraded():
-            await self._tell_degraded(0, conversation_pb2.Degraded(service=service, message=message))
+            await self._send_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
     async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
-        """Takes requests; returns None at their end, or what ends the session before."""
-        self._last_active = _now()
+        """Reads requests; returns None at their end, or the error that ends the session before."""
+        self._lifetime.start()
         reading = asyncio.create_task(self._read(requests))
-        limits = {
-            reading: None,
-            asyncio.create_task(self._draining.wait()): NotReady("the gateway is stopping", hint="connect again"),
-            asyncio.create_task(asyncio.sleep(self._settings.session_max_s)): Timeout(
-                f"the session reached its longest length of {self._settings.session_max_s:g} s", hint="open a new one"
-            ),
-            asyncio.create_task(self._wait_until_idle()): Timeout(
-                f"nothing was said or typed for {self._settings.session_idle_s:g} s", hint="open a new session"
-            ),
-        }
+        ending = asyncio.create_task(self._lifetime.wait())
         try:
-            done, _ = await asyncio.wait(limits, return_when=asyncio.FIRST_COMPLETED)
-            if reading not in done:
-                # A caller that the gateway has asked to end, as it does with browsers, half-closes by itself.
-                done |= (await asyncio.wait({reading}, timeout=OWN_END_S))[0]
-            for task in done:
-                task.result()
-            return next(ending for task, ending in limits.items() if task in done)
+            await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
+            return reading.result() if reading.done() else ending.result()
         finally:
-            for task in limits:
-                task.cancel()
-            await asyncio.gather(*limits, return_exceptions=True)
+            await cancel_and_wait(reading, ending)
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
@@ -185,13 +165,13 @@ class Session:
                 case "end_turn":
                     self._stt.end_turn()
                 case "config":
-                    raise InvalidInput("config", "a second one", "only the first message is the configuration")
+                    raise InvalidInput("config", "a second one", "only the first message may be the configuration")
                 case _:
                     raise InvalidInput("request", "", "must be audio, text or end_turn")
 
     async def _pace(self, seconds: float) -> None:
-        """Waits where sound comes too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
-        if (wait_s := self._sound.borrow(seconds)) > 0:
+        """Waits if sound arrives too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
+        if (wait_s := self._sound.reserve(seconds)) > 0:
             metrics.PACED_SOUND.inc(wait_s)
             await asyncio.sleep(wait_s)
 
@@ -200,9 +180,9 @@ class Session:
         return self._settings.max_audio_message_bytes
 
     async def _typed(self, text: str) -> None:
-        """Takes a typed turn; one that cannot be answered fails by itself, and the session goes on."""
-        turn, ended_at = self.new_turn(), _now()
-        self._last_active = ended_at
+        """Queues a typed turn.  If it is not valid, only the turn fails, not the session."""
+        turn, ended_at = self.new_turn(), asyncio.get_running_loop().time()
+        self._lifetime.note_activity()
         try:
             check_text(text, "text", self._settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
@@ -213,28 +193,16 @@ class Session:
             return
         await self.on_turn_final(Utterance(turn, text, True, ended_at=ended_at))
 
-    async def _wait_until_idle(self) -> None:
-        """Returns when nobody has spoken or typed for too long and no turn runs.  Silent sound is no activity."""
-        while True:
-            left_s = self._last_active + self._settings.session_idle_s - _now()
-            if left_s <= 0 and not self._in_turn:
-                return
-            await asyncio.sleep(max(left_s, 1.0))
-
     async def _answer(self) -> None:
-        """Answers what was said, one utterance after the other."""
+        """Answers utterances one after the other."""
         while (utterance := await self._waiting.get()) is not None:
-            self._in_turn = True
-            self._told &= {service for service, _ in self._readiness.degraded()}
-            try:
+            with self._lifetime.turn():
+                self._reported &= {service for service, _ in self._readiness.degraded()}
                 await self._turn_handler.respond(utterance)
-            finally:
-                self._in_turn = False
-                self._last_active = _now()
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
         if isinstance(event, conversation_pb2.Degraded):
-            await self._tell_degraded(turn, event)
+            await self._send_degraded(turn, event)
             return
         await self._put(turn, _FIELD_OF[type(event)], event)
 
@@ -242,54 +210,50 @@ class Session:
         carried: dict[str, Any] = {field: event}
         await self._events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
 
-    async def _tell_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
-        """Tells each service's degraded mode once a turn, and not again while it lasts."""
-        if degraded.service in self._told:
+    async def _send_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
+        """Sends a degraded event, unless it was sent for this service and the problem persists."""
+        if degraded.service in self._reported:
             return
-        self._told.add(degraded.service)
+        self._reported.add(degraded.service)
         metrics.DEGRADED_TOLD.labels(degraded.service).inc()
         await self._put(turn, "degraded", degraded)
 
-    # --- SttListener ---------------------------------------------------------------------------------------------
+    # --- SttListener --------------------------------------------------------------------------------------------------
 
     def new_turn(self) -> int:
-        """Numbers a turn: typed and spoken ones in the order in which they begin."""
+        """Returns the number of a new turn; typed and spoken turns are numbered in the order in which they begin."""
         self._turns += 1
         return self._turns - 1
 
     async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Passes on what was heard."""
-        self._last_active = _now()
+        """Sends an event of speech-to-text to the caller."""
+        self._lifetime.note_activity()
         await self._put(turn, kind, event)
 
     async def on_turn_final(self, utterance: Utterance) -> None:
-        """Lets an utterance wait for its turn; fails the turn where too many wait."""
+        """Queues an utterance; fails its turn if too many wait."""
         if self._waiting.qsize() >= self._settings.max_waiting_turns:
-            busy = Busy(f"{self._waiting.qsize()} turns wait for their answer", retry_after_s=BUSY_RETRY_S)
+            busy = Busy(f"{self._waiting.qsize()} turns are waiting to be answered", retry_after_s=BUSY_RETRY_S)
             metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
             await self._send_turn_event(utterance.turn, detail_of(busy))
             return
         self._waiting.put_nowait(utterance)
 
     async def on_eager_end_of_turn(self, text: str) -> None:
-        """Lets the brain think ahead, where nothing else is being answered: what it says to that it must know first."""
-        if self._settings.early_reply and not self._in_turn and self._waiting.empty():
+        """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
+        if self._settings.early_reply and not self._lifetime.in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
     async def on_turn_resumed(self) -> None:
-        """The user goes on: what was thought ahead is worth nothing."""
+        """Cancels the preemptive reply: the user goes on."""
         await self._turn_handler.cancel_preemptive_reply()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
-        """Fails a turn that could not be heard."""
+        """Fails a turn that could not be recognized."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
-        """Tells that nothing is heard."""
-        message = f"{error}; speech is kept and heard later if it comes back soon, typed turns work"
-        await self._tell_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
-
-
-def _now() -> float:
-    return asyncio.get_running_loop().time()
+        """Sends a degraded event: speech is not recognized."""
+        message = f"{error}; speech is buffered for a while, and typed turns work"
+        await self._send_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))

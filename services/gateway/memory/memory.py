@@ -1,28 +1,28 @@
-"""What a session remembers of its turns: the newest as they were, the older ones as a summary."""
+"""The memory of a session: the newest turns word for word, the older ones as a summary."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 
 import structlog
 
 from oviya.errors import OviyaError, Unavailable
 from oviya.mesh.redaction import log_id
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import brain_pb2
 from services.gateway import metrics
-from services.gateway.memory.hold import Hold
-from services.gateway.memory.keeper import Keeper
+from services.gateway.memory.session_handle import SessionHandle
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import KeptSession, Role
 
 log = structlog.get_logger()
 
 MAX_TURN_CHARS = 8192
-"""Longest turn that the brain takes (protos/oviya/v1/brain.proto)."""
+"""Longest turn that the brain accepts (protos/oviya/v1/brain.proto)."""
 MAX_TURNS = 400
-"""Most turns that the brain takes; more only wait where no summary can be made."""
+"""Maximum number of turns that the brain accepts; more exist only while no summary can be made."""
 
 ROLES: dict[Role, brain_pb2.Role.ValueType] = {"user": brain_pb2.ROLE_USER, "assistant": brain_pb2.ROLE_ASSISTANT}
 
@@ -31,7 +31,7 @@ Summarize = Callable[[brain_pb2.SummarizeRequest], Awaitable[brain_pb2.Summarize
 
 @dataclass(eq=False, slots=True)
 class _Entry:
-    """A turn, its uid, and its number in the store; 0: it has none yet."""
+    """A turn, its uid, and its number in the store; 0: none yet."""
 
     turn: brain_pb2.Turn
     uid: str
@@ -41,26 +41,26 @@ class _Entry:
 class Memory:
     """The turns of one connection's session.
 
-    Turns beyond the newest `verbatim` are summarized some at a time, in the background: until the summary is there they
-    are given to the brain as they were, so that nothing is missing in between.
+    Turns beyond the newest `verbatim` are summarized in batches, in the background.  Until the summary is ready, the
+    brain gets them word for word, so that nothing is missing.
 
-    Where sessions are kept, the store is the truth and this is a copy of its end: turns of other connections under the
-    same name are merged in, and a summary is made of what the store holds.  While the store is away, this goes on alone
-    and writes no summary; once it is back, what is kept is merged with what was said meanwhile.
+    Where sessions are kept, the store is authoritative and this is a copy of its end: turns of other connections under
+    the same name are merged, and summaries are made of what the store holds.  While the store is unavailable, the
+    memory works alone and writes no summary; once it is back, both are merged.
 
     Args:
         session_id: name of the session.
-        keeper: where it is kept.
+        repository: where it is kept.
         summarize: asks the brain for a summary.
-        verbatim: turns that are kept as they were, both sides counted; 0: nothing is remembered.
-        token: what the caller sent to show that an earlier session is its own; empty: nothing.
+        verbatim: turns that are kept word for word, counting both sides; 0: nothing is remembered.
+        token: the token of an earlier session, from the caller; empty: none.
         fresh: whether the gateway has just made the name.
     """
 
     def __init__(
         self,
         session_id: str,
-        keeper: Keeper,
+        repository: SessionRepository,
         summarize: Summarize,
         *,
         verbatim: int,
@@ -69,64 +69,61 @@ class Memory:
     ) -> None:
         self.session_id = session_id
         self.summary = ""
-        """What is worth knowing of the turns before `turns`."""
-        self._keeper = keeper
+        """Summary of the turns before `turns`."""
+        self._repository = repository
         self._summarize = summarize
         self._verbatim = verbatim
-        self._hold = keeper.hold(self, session_id, token, fresh=fresh)
+        self._handle = repository.register(self, session_id, token, fresh=fresh)
         self._entries: list[_Entry] = []
-        self._unkept: list[_Entry] = []  # without a number, in their order; also those that only the summary has
+        self._unkept: list[_Entry] = []  # without a number, in order; including summarized ones
         self._summarized = 0  # number of the last turn that the store's summary covers
-        self._newest = 0  # highest number that is known
-        self._asked: Hold | None = None  # what the last turn of the user was kept under
+        self._newest = 0  # highest known number
+        self._asked: SessionHandle | None = None  # handle of the user's last turn
         self._summarizing: asyncio.Task[None] | None = None
 
     @property
     def resume_token(self) -> str:
-        """What shows later that the session is the caller's; empty: it is kept nowhere."""
-        return self._hold.token
+        """The token by which the caller can resume the session; empty: it is not kept."""
+        return self._handle.token
 
     async def load(self) -> None:
-        """Takes up what is kept of the session.
+        """Loads what is kept of the session.
 
         Raises:
-            PermissionDenied: the session is another caller's.
-            Unavailable: the store is away; the session begins without, and gets it once the store is back.
+            PermissionDenied: the session belongs to another caller.
+            Unavailable: the store is unavailable; the session starts empty, and is merged once the store is back.
         """
-        self.merge(self._hold, await self._keeper.open(self._hold))
+        self.merge(self._handle, await self._repository.open(self._handle))
 
     async def close(self) -> None:
-        """Ends the session; what it remembers stays where it is kept."""
-        self._keeper.leave(self._hold)
-        if self._summarizing is not None:
-            self._summarizing.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._summarizing
+        """Ends the session; what is kept of it stays in the store."""
+        self._repository.release(self._handle)
+        await cancel_and_wait(self._summarizing)
 
     def add_user(self, text: str) -> None:
         """Remembers what the user said."""
-        self._asked = self._hold
+        self._asked = self._handle
         self._add("user", text)
 
     def add_reply(self, sentences: Sequence[str]) -> None:
-        """Remembers the sentences of a reply that the user heard, unless what it answers was deleted meanwhile."""
-        if self._asked is None or self._asked is self._hold:
+        """Remembers the sentences of a reply that the user heard, unless the turn that it answers was deleted since."""
+        if self._asked is None or self._asked is self._handle:
             self._add("assistant", " ".join(sentences))
 
     def turns(self) -> list[brain_pb2.Turn]:
-        """The turns that the summary does not cover, oldest first."""
+        """Returns the turns that the summary does not cover, oldest first."""
         return [entry.turn for entry in self._entries]
 
     def _add(self, role: Role, text: str) -> None:
         text = text.strip()[:MAX_TURN_CHARS]
         if not text:
             return
-        uid = self._keeper.add(self._hold, role, text)
+        uid = self._repository.add(self._handle, role, text)
         if not self._verbatim:
             return
         entry = _Entry(brain_pb2.Turn(role=ROLES[role], text=text), uid)
         self._entries.append(entry)
-        if self._keeper.keeps:
+        if self._repository.keeps:
             self._unkept = [*self._unkept[-MAX_TURNS:], entry]
         self._drop_surplus()
 
@@ -135,14 +132,14 @@ class Memory:
             del self._entries[:surplus]
             metrics.FORGOTTEN_TURNS.inc(surplus)
 
-    # --- What the keeper tells (hold.Listener) ------------------------------------------------------------------------
+    # --- SessionObserver: called by the repository --------------------------------------------------------------------
 
-    def numbered(self, hold: Hold, uid: str, number: int) -> None:
-        """A turn is kept; where numbers are missing before it, another connection's turns came in between."""
-        if hold is not self._hold or not self._verbatim:
+    def numbered(self, handle: SessionHandle, uid: str, number: int) -> None:
+        """Records the number of a kept turn.  A gap before it means that another connection wrote turns in between."""
+        if handle is not self._handle or not self._verbatim:
             return
         if number > self._newest + 1:
-            self._keeper.refresh(hold)
+            self._repository.refresh(handle)
         self._newest = max(self._newest, number)
         for entry in self._unkept:
             if entry.uid == uid:
@@ -150,9 +147,9 @@ class Memory:
                 self._unkept.remove(entry)
                 return
 
-    def merge(self, hold: Hold, kept: KeptSession) -> None:
-        """Takes over what is kept: its summary where it covers more, its turns, and after them what is not kept yet."""
-        if hold is not self._hold or not self._verbatim:
+    def merge(self, handle: SessionHandle, kept: KeptSession) -> None:
+        """Merges what is kept: its summary if it covers more, its turns, and after them those that are not kept yet."""
+        if handle is not self._handle or not self._verbatim:
             return
         if kept.summarized > self._summarized or not self._summarized:
             self.summary, self._summarized = kept.summary or self.summary, kept.summarized
@@ -167,59 +164,61 @@ class Memory:
         self._entries = [merged[number] for number in sorted(merged) if number > self._summarized] + self._unkept
         self._drop_surplus()
 
-    def forget(self, hold: Hold) -> None:
-        """Forgets everything; what is said from now on is a new session under the same name."""
-        if hold is not self._hold:
+    def forget(self, handle: SessionHandle) -> None:
+        """Forgets everything; later turns belong to a new session under the same name."""
+        if handle is not self._handle:
             return
         self._entries, self._unkept, self.summary = [], [], ""
         self._summarized = self._newest = 0
-        self._hold = self._keeper.renew(hold)
+        self._handle = self._repository.renew(handle)
 
     # --- Summaries ----------------------------------------------------------------------------------------------------
 
     def shorten(self) -> None:
-        """Has the oldest turns summarized where enough of them are beyond what is kept as it was.
+        """Starts a summary of the oldest turns if enough of them exceed what is kept word for word.
 
-        A good moment is when the brain has made its reply, which is then spoken for some seconds: a model that can do
-        one thing at a time is not asked for both.
+        Call it when the brain has finished a reply, which is then spoken for some seconds: a model that handles one
+        request at a time is not needed for both at once.
         """
         older = self._older()
         if older and (self._summarizing is None or self._summarizing.done()):
             self._summarizing = asyncio.create_task(self._summarize_oldest(self._entries[:older]))
 
     def _older(self) -> int:
-        """Returns how many of the oldest turns should be summarized now."""
+        """Returns how many of the oldest turns to summarize now."""
         older = len(self._entries) - self._verbatim
         while 0 < older < len(self._entries) and self._entries[older].turn.role != brain_pb2.ROLE_USER:
-            older -= 1  # a reply stays with what it answers
+            older -= 1  # a reply stays with the turn that it answers
         return older if older >= max(2, self._verbatim // 2) else 0
 
     async def _summarize_oldest(self, oldest: list[_Entry]) -> None:
-        hold = self._hold
+        handle = self._handle
         try:
-            kept = await self._keeper.current(hold)  # other connections may have said something too
-        except Unavailable:  # this summary is not kept: it may lack what the store holds
+            kept = await self._repository.current(handle)  # including turns of other connections
+        except Unavailable:  # the summary is not kept: it may lack turns that the store holds
             kept = None
         if kept is not None:
-            self.merge(hold, kept)
+            self.merge(handle, kept)
             oldest = self._entries[: self._older()]
-        if hold is not self._hold or not oldest:
+        if handle is not self._handle or not oldest:
             return
         request = brain_pb2.SummarizeRequest(
             session_id=self.session_id, summary=self.summary, turns=[entry.turn for entry in oldest]
         )
         try:
             made = await self._summarize(request)
-        except OviyaError as error:  # the turns stay as they are, and the next turn tries again
+        except OviyaError as error:  # the turns stay; the next turn tries again
             metrics.SUMMARIES.labels("failed").inc()
-            log.warning("no summary", session=log_id(self.session_id), error=type(error).__name__)
+            log.warning(
+                "older turns could not be summarized", session=log_id(self.session_id), error=type(error).__name__
+            )
             return
         metrics.SUMMARIES.labels("degraded" if made.degraded else "made").inc()
-        if hold is not self._hold or self._entries[: len(oldest)] != oldest:
-            return  # deleted, or summarized by another connection meanwhile
+        if handle is not self._handle or self._entries[: len(oldest)] != oldest:
+            return  # deleted, or summarized by another connection since
         del self._entries[: len(oldest)]
         self.summary = made.summary
         covered = max(entry.number for entry in oldest)
         if kept is not None and covered > self._summarized:
             self._summarized = covered
-            self._keeper.set_summary(hold, made.summary, covered)
+            self._repository.set_summary(handle, made.summary, covered)

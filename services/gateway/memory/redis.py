@@ -1,4 +1,4 @@
-"""Sessions in Redis (6.2 or newer): for several gateways, any of which may go on with a session."""
+"""Sessions in Redis (6.2 or later), shared by several gateways."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from oviya.errors import OviyaError
 from services.gateway.memory import redis_scripts as scripts
 from services.gateway.memory.store import (
     DAY_S,
-    Appended,
-    BadRecord,
-    Claimed,
+    AppendResult,
+    Claim,
+    CorruptRecord,
     KeptSession,
     KeptTurn,
-    Limits,
-    Pruned,
+    PruneResult,
     StoreError,
+    StoreLimits,
     hash_name,
     new_id,
 )
 
 TIMEOUT_S = 2.0
-"""Longest time for a connection or an answer."""
+"""Timeout in seconds for connections and replies."""
 
 
 class RedisStore:
@@ -33,20 +33,20 @@ class RedisStore:
 
     Args:
         url: redis://[user:password@]host[:port][/database], or rediss:// for TLS.
-        limits: how much is kept.
+        limits: limits of the store.
 
     Raises:
         OviyaError: the `redis` package is not installed, or the URL cannot be used.
     """
 
-    def __init__(self, url: str, limits: Limits | None = None) -> None:
+    def __init__(self, url: str, limits: StoreLimits | None = None) -> None:
         try:
             from redis import asyncio as redis
             from redis.exceptions import RedisError
         except ImportError as error:
             raise OviyaError("the redis package is missing", hint="pip install 'oviya[gateway-redis]'") from error
         self._failure = RedisError
-        self._limits = limits or Limits()
+        self._limits = limits or StoreLimits()
         self._keep_s = round(self._limits.keep_days * DAY_S)
         try:
             self._redis: Any = redis.from_url(
@@ -65,11 +65,11 @@ class RedisStore:
         with self._failures():
             await self._redis.ping()
 
-    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claimed | None:
+    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claim | None:
         keys = [_about(session_id), _turns(session_id), scripts.DELETED_NAME + hash_name(session_id)]
         with self._failures():
             claimed = await self._claim(keys, [new_id(), secret, since])
-        return Claimed(*claimed) if claimed else None
+        return Claim(*claimed) if claimed else None
 
     async def load(self, session_id: str, *, after: int | None = None, limit: int = 0) -> KeptSession | None:
         with self._failures():
@@ -80,7 +80,7 @@ class RedisStore:
         kept = tuple(_read_turn(turn, number) for number, turn in enumerate(turns, int(first) + 1))
         return KeptSession(kept, summary, int(summarized), generation, secret)
 
-    async def append(self, session_id: str, claimed: Claimed, turn: KeptTurn, *, last: int = 0) -> Appended:
+    async def append(self, session_id: str, claimed: Claim, turn: KeptTurn, *, last: int = 0) -> AppendResult:
         value = json.dumps({"at": turn.at, "role": turn.role, "text": turn.text, "uid": turn.uid}, ensure_ascii=False)
         keys = [
             *(_about(session_id), _turns(session_id), scripts.DELETED_GENERATION + claimed.generation),
@@ -95,13 +95,13 @@ class RedisStore:
                     *(limits.max_turns, limits.max_sessions, limits.max_bytes, session_id, last),
                 ],
             )
-        return Appended(outcome, int(number), int(dropped), bool(full))
+        return AppendResult(outcome, int(number), int(dropped), bool(full))
 
     async def set_summary(self, session_id: str, generation: str, summary: str, summarized: int) -> bool:
         with self._failures():
             return bool(await self._set_summary([_about(session_id)], [generation, summary, summarized]))
 
-    async def delete(self, session_id: str, claimed: Claimed, *, now: float) -> int | None:
+    async def delete(self, session_id: str, claimed: Claim, *, now: float) -> int | None:
         keys = [
             *(_about(session_id), _turns(session_id), scripts.DELETED_GENERATION + claimed.generation),
             *(scripts.DELETED_NAME + hash_name(session_id), scripts.INDEX, scripts.BYTES, scripts.TOTAL),
@@ -115,11 +115,11 @@ class RedisStore:
             known = await self._redis.hget(scripts.DELETED_NAME + hash_name(session_id), "secret")
         return known is not None and hmac.compare_digest(known, secret)
 
-    async def prune(self, now: float) -> Pruned:
+    async def prune(self, now: float) -> PruneResult:
         oldest = now - self._keep_s if self._keep_s else ""
         values = [oldest, self._limits.max_sessions, self._limits.max_bytes]
         with self._failures():
-            return Pruned(*await self._prune([scripts.INDEX, scripts.BYTES, scripts.TOTAL], values))
+            return PruneResult(*await self._prune([scripts.INDEX, scripts.BYTES, scripts.TOTAL], values))
 
     async def close(self) -> None:
         with self._failures():
@@ -130,17 +130,17 @@ class RedisStore:
         try:
             yield
         except (self._failure, OSError) as error:
-            kind = BadRecord if str(error).startswith("WRONGTYPE") else StoreError
+            kind = CorruptRecord if str(error).startswith("WRONGTYPE") else StoreError
             raise kind(f"redis: {error}") from error
 
 
 def _read_turn(value: str, number: int) -> KeptTurn:
     try:
         turn = json.loads(value)
-        # Earlier versions kept no uid.
+        # Earlier versions wrote no uid.
         return KeptTurn(turn["at"], turn["role"], turn["text"], turn.get("uid") or f"number {number}", number)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise BadRecord(f"redis: turn {number} of a session cannot be read") from error
+        raise CorruptRecord(f"redis: turn {number} of a session cannot be read") from error
 
 
 def _turns(session_id: str) -> str:

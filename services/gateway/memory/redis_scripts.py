@@ -1,8 +1,8 @@
-"""What the Redis store does, as Lua: each script runs as one step, whatever other gateways do.
+"""The operations of the Redis store as Lua scripts, each of which is atomic.
 
 Keys of a session: `turns`, a list of turns as JSON, and `about`, a hash with `generation`, `secret`, `first` (how many
 turns were dropped before the list's first), `summary` and `summarized`.  The number of a turn is `first` plus its place
-in the list, counted from 1: sessions of earlier versions, which have neither `first` nor `generation`, fit in.
+in the list, counted from 1.  Sessions of earlier versions, without `first` and `generation`, are valid.
 
 For all sessions: `oviya:sessions`, a sorted set of names by the time of their last turn; `oviya:sessions:bytes`, a hash
 with the bytes of each session's turns, and `oviya:sessions:total`, their sum.
@@ -16,7 +16,7 @@ INDEX, BYTES, TOTAL = "oviya:sessions", "oviya:sessions:bytes", "oviya:sessions:
 PREFIX = "oviya:session:"
 DELETED_NAME, DELETED_GENERATION = "oviya:deleted:name:", "oviya:deleted:generation:"
 MOST_A_PRUNE = 1000
-"""Sessions that one run of PRUNE forgets: Redis serves nobody else meanwhile."""
+"""Sessions that one run of PRUNE deletes; a script blocks all other clients of Redis."""
 
 CLAIM = f"""
 -- KEYS: about, turns, deleted name.  ARGV: generation, secret, since.

@@ -1,4 +1,4 @@
-"""Sessions in a SQLite file: nothing to install, for gateways on one machine."""
+"""Sessions in a SQLite file, for gateways on one machine."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from services.gateway.memory.store import (
     EMPTY_S,
     RETRY_WINDOW,
     TOMBSTONE_S,
-    Appended,
-    Claimed,
+    AppendResult,
+    Claim,
     KeptSession,
     KeptTurn,
-    Limits,
-    Pruned,
+    PruneResult,
     Role,
     StoreError,
+    StoreLimits,
     hash_name,
     new_id,
 )
@@ -40,38 +40,38 @@ T = TypeVar("T")
 
 PRIVATE = 0o600
 BUSY_S = 1.0
-"""Longest wait in seconds for another process that writes; the keeper tries again after that."""
+"""Longest wait in seconds for another process that writes; after that the write is retried."""
 SIDE_FILES = ("", "-wal", "-shm")
-"""Suffixes of the files that hold what is kept: the database, its log of writes, and the log's index."""
+"""Suffixes of the files of a database: itself, its write-ahead log, and the log's index."""
 
 _LATEST_FIRST = "SELECT id FROM sessions WHERE last > 0 ORDER BY updated DESC, id"
 
 
 class SqliteStore:
-    """A store in one file, on a thread of its own.  Several processes may use the same file.
+    """A store in one file, accessed by its own thread.  Several processes may use the same file.
 
     Args:
-        path: the file; it is made where it is missing, and readable by its owner alone.
-        limits: how much is kept.
+        path: the file; created if it is missing, and readable only by its owner.
+        limits: limits of the store.
     """
 
-    def __init__(self, path: Path, limits: Limits | None = None) -> None:
+    def __init__(self, path: Path, limits: StoreLimits | None = None) -> None:
         self._path = path
-        self._limits = limits or Limits()
+        self._limits = limits or StoreLimits()
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="sessions")
         self._database: sqlite3.Connection | None = None
 
     async def open(self) -> None:
         await self._run(self._open)
 
-    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claimed | None:
-        def claim() -> Claimed | None:
+    async def claim(self, session_id: str, secret: str, *, since: float, now: float) -> Claim | None:
+        def claim() -> Claim | None:
             with self._writing():
                 row = self._do("SELECT generation, secret FROM sessions WHERE id = ?", session_id).fetchone()
                 if row is not None and row[0]:
-                    return Claimed(*row)
-                mine = Claimed(new_id(), secret)
-                if row is not None:  # kept by an earlier version: bound to the first who resumes it
+                    return Claim(*row)
+                mine = Claim(new_id(), secret)
+                if row is not None:  # from an earlier version: bound to the first caller that resumes it
                     self._do("UPDATE sessions SET generation = ?, secret = ? WHERE id = ?", mine.generation, secret,
                              session_id)  # fmt: skip
                     return mine
@@ -100,21 +100,21 @@ class SqliteStore:
 
         return await self._run(load)
 
-    async def append(self, session_id: str, claimed: Claimed, turn: KeptTurn, *, last: int = 0) -> Appended:
-        def append() -> Appended:
+    async def append(self, session_id: str, claimed: Claim, turn: KeptTurn, *, last: int = 0) -> AppendResult:
+        def append() -> AppendResult:
             with self._writing():
                 row = self._do("SELECT generation, last FROM sessions WHERE id = ?", session_id).fetchone()
                 if row is None or row[0] != claimed.generation:
                     if self._do("SELECT 1 FROM deleted WHERE generation = ?", claimed.generation).fetchone():
-                        return Appended("deleted")
+                        return AppendResult("deleted")
                     if row is not None:
-                        return Appended("taken")
+                        return AppendResult("taken")
                     self._begin(session_id, claimed, turn.at)
                     row = (claimed.generation, last)
                 number = row[1] + 1
                 earlier = "SELECT number FROM turns WHERE session = ? AND number > ? AND uid = ?"
                 if found := self._do(earlier, session_id, number - RETRY_WINDOW, turn.uid).fetchone():
-                    return Appended("kept", found[0])
+                    return AppendResult("kept", found[0])
                 self._do("INSERT INTO turns VALUES (?, ?, ?, ?, ?, ?)", session_id, number, turn.uid, turn.at,
                          turn.role, turn.text)  # fmt: skip
                 dropped, dropped_bytes = self._drop_oldest_turns(session_id, number)
@@ -123,7 +123,7 @@ class SqliteStore:
                     "bytes = bytes + ?3 WHERE id = ?4",
                     number, turn.at, len(turn.text.encode()) - dropped_bytes, session_id,
                 )  # fmt: skip
-                return Appended("kept", number, dropped, self._is_full())
+                return AppendResult("kept", number, dropped, self._is_full())
 
         return await self._run(append)
 
@@ -137,7 +137,7 @@ class SqliteStore:
 
         return await self._run(set_summary)
 
-    async def delete(self, session_id: str, claimed: Claimed, *, now: float) -> int | None:
+    async def delete(self, session_id: str, claimed: Claim, *, now: float) -> int | None:
         def delete() -> int | None:
             with self._writing():
                 row = self._do("SELECT generation FROM sessions WHERE id = ?", session_id).fetchone()
@@ -159,7 +159,7 @@ class SqliteStore:
 
         return await self._run(deleted)
 
-    async def prune(self, now: float) -> Pruned:
+    async def prune(self, now: float) -> PruneResult:
         return await self._run(lambda: self._prune(now))
 
     async def close(self) -> None:
@@ -179,11 +179,11 @@ class SqliteStore:
     def _open(self) -> None:
         os.close(os.open(self._path, os.O_CREAT | os.O_RDWR, PRIVATE))
         make_private(self._path)
-        self._close()  # of an earlier try
+        self._close()  # of an earlier attempt
         self._database = sqlite3.connect(self._path, check_same_thread=False, isolation_level=None, timeout=BUSY_S)
         self._do("PRAGMA journal_mode = WAL").fetchall()
         self._do("PRAGMA synchronous = NORMAL")
-        self._do("PRAGMA secure_delete = ON").fetchall()  # forgotten is overwritten
+        self._do("PRAGMA secure_delete = ON").fetchall()  # deleted data is overwritten
         with self._writing():
             prepare_schema(self._database)
         self._prune(time.time())
@@ -192,20 +192,20 @@ class SqliteStore:
         if self._database is not None:
             self._database.close()
 
-    def _begin(self, session_id: str, claimed: Claimed, now: float) -> None:
-        """Makes a session without turns."""
+    def _begin(self, session_id: str, claimed: Claim, now: float) -> None:
+        """Creates a session without turns."""
         self._do(
             "INSERT INTO sessions (id, generation, secret, updated) VALUES (?, ?, ?, ?)",
             session_id, claimed.generation, claimed.secret, now,
         )  # fmt: skip
 
     def _forget(self, session_id: str) -> int:
-        """Removes a session; returns how many turns it had."""
+        """Deletes a session; returns how many turns it had."""
         self._do("DELETE FROM sessions WHERE id = ?", session_id)
         return self._do("DELETE FROM turns WHERE session = ?", session_id).rowcount
 
     def _drop_oldest_turns(self, session_id: str, last: int) -> tuple[int, int]:
-        """Keeps the newest turns of a session; returns how many were dropped, and their bytes."""
+        """Drops the turns of a session beyond the limit; returns how many, and their bytes."""
         if not (most := self._limits.max_turns):
             return 0, 0
         old = "FROM turns WHERE session = ? AND number <= ?"
@@ -219,7 +219,7 @@ class SqliteStore:
         limits = self._limits
         return 0 < limits.max_sessions < count or (0 < limits.max_bytes < size and count > 1)
 
-    def _prune(self, now: float) -> Pruned:
+    def _prune(self, now: float) -> PruneResult:
         expired = dropped = 0
         with self._writing():
             self._do("DELETE FROM deleted WHERE at < ?", now - TOMBSTONE_S)
@@ -236,11 +236,11 @@ class SqliteStore:
                     dropped += 1
         if expired or dropped:
             self._do("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-        return Pruned(expired, dropped)
+        return PruneResult(expired, dropped)
 
     @contextmanager
     def _writing(self) -> Iterator[None]:
-        """A transaction that holds the right to write from its beginning: what it reads stays true until its end."""
+        """A transaction with the write lock from its start: what it reads stays true until its end."""
         with self._transaction("BEGIN IMMEDIATE"):
             yield
 
@@ -263,12 +263,12 @@ class SqliteStore:
 
     def _do(self, statement: str, *values: str | float) -> sqlite3.Cursor:
         if self._database is None:
-            raise sqlite3.ProgrammingError("is not open")
+            raise sqlite3.ProgrammingError("the database is not open")
         return self._database.execute(statement, values)
 
 
 def make_private(path: Path) -> None:
-    """Takes a database and its side files from everybody but their owner, and logs where that was needed."""
+    """Makes a database and its side files readable only by their owner; logs each change."""
     for suffix in SIDE_FILES:
         file = path.with_name(path.name + suffix)
         try:
@@ -279,4 +279,4 @@ def make_private(path: Path) -> None:
         except FileNotFoundError:
             continue
         except OSError as error:
-            log.warning("others may read the sessions", file=file.name, reason=error.strerror)
+            log.warning("other users may be able to read the sessions", file=file.name, reason=error.strerror)

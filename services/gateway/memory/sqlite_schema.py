@@ -1,4 +1,4 @@
-"""The tables of the SQLite store, and how files of earlier versions become such."""
+"""The tables of the SQLite store, and the migration of files of earlier versions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ _FROM_1 = (
 
 
 def prepare_schema(database: sqlite3.Connection) -> None:
-    """Makes the tables, or brings those of an earlier version up to date; call it inside a transaction.
+    """Creates the tables, or migrates those of an earlier version; call it inside a transaction.
 
     Raises:
         sqlite3.DatabaseError: a later version of Oviya wrote the file.
@@ -59,7 +59,7 @@ def prepare_schema(database: sqlite3.Connection) -> None:
     if version == SCHEMA_VERSION:
         return
     if version not in (0, 1):
-        raise sqlite3.DatabaseError(f"was written by another version of Oviya (schema {version})")
+        raise sqlite3.DatabaseError(f"the file was written by another version of Oviya (schema {version})")
     for statement in _FROM_1 if version == 1 else _TABLES:
         database.execute(statement)
     database.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")

@@ -1,29 +1,31 @@
-"""Who may hold a browser's place: limits in total, by client, and on places that nobody has used yet.
+"""Admission of browsers: limits on connections in total, by client, and on those that are not established yet.
 
 An offer costs its sender one HTTP request, but the gateway a connection and a UDP port for as long as it waits for the
-browser.  So places that are not connected yet are limited, and where they run out the ones that nothing was ever heard
-from are given up first, from the client that has the most of them.  A browser shows within one round trip that it is
-there; whoever only sends offers displaces his own.
+browser.  So the places of connections that are not established are limited.  When they run out, one that has received
+no packet is displaced, from the client with the most of them.  A browser sends its first packet within one round trip;
+a client that only sends offers displaces its own.
+
+This counts connections.  Sessions are counted by the conversation (`conversation/lifetime.py`).
 """
 
 from __future__ import annotations
 
-import ipaddress
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from oviya.errors import Busy, OviyaError
+from services.gateway.client_address import client_limit
 
 RETRY_AFTER_S = 10.0
-"""When to try again where all sessions are taken."""
+"""Seconds after which to try again when all places are taken."""
 CONNECTING_RETRY_S = 1.0
-"""When to try again where too many browsers are connecting: about the time that one takes."""
+"""Seconds after which to try again when too many browsers are connecting: about the time that one takes."""
 
 
 class OfferInUse(OviyaError):
-    """The same offer has been answered already: it makes one connection."""
+    """The same offer was answered already; an offer makes one connection."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,12 @@ class AdmissionLimits:
     """Limits on places.
 
     Args:
-        places: all of them.
-        scarce: what there is no more of when all are taken, for the error message.
-        connecting: places in total that may be not connected yet; None: three quarters of all.
+        places: places in total.
+        scarce: name of what is used up when all places are taken, for the error message.
+        connecting: places that may be not connected yet; None: three quarters of all.
         connecting_per_client: the same for one client.
-        per_client: places of one client; None: half of all, without a limit for this machine's own addresses.
-        stuck_s: time in seconds after which a browser that has been heard, but has not connected, may be displaced.
+        per_client: places of one client; None: the default of `client_limit`.
+        stuck_s: seconds after which a browser that has sent a packet, but has not connected, may be displaced.
     """
 
     places: int = 64
@@ -61,12 +63,12 @@ class Place:
     """One browser's place.
 
     Args:
-        client: who asked for it.
-        offer: identifies the offer.
-        since: when it was taken.
-        heard: whether the browser has shown that it is there.
+        client: name of the client.
+        offer: hash of the offer.
+        since: when it was admitted.
+        heard: whether a packet of the browser has come.
         connected: whether it is connected.
-        displaced: whether the place was given to another; it is counted no longer, and its holder must leave.
+        displaced: whether the place was given to another browser; it no longer counts, and its connection must end.
     """
 
     client: str
@@ -81,7 +83,7 @@ class Admission:
     """The places of one gateway.
 
     Args:
-        limits: how many there are.
+        limits: limits on places.
         clock: monotonic time in seconds.
     """
 
@@ -93,14 +95,14 @@ class Admission:
         return len(self._places)
 
     def admit(self, client: str, offer: bytes) -> Place:
-        """Gives a place, after displacing another where that is needed: then one more is marked so.
+        """Returns a new place; marks another one as displaced if that is needed.
 
         Raises:
-            OfferInUse: the offer holds a place already.
-            Busy: there is none.
+            OfferInUse: the offer has a place already.
+            Busy: no place is free, and none can be displaced.
         """
         if any(place.offer == offer for place in self._places):
-            raise OfferInUse("this offer has been answered already", hint="create a new offer for a new connection")
+            raise OfferInUse("this offer was answered already", hint="create a new offer for a new connection")
         held = [place for place in self._places if not place.displaced]
         own = [place for place in held if place.client == client]
         connecting = [place for place in held if not place.connected]
@@ -124,21 +126,21 @@ class Admission:
         return place
 
     def release(self, place: Place) -> None:
-        """Takes a place back."""
+        """Frees a place."""
         self._places.discard(place)
 
     def _of_the_most(self, connecting: list[Place], client: str) -> list[Place]:
-        """The places of the clients that have more of them than `client` has, and its own."""
+        """Returns the places of the clients with the most, if these have more than `client`, and those of `client`."""
         count = Tally(place.client for place in connecting)
         others = {other for other in count if count[other] > count[client]}
         most = max((count[other] for other in others), default=0)
         return [place for place in connecting if count[place.client] == most or place.client == client]
 
     def _displace(self, places: Iterable[Place], problem: str = "too many browsers are connecting") -> None:
-        """Ends the oldest of `places` that was never heard from, or else the oldest that is stuck.
+        """Displaces the oldest of `places` without a packet, or else the oldest that is stuck.
 
         Raises:
-            Busy: all of them were heard from a moment ago.
+            Busy: there is none: all browsers have just sent their first packet.
         """
         stuck = self._clock() - self._limits.stuck_s
         candidates = [place for place in places if not place.heard or place.since <= stuck]
@@ -147,25 +149,3 @@ class Admission:
             raise Busy(problem, retry_after_s=retry_s)
         oldest = min(candidates, key=lambda place: (place.heard, place.since))
         oldest.displaced = True
-
-
-def client_limit(client: str, limit: int | None, places: int) -> int:
-    """Returns how many of `places` one client may have.
-
-    Args:
-        client: an IP address, or another name of the client.
-        limit: what the operator has set; it holds for everyone.  None: half, except for this machine's own addresses,
-            from which a reverse proxy or an application brings many users.
-        places: all there are.
-    """
-    if limit is not None:
-        return limit
-    return places if is_loopback(client) else max(1, places // 2)
-
-
-def is_loopback(client: str) -> bool:
-    """Says whether `client` is this machine."""
-    try:
-        return ipaddress.ip_address(client.partition("/")[0]).is_loopback
-    except ValueError:
-        return client in ("", "unix")

@@ -1,4 +1,4 @@
-"""HTTP and WebRTC together, as the settings say: the browsers' side of the gateway."""
+"""The transport of browsers: HTTP and WebRTC, built from the settings."""
 
 from __future__ import annotations
 
@@ -6,30 +6,29 @@ import asyncio
 import socket
 
 from services.gateway.client_address import ClientAddresses
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits
-from services.gateway.transport.http.app import Gateway, HttpServer, Readiness
+from services.gateway.transport.http.app import GatewayApp, HttpServer, ReadinessReport
 from services.gateway.transport.http.connections import HttpLimits
-from services.gateway.transport.webrtc.ice import IcePolicy
 from services.gateway.transport.webrtc.peer import Conversation, PeerLimits
 from services.gateway.transport.webrtc.peers import Peers
 
 
-class Web:
-    """The page, and the browsers that talk.
+class BrowserTransport:
+    """Serves the page and connects browsers.
 
     Args:
         conversation: what browsers talk to.
-        readiness: what /readyz tells.
+        readiness: source of /readyz.
         settings: ports, limits, token, origins, ICE.
 
     Raises:
-        OviyaError: the installed aiortc does not fit.
+        OviyaError: the installed aiortc is not supported.
     """
 
-    def __init__(self, conversation: Conversation, readiness: Readiness, settings: GatewaySettings) -> None:
-        self._settings = settings
+    def __init__(self, conversation: Conversation, readiness: ReadinessReport, settings: GatewaySettings) -> None:
         self.peers = Peers(
             conversation,
             ice_policy=IcePolicy(
@@ -44,9 +43,6 @@ class Web:
             limits=PeerLimits(
                 first_packet_s=settings.webrtc_first_packet_s,
                 connect_s=settings.webrtc_connect_s,
-                idle_s=settings.session_idle_s,
-                max_s=settings.session_max_s,
-                finish_s=settings.drain_grace_s,
                 max_text_chars=settings.max_text_chars,
             ),
             admission=AdmissionLimits(
@@ -66,7 +62,7 @@ class Web:
             request_s=settings.http_request_s,
             keepalive_s=settings.http_keepalive_s,
         )
-        gateway = Gateway(
+        gateway = GatewayApp(
             self.peers,
             readiness,
             token=settings.http_token.get_secret_value(),
@@ -81,34 +77,30 @@ class Web:
 
     @property
     def port(self) -> int:
-        """HTTP port, the real one after `start`."""
+        """HTTP port; after `start`, the actual one."""
         return self._server.port
 
     async def start(self) -> None:
-        """Listens.
+        """Starts to listen.
 
         Raises:
-            OviyaError: the HTTP address cannot be had.
+            OviyaError: the HTTP address cannot be bound.
         """
         await self._server.start()
 
-    async def drain(self, grace_s: float | None = None) -> None:
-        """Takes no new browsers and lets each finish its running turn; the page stays served.
-
-        Args:
-            grace_s: longest time for that in seconds; None: `drain_grace_s`.
-        """
-        await self.peers.drain(self._settings.drain_grace_s if grace_s is None else grace_s)
+    async def drain(self, grace_s: float) -> None:
+        """Refuses new browsers and waits at most `grace_s` seconds for the others; the page stays served."""
+        await self.peers.drain(grace_s)
 
     async def close(self) -> None:
-        """Ends everything."""
+        """Ends all connections and stops listening."""
         await asyncio.gather(self.peers.close(), self._server.close())
 
 
 def own_names(listens_on: str) -> list[str]:
-    """Returns the names of this machine by which browsers of its network reach it, and the one that it listens on.
+    """Returns the names by which browsers of the local network reach this machine, and the one that it listens on.
 
-    None of them is in public DNS under a stranger's control: a host name without a domain, and its mDNS name.
+    They are the host name, also without its domain, and the mDNS name: an outsider cannot publish them in public DNS.
     """
     name = socket.gethostname()
     short = name.partition(".")[0]

@@ -1,17 +1,17 @@
-"""The other services as the gateway calls them: channels, stubs, deadlines, stall time-outs, typed errors."""
+"""Clients of the other services: channels, stubs, deadlines, stall time-outs, typed errors."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from grpc import aio
 
-from oviya.errors import Timeout
 from oviya.mesh.channel import open_channel
 from oviya.status import error_from_rpc
+from oviya.streams import with_stall_timeout
 from oviya.v1 import (
     brain_pb2,
     brain_pb2_grpc,
@@ -24,8 +24,6 @@ from oviya.v1 import (
 )
 from services.gateway.settings import GatewaySettings
 
-T = TypeVar("T")
-
 GRPC_NAMES = {
     "stt": "oviya.v1.SttService",
     "brain": "oviya.v1.BrainService",
@@ -36,15 +34,15 @@ GRPC_NAMES = {
 """Full gRPC name of each service that the gateway calls."""
 
 MAX_DETECT_CHARS = 8192
-"""Longest text that Detect takes (protos/oviya/v1/emotion.proto)."""
+"""Longest text that Detect accepts (protos/oviya/v1/emotion.proto)."""
 MAX_DETECT_S = 20.0
-"""Seconds of sound that Detect judges."""
+"""Longest sound that Detect evaluates, in seconds."""
 DETECT_MESSAGE_BYTES = 1 << 18
-"""Sound in one message: whole samples, below a message's limit."""
+"""Bytes of sound per message: whole samples, below the message limit."""
 
 
 class Mesh:
-    """One channel and one stub a service.
+    """One channel and one stub per service.
 
     Args:
         settings: addresses and time-outs.
@@ -61,15 +59,15 @@ class Mesh:
         self.mimi = mimi_pb2_grpc.MimiServiceStub(self.channels["mimi"])
 
     async def close(self) -> None:
-        """Ends every call and closes the channels."""
+        """Cancels every call and closes the channels."""
         for channel in self.channels.values():
             await channel.close()
 
     async def map_emotion(self, emotion: str, tone: emotion_pb2.Tone | None = None) -> emotion_pb2.ProsodyPlan:
-        """Asks how to speak `emotion`, as strongly as `tone` says and mixed with what it mixes in.
+        """Returns the prosody plan of `emotion`, with the intensity and the blend of `tone`.
 
         Raises:
-            InvalidInput: no emotion or alias has this name; the error names the nearest.
+            InvalidInput: no emotion or alias has this name; the error suggests the nearest ones.
             Unavailable, Timeout: the emotion service does not answer.
         """
         request = emotion_pb2.MapRequest(emotion=emotion)
@@ -83,12 +81,12 @@ class Mesh:
     async def detect_emotion(
         self, text: str, sound: common_pb2.Audio | None, speaker: emotion_pb2.SpeakerState
     ) -> emotion_pb2.DetectResponse:
-        """Asks what the user seems to feel.
+        """Returns what the user seems to feel.
 
         Args:
             text: the words.
-            sound: the speech; None: there is none.  Of a long one the end is sent.
-            speaker: the state that the last answer held.
+            sound: the speech, of which at most the last `MAX_DETECT_S` seconds are sent; None: there is none.
+            speaker: the state from the previous answer.
 
         Raises:
             Unavailable, Timeout: the emotion service does not answer.
@@ -107,64 +105,39 @@ class Mesh:
         with typed_errors("emotion"):
             return await self.emotion.Detect(requests(), timeout=self._settings.call_timeout_s)
 
-    def reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
-        """Streams the brain's reply.
+    async def reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
+        """Streams the brain's reply; the call is cancelled when the reader leaves.
 
         Raises:
-            Unavailable, Timeout, Busy: the brain does not answer, or stopped in the middle.
+            Timeout: a sentence took too long.
+            Unavailable, Busy: the brain does not answer, or failed in the middle.
         """
         settings = self._settings
-        return read_stream(
-            self.brain.Reply(request, timeout=settings.brain_total_s),
-            "brain",
-            first_s=settings.brain_first_s,
-            stall_s=settings.brain_stall_s,
+        call = self.brain.Reply(request, timeout=settings.brain_total_s)
+        responses = with_stall_timeout(
+            call, settings.brain_stall_s, "the brain's next sentence", first_s=settings.brain_first_s
         )
+        try:
+            with typed_errors("brain"):
+                async for response in responses:
+                    yield response
+        finally:
+            call.cancel()
 
     async def summarize(self, request: brain_pb2.SummarizeRequest) -> brain_pb2.SummarizeResponse:
-        """Asks the brain to shorten earlier turns.
+        """Returns the brain's summary of earlier turns.
 
         Raises:
-            OviyaError: it could not, or does not answer.
+            OviyaError: the brain could not make one, or does not answer.
         """
         with typed_errors("brain"):
             return await self.brain.Summarize(request, timeout=self._settings.brain_summary_s)
 
 
-async def read_stream(call: Any, service: str, *, first_s: float, stall_s: float) -> AsyncGenerator[Any, None]:
-    """Yields the messages of a streaming call, and cancels it when the reader leaves.
-
-    Args:
-        call: the call of grpc.aio.
-        service: name of the service, for errors.
-        first_s: longest wait in seconds for the first message.
-        stall_s: longest wait in seconds for each further one.
-
-    Raises:
-        Timeout: a message took longer.
-        OviyaError: what the service refused or failed at.
-    """
-    patience_s = first_s
-    try:
-        while True:
-            try:
-                with typed_errors(service):
-                    async with asyncio.timeout(patience_s):
-                        message = await call.read()
-            except TimeoutError as error:
-                raise Timeout(f"{service}: nothing came for {patience_s:g} s") from error
-            if message is aio.EOF:
-                return
-            yield message
-            patience_s = stall_s
-    finally:
-        call.cancel()
-
-
 async def read_fed(call: Any, feeding: asyncio.Task[None], service: str) -> Any:
-    """Returns the next message of a call that a task feeds, or `aio.EOF`.
+    """Returns the next message of a call whose requests a task writes, or `aio.EOF`.
 
-    The feeding task cancels the call when it fails; its failure is raised here, since it is the reason.
+    The task cancels the call when it fails; its error is then raised here, because it is the cause.
 
     Raises:
         OviyaError: what the service or the feeding task failed at.
@@ -180,7 +153,7 @@ async def read_fed(call: Any, feeding: asyncio.Task[None], service: str) -> Any:
 
 @contextmanager
 def typed_errors(service: str) -> Iterator[None]:
-    """Raises the typed error of a call to `service` that fails inside."""
+    """Converts the failure of a call to `service` inside the context to its typed error."""
     try:
         yield
     except aio.AioRpcError as error:

@@ -1,4 +1,4 @@
-"""Which services are there, what they have loaded, and what that means for a conversation."""
+"""The state of the other services, the models that they loaded, and the consequences for a conversation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ log = structlog.get_logger()
 State = Literal["serving", "starting", "missing"]
 
 NEEDED = ("stt", "brain")
-"""A conversation needs to hear and to think.  Without emotion it goes on neutrally, without CSM and Mimi in the
-fallback voice."""
+"""Services that a conversation requires.  Without emotion, replies are spoken neutrally; without CSM and Mimi, the
+fallback voice speaks."""
 
 CONSEQUENCES = {
     "stt": "speech is not heard; typed turns work",
@@ -41,7 +41,7 @@ STATE_WORDS = {"missing": "cannot be reached", "starting": "is not ready yet"}
 
 @dataclass
 class ServiceState:
-    """One service as it was seen last.  `model` is None until it has said what it loaded."""
+    """The last known state of a service.  `model` is None until the service has reported it."""
 
     state: State = "missing"
     model: Any = None
@@ -50,8 +50,7 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class CheckpointSpeech:
-    """What a checkpoint speaks: its name, the scripts that it takes (none: any), and its main
-    language (empty: unknown)."""
+    """What a checkpoint can speak: its name, its scripts (empty: any), and its main language (empty: unknown)."""
 
     name: str = "csm"
     scripts: tuple[str, ...] = ()
@@ -59,14 +58,14 @@ class CheckpointSpeech:
 
 
 class Readiness:
-    """Follows the health of the five services and what they have loaded.
+    """Follows the health of the five services and the models that they loaded.
 
-    A service counts as serving while its channel is: the channel checks grpc.health.v1 of every replica by itself and
-    is ready while one of them serves, so that this is what calls will meet.
+    A service counts as serving while its channel is ready: the channel checks grpc.health.v1 of every replica and is
+    ready while one of them serves, which is what calls depend on.
 
     Args:
         mesh: the services.
-        settings: how often to look.
+        settings: intervals and timeouts.
     """
 
     def __init__(self, mesh: Mesh, settings: GatewaySettings) -> None:
@@ -76,14 +75,14 @@ class Readiness:
         self._probes: dict[str, aio.Channel] = {}
         self._changed = asyncio.Event()
         self.draining = False
-        """Set while the gateway stops: it is not ready for new sessions."""
+        """Whether the gateway is stopping and refuses new sessions."""
         self._own: dict[str, str] = {}
 
     def start(self, loops: BackgroundLoops) -> None:
-        """Looks at every service from now on; a missing service is not a failure.
+        """Starts to check every service; a missing service is not an error.
 
         Args:
-            loops: run the looking; they end before `close`.
+            loops: run the checks; they end before `close`.
         """
         for name, address in self._mesh.addresses.items():
             self._probes[name] = aio.insecure_channel(
@@ -93,12 +92,12 @@ class Readiness:
             loops.start(f"readiness of {name}", partial(self._follow, name))
 
     async def close(self) -> None:
-        """Closes the channels that it looks through."""
+        """Closes the channels of the checks."""
         for probe in self._probes.values():
             await probe.close()
 
     def is_serving(self, service: str) -> bool:
-        """Says whether calls to `service` can be expected to be answered."""
+        """Returns whether `service` is expected to answer calls."""
         return self._services[service].state == "serving"
 
     @property
@@ -108,25 +107,25 @@ class Readiness:
 
     @property
     def styles(self) -> frozenset[str]:
-        """Style tokens that CSM's checkpoint was trained on."""
+        """Style tokens that CSM's checkpoint was trained with."""
         model = self._services["csm"].model
         return frozenset(model.styles) if model is not None else frozenset()
 
     @property
     def speakers(self) -> dict[int, str]:
-        """Voices that CSM's checkpoint knows, by their id."""
+        """Names of the voices of CSM's checkpoint, by id."""
         model = self._services["csm"].model
         return {speaker.id: speaker.name for speaker in model.speakers} if model is not None else {}
 
     @property
     def reference_clips(self) -> frozenset[str]:
-        """Reference clips that CSM's checkpoint ships, each in the voice of every speaker."""
+        """Reference clips of CSM's checkpoint, each available in the voice of every speaker."""
         model = self._services["csm"].model
         return frozenset(model.reference_clips) if model is not None else frozenset()
 
     @property
     def checkpoint_speech(self) -> CheckpointSpeech:
-        """What CSM's checkpoint says that it speaks."""
+        """What CSM's checkpoint can speak."""
         model = self._services["csm"].model
         if model is None:
             return CheckpointSpeech()
@@ -134,19 +133,19 @@ class Readiness:
         return CheckpointSpeech(model.model.name or "csm", tuple(model.scripts), language)
 
     def voice_problem(self) -> tuple[str, str] | None:
-        """The service and the reason why CSM does not speak where the caller leaves the choice; None: it speaks."""
+        """Returns the service that keeps CSM from speaking, and the reason; None: CSM speaks."""
         for name in ("csm", "mimi"):
             service = self._services[name]
             if service.state != "serving":
                 return name, STATE_WORDS[service.state]
             if service.model is None:
-                return name, "has not said yet what it loaded"
+                return name, "has not reported its model yet"
             if fault := self._checkpoint_fault(name):
                 return name, fault
         return None
 
     def _checkpoint_fault(self, name: str) -> str:
-        """What is wrong with the checkpoint of "csm" or "mimi", as far as it is known; empty: nothing."""
+        """Returns what is wrong with the checkpoint of "csm" or "mimi"; empty: nothing, or unknown."""
         model = self._services[name].model
         if model is not None and not model.model.trained:
             return "has no trained checkpoint"
@@ -161,7 +160,7 @@ class Readiness:
         )
 
     def degraded(self) -> list[tuple[str, str]]:
-        """The services that do not work as they should, each with what is wrong and what is done instead."""
+        """Returns the services that do not work fully, each with the problem and its consequence."""
         problems = {
             name: f"{STATE_WORDS[service.state]}; {CONSEQUENCES[name]}"
             for name, service in self._services.items()
@@ -176,13 +175,13 @@ class Readiness:
         own = [(part, problem) for part, problem in self._own.items() if problem]
         return [*((name, problems[name]) for name in GRPC_NAMES if name in problems), *own]
 
-    def tell_own(self, part: str, problem: str) -> None:
-        """Takes what is wrong with a part of the gateway itself; empty: nothing any more."""
+    def set_own_problem(self, part: str, problem: str) -> None:
+        """Sets the problem of a part of the gateway itself; empty: it works."""
         metrics.DEGRADED.labels(part).set(bool(problem))
         self._own[part] = problem
 
     def report(self) -> dict[str, Any]:
-        """What /readyz answers."""
+        """Returns the content of /readyz."""
         problem = self.voice_problem()
         return {
             "ready": self.ready,
@@ -197,7 +196,7 @@ class Readiness:
         }
 
     async def wait_until(self, service: str, state: State) -> None:
-        """Waits until `service` is in `state`, and has said what it loaded where it serves a model."""
+        """Waits until `service` is in `state` and, if it serves a model, has reported it."""
         while self._services[service].state != state or (
             state == "serving" and service in _ASK and self._services[service].model is None
         ):
@@ -221,27 +220,27 @@ class Readiness:
         return described
 
     async def _follow(self, name: str) -> None:
-        """Looks at one service for ever."""
+        """Checks one service forever."""
         loop = asyncio.get_running_loop()
         while True:
             service = self._services[name]
-            state = await self._look(name)
+            state = await self._check(name)
             if state != service.state:
                 log.info("service", name=name, state=state, address=self._mesh.addresses[name])
                 service.state, service.model, service.asked_at = state, None, float("-inf")
             if state == "serving" and name in _ASK and loop.time() - service.asked_at > self._settings.model_refresh_s:
-                # Not while serving is doubtful: what was loaded before stays true until the service says otherwise.
+                # Only while serving: the last reported model stays valid until the service reports another.
                 with suppress(OviyaError):
                     service.model = await self._ask_model(name)
                     service.asked_at = loop.time()
-            self._tell()
+            self._publish()
             await asyncio.sleep(self._settings.health_poll_s)
 
-    async def _look(self, name: str) -> State:
+    async def _check(self, name: str) -> State:
         channel = self._mesh.channels[name]
         if channel.get_state(try_to_connect=True) is grpc.ChannelConnectivity.READY:
             return "serving"
-        try:  # not ready: there, but not serving, or not there at all?
+        try:  # not ready: either not serving yet or missing
             health: Any = health_pb2_grpc.HealthStub(self._probes[name])
             request = health_pb2.HealthCheckRequest(service=GRPC_NAMES[name])
             answer = await health.Check(request, timeout=self._settings.call_timeout_s)
@@ -249,7 +248,7 @@ class Readiness:
             return "starting" if error.code() is grpc.StatusCode.NOT_FOUND else "missing"
         if answer.status != health_pb2.HealthCheckResponse.SERVING:
             return "starting"
-        # It serves, and the channel will notice within its reconnect pause: an aged connection is being renewed.
+        # It serves, and the channel will be ready after its reconnect delay: an old connection is being renewed.
         return "serving" if self.is_serving(name) else "starting"
 
     async def _ask_model(self, name: str) -> Any:
@@ -257,7 +256,7 @@ class Readiness:
         with typed_errors(name):
             return await ask(self._mesh)(request, timeout=self._settings.call_timeout_s)
 
-    def _tell(self) -> None:
+    def _publish(self) -> None:
         degraded = dict(self.degraded())
         for name in GRPC_NAMES:
             metrics.DEGRADED.labels(name).set(name in degraded)
@@ -271,4 +270,4 @@ _ASK: dict[str, tuple[Any, Any]] = {
     "csm": (lambda mesh: mesh.csm.GetModel, csm_pb2.CsmServiceGetModelRequest()),
     "mimi": (lambda mesh: mesh.mimi.GetModel, mimi_pb2.MimiServiceGetModelRequest()),
 }
-"""The services that say what they loaded, and how they are asked."""
+"""How to ask the services that report their models."""

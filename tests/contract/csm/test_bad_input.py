@@ -41,7 +41,7 @@ from tests.support.csm_calls import HELLO, context, request, speak
         ({"context": [csm_pb2.ContextSegment()]}, "context[0]", "", "text or audio"),
     ],
 )
-async def test_bad_input_is_told_exactly_and_the_next_call_works(stub, changes, field, value, limit):
+async def test_bad_input_is_named_exactly_and_the_next_call_works(stub, changes, field, value, limit):
     with pytest.raises(aio.AioRpcError) as failure:
         await speak(stub, request(**changes))
     error = error_from_rpc(failure.value, "csm")

@@ -31,7 +31,7 @@ async def test_context_speaker_and_style_shape_the_speech(stub):
     assert end.prompt_positions == sum(len(text) + 2 for text in texts) + 20 + 1
 
 
-async def test_the_end_tells_what_was_dropped_and_found(stub):
+async def test_the_end_reports_dropped_turns_and_cached_positions(stub):
     clip = context([1] * 8 * 90, reference=True)
     turns = [csm_pb2.ContextSegment(text=f"Turn {i}.") for i in range(7)]
     asked = request(context=[clip, *turns])
@@ -42,12 +42,12 @@ async def test_the_end_tells_what_was_dropped_and_found(stub):
     np.testing.assert_array_equal(frames, kept)
 
 
-async def test_an_answer_that_outruns_its_text_says_so(stub):
+async def test_a_runaway_answer_is_reported(stub):
     _, end = await speak(stub, request(text="Hi.", max_frames=0))
     assert end.reason == csm_pb2.FINISH_REASON_RUNAWAY
 
 
-async def test_get_model_tells_the_card(stub, served):
+async def test_get_model_describes_the_card(stub, served):
     model = await stub.GetModel(csm_pb2.CsmServiceGetModelRequest())
     assert (model.model.name, model.model.backend, model.model.trained) == ("random-csm", "oviya-csm", False)
     assert (model.model.device, model.model.dtype, model.model.license) == ("cpu", "float32", "Apache-2.0")

@@ -16,7 +16,7 @@ from tests.support.serving import serve_for_test
 
 
 @pytest.mark.parametrize(("checkpoint", "name"), [("", "demo-csm"), ("random", "random-csm")])
-async def test_what_speaks_without_a_folder_says_what_it_is(checkpoint, name):
+async def test_without_a_folder_the_model_is_named(checkpoint, name):
     async with serve_for_test(CsmService(CsmSettings(checkpoint=checkpoint))) as served:
         stub = csm_pb2_grpc.CsmServiceStub(served.channel)
         model = await stub.GetModel(csm_pb2.CsmServiceGetModelRequest(), timeout=10)
@@ -26,7 +26,7 @@ async def test_what_speaks_without_a_folder_says_what_it_is(checkpoint, name):
         assert responses == ["frames"] * 6 + ["end"]
 
 
-async def test_a_demo_voice_that_is_not_there_is_told_with_the_way_out(monkeypatch, tmp_path):
+async def test_a_missing_demo_voice_is_reported_with_a_hint(monkeypatch, tmp_path):
     monkeypatch.setenv("OVIYA_MODELS", str(tmp_path))
     with pytest.raises(CheckpointError, match="demo-csm") as caught:
         await CsmService(CsmSettings()).start()
@@ -57,7 +57,7 @@ def without_its_tokenizer(folder: Path) -> None:
         (without_its_tokenizer, b"tokenizer.json: no such file"),
     ],
 )
-async def test_the_process_says_in_one_line_why_it_cannot_start(folder, tmp_path, fault, reason):
+async def test_a_failed_start_is_explained_in_one_line(folder, tmp_path, fault, reason):
     broken = tmp_path / "broken"
     shutil.copytree(folder, broken)
     fault(broken)

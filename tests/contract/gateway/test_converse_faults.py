@@ -154,7 +154,7 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
             if sum(isinstance(event, common_pb2.Audio) for _, event in sent) == csm.frames:
                 first_sent.set()
 
-        memory = Memory("s", service.keeper, service.mesh.summarize, verbatim=20)
+        memory = Memory("s", service.repository, service.mesh.summarize, verbatim=20)
         handler = TurnHandler(service.mesh, output, service.settings, memory=memory, send=send)
         running = asyncio.create_task(handler.respond(Utterance(0, "go", True, ended_at=0.0)))
         async with asyncio.timeout(5):

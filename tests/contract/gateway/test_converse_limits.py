@@ -100,7 +100,7 @@ async def test_caller_who_reads_nothing_is_ended():
         assert (await call.read()).HasField("session_started")
         await call.write(conversation_pb2.ConverseRequest(text="go"))
         async with asyncio.timeout(20):
-            await gateway.service.conversation.wait_until_idle()
+            await gateway.service.conversation.sessions.wait_until_none()
         with pytest.raises(aio.AioRpcError) as caught:
             await read_all(call)
         assert isinstance(error_from_rpc(caught.value, "gateway"), Timeout)
@@ -121,7 +121,7 @@ async def test_caller_who_hangs_up_cancels_the_reply():
             calling.cancel()  # hangs up while the brain thinks
             await asyncio.gather(calling, return_exceptions=True)
             await brain.cancelled.wait()
-            await gateway.service.conversation.wait_until_idle()
+            await gateway.service.conversation.sessions.wait_until_none()
 
 
 async def test_drain_refuses_new_sessions_and_finishes_the_running_turn():

@@ -11,13 +11,14 @@ import aiohttp
 import pytest
 
 from oviya.errors import Busy
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import AdmissionLimits, OfferInUse
-from services.gateway.transport.browsers import Web
-from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from services.gateway.transport.browsers import BrowserTransport
+from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
-from tests.contract.gateway.test_webrtc import Echo, peers_of
+from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
 from tests.support.waiting import until
 from tests.support.webrtc_client import browser
@@ -38,7 +39,7 @@ async def web_of(**settings):
         "udp_port_max": last,
         **settings,
     }
-    web = Web(Echo(), FakeReadiness(), GatewaySettings(**settings))
+    web = BrowserTransport(Echo(), FakeReadiness(), GatewaySettings(**settings))
     await web.start()
     try:
         async with aiohttp.ClientSession(f"http://127.0.0.1:{web.port}") as session:

@@ -14,11 +14,12 @@ from pydantic import SecretStr
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.browsers import Web
-from services.gateway.transport.http.app import PAGE, Gateway, HttpServer
+from services.gateway.transport.browsers import BrowserTransport
+from services.gateway.transport.http.app import PAGE, GatewayApp, HttpServer
 from services.gateway.transport.http.security import HEADERS
 from services.gateway.transport.webrtc.peer import PeerLimits
-from tests.contract.gateway.test_webrtc import Echo
+from tests.support.echo_conversation import Echo
+from tests.support.waiting import PATIENCE_S
 from tests.support.webrtc_client import browser
 
 REPORT = {"ready": True, "services": {"stt": {"state": "serving"}}, "voice": {"name": "csm", "reason": ""}}
@@ -66,7 +67,7 @@ class Served:
 @asynccontextmanager
 async def served(ice_servers=None, **options):
     peers, readiness = FakePeers(ice_servers), FakeReadiness()
-    gateway = Gateway(peers, readiness, **{"origins": [], "max_sdp_bytes": 65_536, **options})
+    gateway = GatewayApp(peers, readiness, **{"origins": [], "max_sdp_bytes": 65_536, **options})
     server = HttpServer(gateway.app(), "127.0.0.1", 0)
     await server.start()
     base = f"http://127.0.0.1:{server.port}"
@@ -277,7 +278,7 @@ async def test_a_port_that_is_taken_is_one_clear_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        server = HttpServer(Gateway(FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=1).app(), "127.0.0.1",
+        server = HttpServer(GatewayApp(FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=1).app(), "127.0.0.1",
                             taken.getsockname()[1])  # fmt: skip
         with pytest.raises(OviyaError, match="cannot listen on"):
             await server.start()
@@ -285,7 +286,8 @@ async def test_a_port_that_is_taken_is_one_clear_line():
 
 async def test_a_browser_talks_through_http_alone():
     settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token=SecretStr("t"), max_sessions=1)
-    web = Web(Echo(), FakeReadiness(), settings)
+    echo = Echo()
+    web = BrowserTransport(echo, FakeReadiness(), settings)
     await web.start()
     headers = {"Authorization": "Bearer t"}
     try:
@@ -304,7 +306,8 @@ async def test_a_browser_talks_through_http_alone():
             body = {"sdp": await other.offer(), "type": "offer"}
             async with session.post("/offer", json=body, headers=headers) as response:
                 assert response.status == 429
-            draining = asyncio.ensure_future(web.drain())
+            echo.drain()
+            draining = asyncio.ensure_future(web.drain(PATIENCE_S))
             await user.event("replyEnded")
             await draining
             async with session.post("/offer", json=body, headers=headers) as response:
@@ -321,9 +324,9 @@ def test_the_settings_reach_the_peers():
     )
 
     async def build():
-        return Web(Echo(), FakeReadiness(), settings).peers
+        return BrowserTransport(Echo(), FakeReadiness(), settings).peers
 
     peers = asyncio.run(build())
     assert (peers._policy.port_min, peers._policy.port_max) == (40_000, 40_099)
     assert list(peers._policy.announced_addresses) == ["203.0.113.7", "2001:db8::7"]
-    assert peers._limits == PeerLimits(connect_s=3, finish_s=settings.drain_grace_s)
+    assert peers._limits == PeerLimits(connect_s=3)

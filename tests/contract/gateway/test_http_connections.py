@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 import pytest
 
 from services.gateway.client_address import ClientAddresses
-from services.gateway.transport.http.app import LINGER_S, Gateway, HttpServer
+from services.gateway.transport.http.app import LINGER_S, GatewayApp, HttpServer
 from services.gateway.transport.http.connections import HttpLimits
 from tests.contract.gateway.test_http import FakePeers, FakeReadiness
 
@@ -33,7 +33,9 @@ class Waiting(FakePeers):
 @asynccontextmanager
 async def served(limits=SHORT, peers=None, proxies=()):
     clients = ClientAddresses(proxies)
-    app = Gateway(peers or FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=65_536, body_s=limits.body_s).app()
+    app = GatewayApp(
+        peers or FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=65_536, body_s=limits.body_s
+    ).app()
     server = HttpServer(app, "127.0.0.1", 0, limits=limits, clients=clients)
     await server.start()
     try:

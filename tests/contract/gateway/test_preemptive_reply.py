@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from oviya.v1 import brain_pb2, emotion_pb2
-from services.gateway.memory.memory import Keeper, Memory
+from services.gateway.memory.memory import Memory
+from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.upstream.clients import Mesh
@@ -38,7 +39,7 @@ def new_handler(mesh: Mesh) -> TurnHandler:
     async def summarize(*_: Any): ...
 
     nothing: Any = None
-    memory = Memory("s", Keeper(nothing), summarize, verbatim=20)  # pyright: ignore[reportArgumentType]
+    memory = Memory("s", SessionRepository(nothing), summarize, verbatim=20)  # pyright: ignore[reportArgumentType]
     return TurnHandler(mesh, nothing, GatewaySettings(), memory=memory, send=send)
 
 

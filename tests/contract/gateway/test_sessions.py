@@ -186,11 +186,11 @@ async def test_deletion_at_another_gateway_is_not_undone_by_a_reply_that_is_spok
 async def test_long_session_is_exported_in_pages(tmp_path):
     async with gateway_with(ScriptedBrain(), **kept_in(tmp_path)) as gateway, Oviya(gateway.address) as oviya:
         token = token_of(await gateway.converse("hello", session_id="s"))
-        long = Memory("s", gateway.service.keeper, gateway.service.mesh.summarize, verbatim=0, token=token)
+        long = Memory("s", gateway.service.repository, gateway.service.mesh.summarize, verbatim=0, token=token)
         await long.load()
         for number in range(300):
             long.add_user(f"{number} " + "\u4f60" * 8000)  # 24 kB each
-        assert await gateway.service.keeper.flush(20) == 0
+        assert await gateway.service.repository.flush(20) == 0
         await long.close()
         kept = await oviya.export_session("s", token)
         assert [turn.text.split()[0] for turn in kept.turns] == ["hello", "I", *map(str, range(300))]
@@ -315,7 +315,7 @@ async def test_store_that_is_away_is_told_and_the_session_goes_on():
         heard = await gateway.converse("hello", session_id="s")
         report = gateway.service.readiness.report()
     assert heard.of("reply_ended")
-    assert "the session begins without what was said before" in " ".join(
+    assert "the session begins without its earlier turns" in " ".join(
         told.message for told in heard.of("degraded") if told.service == "store"
     )
     assert "store" in [mode["service"] for mode in report["degraded"]]
@@ -326,7 +326,7 @@ async def test_brain_in_a_degraded_mode_is_shown_everywhere():
     brain.degraded = "ollama: no server answers; the listener answers"
     async with gateway_with(brain, model_refresh_s=0.05) as gateway:
         heard = await gateway.converse("hello", "and again")
-        url = f"http://127.0.0.1:{gateway.service.web.port}"
+        url = f"http://127.0.0.1:{gateway.service.browsers.port}"
         async with aiohttp.ClientSession() as http:
             async with http.get(f"{url}/readyz") as answer:
                 report = await answer.json()

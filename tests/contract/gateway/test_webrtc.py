@@ -4,84 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import re
-from contextlib import asynccontextmanager
-from typing import Any
 
 import numpy as np
 import pytest
 
-from oviya.audio.pcm import decode_pcm, encode_pcm
-from oviya.errors import Busy, InvalidInput, NotReady, Unavailable
+from oviya.audio.pcm import decode_pcm
+from oviya.errors import Busy, InvalidInput, NotReady
 from oviya.mesh.metrics import LOOP_FAILURES
-from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
-from services.gateway.transport.webrtc.ice import LOOPBACK, IcePolicy
+from oviya.v1 import common_pb2
+from services.gateway.ice_policy import IcePolicy
+from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.page_message import read_message
 from services.gateway.transport.webrtc.peer import PeerLimits
-from services.gateway.transport.webrtc.peers import Peers
 from services.gateway.transport.webrtc.playout import RATE_HZ
+from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
 from tests.support.waiting import PATIENCE_S, until
-from tests.support.webrtc_client import LOOPBACK_ONLY, browser, dominant_hz, tone
-
-
-class Echo:
-    """A conversation: tells what it heard, answers a text with a tone, fails or waits when told to."""
-
-    def __init__(self):
-        self.config: Any = None
-        self.heard = bytearray()
-        self.requests = []
-        self.left = asyncio.Event()
-        self.release = asyncio.Event()
-        self.heard_changed = asyncio.Event()
-
-    async def converse(self, requests):
-        try:
-            turn = 0
-            self.config = (await anext(requests)).config
-            yield conversation_pb2.ConverseResponse(
-                session_started=conversation_pb2.SessionStarted(session_id="s", output=self.config.output)
-            )
-            async for request in requests:
-                if request.audio:
-                    self.heard += request.audio
-                    self.heard_changed.set()
-                    continue
-                self.requests.append(request)
-                async for response in self._reply(request, turn):
-                    yield response
-                turn += 1
-        finally:
-            self.left.set()
-
-    async def _reply(self, request, turn):
-        def event(**fields):
-            return conversation_pb2.ConverseResponse(turn=turn, **fields)
-
-        if request.text == "fail":
-            raise Unavailable("brain", "cannot be reached")
-        if request.text == "break":
-            raise RuntimeError("marker")
-        yield event(final=stt_pb2.Transcript(text=request.text))
-        if request.text == "wait":
-            await self.release.wait()
-        if request.text != "nothing":
-            for index, hz in enumerate((500, 1500)):
-                yield event(reply_sentence=conversation_pb2.ReplySentence(index=index, text=f"{hz} hertz"))
-                for piece in np.array_split(tone(hz, 0.8), 10):
-                    pcm = encode_pcm(piece, self.config.output.encoding)
-                    yield event(audio=common_pb2.Audio(format=self.config.output, pcm=pcm))
-        yield event(reply_ended=conversation_pb2.ReplyEnded())
-
-
-@asynccontextmanager
-async def peers_of(conversation, **options):
-    peers = Peers(conversation, **{"ice_policy": LOOPBACK_ONLY, **options})
-    try:
-        yield peers
-    finally:
-        await peers.close()
+from tests.support.webrtc_client import browser, dominant_hz, tone
 
 
 async def test_what_the_browser_says_reaches_the_conversation():
@@ -234,6 +174,7 @@ async def test_draining_finishes_the_running_turn_and_refuses_new_browsers():
         await user.connect(await peers.answer(await user.offer()))
         user.send({"text": "wait"})
         await user.event("final")
+        echo.drain()
         draining = asyncio.ensure_future(peers.drain(PATIENCE_S))
         await asyncio.sleep(0)
         with pytest.raises(NotReady):
@@ -257,21 +198,6 @@ async def test_draining_has_an_end_even_where_a_turn_has_none():
         await peers.drain(0.1)
         assert len(peers) == 0
         assert echo.left.is_set()
-
-
-@pytest.mark.parametrize(
-    ("limits", "message"),
-    [(PeerLimits(idle_s=0.3), "nothing was said for 0.3 s"), (PeerLimits(max_s=0.3), "a session ends after 0.3 s")],
-)
-async def test_sessions_end_at_their_limits_and_say_so(limits, message):
-    async with peers_of(Echo(), limits=limits) as peers, browser() as user:
-        await user.connect(await peers.answer(await user.offer()))
-        failed = (await user.event("turnFailed"))["turnFailed"]
-        assert failed["type"] == "Timeout"
-        assert message in failed["message"]
-        async with asyncio.timeout(PATIENCE_S):
-            await user.closed.wait()
-        await until(lambda: len(peers) == 0)
 
 
 async def test_a_browser_that_never_connects_gives_its_place_back():

@@ -28,7 +28,7 @@ from services.gateway.transport.webrtc.peer_guard import (
     check_upstream,
     opus_duration_s,
 )
-from tests.contract.gateway.test_webrtc import Echo, peers_of
+from tests.support.echo_conversation import Echo, peers_of
 from tests.support.waiting import PATIENCE_S, until
 from tests.support.webrtc_client import browser
 

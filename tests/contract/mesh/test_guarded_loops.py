@@ -190,20 +190,20 @@ async def test_the_gateway_lists_a_readiness_loop_that_ended_and_looks_again(mon
     monkeypatch.setattr(background.BackgroundLoops.__init__, "__kwdefaults__", {"first_pause_s": 0.3})
     async with gateway_with(ScriptedBrain(), emotion=False) as gateway:
         readiness = gateway.service.readiness
-        look = Readiness._look
+        check = Readiness._check
         before = failures("readiness of brain")
 
         async def broken(self: Readiness, name: str) -> Any:
             if name == "brain":
                 raise AssertionError("what a user said")
-            return await look(self, name)
+            return await check(self, name)
 
-        monkeypatch.setattr(Readiness, "_look", broken)
+        monkeypatch.setattr(Readiness, "_check", broken)
         await until(lambda: "readiness of brain" in dict(readiness.degraded()))
         assert "AssertionError" in dict(readiness.degraded())["readiness of brain"]
         assert "user" not in str(readiness.report())
         assert failures("readiness of brain") >= before + 1
-        monkeypatch.setattr(Readiness, "_look", look)
+        monkeypatch.setattr(Readiness, "_check", check)
         await until(lambda: "readiness of brain" not in dict(readiness.degraded()))
         assert readiness.is_serving("brain")
 

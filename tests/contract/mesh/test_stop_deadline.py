@@ -74,19 +74,19 @@ async def test_the_gateway_writes_its_turns_although_a_session_and_http_never_en
     store, order = tmp_path / "sessions.db", list[str]()
     async with gateway_with(ScriptedBrain(), emotion=False, session_store=str(store), drain_grace_s=2.0) as gateway:
         service = gateway.service
-        close_keeper = service.keeper.close
+        close_repository = service.repository.close
 
         async def never(*_: object) -> None:
             order.append("http")
             await asyncio.sleep(3600)
 
         async def close(within_s: float) -> None:
-            await close_keeper(within_s)
+            await close_repository(within_s)
             order.append("store")
 
-        monkeypatch.setattr(service.web, "drain", never)
-        monkeypatch.setattr(service.web, "close", never)
-        monkeypatch.setattr(service.keeper, "close", close)
+        monkeypatch.setattr(service.browsers, "drain", never)
+        monkeypatch.setattr(service.browsers, "close", never)
+        monkeypatch.setattr(service.repository, "close", close)
         talking = asyncio.create_task(gateway.converse("the last words", asyncio.sleep(3600)))
         while not service.conversation.sessions:
             await asyncio.sleep(0.01)

@@ -16,7 +16,7 @@ from services.csm.random_checkpoint import CODEBOOK_SIZE, small_config, write_ra
 from services.csm.request.prompt import Prompt
 
 torch.set_num_threads(1)
-"""Small products gain nothing from a second thread, and lose much where another program has the core."""
+"""A second thread does not speed up small products, and slows them if the core is busy."""
 
 CODEC = {
     "hidden_size": 32,
@@ -32,7 +32,7 @@ CODEC = {
     "head_dim": 16,
     "sliding_window": 50,
 }
-"""A Mimi of Mimi's strides, too small to speak."""
+"""A codec with Mimi's strides, as small as possible."""
 
 
 def config_fields(*, codebooks: int = 8, **changes: Any) -> dict[str, Any]:
@@ -44,7 +44,7 @@ def config_fields(*, codebooks: int = 8, **changes: Any) -> dict[str, Any]:
 
 
 def write_checkpoint(folder: Path, *, codebooks: int = 8, styles: tuple[str, ...] = (), **changes: Any) -> Path:
-    """Writes one of ours into `folder`, which is made."""
+    """Writes a random checkpoint into `folder`, which it creates."""
     folder.mkdir(parents=True)
     write_random_checkpoint(folder, fields=config_fields(codebooks=codebooks, **changes), styles=styles)
     return folder
@@ -67,12 +67,12 @@ def write_tiny_checkpoint(folder: Path) -> Path:
 
 @dataclass
 class Reference:
-    """transformers' model on a checkpoint of ours."""
+    """transformers' model of the same checkpoint."""
 
     model: Any
 
     def greedy(self, ids: list[int], audio: np.ndarray | None, ends: list[int], frames: int) -> np.ndarray:
-        """The likeliest frames, (T, Q), after a prompt in transformers' own form.
+        """The most likely frames, (T, Q), after a prompt in transformers' format.
 
         Args:
             ids: its token ids, with one audio token for each frame of the context.
@@ -100,14 +100,14 @@ class Reference:
         return sequences[0].numpy()
 
     def encode(self, audio: np.ndarray) -> np.ndarray:
-        """Codes (T, Q) of one segment's PCM (samples,), as its own codec writes them."""
+        """Codes (T, Q) of one segment's PCM (samples,), by the model's own codec."""
         with torch.no_grad():
             codes = self.model.codec_model.encode(torch.from_numpy(audio)[None, None]).audio_codes
         return codes[0].T.numpy()
 
 
 def load_reference(folder: Path) -> Reference:
-    """Loads the checkpoint in `folder` with transformers; its codec gets random weights of its own."""
+    """Loads the checkpoint in `folder` with transformers; its codec gets random weights."""
     import transformers
 
     transformers.logging.set_verbosity_error()  # else it lists every weight of the codec
@@ -122,7 +122,7 @@ def load_reference(folder: Path) -> Reference:
 def frames_alone(
     checkpoint: Checkpoint, prompt: Prompt, sampling: Sampling, frames: int, chunk: int = 64
 ) -> np.ndarray:
-    """Frames (T, Q) of a prompt that runs alone, on a device of its own."""
+    """Frames (T, Q) of a prompt that runs alone, on its own device."""
     pages = checkpoint.config.max_pages
     device = TorchDevice(checkpoint.model, DeviceOptions(rows=1, pages=pages))
     device.begin([RowStart(0, sampling, range(pages))])
@@ -131,7 +131,7 @@ def frames_alone(
 
 
 def feed(device: FrameDevice, row: int, prompt: Prompt, chunk: int, start: int = 0) -> None:
-    """Runs a prompt from `start` on in chunks, and arms its row."""
+    """Runs a prompt from `start` on in chunks, until its row is ready to decode."""
     last = len(prompt) - 1
     for at in range(start, last, chunk):
         device.prefill([PromptChunk(row, prompt, at, min(at + chunk, last))])
@@ -160,7 +160,7 @@ def logits_of(device: TorchDevice, codes: np.ndarray) -> torch.Tensor:
 
 
 def favour_end(folder: Path, factor: float) -> None:
-    """Multiplies what speaks for code 0 in every head, so that the end frame occurs."""
+    """Scales the weights of code 0 in every head, so that the end frame occurs."""
     from safetensors.torch import load_file, save_file
 
     path = folder / "model.safetensors"

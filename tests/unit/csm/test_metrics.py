@@ -48,7 +48,7 @@ async def speak(engine: CsmEngine, request: GenerateRequest):
     return stream.end
 
 
-async def test_slots_and_pages_are_those_of_who_speaks(engine):
+async def test_slots_and_pages_are_those_of_running_requests(engine):
     assert (metric("csm_slots"), metric("csm_kv_pages")) == (2, engine.pages)
     async with engine.generate(replace(HELLO, lead_s=0.01, max_frames=100)) as stream:
         await anext(stream)
@@ -67,7 +67,7 @@ async def test_a_request_is_timed_from_its_arrival_to_its_frames(engine):
     assert 0 < change("step_seconds_sum") < 60
 
 
-async def test_what_a_prompt_finds_is_counted_and_so_is_what_it_drops(engine):
+async def test_cached_positions_and_dropped_turns_are_counted(engine):
     clip = Segment(0, "Before.", np.random.default_rng(3).integers(1, 512, (150, 8)), True)
     request = replace(HELLO, context=(clip, *(Segment(0, f"Turn {i}.") for i in range(7))))
     change = Change("prompt_positions_total", "prefix_positions_total", "dropped_segments_total")

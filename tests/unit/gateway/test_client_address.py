@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.client_address import ClientAddresses, grpc_peer_address
+from services.gateway.client_address import ClientAddresses, client_limit, grpc_peer_address
 from services.gateway.settings import GatewaySettings
 
 
@@ -51,3 +51,19 @@ def test_the_peer_of_a_call_is_reduced_to_its_address(peer, address):
 def test_a_proxy_that_is_no_network_is_refused_at_the_start():
     with pytest.raises(ValueError, match="trusted_proxies"):
         GatewaySettings(trusted_proxies=["proxy.example"])
+
+
+@pytest.mark.parametrize(
+    ("client", "limit", "expected"),
+    [
+        ("10.0.0.1", None, 32),
+        ("127.0.0.1", None, 64),
+        ("::1", None, 64),
+        ("unix", None, 64),
+        ("2001:db8::/64", None, 32),
+        ("127.0.0.1", 5, 5),
+    ],
+)
+def test_half_of_the_places_are_one_client_s_and_this_machine_has_no_limit(client, limit, expected):
+    assert client_limit(client, limit, 64) == expected
+    assert client_limit(client, limit, 1) == (limit or 1)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any, cast
+
 import grpc
 import pytest
 from google.rpc import status_pb2
@@ -30,7 +32,9 @@ def failed_call(error: OviyaError) -> aio.AioRpcError:
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_the_status_is_a_google_rpc_status(error):
-    status = status_pb2.Status.FromString(dict(trailing_metadata(error))[DETAILS_KEY])
+    blob = dict(trailing_metadata(error))[DETAILS_KEY]
+    assert isinstance(blob, bytes)
+    status = status_pb2.Status.FromString(blob)
     assert (status.code, status.message) == (mapping_of(error).code.value[0], str(error))
     (packed,) = status.details
     detail = ErrorDetail()
@@ -40,7 +44,7 @@ def test_the_status_is_a_google_rpc_status(error):
 
 @pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_grpcio_status_reads_it(error):
-    status = rpc_status.from_call(failed_call(error))
+    status = rpc_status.from_call(cast(Any, failed_call(error)))
     assert status is not None
     assert status.message == str(error)
 

@@ -15,7 +15,7 @@ OTHER_ROLES = frozenset({
 _ROLES = OTHER_ROLES | {"assistant", "model", "bot", "chatbot"}
 _SPEAKERS = frozenset({"assistant", "user", "all"})
 """Recipients that are not tools."""
-_NAME = re.compile(r"\s*+([a-z_]++)")
+_NAME = re.compile(r"(?<!\s)\s*+([a-z_]++)")
 _RECIPIENT = re.compile(r"\bto=([\w.:-]+)")
 
 

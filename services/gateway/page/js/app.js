@@ -1,4 +1,4 @@
-// The page: joins the buttons, the session, the transcript and the notices.
+// Connects the buttons, the session, the transcript and the notices.
 
 import { byId } from './dom.js';
 import { fetchConfig } from './gateway.js';
@@ -33,14 +33,14 @@ const places = {
 let session = null;
 /** @type {import('./readiness.js').Readiness | null} */
 let readiness = null;
-/** Typed while no session was open; sent when it is. */
+/** Text typed before the session was open; sent when it opens. */
 let waitingText = '';
 /**
- * The failure that the gateway told last, while nothing followed it: where the session ends now, it says why.
+ * The last event, if it was a failure: when the session ends now, this is the reason.
  * @type {import('./wire.js').ErrorDetail | null}
  */
-let farewell = null;
-/** What the last start was asked for, so that "Reconnect" asks for the same. */
+let lastFailure = null;
+/** Whether the last session was started with a microphone; "Reconnect" does the same. */
 let withMicrophone = true;
 
 /** @typedef {'idle' | 'connecting' | 'live' | 'interrupted' | 'lost'} State */
@@ -63,26 +63,27 @@ function showState(state) {
   const focusMoves = document.activeElement === (running ? start : stop);
   start.hidden = running;
   stop.hidden = !running;
-  mute.hidden = !session?.hears || state === 'connecting';
+  mute.hidden = !session?.hasMicrophone || state === 'connecting';
   if (focusMoves) (running ? stop : start).focus();
   if (!running) showPhase(state === 'lost' ? 'Not connected.' : 'Your microphone is used only while you talk with Oviya.');
   document.body.dataset.running = String(running);
 }
 
-/** @param {string} text what Oviya does now */
+/** @param {string} text what Oviya is doing */
 function showPhase(text) {
   byId('phase').textContent = text;
 }
 
 function showListening() {
   const silent = mute.getAttribute('aria-pressed') === 'true';
-  showPhase(!session?.hears ? 'Type a message; Oviya answers aloud.' : silent ? 'You are muted.' : 'Listening: just speak.');
+  if (!session?.hasMicrophone) showPhase('Type a message; Oviya answers aloud.');
+  else showPhase(silent ? 'You are muted.' : 'Listening. Speak at any time.');
 }
 
 /** @param {import('./problems.js').Problem | null} problem */
 function report(problem) {
   const place = byId('problem');
-  if (place.contains(document.activeElement)) start.focus(); // its buttons go away
+  if (place.contains(document.activeElement)) start.focus(); // its buttons are removed
   showProblem(place, problem, (action) => {
     if (action === 'token') void enterToken();
     else void begin(action !== 'type-only' && (action === 'retry' || withMicrophone));
@@ -101,7 +102,7 @@ async function begin(microphone) {
     report(PROBLEMS['no-webrtc']);
     return;
   }
-  if (microphone && !navigator.mediaDevices) { // whatever the server says, the browser will not allow it
+  if (microphone && !navigator.mediaDevices) { // the browser does not allow it on this page
     report(PROBLEMS['insecure-context']);
     return;
   }
@@ -113,15 +114,15 @@ async function begin(microphone) {
   current.addEventListener('event', (event) => show(/** @type {CustomEvent} */ (event).detail));
   current.addEventListener('interrupted', () => showState('interrupted'));
   current.addEventListener('resumed', () => showState('live'));
-  current.addEventListener('closed', (event) => end('lost', endOf(/** @type {CustomEvent} */ (event).detail, farewell)));
+  current.addEventListener('closed', (event) => end('lost', endOf(/** @type {CustomEvent} */ (event).detail, lastFailure)));
   showState('connecting');
-  showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'One moment.');
+  showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'Connecting…');
   try {
     const token = storedToken();
     const { iceServers } = await fetchConfig(token);
     await current.start({ iceServers, token, withMicrophone: microphone });
   } catch (error) {
-    if (session !== current) return; // stopped meanwhile: nobody waits for it
+    if (session !== current) return; // stopped in the meantime
     const problem = problemOf(error);
     end('idle', problem);
     if (problem.actions.includes('token')) void enterToken();
@@ -161,13 +162,13 @@ function end(state, problem) {
 
 /** @param {{name: string, turn: number, value: any}} event */
 function show({ name, turn, value }) {
-  farewell = name === 'turnFailed' ? value : null;
+  lastFailure = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
       storeSession({ name: value.sessionId, resumeToken: value.resumeToken ?? '' });
       break;
     case 'speechStarted':
-      showPhase('Hearing you…');
+      showPhase('Listening…');
       break;
     case 'partial':
       transcript.partial(value.text ?? '');
@@ -198,7 +199,7 @@ function show({ name, turn, value }) {
       if (!isShown(readiness, value)) transcript.note(degradedLine(value));
       break;
     case 'turnFailed':
-      if (value.type === 'PermissionDenied') forgetSession(); // its name is somebody else's by now: begin a new one
+      if (value.type === 'PermissionDenied') forgetSession(); // the session belongs to another caller: start a new one
       transcript.partial('');
       transcript.thinking(false);
       transcript.note(turnFailure(value), 'failure');

@@ -1,21 +1,21 @@
-// One WebRTC session with the gateway: the microphone out, the reply's sound and the events in.
+// One WebRTC session with the gateway: sends the microphone, receives the reply's sound and events.
 
 import { postOffer } from './gateway.js';
 import { readEvent } from './wire.js';
 
-// A host with many interfaces may keep gathering; what has been found by then is enough to connect.
+// A host with many interfaces may take longer; the candidates found by then are enough to connect.
 const GATHERING_LIMIT_MS = 3_000;
-// A Wi-Fi hand-over interrupts for a few seconds; longer than this it is lost.
+// A Wi-Fi handover interrupts for a few seconds; after this time the connection counts as lost.
 const INTERRUPTION_LIMIT_MS = 8_000;
 const CONNECT_LIMIT_MS = 15_000;
 
 /**
  * Dispatches, as CustomEvents:
  * - `open`: events and messages flow.
- * - `event`, detail {name, turn, value}: what the gateway says (see wire.js).
+ * - `event`, detail {name, turn, value}: an event of the gateway (see wire.js).
  * - `audio`, detail MediaStream: the reply's sound.
- * - `interrupted` / `resumed`: the network falters / works again.
- * - `closed`, detail 'server' (it ended the session) or 'lost': the end, once; not after `close()`.
+ * - `interrupted` / `resumed`: the connection is interrupted / works again.
+ * - `closed`, detail 'server' (it ended the session) or 'lost'; at most once, not after `close()`.
  */
 export class Connection extends EventTarget {
   /** @param {RTCIceServer[]} iceServers */
@@ -29,17 +29,17 @@ export class Connection extends EventTarget {
     this.channel.onclose = () => this.#finish('server');
     this.channel.onmessage = ({ data }) => {
       const event = readEvent(data);
-      if (event) this.#tell('event', event);
+      if (event) this.#dispatch('event', event);
     };
-    this.peer.ontrack = ({ streams, track }) => this.#tell('audio', streams[0] ?? new MediaStream([track]));
+    this.peer.ontrack = ({ streams, track }) => this.#dispatch('audio', streams[0] ?? new MediaStream([track]));
     this.peer.onconnectionstatechange = () => this.#followState();
   }
 
   /**
-   * Connects. Resolves once the gateway has answered; `open` follows.
+   * Connects. Resolves when the gateway has answered; `open` follows.
    * @param {MediaStream | null} microphone null: only typed messages will be sent
    * @param {string} token
-   * @param {import('./memory.js').StoredSession} session the session to go on with
+   * @param {import('./memory.js').StoredSession} session the session to resume
    * @throws {import('./gateway.js').Refused}
    */
   async connect(microphone, token, session) {
@@ -72,19 +72,19 @@ export class Connection extends EventTarget {
 
   #opened() {
     clearTimeout(this.timer);
-    this.#tell('open');
+    this.#dispatch('open');
   }
 
   #followState() {
     switch (this.peer.connectionState) {
       case 'disconnected':
-        this.#tell('interrupted');
+        this.#dispatch('interrupted');
         this.timer = window.setTimeout(() => this.#finish('lost'), INTERRUPTION_LIMIT_MS);
         break;
       case 'connected':
         if (this.channel.readyState !== 'open') break;
         clearTimeout(this.timer);
-        this.#tell('resumed');
+        this.#dispatch('resumed');
         break;
       case 'failed':
         this.#finish('lost');
@@ -99,20 +99,20 @@ export class Connection extends EventTarget {
   #finish(how) {
     if (this.ended) return;
     this.close();
-    this.#tell('closed', how);
+    this.#dispatch('closed', how);
   }
 
   /**
    * @param {string} name
    * @param {any} [detail]
    */
-  #tell(name, detail) {
+  #dispatch(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }
 
 /**
- * Waits for the candidates: the offer carries them all, since /offer is one request.
+ * Waits for the candidates: /offer is one request, so the offer must contain all of them.
  * @param {RTCPeerConnection} peer
  * @returns {Promise<void>}
  */

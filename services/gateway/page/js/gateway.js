@@ -1,11 +1,11 @@
-// The gateway's HTTP: what the page must know before a session, and POST /offer, which opens one.
+// Requests to the gateway: its configuration, and POST /offer, which opens a session.
 
 const TIMEOUT_MS = 20_000;
 
-/** The gateway refused a request, or did not answer. */
+/** The gateway refused a request or did not respond. */
 export class Refused extends Error {
   /**
-   * @param {number} status HTTP status; 0 where no answer came
+   * @param {number} status HTTP status; 0: no response
    * @param {import('./wire.js').ErrorDetail} detail
    */
   constructor(status, detail) {
@@ -18,7 +18,7 @@ export class Refused extends Error {
 /**
  * @param {string} token sent as a bearer token; empty: none
  * @returns {Promise<{iceServers: RTCIceServer[]}>}
- * @throws {Refused} also where a token is needed and there is none
+ * @throws {Refused} also if a token is required and there is none
  */
 export async function fetchConfig(token) {
   const config = await request('config.json', token);
@@ -27,10 +27,10 @@ export async function fetchConfig(token) {
 }
 
 /**
- * Trades the browser's SDP for the gateway's.
+ * Sends the browser's SDP offer and returns the gateway's answer.
  * @param {RTCSessionDescription} description the local offer, its candidates gathered
  * @param {string} token
- * @param {import('./memory.js').StoredSession} session the session to go on with
+ * @param {import('./memory.js').StoredSession} session the session to resume
  * @returns {Promise<RTCSessionDescriptionInit>}
  * @throws {Refused}
  */
@@ -39,7 +39,7 @@ export function postOffer({ sdp, type }, token, { name, resumeToken }) {
 }
 
 /**
- * @param {string} path relative, so that the page works below a prefix too
+ * @param {string} path relative, so that the page also works below a prefix
  * @param {string} token
  * @param {object} [body] sent as JSON by POST; none: GET
  * @returns {Promise<any>}

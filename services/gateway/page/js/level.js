@@ -1,6 +1,6 @@
-// How loud a stream is, from 0 (silence) to 1 (as loud as it may be), on the scale that ears use.
+// Loudness of a stream, from 0 (silence) to 1 (maximum), on a logarithmic scale.
 
-// Speech lies between: below is a quiet room, above it clips.
+// The range of speech: below is a quiet room, above is clipping.
 const FLOOR_DB = -45;
 const CEILING_DB = -3;
 
@@ -16,7 +16,7 @@ export function loudness(samples) {
 }
 
 /**
- * Listens to a stream without playing it.
+ * Measures a stream without playing it.
  * @param {AudioContext} context
  * @param {MediaStream} stream
  * @returns {{read: () => number, close: () => void}}

@@ -1,11 +1,11 @@
-// The name of the session and the token that shows it is ours, so that a new connection goes on where the last one ended,
-// if the gateway keeps sessions. Both are known until the tab closes.
+// The name and the token of the session, with which a new connection resumes it if the gateway keeps sessions.
+// Both are stored until the tab closes.
 
 const NAME = 'oviya-session';
 const TOKEN = 'oviya-resume-token';
 
 /**
- * Both are empty where there is no session yet; the token, where the gateway keeps none.
+ * Both are empty if there is no session yet; the token also if the gateway keeps no sessions.
  * @typedef {{name: string, resumeToken: string}} StoredSession
  */
 
@@ -20,7 +20,7 @@ export function storeSession({ name, resumeToken }) {
   sessionStorage.setItem(TOKEN, resumeToken);
 }
 
-/** The next session is a new one. */
+/** Makes the next session a new one. */
 export function forgetSession() {
   sessionStorage.removeItem(NAME);
   sessionStorage.removeItem(TOKEN);

@@ -1,15 +1,15 @@
-// A level meter: the last seconds as bars, the newest beside the buttons; one plain bar where motion is unwelcome.
+// A level meter: the last seconds as bars, the newest next to the buttons; a single bar if reduced motion is preferred.
 
 const BAR_PX = 3;
 const GAP_PX = 3;
 const BAR_INTERVAL_MS = 60;
-// The value that assistive technology reads; it need not follow every frame.
+// How often the value for assistive technology is updated.
 const ARIA_INTERVAL_MS = 500;
 
 export class Meter {
   /**
    * @param {HTMLCanvasElement} canvas
-   * @param {'left' | 'right'} newest the side where the newest bar stands
+   * @param {'left' | 'right'} newest the side of the newest bar
    */
   constructor(canvas, newest) {
     this.canvas = canvas;
@@ -27,7 +27,7 @@ export class Meter {
   }
 
   /**
-   * Follows a source (see level.js) until the next call; null empties the meter.
+   * Shows a source (see level.js) until the next call; null clears the meter.
    * @param {{read: () => number, close: () => void} | null} source
    */
   follow(source) {

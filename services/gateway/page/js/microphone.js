@@ -1,4 +1,4 @@
-// Asks for the microphone and says why there is none.
+// Opens the microphone, or reports why it cannot be used.
 
 /** The microphone cannot be used. `reason` is a key of problems.js. */
 export class MicrophoneError extends Error {
@@ -20,16 +20,16 @@ const REASONS = {
 };
 
 /**
- * Opens the microphone; the browser asks the user.
+ * Opens the microphone; the browser asks the user for permission.
  * @returns {Promise<MediaStream>}
  * @throws {MicrophoneError}
  */
 export async function openMicrophone() {
-  // Browsers hide the microphone from pages that came over plain HTTP from another machine.
+  // Browsers hide the microphone from pages that were loaded over plain HTTP from another machine.
   if (!navigator.mediaDevices) throw new MicrophoneError('insecure-context');
   try {
     return await navigator.mediaDevices.getUserMedia({
-      // Without echo cancellation Oviya would hear, and answer, itself.
+      // Without echo cancellation Oviya would hear and answer itself.
       audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
     });
   } catch (error) {

@@ -1,4 +1,4 @@
-// Draws problems and states of the mesh above the conversation.
+// Shows problems and the state of the services above the conversation.
 
 import { make } from './dom.js';
 
@@ -7,14 +7,14 @@ const LABELS = {
   retry: 'Try again',
   reconnect: 'Reconnect',
   'type-only': 'Continue without a microphone',
-  token: 'Enter the token',
+  token: 'Enter token',
 };
 
 /**
- * Shows a problem, or none. The place is an alert: a screen reader says it at once.
+ * Shows a problem, or clears it. The element is an alert: a screen reader reads it at once.
  * @param {HTMLElement} place
  * @param {import('./problems.js').Problem | null} problem
- * @param {(action: import('./problems.js').Action) => void} act called for the button that was pressed
+ * @param {(action: import('./problems.js').Action) => void} act called with the action of the pressed button
  */
 export function showProblem(place, problem, act) {
   if (!problem) {
@@ -31,7 +31,7 @@ export function showProblem(place, problem, act) {
 }
 
 /**
- * Shows what the mesh waits for and what is degraded. Unchanged content is left alone, so that it is announced once.
+ * Shows what is missing and what is degraded. Unchanged content is not replaced, so that it is announced once.
  * @param {HTMLElement} place
  * @param {{title: string, advice: string} | null} waiting
  * @param {string[]} degraded
@@ -41,7 +41,7 @@ export function showReadiness(place, waiting, degraded) {
   if (place.dataset.shown === key) return;
   place.dataset.shown = key;
   const cards = waiting ? [notice('waiting', waiting, [])] : [];
-  if (degraded.length) cards.push(notice('degraded', { title: 'Working with limits', advice: degraded.join(' ') }, []));
+  if (degraded.length) cards.push(notice('degraded', { title: 'Some features are limited', advice: degraded.join(' ') }, []));
   place.replaceChildren(...cards);
 }
 

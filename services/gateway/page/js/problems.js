@@ -1,10 +1,10 @@
-// What can go wrong, in plain words, and what to do about it.
+// Problems in plain words, and what to do about them.
 
 import { Refused } from './gateway.js';
 import { MicrophoneError } from './microphone.js';
 
 /**
- * `actions` name the buttons that help; app.js knows what they do.
+ * `actions` are the buttons to show; app.js implements them.
  * @typedef {'retry' | 'reconnect' | 'type-only' | 'token'} Action
  * @typedef {{title: string, advice: string, actions: Action[]}} Problem
  */
@@ -12,19 +12,19 @@ import { MicrophoneError } from './microphone.js';
 /** @type {Record<string, Problem>} */
 export const PROBLEMS = {
   'insecure-context': {
-    title: 'The browser keeps the microphone from this address',
-    advice: 'Browsers give the microphone only to https:// pages and to localhost. Open this page over https://, or '
-      + 'on the machine that runs Oviya as http://localhost. You can type in the meantime.',
+    title: 'The browser blocks the microphone on this page',
+    advice: 'Browsers allow the microphone only on https:// pages and on localhost. Open this page over https://, or as '
+      + 'http://localhost on the machine that runs Oviya. You can still type.',
     actions: ['type-only'],
   },
   'no-microphone': {
     title: 'No microphone was found',
-    advice: 'Plug one in, or switch it on in the settings of your system, then try again. You can also type.',
+    advice: 'Connect one, or enable it in your system settings, then try again. You can also type.',
     actions: ['retry', 'type-only'],
   },
   'permission-denied': {
     title: 'The microphone is blocked for this page',
-    advice: 'Allow it through the icon beside the address bar, then try again. You can also type.',
+    advice: 'Allow it with the icon next to the address bar, then try again. You can also type.',
     actions: ['retry', 'type-only'],
   },
   'microphone-busy': {
@@ -34,33 +34,33 @@ export const PROBLEMS = {
   },
   'microphone-lost': {
     title: 'The microphone was disconnected',
-    advice: 'Plug it in again, then reconnect.',
+    advice: 'Connect it again, then reconnect.',
     actions: ['reconnect', 'type-only'],
   },
   'no-webrtc': {
-    title: 'This browser cannot hold a call',
-    advice: 'It has no WebRTC, or WebRTC is switched off. Use a current Firefox, Chrome, Edge or Safari.',
+    title: 'This browser does not support WebRTC',
+    advice: 'WebRTC is missing or disabled. Use a current version of Firefox, Chrome, Edge or Safari.',
     actions: [],
   },
   unreachable: {
-    title: 'The server does not answer',
-    advice: 'Check that Oviya is running and that your network reaches it, then try again.',
+    title: 'The server does not respond',
+    advice: 'Check that Oviya is running and that your network can reach it, then try again.',
     actions: ['retry'],
   },
   lost: {
     title: 'The connection was lost',
-    advice: 'Check your network, then reconnect. A firewall that blocks UDP can cause this too.',
+    advice: 'Check your network, then reconnect. A firewall that blocks UDP can also cause this.',
     actions: ['reconnect'],
   },
   server: {
     title: 'The server ended this session',
-    advice: 'It may have reached its time limit, or the server is restarting. Reconnect to go on talking.',
+    advice: 'It may have reached its time limit, or the server is restarting. Reconnect to continue.',
     actions: ['reconnect'],
   },
 };
 
 /**
- * The problem behind an exception that stopped a session from starting.
+ * The problem for an exception that prevented a session from starting.
  * @param {unknown} error
  * @returns {Problem}
  */
@@ -83,41 +83,41 @@ function refusal({ status, detail }) {
   const said = sentence([detail.message, detail.limit && `Limit: ${detail.limit}`, detail.hint]);
   switch (status) {
     case 401:
-      return { title: 'The server asks for a token', advice: 'Enter the token to go on.', actions: ['token'] };
+      return { title: 'The server requires a token', advice: 'Enter the token to continue.', actions: ['token'] };
     case 403:
       return {
         title: 'The server does not accept this page’s address',
-        advice: said || 'Whoever runs it can add the address to its allowed origins.',
+        advice: said || 'Its operator can add the address to the allowed origins.',
         actions: ['retry'],
       };
     case 421:
       return {
-        title: 'The server does not go by this page’s address',
-        advice: said || 'Whoever runs it can add the address to its host names.',
+        title: 'The server does not accept this page’s host name',
+        advice: said || 'Its operator can add the name to the allowed host names.',
         actions: ['retry'],
       };
     case 429:
-      return { title: 'All places are taken', advice: said || 'Try again in a moment.', actions: ['retry'] };
+      return { title: 'All sessions are in use', advice: said || 'Try again in a moment.', actions: ['retry'] };
     case 503:
-      return { title: 'Oviya cannot take a session right now', advice: said || 'Try again in a moment.', actions: ['retry'] };
+      return { title: 'Oviya cannot start a session right now', advice: said || 'Try again in a moment.', actions: ['retry'] };
     default:
-      return { title: 'The server refused the session', advice: said || `It answered HTTP ${status}.`, actions: ['retry'] };
+      return { title: 'The server refused the session', advice: said || `The response was HTTP ${status}.`, actions: ['retry'] };
   }
 }
 
 /**
- * Why a session ended that this side did not end.
+ * Why a session ended, if not by the user.
  * @param {string} how as Session's event `closed` says
- * @param {import('./wire.js').ErrorDetail | null} farewell what the server said last, where that was a failure
+ * @param {import('./wire.js').ErrorDetail | null} lastFailure the last event of the server, if it was a failure
  * @returns {Problem}
  */
-export function endOf(how, farewell) {
+export function endOf(how, lastFailure) {
   const problem = PROBLEMS[how];
-  return how === 'server' && farewell ? { ...problem, advice: turnFailure(farewell) } : problem;
+  return how === 'server' && lastFailure ? { ...problem, advice: turnFailure(lastFailure) } : problem;
 }
 
 /**
- * What a turn's failure is to a user.
+ * A turn's failure as text for the user.
  * @param {import('./wire.js').ErrorDetail} detail
  * @returns {string}
  */
@@ -126,7 +126,7 @@ export function turnFailure(detail) {
 }
 
 /**
- * Joins what is there into sentences.
+ * Joins the given parts into sentences.
  * @param {(string | undefined)[]} parts
  */
 function sentence(parts) {

@@ -1,4 +1,4 @@
-// Follows /readyz: which services are missing, which voice speaks, what is degraded.
+// Polls /readyz: missing services, the voice in use, degraded modes.
 
 import { storedToken } from './token.js';
 
@@ -21,27 +21,27 @@ const STATE_WORDS = {
   starting: 'is starting',
 };
 
-/** Without these the fallback voice speaks; the line about the voice tells of them. */
+/** Without these the fallback voice speaks; the line about the voice shows that. */
 const VOICE_SERVICES = ['csm', 'mimi'];
 
 /**
- * What /readyz answers. Services that are not `needed` leave the mesh ready, with limits.
+ * The content of /readyz. Without services that are not `needed`, Oviya is ready with limited features.
  * @typedef {{ready: boolean, draining?: boolean, services: Record<string, {state: string, needed: boolean}>,
  *   voice: {name: string, reason: string}, degraded: Degraded[]}} Readiness
  * @typedef {{service: string, message: string}} Degraded
  */
 
-/** Where the server asks for a token, it tells nobody else more than whether it is ready. */
-const NOTHING_TOLD = { services: {}, voice: { name: '', reason: '' }, degraded: [] };
+/** Without the token, a server that requires one reports only whether it is ready. */
+const NO_DETAILS = { services: {}, voice: { name: '', reason: '' }, degraded: [] };
 
 /**
- * Polls for ever, fast while something is missing.
- * @param {(readiness: Readiness | null) => void} tell null: the gateway does not answer
+ * Polls forever, faster while something is missing.
+ * @param {(readiness: Readiness | null) => void} report null: the gateway does not respond
  */
-export async function followReadiness(tell) {
+export async function followReadiness(report) {
   for (;;) {
     const readiness = await fetchReadiness();
-    tell(readiness);
+    report(readiness);
     await new Promise((resolve) => setTimeout(resolve, readiness?.ready ? POLL_READY_MS : POLL_WAITING_MS));
   }
 }
@@ -54,31 +54,31 @@ async function fetchReadiness() {
     const headers = token ? { Authorization: `Bearer ${token}` } : {};
     const signal = AbortSignal.timeout(POLL_TIMEOUT_MS);
     const response = await fetch('readyz', { headers, cache: 'no-store', signal });
-    // 503 carries the same JSON: it says what is missing.
-    return { ...NOTHING_TOLD, ...await response.json() };
+    // A 503 response has the same JSON.
+    return { ...NO_DETAILS, ...await response.json() };
   } catch {
     return null;
   }
 }
 
 /**
- * What keeps the mesh from being ready, for the notice.
+ * Why Oviya is not ready, for the notice.
  * @param {Readiness | null} readiness
  * @returns {{title: string, advice: string} | null} null: it is ready
  */
 export function waitingFor(readiness) {
   if (!readiness) {
-    return { title: 'The server does not answer', advice: 'Check that Oviya is running. This page tries again by itself.' };
+    return { title: 'The server does not respond', advice: 'Check that Oviya is running. This page retries automatically.' };
   }
   if (readiness.ready) return null;
   if (readiness.draining) {
-    return { title: 'The server is stopping', advice: 'This page goes on by itself once it is back.' };
+    return { title: 'The server is stopping', advice: 'This page continues automatically when it is back.' };
   }
   const absent = Object.entries(readiness.services)
     .filter(([, { needed, state }]) => needed && state !== 'serving')
     .map(([service, { state }]) => `${serviceName(service)} ${STATE_WORDS[state] ?? state}`);
   const why = absent.length ? `${capitalized(absent.join(', '))}. ` : '';
-  return { title: 'Oviya is not ready yet', advice: `${why}This page goes on by itself.` };
+  return { title: 'Oviya is not ready yet', advice: `${why}This page continues automatically.` };
 }
 
 /**
@@ -93,7 +93,7 @@ export function voiceLine(readiness) {
 }
 
 /**
- * The degraded modes beyond the voice, each as one sentence.
+ * The degraded modes except that of the voice, each as one sentence.
  * @param {Readiness | null} readiness
  * @returns {string[]}
  */
@@ -103,7 +103,7 @@ export function degradedModes(readiness) {
 }
 
 /**
- * Whether the page shows a degraded mode already, above the conversation or in the line about the voice.
+ * Whether the page already shows a degraded mode, above the conversation or in the line about the voice.
  * @param {Readiness | null} readiness
  * @param {Degraded} degraded
  */

@@ -1,4 +1,4 @@
-// One session from start to stop: the microphone, the connection and the two meters belong to it.
+// One session from start to stop, with its microphone, connection and meters.
 
 import { Connection } from './connection.js';
 import { listenTo } from './level.js';
@@ -6,7 +6,7 @@ import { storedSession } from './memory.js';
 import { openMicrophone } from './microphone.js';
 
 /**
- * Passes on the events of its Connection, and `closed` with 'microphone-lost' where the microphone went away.
+ * Forwards the events of its Connection, and dispatches `closed` with 'microphone-lost' if the microphone ends.
  */
 export class Session extends EventTarget {
   /**
@@ -20,7 +20,7 @@ export class Session extends EventTarget {
     this.microphone = null;
     /** @type {Connection | null} */
     this.connection = null;
-    // A browser lets a page play sound only when this is made in answer to a click or a key.
+    // Browsers allow sound only if this is created in response to a click or a key.
     this.context = new AudioContext();
     this.stopped = false;
   }
@@ -37,7 +37,7 @@ export class Session extends EventTarget {
       if (this.stopped) return;
       this.connection = new Connection(iceServers);
       for (const name of ['open', 'event', 'interrupted', 'resumed']) {
-        this.connection.addEventListener(name, (event) => this.#tell(name, /** @type {CustomEvent} */ (event).detail));
+        this.connection.addEventListener(name, (event) => this.#dispatch(name, /** @type {CustomEvent} */ (event).detail));
       }
       this.connection.addEventListener('audio', (event) => this.#play(/** @type {CustomEvent} */ (event).detail));
       this.connection.addEventListener('closed', (event) => this.#end(/** @type {CustomEvent} */ (event).detail));
@@ -48,8 +48,8 @@ export class Session extends EventTarget {
     }
   }
 
-  /** True where the user can speak, not only type. */
-  get hears() {
+  /** Whether the user can speak, and not only type. */
+  get hasMicrophone() {
     return this.microphone !== null;
   }
 
@@ -65,7 +65,7 @@ export class Session extends EventTarget {
     this.connection?.sendText(text);
   }
 
-  /** Ends the session and gives the microphone back. */
+  /** Ends the session and releases the microphone. */
   stop() {
     this.stopped = true;
     this.connection?.close();
@@ -99,14 +99,14 @@ export class Session extends EventTarget {
   /** @param {string} how */
   #end(how) {
     this.stop();
-    this.#tell('closed', how);
+    this.#dispatch('closed', how);
   }
 
   /**
    * @param {string} name
    * @param {any} [detail]
    */
-  #tell(name, detail) {
+  #dispatch(name, detail) {
     this.dispatchEvent(new CustomEvent(name, { detail }));
   }
 }

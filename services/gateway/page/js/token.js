@@ -1,4 +1,4 @@
-// The access token, where the server asks for one. It is kept until the tab closes.
+// The access token, if the server requires one. It is stored until the tab closes.
 
 import { byId } from './dom.js';
 
@@ -11,7 +11,7 @@ export function storedToken() {
 
 /**
  * Asks the user for the token and stores it.
- * @returns {Promise<boolean>} false: the user gave none
+ * @returns {Promise<boolean>} false: the user entered none
  */
 export function askForToken() {
   const dialog = byId('token-dialog');

@@ -1,9 +1,9 @@
-// Draws the conversation: what the user said, what Oviya answers, and how both feel.
+// Shows the conversation: both sides' words and emotions.
 
 import { make } from './dom.js';
 import { readableEmotion, seconds } from './wire.js';
 
-// Nearer to the end than this, the view follows the conversation; further up, the user is reading.
+// Within this distance of the end, the view follows the conversation; further up, the user is reading.
 const FOLLOW_PX = 80;
 
 export class Transcript {
@@ -27,13 +27,13 @@ export class Transcript {
     /** @type {Map<number, HTMLElement>} */
     this.replies = new Map();
     /**
-     * Typed messages whose turn's number is not known yet, oldest first.
+     * Typed messages whose turn number is not known yet, oldest first.
      * @type {HTMLElement[]}
      */
     this.typed = [];
   }
 
-  /** A new session begins: turn numbers start again, what was said stays. */
+  /** Starts a new session: turn numbers restart, the earlier text stays. */
   startSession() {
     if (this.list.childElementCount) this.note('New session');
     this.users.clear();
@@ -41,7 +41,7 @@ export class Transcript {
     this.typed = [];
   }
 
-  /** The session is over: nothing more is heard or thought. */
+  /** Ends the session. */
   endSession() {
     this.partial('');
     this.thinking(false);
@@ -49,8 +49,8 @@ export class Transcript {
   }
 
   /**
-   * What has been heard of the running utterance.
-   * @param {string} text empty: nothing
+   * The current partial transcript.
+   * @param {string} text empty: none
    */
   partial(text) {
     this.#change(() => {
@@ -74,7 +74,7 @@ export class Transcript {
   }
 
   /**
-   * What the user typed. The gateway does not repeat it: its answers alone tell the turn's number.
+   * What the user typed. The gateway does not repeat it; only its answers contain the turn number.
    * @param {string} text
    */
   userTyped(text) {
@@ -94,7 +94,7 @@ export class Transcript {
   }
 
   /**
-   * A sentence of the reply, which is being spoken now.
+   * A sentence of the reply whose playback starts.
    * @param {number} turn
    * @param {{text: string, plan?: {emotion: string, style?: string}}} sentence
    */
@@ -150,7 +150,7 @@ export class Transcript {
   }
 
   /**
-   * The user's part of a turn. A turn that nobody heard is that of the oldest typed message.
+   * The user's part of a turn. A turn without a transcript belongs to the oldest typed message.
    * @param {number} turn
    */
   #userOf(turn) {
@@ -160,7 +160,7 @@ export class Transcript {
   }
 
   /**
-   * Changes the view and keeps its end in sight.
+   * Changes the view and keeps its end visible.
    * @param {() => void} change
    */
   #change(change) {

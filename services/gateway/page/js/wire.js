@@ -1,4 +1,4 @@
-// How oviya.v1 messages look in proto3 JSON: lowerCamelCase, durations as "1.5s", zero values left out.
+// oviya.v1 messages in proto3 JSON: lowerCamelCase names, durations like "1.5s", zero values omitted.
 
 /** @typedef {{type: string, message?: string, field?: string, limit?: string, hint?: string}} ErrorDetail */
 
@@ -8,9 +8,9 @@ const EVENTS = [
 ];
 
 /**
- * Takes one ConverseResponse apart.
+ * Parses a ConverseResponse.
  * @param {string} json
- * @returns {{name: string, turn: number, value: any} | null} null for an event that this page does not know
+ * @returns {{name: string, turn: number, value: any} | null} null: an event that is unknown to this page
  */
 export function readEvent(json) {
   const message = JSON.parse(json);
@@ -28,7 +28,7 @@ export function seconds(duration) {
 }
 
 /**
- * The name of an emotion as people read it.
+ * The name of an emotion for display.
  * @param {string} emotion one of the 49 names, e.g. "calm_supportive"
  */
 export function readableEmotion(emotion) {

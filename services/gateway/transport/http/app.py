@@ -1,4 +1,4 @@
-"""HTTP of the gateway: the page, the offer, health, readiness and metrics."""
+"""The gateway's HTTP application: the page, offers, health, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -33,56 +33,56 @@ log = structlog.get_logger()
 PAGE = Path(__file__).parents[2] / "page"
 """The page's files: index.html is served at /, all others below /page/."""
 EVERYWHERE = ("0.0.0.0", "::")
-"""Addresses that stand for all of this machine's."""
+"""Addresses that mean all interfaces."""
 SHUTDOWN_S = 5.0
-"""Time in seconds that running requests get when the server stops; an offer is answered in less."""
+"""Seconds that running requests get when the server stops; answering an offer takes less."""
 LINGER_S = 2.0
-"""Time in seconds that a client gets to end a request that has been answered already."""
+"""Seconds that a client gets to finish sending a request that was answered already."""
 _JSON_OVERHEAD_BYTES = 4096
 _CONTENT_TYPES = {
     ".js": "text/javascript",
     ".svg": "image/svg+xml",
     ".woff2": "font/woff2",
-}  # not the machine's opinion
+}  # independent of the machine's configuration
 
 
-class Readiness(Protocol):
-    """What /readyz asks."""
+class ReadinessReport(Protocol):
+    """Source of /readyz."""
 
     def report(self) -> dict[str, Any]:
-        """Returns what is there and what is missing; `ready` says whether a conversation can be held."""
+        """Returns the state of the services; `ready` is whether a conversation can be held."""
         ...
 
 
-class Answerer(Protocol):
-    """What /offer asks; `webrtc.Peers` is one."""
+class OfferHandler(Protocol):
+    """Answers offers; `webrtc.Peers` implements it."""
 
     ice_servers: IceServers
 
     async def answer(self, sdp: str, session_id: str = "", resume_token: str = "", *, client: str = "") -> str:
-        """Returns the SDP answer to an offer of `client`; an earlier session that is named goes on."""
+        """Returns the SDP answer to an offer of `client`; `session_id` names a session to resume."""
         ...
 
 
-class Gateway:
-    """The handlers.
+class GatewayApp:
+    """The request handlers.
 
     Args:
         peers: connects browsers.
-        readiness: says what is there.
-        token: bearer token that /offer and /metrics ask for, and the details of /readyz; empty: none.
-        origins: further origins whose pages may use the gateway.
+        readiness: source of /readyz.
+        token: bearer token that /offer, /metrics and the details of /readyz require; empty: none.
+        origins: other origins whose pages may use the gateway.
         hosts: further names by which the gateway is reached.
-        clients: names the clients for limits by client.
+        clients: names clients, for the limits by client.
         metrics: whether /metrics is served.
         max_sdp_bytes: largest offer.
-        body_s: time in seconds that a request's body may take.
+        body_s: longest time in seconds for a request's body.
     """
 
     def __init__(
         self,
-        peers: Answerer,
-        readiness: Readiness,
+        peers: OfferHandler,
+        readiness: ReadinessReport,
         *,
         token: str = "",
         origins: list[str],
@@ -100,12 +100,12 @@ class Gateway:
         self._clients = clients or ClientAddresses()
         self._serves_metrics = metrics
         self._body_s = body_s
-        self._max_body_bytes = 2 * max_sdp_bytes + _JSON_OVERHEAD_BYTES  # line ends take twice as much in JSON
+        self._max_body_bytes = 2 * max_sdp_bytes + _JSON_OVERHEAD_BYTES  # a line end takes twice as many bytes in JSON
 
     def app(self) -> web.Application:
         """Builds the application."""
         files = _page_files()
-        # By another name there is only what is the same for everybody; /readyz then tells no details.
+        # Under another host name, only content that is the same for everybody is served; /readyz then has no details.
         public = {"/healthz", "/readyz", *files}
         app = web.Application(
             middlewares=[
@@ -141,7 +141,7 @@ class Gateway:
         return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _config(self, request: web.Request) -> web.Response:
-        """What the page must know before it can make an offer."""
+        """Returns what the page needs to create an offer."""
         servers = self._peers.ice_servers
         if servers.secret:
             check_token(request, self._token)
@@ -192,9 +192,9 @@ class HttpServer:
     Args:
         app: what to serve.
         host: address to listen on.
-        port: 0 takes a free one.
-        limits: bounds on its connections.
-        clients: tells trusted proxies apart.
+        port: port to listen on; 0: a free one.
+        limits: limits on its connections.
+        clients: names clients and trusted proxies.
     """
 
     def __init__(
@@ -222,10 +222,10 @@ class HttpServer:
         self.port = port
 
     async def start(self) -> None:
-        """Listens; `port` is the real one from now on.
+        """Starts to listen; `port` is then the actual one.
 
         Raises:
-            OviyaError: the address cannot be had.
+            OviyaError: the address cannot be bound.
         """
         await self._runner.setup()
         self._connections.inner = self._runner.server
@@ -238,18 +238,20 @@ class HttpServer:
                 f"cannot listen on {self._host}:{self.port}", hint=f"set another GATEWAY_HTTP_PORT: {error.strerror}"
             ) from error
         self.port = self._listener.sockets[0].getsockname()[1]
-        host = "localhost" if self._host in EVERYWHERE else self._host  # no browser gives 0.0.0.0 the microphone
+        host = (
+            "localhost" if self._host in EVERYWHERE else self._host
+        )  # browsers refuse the microphone to pages on 0.0.0.0
         log.info("page", url=f"http://{host}:{self.port}/")
 
     async def close(self) -> None:
-        """Stops listening and lets running requests finish."""
+        """Stops listening and waits for running requests."""
         if self._listener is not None:
             self._listener.close()
         await self._runner.cleanup()
 
 
 def _page_files() -> dict[str, Path]:
-    """Lists the page's files by path: only what is listed can be had."""
+    """Returns the page's files by path; nothing else is served."""
     files = {f"/page/{file.relative_to(PAGE).as_posix()}": file for file in PAGE.rglob("*") if file.is_file()}
     return {"/": PAGE / "index.html", **files}
 
@@ -258,15 +260,15 @@ def _file_handler(file: Path) -> Any:
     content_type = _CONTENT_TYPES.get(file.suffix) or mimetypes.guess_type(file.name)[0] or "application/octet-stream"
 
     def read(known: set[str]) -> tuple[str, bytes | None]:
-        """Returns the file's tag, and its content unless it is `known` by that tag."""
+        """Returns the file's tag, and its content unless the tag is in `known`."""
         status = file.stat()
         tag = f"{status.st_mtime_ns:x}-{status.st_size:x}"
         return tag, None if known & {tag, "*"} else file.read_bytes()
 
     async def serve(request: web.Request) -> web.Response:
-        # Not FileResponse: it uses sendfile, which asyncio leaves pending for ever when the connection is closed.
+        # Not FileResponse: it uses sendfile, which asyncio leaves pending forever when the connection is closed.
         tag, content = read({known.value for known in request.if_none_match or ()})
-        # no-cache: the browser asks each time whether it changed, so that an update shows at once
+        # no-cache: the browser revalidates the file each time and shows an update at once
         headers = {"ETag": f'"{tag}"', "Cache-Control": "no-cache"}
         if content is None:
             return web.Response(status=304, headers=headers)

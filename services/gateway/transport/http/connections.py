@@ -1,7 +1,7 @@
-"""Bounds on HTTP connections: how many there are, and how long each may take for a request.
+"""Limits on HTTP connections: their number, and the time for a request.
 
-aiohttp closes idle connections, but waits for the rest of a request, and for a client to read its response, as long as
-the client likes.  Each connection gets a small protocol in front of aiohttp's, which has the timers.
+aiohttp closes idle connections, but waits without limit for the rest of a request, and for a client to read its
+response.  Each connection gets a small protocol with timers in front of aiohttp's.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _TOO_MANY = (
 
 
 def _drop_malformed(record: logging.LogRecord) -> bool:
-    """Keeps out of the log what aiohttp says of a malformed request: it quotes the header, which may hold a token."""
+    """Drops aiohttp's log records of malformed requests: they quote the header, which may contain a token."""
     error = record.exc_info[1] if record.exc_info else None
     if not isinstance(error, HttpProcessingError):
         return True
@@ -45,17 +45,17 @@ def _drop_malformed(record: logging.LogRecord) -> bool:
 
 
 SERVER_LOG = logging.getLogger("oviya.gateway.http")
-"""What aiohttp's server logs to."""
+"""Logger of aiohttp's server."""
 SERVER_LOG.addFilter(_drop_malformed)
 
 
 @dataclass(frozen=True)
 class HttpLimits:
-    """Bounds on HTTP connections, times in seconds.
+    """Limits on HTTP connections, times in seconds.
 
     Args:
         connections: open at once.
-        connections_per_client: the same from one address; trusted proxies are exempt.
+        connections_per_client: open at once from one address; trusted proxies are exempt.
         header_s: from the first byte of a request, or from the connection's start, to the end of its headers.
         body_s: from the end of the headers to the end of the body.
         request_s: from the end of the headers to the last byte of the response.
@@ -74,9 +74,8 @@ class Connections:
     """The connections of one server.
 
     Args:
-        limits: how many there may be and how slow.
-        clients: tells proxies apart.
-        inner: makes aiohttp's protocol for a connection; set before the first one comes.
+        limits: limits on their number and times.
+        clients: names clients and trusted proxies.
     """
 
     def __init__(self, limits: HttpLimits, clients: ClientAddresses) -> None:
@@ -87,12 +86,12 @@ class Connections:
         self._by_client: Tally[str] = Tally()
 
     def __call__(self) -> Connection:
-        """Makes the protocol of a new connection."""
+        """Creates the protocol of a new connection."""
         assert self.inner is not None
         return Connection(self, self.inner)
 
     def admit(self, connection: Connection, transport: asyncio.BaseTransport) -> str | None:
-        """Counts a connection; returns its client's name, or None where there are too many."""
+        """Counts a connection; returns its client's name, or None if there are too many."""
         peer = (transport.get_extra_info("peername") or ("unix",))[0]
         client = self._clients.name(peer)
         limit = ""
@@ -118,7 +117,7 @@ class Connections:
         CONNECTIONS.dec()
 
     def middleware(self) -> Any:
-        """Returns the middleware that tells a connection when a request begins and ends; it must be the outermost."""
+        """Returns the middleware that notifies a connection of its requests; it must be the outermost."""
 
         @web.middleware
         async def watch(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -134,7 +133,7 @@ class Connections:
 
 
 class Connection(asyncio.Protocol):
-    """One connection: passes everything on to aiohttp's protocol, and closes it when a request takes too long."""
+    """One connection: forwards to aiohttp's protocol, and aborts when a request takes too long."""
 
     def __init__(self, connections: Connections, make_inner: Callable[[], asyncio.Protocol]) -> None:
         self._connections, self._limits = connections, connections.limits
@@ -158,7 +157,7 @@ class Connection(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._inner is None:
             return
-        if self._timer is None:  # idle: the next request begins
+        if self._timer is None:  # idle until now: a request begins
             self._expect("header", self._limits.header_s)
         self._inner.data_received(data)
 
@@ -185,7 +184,7 @@ class Connection(asyncio.Protocol):
         self._expect("request", self._limits.request_s)
 
     def request_ended(self) -> None:
-        """The response has been written; aiohttp has the timer for idle connections."""
+        """The response is written; aiohttp has the timer for idle connections."""
         self._expect("", None)
 
     def _expect(self, what: str, within_s: float | None) -> None:
@@ -198,6 +197,6 @@ class Connection(asyncio.Protocol):
     def _expire(self, what: str) -> None:
         self._timer = None
         TIMEOUTS.labels(what).inc()
-        log.debug("connection is too slow", what=what)
+        log.debug("connection timed out", what=what)
         if self._transport is not None:
             self._transport.abort()

@@ -1,35 +1,36 @@
-"""Failures over HTTP: one JSON shape, the statuses of the mesh's table."""
+"""Errors over HTTP: one JSON format, with the statuses of the mesh's table."""
 
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
+from google.protobuf import json_format
 
 from oviya.errors import Busy, OviyaError
 from oviya.status import detail_of, mapping_of
+from oviya.v1 import common_pb2
 from services.gateway.transport.admission import OfferInUse
 
 log = structlog.get_logger()
 
 
 class Unauthenticated(OviyaError):
-    """The request lacks the token, or has a wrong one."""
+    """The bearer token is missing or wrong."""
 
 
 class OriginRefused(OviyaError):
-    """A page of another site sent the request."""
+    """The request came from a page of an origin that is not allowed."""
 
 
 class HostRefused(OviyaError):
-    """The request names a host that the gateway does not answer for."""
+    """The Host header does not name the gateway."""
 
 
 class RequestTooSlow(OviyaError):
-    """The body of the request did not come in time."""
+    """The request's body did not arrive in time."""
 
 
 _STATUSES: dict[type[OviyaError], HTTPStatus] = {
@@ -39,34 +40,23 @@ _STATUSES: dict[type[OviyaError], HTTPStatus] = {
     RequestTooSlow: HTTPStatus.REQUEST_TIMEOUT,
     OfferInUse: HTTPStatus.CONFLICT,
 }
-"""Failures that only HTTP has."""
+"""Statuses of the errors that only HTTP has."""
 
 
 def error_response(error: OviyaError) -> web.Response:
-    """Describes a typed error: {"error": {type, message, field, value, limit, hint, suggestions}}."""
-    detail = detail_of(error)
+    """Returns a typed error as {"error": {type, message, field, value, limit, hint, suggestions}}."""
     status = _STATUSES.get(type(error)) or mapping_of(error).http.value
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))
     if isinstance(error, Unauthenticated):
         headers["WWW-Authenticate"] = "Bearer"
-    return _response(
-        status,
-        type=detail.type,
-        message=detail.message,
-        field=detail.field,
-        value=detail.value,
-        limit=detail.limit,
-        hint=detail.hint,
-        suggestions=list(detail.suggestions),
-        headers=headers,
-    )
+    return _response(status, detail_of(error), headers)
 
 
 @web.middleware
 async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Answers every failure of `handler` in the one shape; what nobody foresaw is logged and told as Internal."""
+    """Converts every failure of `handler` to the JSON format; unexpected ones are logged and returned as Internal."""
     try:
         return await handler(request)
     except OviyaError as error:
@@ -75,32 +65,16 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         if error.status < HTTPStatus.BAD_REQUEST:
             raise
         kept = {name: value for name, value in error.headers.items() if name in ("Allow", "Retry-After")}
-        return _response(error.status, type=HTTPStatus(error.status).phrase.title().replace(" ", ""),
-                         message=error.reason, headers=kept)  # fmt: skip
+        kind = HTTPStatus(error.status).phrase.title().replace(" ", "")
+        return _response(error.status, common_pb2.ErrorDetail(type=kind, message=error.reason), kept)
     except Exception:
         log.exception("request failed", method=request.method, path=request.path)
-        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, type="Internal", message="the gateway made a mistake")
+        detail = common_pb2.ErrorDetail(type="Internal", message="internal error of the gateway")
+        return _response(HTTPStatus.INTERNAL_SERVER_ERROR, detail)
 
 
-def _response(
-    status: int,
-    *,
-    type: str,
-    message: str,
-    headers: dict[str, str] | None = None,
-    field: str = "",
-    value: str = "",
-    limit: str = "",
-    hint: str = "",
-    suggestions: list[str] | None = None,
-) -> web.Response:
-    error: dict[str, Any] = {
-        "type": type,
-        "message": message,
-        "field": field,
-        "value": value,
-        "limit": limit,
-        "hint": hint,
-        "suggestions": suggestions or [],
-    }
+def _response(status: int, detail: common_pb2.ErrorDetail, headers: dict[str, str] | None = None) -> web.Response:
+    error = json_format.MessageToDict(
+        detail, preserving_proto_field_name=True, always_print_fields_with_no_presence=True
+    )
     return web.json_response({"error": error}, status=status, headers=headers)

@@ -1,4 +1,4 @@
-"""Who may use the gateway over HTTP, and what its pages may do."""
+"""Access to the gateway over HTTP: hosts, origins, the token, and security headers."""
 
 from __future__ import annotations
 
@@ -39,29 +39,29 @@ _SAFE_METHODS = (hdrs.METH_GET, hdrs.METH_HEAD)
 
 
 def add_headers(response: web.StreamResponse) -> None:
-    """Adds the headers that every answer carries."""
+    """Adds the security headers to a response."""
     for name, value in HEADERS.items():
         response.headers.setdefault(name, value)
 
 
 @web.middleware
 async def security_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Adds the security headers to every answer."""
+    """Adds the security headers to every response."""
     response = await handler(request)
     add_headers(response)
     return response
 
 
 ANY_HOST = "*"
-"""Entry of the allowed hosts that turns the check off."""
+"""Entry of the allowed hosts that disables the check."""
 
 
 class AllowedHosts:
-    """The names that the gateway answers to in the Host header.
+    """The names that are accepted in the Host header.
 
-    A page of any site can have its own name resolve to the gateway's address (DNS rebinding); for the browser the
-    gateway is then part of that site.  Such a request still names the other site in its Host header.  Addresses and
-    localhost need no DNS, so nobody can rebind them.
+    A site can make its own name resolve to the gateway's address (DNS rebinding); the browser then treats the gateway
+    as part of that site.  The Host header of such a request still names the site.  IP addresses and localhost need no
+    DNS and cannot be rebound.
 
     Args:
         names: further names, with or without a port.
@@ -71,7 +71,7 @@ class AllowedHosts:
         self._names = {host_name(name) or name for name in names}
 
     def allow(self, host: str) -> bool:
-        """Says whether a Host header is one of the gateway's."""
+        """Returns whether a Host header names the gateway."""
         name = host_name(host)
         if not name:
             return False
@@ -84,24 +84,24 @@ class AllowedHosts:
         return True
 
     def check(self, request: web.Request) -> None:
-        """Checks the Host header of a request.  HTTP/1.0 without one passes: browsers always send it.
+        """Checks the Host header of a request.  A request without one passes: browsers always send it.
 
         Raises:
-            HostRefused: it names another host.
+            HostRefused: the header names another host.
         """
         for host in request.headers.getall(hdrs.HOST, []):
             if not self.allow(host):
                 raise HostRefused(
-                    f"host {shorten(ascii(host))} is not one of the gateway's",
-                    hint="add its name to GATEWAY_HTTP_HOSTS if the gateway is reached by it",
+                    f"host {shorten(ascii(host))} is not a name of the gateway",
+                    hint="add it to GATEWAY_HTTP_HOSTS if browsers reach the gateway by this name",
                 )
 
 
 def host_name(host: str) -> str:
-    """Returns the name or address in a Host header, in lower case, without port and brackets; empty: it has none."""
+    """Returns the name or address in a Host header, in lower case, without port and brackets; empty: none."""
     try:
         parts = urlsplit(f"//{host}")
-        _ = parts.port  # refuses what is not a port
+        _ = parts.port  # raises if it is not a port
     except ValueError:
         return ""
     if parts.netloc != host or "@" in host:
@@ -110,7 +110,7 @@ def host_name(host: str) -> str:
 
 
 def allow_hosts(hosts: AllowedHosts, public: Collection[str]) -> Middleware:
-    """Makes the middleware that answers only requests to the gateway's own names, except for `public` paths."""
+    """Returns the middleware that refuses requests to other host names, except for `public` paths."""
 
     @web.middleware
     async def check(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -125,10 +125,10 @@ def allow_hosts(hosts: AllowedHosts, public: Collection[str]) -> Middleware:
 
 
 def allow_origins(allowed: Collection[str]) -> Middleware:
-    """Makes the middleware that keeps other sites' pages out.
+    """Returns the middleware that refuses pages of other origins.
 
     A request that changes something must come from the gateway's own page, from a page of an `allowed` origin, or from
-    no page at all (a program sends no Origin header).  Answers can be read by `allowed` origins only.
+    a program, which sends no Origin header.  Only `allowed` origins can read responses.
     """
 
     @web.middleware
@@ -138,7 +138,7 @@ def allow_origins(allowed: Collection[str]) -> Middleware:
             return await handler(request)
         if origin not in allowed:
             if request.method in _SAFE_METHODS:
-                return await handler(request)  # without CORS headers the browser keeps the answer from the page
+                return await handler(request)  # without CORS headers the browser hides the response from the page
             refusal = f"origin {shorten(ascii(origin))} is not allowed"
             return error_response(OriginRefused(refusal, hint="add it to GATEWAY_HTTP_ORIGINS if its page is trusted"))
         preflight = request.method == hdrs.METH_OPTIONS and hdrs.ACCESS_CONTROL_REQUEST_METHOD in request.headers
@@ -156,27 +156,27 @@ def allow_origins(allowed: Collection[str]) -> Middleware:
 def _same_host(origin: str, host: str) -> bool:
     try:
         parts = urlsplit(origin)
-    except ValueError:  # a browser sends none of these
+    except ValueError:  # no browser sends this
         return False
     return parts.scheme in ("http", "https") and parts.netloc.lower() == host.lower()
 
 
 def has_token(request: web.Request, token: str) -> bool:
-    """Says whether a request carries the bearer token, or none is asked for."""
+    """Returns whether a request carries the bearer token, or no token is required."""
     if not token:
         return True
-    # aiohttp decodes headers with surrogateescape, so this gives back the bytes that came, whatever they are.
+    # aiohttp decodes headers with surrogateescape, so this restores the original bytes.
     given = request.headers.get(hdrs.AUTHORIZATION, "").encode("utf-8", "surrogateescape")
     scheme, _, credential = given.partition(b" ")
-    # Compared in constant time, so that the token cannot be guessed from its beginning.
+    # Compared in constant time, so that timing does not reveal a prefix of the token.
     return scheme.lower() == b"bearer" and hmac.compare_digest(credential.strip(), token.encode())
 
 
 def check_token(request: web.Request, token: str) -> None:
-    """Checks the bearer token where one is set.
+    """Checks the bearer token if one is set.
 
     Raises:
         Unauthenticated: it is missing or wrong.
     """
     if not has_token(request, token):
-        raise Unauthenticated("a bearer token is needed", hint="send Authorization: Bearer TOKEN")
+        raise Unauthenticated("a bearer token is required", hint="send Authorization: Bearer TOKEN")

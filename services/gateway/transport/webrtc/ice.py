@@ -1,10 +1,10 @@
-"""Where media flows: bounded UDP ports, announced addresses and the loopback address, for aiortc's peer connections.
+"""Bounded UDP ports, announced addresses and the loopback address for aiortc's peer connections.
 
-aioice binds a random port on every address but loopback, and offers no way to change that (its issue 47).  Behind a
-container's published ports or a firewall it must be a known range, and the address in the answer must be the one that
-browsers reach.  `IcePolicy.apply` replaces one method on the ICE agents of one peer connection, between
-setRemoteDescription, which makes the agents, and setLocalDescription, which gathers; other connections of the process
-stay as they are.  `check_upstream` fails with a clear message where a new aioice or aiortc no longer fits.
+aioice binds a random port on every address except loopback, and has no option for that (its issue 47).  Behind a
+container's published ports or a firewall, the port must be in a known range, and the answer must contain the address
+that browsers reach.  `apply_policy` replaces one method on the ICE agents of one peer connection, between
+setRemoteDescription, which creates the agents, and setLocalDescription, which gathers candidates; other connections of
+the process are unaffected.  `check_upstream` raises a clear error when a new aioice or aiortc no longer fits.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ import ipaddress
 import random
 import socket
 from collections.abc import Coroutine, Sequence
-from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
@@ -29,138 +28,115 @@ from aioice.candidate import candidate_foundation, candidate_priority
 from aiortc import RTCIceGatherer, RTCPeerConnection
 
 from oviya.errors import Busy, NotReady, OviyaError
+from services.gateway.ice_policy import IcePolicy
 
 log = structlog.get_logger()
 
 LOOPBACK = "127.0.0.1"
 RETRY_AFTER_S = 5.0
-_RECEIVE_BUFFER_BYTES = 256 << 10  # some 20 s of Opus: a stalled event loop loses nothing
+_RECEIVE_BUFFER_BYTES = 256 << 10  # some 20 s of Opus: a stalled event loop loses no packet
 _TOP_LOCAL_PREFERENCE = 65_535  # RFC 8445, 5.1.2.1
 
 
-@dataclass(frozen=True)
-class IcePolicy:
-    """How host candidates are made.
+def apply_policy(policy: IcePolicy, connection: RTCPeerConnection) -> None:
+    """Makes the ICE agents of `connection` gather candidates by `policy`.
 
-    Args:
-        port_min: first UDP port; 0: the system chooses.
-        port_max: last UDP port.  Every session takes one port on every bound address.
-        bind_addresses: addresses to bind, the most wanted first.  Empty: all of this machine's, loopback last
-            (without loopback where addresses are announced).
-        announced_addresses: addresses that browsers are told instead, with the bound port: for ports that are published
-            one to one, as `docker run -p 40000-40099:40000-40099/udp` does.  Empty: the bound ones.
+    Gathering, and so setLocalDescription, then raises Busy when no port is free and NotReady when no address can be
+    bound.
+    """
+    for agent in ice_agents(connection):
+        agent.get_component_candidates = partial(_gather, policy, agent)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+def ice_agents(connection: RTCPeerConnection) -> list[aioice.Connection]:
+    """Returns the ICE agents that `connection` has created so far."""
+    transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
+    if connection.sctp:
+        transports.append(connection.sctp.transport)
+    return [gatherer._connection for gatherer in {dtls.transport.iceGatherer for dtls in transports}]
+
+
+async def _gather(
+    policy: IcePolicy, agent: aioice.Connection, component: int, addresses: list[str], timeout: int = 5
+) -> list[aioice.Candidate]:
+    """Replaces `aioice.Connection.get_component_candidates`; `addresses`, which aioice would bind, is ignored."""
+    candidates: list[aioice.Candidate] = []
+    bound: list[aioice.ice.StunProtocol] = []
+    for address in _addresses_to_bind(policy):
+        try:
+            protocol = await _bind(policy, agent, address)
+        except OSError as error:
+            log.info("address cannot be used for media", address=address, reason=str(error))
+            continue
+        agent._protocols.append(protocol)  # from now on closed with the agent
+        bound.append(protocol)
+        preference = _TOP_LOCAL_PREFERENCE - len(candidates)
+        hosts = [
+            _host_candidate(component, announced, protocol, preference - index)
+            for index, announced in enumerate(_announced_addresses(policy, address))
+        ]
+        protocol.local_candidate = hosts[0]
+        candidates += hosts
+    if not bound:
+        raise NotReady("no address of this machine can be bound for media", hint="check GATEWAY_ICE_BIND_ADDRESSES")
+    upstream = aioice.Connection.get_component_candidates(agent, component, [], timeout)  # TURN, where configured
+    return candidates + await upstream + await _reflexive_candidates(agent, bound, timeout)
+
+
+def _addresses_to_bind(policy: IcePolicy) -> list[str]:
+    addresses = list(policy.bind_addresses)
+    if not addresses:
+        addresses = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
+        if not policy.announced_addresses:
+            addresses.append(LOOPBACK)
+    return [address for address in addresses if _announced_addresses(policy, address)]
+
+
+def _announced_addresses(policy: IcePolicy, bound: str) -> list[str]:
+    """Returns the addresses for a socket's candidates: only those of its IP version, which aioice requires in pairs."""
+    if not policy.announced_addresses:
+        return [bound]
+    family = ipaddress.ip_address(bound).version
+    return [address for address in policy.announced_addresses if ipaddress.ip_address(address).version == family]
+
+
+async def _bind(policy: IcePolicy, agent: aioice.Connection, address: str) -> aioice.ice.StunProtocol:
+    """Binds a free port of the range, starting at a random one so that a port is not reused at once.
 
     Raises:
-        ValueError: a range that is empty or half set, or an address that is no IP address.
+        Busy: all ports are in use.
+        OSError: the address cannot be bound.
     """
-
-    port_min: int = 0
-    port_max: int = 0
-    bind_addresses: Sequence[str] = ()
-    announced_addresses: Sequence[str] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.port_min <= self.port_max <= 65_535 or (self.port_min == 0 and self.port_max != 0):
-            raise ValueError(f"UDP ports {self.port_min} to {self.port_max} are no range")
-        for address in (*self.bind_addresses, *self.announced_addresses):
-            ipaddress.ip_address(address)
-
-    @property
-    def port_count(self) -> int:
-        """UDP ports on each address, each of which serves one session at a time; 0: as many as the system has."""
-        return self.port_max - self.port_min + 1 if self.port_min else 0
-
-    def apply(self, connection: RTCPeerConnection) -> None:
-        """Makes the ICE agents that `connection` has by now gather by this policy.
-
-        Their gathering, and with it setLocalDescription, then raises Busy where the ports are used up and NotReady
-        where no address can be bound.
-        """
-        transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
-        if connection.sctp:
-            transports.append(connection.sctp.transport)
-        for gatherer in {dtls.transport.iceGatherer for dtls in transports}:
-            agent = gatherer._connection
-            agent.get_component_candidates = partial(self._gather, agent)  # pyright: ignore[reportAttributeAccessIssue]
-
-    async def _gather(
-        self, agent: aioice.Connection, component: int, addresses: list[str], timeout: int = 5
-    ) -> list[aioice.Candidate]:
-        """Replaces `aioice.Connection.get_component_candidates`; `addresses` is what aioice would have bound."""
-        candidates: list[aioice.Candidate] = []
-        bound: list[aioice.ice.StunProtocol] = []
-        for address in self._addresses_to_bind():
-            try:
-                protocol = await self._bind(agent, address)
-            except OSError as error:
-                log.info("address not usable for media", address=address, reason=str(error))
-                continue
-            agent._protocols.append(protocol)  # closed with the agent from now on
-            bound.append(protocol)
-            preference = _TOP_LOCAL_PREFERENCE - len(candidates)
-            hosts = [
-                _host_candidate(component, told, protocol, preference - index)
-                for index, told in enumerate(self._addresses_to_tell(address))
-            ]
-            protocol.local_candidate = hosts[0]
-            candidates += hosts
-        if not bound:
-            raise NotReady("no address of this machine can be bound for media", hint="check the bind addresses")
-        upstream = aioice.Connection.get_component_candidates(agent, component, [], timeout)  # TURN, where there is one
-        return candidates + await upstream + await _reflexive_candidates(agent, bound, timeout)
-
-    def _addresses_to_bind(self) -> list[str]:
-        addresses = list(self.bind_addresses)
-        if not addresses:
-            addresses = aioice.ice.get_host_addresses(use_ipv4=True, use_ipv6=True)
-            if not self.announced_addresses:
-                addresses.append(LOOPBACK)
-        return [address for address in addresses if self._addresses_to_tell(address)]
-
-    def _addresses_to_tell(self, bound: str) -> list[str]:
-        """Addresses for the candidates of a socket: of its own IP version, which is what aioice pairs by."""
-        if not self.announced_addresses:
-            return [bound]
-        family = ipaddress.ip_address(bound).version
-        return [told for told in self.announced_addresses if ipaddress.ip_address(told).version == family]
-
-    async def _bind(self, agent: aioice.Connection, address: str) -> aioice.ice.StunProtocol:
-        """Binds a free port of the range, beginning anywhere so that a port rests after use.
-
-        Raises:
-            Busy: all ports are taken.
-            OSError: the address cannot be bound.
-        """
-        loop = asyncio.get_running_loop()
-        count = self.port_max - self.port_min + 1
-        start = random.randrange(count)
-        for step in range(count):
-            port = self.port_min + (start + step) % count
-            try:
-                transport, protocol = await loop.create_datagram_endpoint(
-                    partial(aioice.ice.StunProtocol, agent), local_addr=(address, port)
-                )
-            except OSError as error:
-                if error.errno != errno.EADDRINUSE:
-                    raise
-                continue
-            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
-            return protocol
-        raise Busy(
-            f"all {count} UDP ports from {self.port_min} to {self.port_max} are taken on {address}",
-            retry_after_s=RETRY_AFTER_S,
-        )
+    loop = asyncio.get_running_loop()
+    count = policy.port_max - policy.port_min + 1
+    start = random.randrange(count)
+    for step in range(count):
+        port = policy.port_min + (start + step) % count
+        try:
+            transport, protocol = await loop.create_datagram_endpoint(
+                partial(aioice.ice.StunProtocol, agent), local_addr=(address, port)
+            )
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise
+            continue
+        transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _RECEIVE_BUFFER_BYTES)
+        return protocol
+    raise Busy(
+        f"all {count} UDP ports from {policy.port_min} to {policy.port_max} are taken on {address}",
+        retry_after_s=RETRY_AFTER_S,
+    )
 
 
 def _host_candidate(
-    component: int, told: str, protocol: aioice.ice.StunProtocol, local_preference: int
+    component: int, announced: str, protocol: aioice.ice.StunProtocol, local_preference: int
 ) -> aioice.Candidate:
     return aioice.Candidate(
-        foundation=candidate_foundation("host", "udp", told),
+        foundation=candidate_foundation("host", "udp", announced),
         component=component,
         transport="udp",
         priority=candidate_priority(component, "host", local_preference),
-        host=told,
+        host=announced,
         port=protocol.transport.get_extra_info("sockname")[1],
         type="host",
     )
@@ -169,7 +145,7 @@ def _host_candidate(
 async def _reflexive_candidates(
     agent: aioice.Connection, bound: Sequence[aioice.ice.StunProtocol], timeout: int
 ) -> list[aioice.Candidate]:
-    """Asks the STUN server, where there is one, how it sees each IPv4 socket; one that does not answer is left out."""
+    """Returns the address of each IPv4 socket as the STUN server sees it, without those that got no answer."""
     if not agent.stun_server:
         return []
 
@@ -178,7 +154,7 @@ async def _reflexive_candidates(
             async with asyncio.timeout(timeout):
                 candidate, _ = await aioice.ice.server_reflexive_candidate(protocol, server)
         except (aioice.stun.TransactionError, OSError) as error:  # TimeoutError is an OSError
-            log.info("STUN server does not answer", reason=str(error))
+            log.info("the STUN server does not answer", reason=str(error))
             return []
         return [candidate]
 
@@ -191,10 +167,10 @@ async def _reflexive_candidates(
 
 
 def check_upstream() -> None:
-    """Checks that aioice and aiortc have what `IcePolicy` builds on.
+    """Checks that aioice and aiortc have what `apply_policy` relies on.
 
     Raises:
-        OviyaError: they changed; says what is missing and in which versions.
+        OviyaError: they changed; the message names what is missing and the versions.
     """
     expected = ["self", "component", "addresses", "timeout"]
     missing = [
@@ -213,5 +189,5 @@ def check_upstream() -> None:
     if missing:
         raise OviyaError(
             f"aioice {version('aioice')} and aiortc {version('aiortc')} lack {', '.join(missing)}",
-            hint="the UDP port range cannot be kept; install aiortc 1.16 with aioice 0.13",
+            hint="the UDP port range cannot be applied; install aiortc 1.16 with aioice 0.13",
         )

@@ -1,4 +1,4 @@
-"""The browser's SDP offer: checked before any of it is acted on."""
+"""Checks the browser's SDP offer before it is used."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from aiortc import RTCSessionDescription, sdp
 from oviya.errors import InvalidInput
 
 MAX_CANDIDATES = 64
-"""Addresses that an offer may ask the gateway to probe."""
+"""Candidates in an offer, each an address that the gateway probes."""
 _UFRAG, _PASSWORD = re.compile(r"[A-Za-z0-9+/]{4,256}"), re.compile(r"[A-Za-z0-9+/]{22,256}")  # RFC 8839, 5.4
 _HINT = "create the offer with RTCPeerConnection: one audio track and one data channel"
 
@@ -18,11 +18,11 @@ _HINT = "create the offer with RTCPeerConnection: one audio track and one data c
 def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     """Checks an offer and prepares it for aiortc.
 
-    It must have one audio section that wants to hear us, with Opus, and at most one data section.
+    It must have one audio section that receives, with Opus, and at most one data section.
 
-    Candidates with an mDNS name ("...local", by which browsers hide their address) are left out: the browser's own
-    checks reach the gateway and show the address, while asking for the name needs multicast, which containers lack, and
-    would hold up the answer.  For the same reason the offer's candidates are never taken as complete.
+    Candidates with an mDNS name ("...local", by which browsers hide their address) are removed: the browser's own
+    checks reach the gateway and show the address, while resolving the name needs multicast, which containers lack, and
+    would delay the answer.  For the same reason the offer's candidates are never treated as complete.
 
     Raises:
         InvalidInput: names `sdp` and what is wrong with it.
@@ -30,13 +30,13 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
     try:
         size = len(offer.encode())
     except UnicodeEncodeError as error:  # JSON can hold lone surrogates
-        raise InvalidInput("sdp", offer, "must be an SDP offer", hint=_HINT) from error
+        raise InvalidInput("sdp", offer, "must be a valid SDP offer", hint=_HINT) from error
     if size > max_bytes:
         raise InvalidInput("sdp", f"{size} bytes", f"at most {max_bytes} bytes")
     try:
         description = sdp.SessionDescription.parse(offer)
-    except Exception as error:  # the parser of a foreign text fails in many ways; each means the same
-        raise InvalidInput("sdp", offer, "must be an SDP offer", hint=_HINT) from error
+    except Exception as error:  # the parser raises many types
+        raise InvalidInput("sdp", offer, "must be a valid SDP offer", hint=_HINT) from error
     kinds = sorted(media.kind for media in description.media)
     if kinds not in (["audio"], ["application", "audio"]):
         raise InvalidInput(
@@ -52,10 +52,10 @@ def read_offer(offer: str, max_bytes: int) -> RTCSessionDescription:
 
 
 def identify_offer(offer: RTCSessionDescription) -> bytes:
-    """Returns what stays the same when an offer is sent again, whatever else is changed in it.
+    """Returns a hash that stays the same when an offer is sent again, even with other parts changed.
 
-    An ICE agent makes new credentials for each connection (RFC 8445, section 5.3), and the certificate is the
-    browser's: changing these makes another offer.
+    It covers the ICE credentials, which an ICE agent creates for each connection (RFC 8445, section 5.3), and the
+    browser's certificate.
     """
     parts: list[str] = []
     for media in sdp.SessionDescription.parse(offer.sdp).media:
@@ -69,7 +69,7 @@ def identify_offer(offer: RTCSessionDescription) -> bytes:
 def _check_media(media: sdp.MediaDescription) -> None:
     if media.ice is None or not (media.ice.usernameFragment and media.ice.password):
         raise InvalidInput("sdp", media.kind, "every section must have ICE credentials", hint=_HINT)
-    # They go into every STUN check that the gateway sends to the addresses of the offer.
+    # Every STUN check that the gateway sends to the addresses of the offer contains them.
     if not (_UFRAG.fullmatch(media.ice.usernameFragment) and _PASSWORD.fullmatch(media.ice.password)):
         raise InvalidInput(
             "sdp", media.kind, "ICE credentials must be 4 or 22 to 256 letters, digits, + or /", hint=_HINT

@@ -1,4 +1,4 @@
-"""What the page may say over its data channel."""
+"""Messages from the page over its data channel."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from oviya.errors import InvalidInput
 from oviya.v1 import conversation_pb2
 
 MAX_MESSAGE_BYTES = 64 << 10
-"""Longest JSON message from the page: 8192 characters, each escaped."""
+"""Longest JSON message from the page: 8192 escaped characters."""
 
 
 def read_message(message: str | bytes, max_text_chars: int) -> conversation_pb2.ConverseRequest:
-    """Reads what the page says: a ConverseRequest as JSON that holds `text` or `endTurn`.
+    """Reads a message from the page: a ConverseRequest as JSON with `text` or `endTurn`.
 
     Raises:
-        InvalidInput: too long, no such JSON, another request, or a text of another length than 1 to `max_text_chars`.
+        InvalidInput: it is too long, not such JSON, or another request, or its text is empty or longer than
+            `max_text_chars`.
     """
     size = len(message.encode() if isinstance(message, str) else message)
     if size > MAX_MESSAGE_BYTES:

@@ -1,13 +1,13 @@
-"""Bounds on what one browser can make aiortc hold and do.
+"""Bounds on what one browser can make aiortc store and process.
 
-aiortc keeps the fragments of an unfinished data-channel message for as long as the peer goes on sending them, and looks
-through all of them for each new one; the same holds for gaps in the sequence, for streams and channels, and for RTP
-sources.  It decodes sound as fast as it arrives.  None of this has a setting.  `PeerGuard.watch` replaces three methods
-on the transports of one peer connection, between setRemoteDescription, which makes the transports, and
-setLocalDescription, which starts them; other connections of the process stay as they are.  `check_upstream` fails with
-a clear message where a new aiortc no longer fits.
+aiortc stores the fragments of an unfinished data-channel message as long as the peer sends more, and searches all of
+them for each new one.  The same applies to gaps in the sequence, to streams and channels, and to RTP sources.  It
+decodes sound as fast as it arrives.  None of this is configurable.  `PeerGuard.watch` replaces three methods on the
+transports of one peer connection, between setRemoteDescription, which creates the transports, and setLocalDescription,
+which starts them; other connections of the process are unaffected.  `check_upstream` raises a clear error when a new
+aiortc no longer fits.
 
-A browser that runs the page stays far below every bound: a peer that exceeds one is ended.
+A browser that runs the page stays far below every bound; a peer that exceeds one is ended.
 """
 
 from __future__ import annotations
@@ -27,30 +27,31 @@ from prometheus_client import Counter
 from oviya.errors import OviyaError
 from services.gateway.metrics import EXCESS_SOUND
 from services.gateway.rate import TokenBucket
+from services.gateway.transport.webrtc.ice import ice_agents
 from services.gateway.transport.webrtc.page_message import MAX_MESSAGE_BYTES
 
 log = structlog.get_logger()
 
 MAX_UNFINISHED_BYTES = MAX_MESSAGE_BYTES
-"""Bytes of data-channel messages that are not complete, or wait for an earlier one.  The same is advertised as the
-receive window, so that a correct SCTP sender never exceeds it."""
+"""Bytes of data-channel messages that are incomplete or wait for an earlier one.  It is also advertised as the receive
+window, so that a correct SCTP sender never exceeds it."""
 ADVERTISED_MESSAGE_BYTES = MAX_MESSAGE_BYTES + 1024
-"""Largest message in the SDP answer: browsers refuse to send longer ones.  Slightly more than is accepted, so that a
-message that is a little too long is answered with the reason."""
+"""Largest message in the SDP answer; browsers refuse to send longer ones.  Slightly more than is accepted, so that a
+message that is a little too long gets an error."""
 MAX_UNFINISHED_CHUNKS = 512
-"""Fragments that these bytes may be in: aiortc's work for each fragment grows with the number held."""
+"""Fragments that these bytes may consist of: aiortc's work per fragment grows with their number."""
 MAX_GAPS = 1024
 """Fragments received after a lost one.  A browser has about 100 in flight."""
 MAX_STREAMS = 16
 """SCTP streams, and data channels, of one peer; the page uses one."""
 MAX_SOURCES = 8
-"""RTP synchronization sources of one peer.  A browser changes its own rarely, e.g. when the microphone changes."""
+"""RTP synchronization sources of one peer.  A browser changes it rarely, e.g. with the microphone."""
 SOUND_RATE = 1.25
-"""Seconds of sound taken each second: real time, and catching up after a stall of the network."""
+"""Seconds of sound accepted per second: real time, and some more to catch up after a network stall."""
 SOUND_BURST_S = 5.0
-"""Seconds of sound taken at once after a stall."""
+"""Seconds of sound accepted at once after a stall."""
 MAX_EXCESS_S = 30.0
-"""Seconds of sound dropped over a session as too fast before the peer is ended."""
+"""Seconds of sound of a session that are dropped as too fast before the peer is ended."""
 
 BREACHES = Counter("oviya_gateway_peer_breaches_total", "Browsers that were ended at a bound, by which", ["bound"])
 
@@ -63,7 +64,7 @@ class PeerGuard:
 
     Args:
         on_alive: called at each authenticated STUN check of the browser.
-        on_breach: called once, with the bound that the browser exceeded.  From then on nothing of it is processed.
+        on_breach: called once, with the name of the exceeded bound.  Nothing from the browser is processed after that.
         clock: monotonic time in seconds.
     """
 
@@ -78,30 +79,28 @@ class PeerGuard:
         self._excess_s = 0.0
         self._sources: set[int] = set()
         self.breached = ""
-        """The bound that was exceeded; empty: none."""
+        """Name of the exceeded bound; empty: none."""
 
     def watch(self, connection: RTCPeerConnection) -> None:
-        """Puts the bounds on the transports that `connection` has by now."""
-        transports = [transceiver.receiver.transport for transceiver in connection.getTransceivers()]
+        """Applies the bounds to the transports that `connection` has created so far."""
         if connection.sctp:
-            transports.append(connection.sctp.transport)
             self._watch_messages(connection.sctp)
         for transceiver in connection.getTransceivers():
             self._watch_sound(transceiver.receiver)
-        for gatherer in {dtls.transport.iceGatherer for dtls in transports}:
-            self._watch_checks(gatherer._connection)
+        for agent in ice_agents(connection):
+            self._watch_checks(agent)
 
     def breach(self, bound: str) -> None:
-        """Ends the peer because it exceeded `bound`, one of a few short names."""
+        """Ends the peer because it exceeded `bound`."""
         if self.breached:
             return
         self.breached = bound
         BREACHES.labels(bound).inc()
-        log.warning("peer is ended at a bound", bound=bound)
+        log.warning("peer exceeded a bound and is ended", bound=bound)
         self._on_breach(bound)
 
     def _watch_messages(self, sctp: Any) -> None:
-        """Bounds the SCTP association, after each packet: one holds at most 1500 bytes."""
+        """Checks the SCTP association after each packet, which has at most 1500 bytes."""
         handle = sctp._handle_data
         sctp._advertised_rwnd = MAX_UNFINISHED_BYTES
         sctp.getCapabilities = lambda: RTCSctpCapabilities(maxMessageSize=ADVERTISED_MESSAGE_BYTES)
@@ -114,9 +113,9 @@ class PeerGuard:
             except ConnectionError:
                 raise
             except Exception:
-                # aiortc asserts what only a correct peer keeps, e.g. that a channel is opened once.  Uncaught, it would
-                # end the connection's reader with a stack in the log for every such packet.
-                log.debug("a data-channel packet could not be handled", exc_info=True)
+                # aiortc asserts that the peer is correct, e.g. that it opens a channel once.  Uncaught, the error would
+                # end the connection's reader, with a traceback in the log for every such packet.
+                log.debug("a data-channel packet could not be processed", exc_info=True)
                 self.breach("protocol")
                 return
             if bound := exceeded_bound(sctp):
@@ -125,7 +124,7 @@ class PeerGuard:
         sctp._handle_data = handle_bounded
 
     def _watch_sound(self, receiver: Any) -> None:
-        """Bounds RTP: sources, and sound faster than real time, before anything is decoded."""
+        """Bounds RTP sources, and sound faster than real time, before it is decoded."""
         handle = receiver._handle_rtp_packet
 
         async def handle_bounded(packet: Any, arrival_time_ms: int) -> None:
@@ -134,13 +133,13 @@ class PeerGuard:
             self._sources.add(packet.ssrc)
             if len(self._sources) > MAX_SOURCES:
                 self.breach("sources")
-            elif self._take_sound(opus_duration_s(packet.payload)):
+            elif self._allow_sound(opus_duration_s(packet.payload)):
                 await handle(packet, arrival_time_ms=arrival_time_ms)
 
         receiver._handle_rtp_packet = handle_bounded
 
-    def _take_sound(self, seconds: float) -> bool:
-        if self._sound.take(seconds):
+    def _allow_sound(self, seconds: float) -> bool:
+        if self._sound.try_acquire(seconds):
             return True
         EXCESS_SOUND.inc(seconds)
         self._excess_s += seconds
@@ -149,7 +148,7 @@ class PeerGuard:
         return False
 
     def _watch_checks(self, agent: Any) -> None:
-        """Notes STUN checks.  aioice calls `check_incoming` for those alone whose integrity it has verified."""
+        """Reports STUN checks.  aioice calls `check_incoming` only for those whose integrity it has verified."""
         check_incoming = agent.check_incoming
 
         def noted(*arguments: Any) -> None:
@@ -171,7 +170,7 @@ def exceeded_bound(sctp: Any) -> str:
 
 
 def opus_duration_s(packet: bytes) -> float:
-    """Returns the length of the sound in an Opus packet (RFC 6716, section 3.1), at least one shortest frame."""
+    """Returns the duration of an Opus packet in seconds (RFC 6716, section 3.1), at least the shortest frame."""
     if not packet:
         return _CELT_MS[0] / 1000
     configuration, code = packet[0] >> 3, packet[0] & 3
@@ -186,10 +185,10 @@ def opus_duration_s(packet: bytes) -> float:
 
 
 def check_upstream() -> None:
-    """Checks that aiortc and aioice have what `PeerGuard` builds on.
+    """Checks that aiortc and aioice have what `PeerGuard` relies on.
 
     Raises:
-        OviyaError: they changed; says what is missing and in which versions.
+        OviyaError: they changed; the message names what is missing and the versions.
     """
     missing = [
         f"{owner.__name__}.{name}({', '.join(parameters)})"

@@ -1,4 +1,4 @@
-"""All browsers that are connected: admission, and the end of each."""
+"""All connected browsers: admission, and the end of each."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSession
 from prometheus_client import Counter, Gauge
 
 from oviya.errors import Busy, NotReady, OviyaError
+from oviya.tasks import cancel_and_wait
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
-from services.gateway.transport.webrtc.ice import IcePolicy
 from services.gateway.transport.webrtc.ice import check_upstream as check_ice
 from services.gateway.transport.webrtc.offer import identify_offer, read_offer
 from services.gateway.transport.webrtc.peer import Conversation, Peer, PeerLimits
@@ -20,7 +21,7 @@ from services.gateway.transport.webrtc.peer_guard import check_upstream as check
 
 log = structlog.get_logger()
 
-DISPLACED = "newer offers have taken the place of this one"
+DISPLACED = "newer offers have displaced this one"
 
 PEERS = Gauge("oviya_gateway_peers_open", "Browsers that are connected or connecting")
 PEERS_ENDED = Counter("oviya_gateway_peers_total", "Browsers that left, by the reason", ["end"])
@@ -31,16 +32,16 @@ class Peers:
 
     Args:
         conversation: what they talk to.
-        ice_policy: where their media flows.
+        ice_policy: UDP ports and addresses of media.
         ice_servers: STUN and TURN servers.
-        limits: what one peer may cost.
-        admission: limits by client and on browsers that are connecting; the number of places comes from `max_peers`
-            and from the UDP ports of `ice_policy`, whichever is smaller.
-        max_peers: how many there may be at once.
+        limits: limits of one peer.
+        admission: limits by client and on browsers that are connecting.  The number of places is `max_peers` or the
+            number of UDP ports of `ice_policy`, whichever is smaller.
+        max_peers: peers at once.
         max_sdp_bytes: largest offer.
 
     Raises:
-        OviyaError: aiortc or aioice have changed so that `ice_policy` or the bounds on a peer could not be kept.
+        OviyaError: aiortc or aioice have changed, so that `ice_policy` or the bounds on a peer cannot be applied.
     """
 
     def __init__(
@@ -82,18 +83,19 @@ class Peers:
 
         Args:
             sdp: the offer.
-            session_id: name of the session that the conversation goes on with; empty: a new one.
+            session_id: name of the session to resume; empty: a new one.
             resume_token: that session's token.
-            client: who asks, for the limits by client.
+            client: name of the client, for the limits by client.
 
         Raises:
-            InvalidInput: not a valid offer, too large, or asking for something else than a conversation.
-            OfferInUse: the offer has been answered, and its browser is connecting or connected.
+            InvalidInput: the offer is not valid, too large, or not for a conversation.
+            OfferInUse: the offer was answered already, and its browser is connecting or connected.
             Busy: all sessions, all UDP ports or all of this client's places are taken.
             NotReady: the gateway is stopping.
         """
         offer = read_offer(sdp, self._max_sdp_bytes)
-        self._check_open()
+        if self._draining:
+            raise stopping()
         place = self._admission.admit(client, identify_offer(offer))
         displaced = [task for other, task in self._running.items() if other.displaced]
         for task in displaced:
@@ -105,27 +107,22 @@ class Peers:
         return await answered
 
     async def drain(self, grace_s: float) -> None:
-        """Takes no new peers, lets each finish its running turn within `grace_s`, then ends the rest."""
+        """Refuses offers, ends connections that are not established, and waits for the others.
+
+        Their sessions end when the conversation drains; what is left after `grace_s` seconds is cut off.
+        """
         self._draining = True
-        for peer in self._peers.values():
-            peer.finish()
-        await self._wait(grace_s)
+        for place, task in self._running.items():
+            if not place.connected:
+                task.cancel()
+        if tasks := set(self._running.values()):
+            await asyncio.wait(tasks, timeout=grace_s)
         await self.close()
 
     async def close(self) -> None:
         """Ends all peers at once."""
         self._draining = True
-        for task in self._running.values():
-            task.cancel()
-        await self._wait(None)
-
-    def _check_open(self) -> None:
-        if self._draining:
-            raise NotReady("the gateway is stopping", hint="try again in a moment")
-
-    async def _wait(self, timeout_s: float | None) -> None:
-        if tasks := set(self._running.values()):
-            await asyncio.wait(tasks, timeout=timeout_s)
+        await cancel_and_wait(*self._running.values())
 
     async def _serve(
         self,
@@ -135,19 +132,20 @@ class Peers:
         answered: asyncio.Future[str],
         displaced: list[asyncio.Task[None]],
     ) -> None:
-        """Leads one peer from its offer to its end; `answered` gets the answer, or the reason why there is none."""
-        end, failure = "cancelled", None
+        """Serves one peer from its offer to its end; `answered` gets the answer, or the error."""
+        end: str = "cancelled"
+        failure: Exception | None = None
         PEERS.inc()
         try:
-            if displaced:  # their ports are free once they have ended
+            if displaced:  # their ports become free when they end
                 await asyncio.wait(displaced)
             answer = await peer.negotiate(offer, self._policy)
-            self._check_open()
-            if not answered.done():  # else whoever asked has left
+            if not answered.done():  # else the client has left
                 answered.set_result(answer)
                 end = await peer.run()
         except asyncio.CancelledError:
             end = "displaced" if place.displaced else "cancelled"
+            failure = Busy(DISPLACED, retry_after_s=1.0) if place.displaced else stopping()
             raise
         except Exception as error:
             end = "refused" if isinstance(error, OviyaError) else "error"
@@ -164,9 +162,14 @@ class Peers:
                 self._admission.release(place)
                 log.info("peer left", end=end)
                 if not answered.done():
-                    answered.set_exception(failure or Busy(DISPLACED, retry_after_s=1.0))
+                    answered.set_exception(failure or stopping())
 
     def _configuration(self) -> RTCConfiguration:
-        # An explicit list always: without one, aiortc asks a public STUN server.
+        # Always an explicit list: without one, aiortc uses a public STUN server.
         servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
         return RTCConfiguration(iceServers=servers)
+
+
+def stopping() -> NotReady:
+    """Returns the error of an offer that comes while the gateway stops."""
+    return NotReady("the gateway is stopping", hint="try again in a moment")

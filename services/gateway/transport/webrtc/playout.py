@@ -1,4 +1,4 @@
-"""The reply on its way to the browser: a track that plays what is queued, in order, at the pace of a clock."""
+"""The reply's audio track to the browser: plays queued sound in order, in real time."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from prometheus_client import Counter
 from oviya.audio.pcm import Pcm
 
 RATE_HZ = 48_000
-"""Opus' own rate."""
+"""Sample rate of Opus."""
 FRAME_S = 0.020
-"""One RTP packet."""
+"""Length of an RTP packet in seconds."""
 FRAME_SAMPLES = round(FRAME_S * RATE_HZ)
 PREBUFFER_S = 0.060
-"""Sound that is awaited before a reply starts, or goes on after a gap: rides over a late piece."""
+"""Seconds of sound that are buffered before a reply starts, or resumes after a gap: absorbs a late piece."""
 CAPACITY_S = 10.0
-"""Sound that may wait; who adds more waits too."""
+"""Seconds of sound that may be queued; then `put` blocks."""
 CUT_FADE_S = 0.005
-"""A reply that is cut fades out over this, so that it does not click."""
-_RESYNC_S = 0.200  # a clock that is later than this (a suspended machine) starts anew instead of bursting
+"""Fade-out in seconds of a reply that is cut, to avoid a click."""
+_RESYNC_S = 0.200  # when later than this (a suspended machine), the pace restarts instead of sending a burst
 
 UNDERRUNS = Counter("oviya_gateway_playout_underruns_total", "Gaps inside a reply because its next sound was late")
 UNDERRUN_SECONDS = Counter("oviya_gateway_playout_underrun_seconds_total", "Length of those gaps in seconds")
@@ -37,11 +37,11 @@ Marker = Callable[[], None]
 class Playout(MediaStreamTrack):
     """An audio track for aiortc: 20 ms frames of 48 kHz, silence while nothing is queued.
 
-    Frames are stereo with equal channels, because aiortc's Opus encoder is, and FFmpeg would take 3 dB off mono.
+    Frames are stereo with equal channels: aiortc's Opus encoder is stereo, and FFmpeg would attenuate mono by 3 dB.
 
     Args:
         clock: monotonic time in seconds.
-        sleep: waits for some seconds of that clock.
+        sleep: waits for some seconds.
     """
 
     kind = "audio"
@@ -61,20 +61,17 @@ class Playout(MediaStreamTrack):
         self._idle.set()
         self._playing = False
         self._in_reply = False
-        self._complete = False  # no more sound will be added to the reply in the queue
+        self._complete = False  # the queued reply will get no more sound
         self._next_at: float | None = None
         self._timestamp = 0
-        self.level = 0.0
-        """Root mean square of the frame that plays, 0 to 1."""
-        self.underruns = 0
 
     @property
     def queued_s(self) -> float:
-        """Sound in seconds that waits to be played."""
+        """Seconds of sound in the queue."""
         return self._queued / RATE_HZ
 
     async def put(self, samples: Pcm) -> None:
-        """Queues sound, shape (samples,), 48 kHz; waits while 10 s wait already."""
+        """Queues sound, shape (samples,), 48 kHz; blocks while `CAPACITY_S` are queued."""
         await self._room.wait()
         if not len(samples) or self.readyState != "live":
             return
@@ -83,20 +80,20 @@ class Playout(MediaStreamTrack):
         self._complete = False
 
     def mark(self, callback: Marker) -> None:
-        """Calls `callback` when what was queued so far has been played; never, if that is cut."""
+        """Calls `callback` when everything queued so far has been played; never, if that is cut."""
         if self.readyState == "live":
             self._queue.append(callback)
             self._idle.clear()
 
     def end_reply(self) -> None:
-        """Says that the reply is complete: the silence that follows it is no gap."""
+        """Marks the reply as complete, so that the following silence is not counted as a gap."""
         self._complete = True
 
     def clear(self) -> float:
-        """Cuts the reply at once and forgets its markers; returns the seconds that will not be heard."""
+        """Cuts the reply at once and drops its markers; returns the seconds of sound that are not played."""
         dropped = self._queued
         fade = round(CUT_FADE_S * RATE_HZ)
-        tail = self._take(fade) if self._playing else np.zeros(0, np.float32)
+        tail = self._pop(fade) if self._playing else np.zeros(0, np.float32)
         self._queue.clear()
         self._add(-self._queued)
         self._complete, self._in_reply = True, False
@@ -111,7 +108,7 @@ class Playout(MediaStreamTrack):
         await self._idle.wait()
 
     def stop(self) -> None:
-        """Ends the track; nobody waits for it any longer."""
+        """Ends the track and releases those who wait for it."""
         super().stop()
         self._queue.clear()
         self._add(-self._queued)
@@ -132,33 +129,30 @@ class Playout(MediaStreamTrack):
         return frame
 
     def next_samples(self) -> Pcm:
-        """Takes the next 20 ms off the queue, shape (960,), and calls the markers that it passes."""
+        """Removes the next 20 ms from the queue, shape (960,), and calls the markers in them."""
         if not self._playing:
             self._playing = self._complete or self.queued_s >= PREBUFFER_S
-        samples = self._take(FRAME_SAMPLES) if self._playing else np.zeros(0, np.float32)
+        samples = self._pop(FRAME_SAMPLES) if self._playing else np.zeros(0, np.float32)
         missing = FRAME_SAMPLES - len(samples)
         if len(samples):
             self._in_reply = True
         if missing:
             self._run_dry(missing)
         self._settle()
-        samples = np.pad(samples, (0, missing))
-        self.level = float(np.sqrt(np.mean(np.square(samples))))
-        return samples
+        return np.pad(samples, (0, missing))
 
     def _run_dry(self, missing: int) -> None:
-        """Notes `missing` samples of silence: a pause between replies, or a gap in one."""
+        """Counts `missing` samples of silence as a gap if they are inside a reply."""
         if self._in_reply and not self._complete:
             if self._playing:
-                self.underruns += 1
                 UNDERRUNS.inc()
             UNDERRUN_SECONDS.inc(missing / RATE_HZ)
         elif self._complete:
             self._in_reply = False
         self._playing = False
 
-    def _take(self, count: int) -> Pcm:
-        """Takes up to `count` samples; markers are called when the sound before them is taken."""
+    def _pop(self, count: int) -> Pcm:
+        """Removes up to `count` samples from the queue and calls the markers before and between them."""
         taken: list[Pcm] = []
         while self._queue and (count or callable(self._queue[0])):
             item = self._queue.popleft()

@@ -66,11 +66,11 @@ def _conv_kernel(
     inside_n = n < outputs
     if BIAS:
         total += tl.load(bias_ptr + n, mask=inside_n, other=0.0)[None, :]
-    place = m.to(tl.int64)[:, None] * outputs + n[None, :]
+    target = m.to(tl.int64)[:, None] * outputs + n[None, :]
     there = used[:, None] & inside_n[None, :]
     if RESIDUAL:
-        total += tl.load(residual_ptr + place, mask=there, other=0.0)
-    tl.store(out_ptr + place, total, mask=there)
+        total += tl.load(residual_ptr + target, mask=there, other=0.0)
+    tl.store(out_ptr + target, total, mask=there)
 
 
 class ConvKernel:

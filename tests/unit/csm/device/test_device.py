@@ -124,7 +124,7 @@ def test_pages_that_steps_wrote_serve_a_prompt_that_contains_the_answer(checkpoi
     np.testing.assert_array_equal(frames, frames_alone(checkpoint, following, sampling, 8))
 
 
-def test_a_row_used_again_forgets_what_ran_there(checkpoint):
+def test_a_reused_row_keeps_nothing_of_its_last_request(checkpoint):
     device, sampling = make(checkpoint, rows=1, pages=4), Sampling(0.9, 50, 3)
     long, short = make_prompt(checkpoint, "Long.", 200), make_prompt(checkpoint, "Short.")
     for prompt in (long, short):

@@ -13,7 +13,7 @@ from services.csm.engine.stream import FrameStream
 from tests.support.csm_engine import HELLO, clip, close, make, take
 
 
-async def test_memory_bounds_who_runs_and_a_full_one_says_so(checkpoint):
+async def test_requests_are_refused_once_pages_run_out(checkpoint):
     """Pages run out before slots do."""
     engine = make(checkpoint, slots=8, kv_mib=8)  # 32 pages, one full context
     long = replace(HELLO, context=(clip(900, reference=True),), max_frames=100, lead_s=0.01)
@@ -58,7 +58,7 @@ async def test_the_queue_is_first_come_first_served_and_gives_up_in_time(checkpo
     close(engine)
 
 
-async def test_who_waits_is_refused_in_time_while_frames_never_pause(checkpoint):
+async def test_queued_requests_expire_while_frames_follow_without_a_pause(checkpoint):
     engine = make(checkpoint, slots=1, queue_s=0.1)
     async with engine.generate(replace(HELLO, text="An answer without a pause. " * 20)) as running:
         await take(running, 1)
@@ -68,7 +68,7 @@ async def test_who_waits_is_refused_in_time_while_frames_never_pause(checkpoint)
     close(engine)
 
 
-async def test_closing_refuses_who_waits(checkpoint):
+async def test_closing_fails_queued_requests(checkpoint):
     engine = make(checkpoint, slots=1, queue_s=60)
     running = engine.generate(replace(HELLO, lead_s=0.01))
     waiting = engine.generate(HELLO)

@@ -46,7 +46,7 @@ async def test_every_stream_equals_itself_alone_under_random_joins_leaves_and_ca
         np.testing.assert_array_equal(frames, expected[: len(frames)])
 
 
-async def test_a_newcomer_s_prompt_does_not_stall_who_speaks_by_more_than_a_chunk(checkpoint):
+async def test_new_prompts_delay_a_running_stream_by_at_most_a_chunk(checkpoint):
     """Between two frames of a running stream at most `prefill_chunk` positions of others are run."""
     engine = make(checkpoint, slots=4, prefill_chunk=32)
     calls: list[int] = []
@@ -69,7 +69,7 @@ async def test_a_newcomer_s_prompt_does_not_stall_who_speaks_by_more_than_a_chun
     assert min(calls) <= -2, "newcomers joined the running stream's frames"
 
 
-async def test_several_newcomers_share_a_prefill(checkpoint):
+async def test_several_new_requests_share_a_prefill(checkpoint):
     engine = make(checkpoint, slots=4, prefill_chunk=500)
     together: list[int] = []
     prefill = engine._device.prefill

@@ -61,7 +61,7 @@ async def test_requests_together_equal_requests_alone(engine):
         np.testing.assert_array_equal(frames, expected)
 
 
-async def test_a_fresh_seed_is_told_and_repeats_the_speech(engine):
+async def test_a_random_seed_is_reported_and_repeats_the_speech(engine):
     request = replace(HELLO, seed=None, max_frames=4)
     (first, end), (second, other) = await speak(engine, request), await speak(engine, request)
     assert end.seed != other.seed
@@ -70,7 +70,7 @@ async def test_a_fresh_seed_is_told_and_repeats_the_speech(engine):
     np.testing.assert_array_equal(again, first)
 
 
-async def test_the_end_frame_ends_it_and_is_not_spoken(tmp_path):
+async def test_the_end_frame_ends_a_generation_and_is_not_part_of_it(tmp_path):
     folder = write_checkpoint(tmp_path / "ending", codebooks=4)
     favour_end(folder, 8.0)  # its greedy speech ends, as transformers' does: see test_csm_model
     engine = CsmEngine(load_checkpoint(folder), EngineOptions(slots=1))
@@ -143,7 +143,7 @@ async def test_without_a_lead_nothing_waits(engine):
     assert time.monotonic() - started < 31 * FRAME_S
 
 
-async def test_the_options_pace_requests_that_do_not_say(checkpoint):
+async def test_requests_without_a_lead_are_paced_by_the_options(checkpoint):
     engine = CsmEngine(checkpoint, EngineOptions(slots=1, lead_s=0.08))
     started = time.monotonic()
     await speak(engine, replace(HELLO, max_frames=6, lead_s=None))
@@ -178,7 +178,7 @@ async def test_a_step_that_breaks_ends_its_requests_and_no_others(engine, monkey
 
 
 @pytest.mark.parametrize("call", ["launch", "collect", "prefill", "begin"])
-async def test_a_lost_device_ends_everything_and_says_so(checkpoint, monkeypatch, call):
+async def test_a_lost_device_closes_the_engine_and_calls_on_lost(checkpoint, monkeypatch, call):
     lost = threading.Event()
     engine = CsmEngine(checkpoint, EngineOptions(slots=1, queue_s=60), on_lost=lost.set)
     before = metrics.DEVICE_FAILURES.labels("lost")._value.get()
@@ -257,7 +257,7 @@ async def test_bad_input_names_its_field_and_the_next_request_works(engine, chan
     assert len(frames) == 1
 
 
-async def test_clips_that_leave_too_little_room_say_how_much_they_take(engine):
+async def test_the_refusal_of_long_clips_gives_their_positions(engine):
     with pytest.raises(InvalidInput, match="2048 positions") as refusal:
         engine.generate(replace(HELLO, context=context_of(2030, reference=True)))
     assert refusal.value.value == "2043 positions of reference clips"

@@ -18,7 +18,7 @@ from tests.support.csm_engine import HELLO, clip, close, make, speak, take
 from tests.support.metrics import metric
 
 
-async def test_a_long_text_is_spoken_in_pieces_within_one_call(tiny):
+async def test_a_long_text_is_generated_in_pieces_within_one_call(tiny):
     engine = make(tiny, slots=2)
     request = replace(HELLO, text="This is one sentence of it. " * 6)
     frames, end = await speak(engine, request)

@@ -109,7 +109,7 @@ def test_pages_found_are_not_counted_as_room_for_others():
     assert (pool.used, pool.cached) == (0, 2)
 
 
-def test_what_is_forgotten_is_not_found():
+def test_a_cleared_cache_finds_nothing():
     pool = PagePool(2)
     held, _ = pool.allocate(1) or ([], 0)
     kept, _ = pool.allocate(1) or ([], 0)
@@ -126,7 +126,7 @@ def test_what_is_forgotten_is_not_found():
     assert (pool.used, pool.cached) == (0, 0)
 
 
-def test_random_use_never_hands_a_page_to_two_who_may_write_to_it():
+def test_random_use_never_gives_a_writable_page_to_two_holders():
     rng, pool = np.random.default_rng(0), PagePool(12)
     held: list[tuple[list[int], int]] = []
     serial = refused = 0

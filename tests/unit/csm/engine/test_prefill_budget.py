@@ -29,7 +29,7 @@ def test_long_frames_leave_what_fits_the_budget():
     assert 0.044 + positions * 10e-6 == pytest.approx(GAP_BUDGET_S, abs=0.001)
 
 
-def test_what_a_prefill_costs_whatever_its_length_is_reckoned_with():
+def test_the_fixed_cost_of_a_prefill_counts():
     positions = run(PrefillBudget(MOST), 0.044, 5e-6, fixed_s=0.008)[-1]
     assert 0.044 + 0.008 + positions * 5e-6 == pytest.approx(GAP_BUDGET_S, abs=0.001)
 
@@ -39,7 +39,7 @@ def test_newcomers_progress_whatever_frames_take():
     assert run(PrefillBudget(64), 0.2, 10e-6)[-1] == 64
 
 
-def test_where_nobody_waits_all_is_run():
+def test_the_whole_budget_is_run_if_no_row_is_decoding():
     budget = PrefillBudget(MOST)
     run(budget, 0.2, 10e-6)
     assert budget.positions(decoding=False) == MOST

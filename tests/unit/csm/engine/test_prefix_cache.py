@@ -37,7 +37,7 @@ async def test_turns_of_a_conversation_run_only_what_is_new(checkpoint):
     assert all(positions < 64 + 2 + len("Turn number 0.") + 5 for positions in missed[1:]), missed
 
 
-async def test_what_was_heard_before_a_barge_in_is_cached_too(checkpoint):
+async def test_frames_before_a_barge_in_are_cached(checkpoint):
     engine = make(checkpoint, slots=1)
     text = "x" * 60
     async with engine.generate(replace(HELLO, text=text, max_frames=100)) as stream:

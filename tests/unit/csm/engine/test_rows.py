@@ -68,7 +68,7 @@ def test_pacing_goes_on_from_piece_to_piece():
     assert rows.due(50.0 + 0.09).tolist() == [2]
 
 
-def test_the_longest_answer_is_told_with_its_last_frame():
+def test_the_last_frame_of_the_longest_piece_is_reported():
     rows = make_rows()
     for row, most in ((0, 2), (3, 3)):
         rows.start(row, math.inf)

@@ -38,7 +38,7 @@ def test_top_k_keeps_the_likeliest_and_their_shares():
     assert shares[[1, 3]].sum() == 0
 
 
-def test_a_wider_neighbour_changes_nothing():
+def test_a_larger_top_k_in_the_batch_changes_nothing():
     logits = torch.randn(64, generator=torch.Generator().manual_seed(0))
     assert draws(logits, temperature=0.8, top_k=4).equal(draws(logits, temperature=0.8, top_k=4, widest=64))
 

@@ -71,7 +71,7 @@ def test_a_longer_answer_drops_more_turns(checkpoint):
     assert dropped[0] < dropped[-1]
 
 
-def test_no_more_turns_are_kept_than_the_setting_says(checkpoint):
+def test_a_setting_limits_the_turns_that_are_kept(checkpoint):
     turns = tuple(segment(f"Turn {i}.", 3) for i in range(7))
     for limits, dropped in ((Limits(), 2), (Limits(context_turns=1), 6), (Limits(context_turns=9), 0)):
         planner = plan(checkpoint, "Now.", turns, limits=limits)
@@ -79,7 +79,7 @@ def test_no_more_turns_are_kept_than_the_setting_says(checkpoint):
         assert planner.dropped_segments == dropped
 
 
-def test_the_limit_tells_a_runaway_from_a_short_answer(checkpoint):
+def test_the_limit_distinguishes_a_runaway_from_a_short_answer(checkpoint):
     for max_frames, limit_reason in ((0, FinishReason.RUNAWAY), (5, FinishReason.LENGTH)):
         piece = plan(checkpoint, "Hello.", max_frames=max_frames).next_piece()
         assert piece is not None
@@ -87,7 +87,7 @@ def test_the_limit_tells_a_runaway_from_a_short_answer(checkpoint):
         assert piece.max_frames == (max_frames or runaway_frames("Hello."))
 
 
-def test_a_long_text_is_spoken_in_pieces_that_hear_the_ones_before(checkpoint):
+def test_each_piece_of_a_long_text_has_the_one_before_as_context(checkpoint):
     text = "This is one sentence of it. " * 12
     clip, turn = segment("Clip.", 60, reference=True), segment("Old turn.", 40)
     planner = plan(checkpoint, text, (clip, turn))
@@ -110,7 +110,7 @@ def test_a_long_text_is_spoken_in_pieces_that_hear_the_ones_before(checkpoint):
     assert all(piece.endswith(".") for piece in said), "it is cut behind sentences"
 
 
-def test_a_piece_that_ran_away_is_not_heard_by_the_next(checkpoint):
+def test_a_runaway_piece_is_not_context_of_the_next(checkpoint):
     planner = plan(checkpoint, "This is one sentence of it. " * 12)
     piece = planner.next_piece()
     assert piece is not None
@@ -131,7 +131,7 @@ def test_the_request_s_limit_counts_all_pieces(checkpoint):
     assert frames[-1] == 20
 
 
-def test_no_text_is_spoken_where_a_slow_voice_would_lose_its_last_words(checkpoint):
+def test_a_slow_answer_never_loses_its_last_words(checkpoint):
     """Just below the length at which it is cut in pieces, an answer 1.5 times slower than expected still fits."""
     whole = 0
     for words in range(1, 60):

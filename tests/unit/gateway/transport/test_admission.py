@@ -7,7 +7,7 @@ import itertools
 import pytest
 
 from oviya.errors import Busy
-from services.gateway.transport.admission import Admission, AdmissionLimits, OfferInUse, client_limit
+from services.gateway.transport.admission import Admission, AdmissionLimits, OfferInUse
 
 _offers = itertools.count()
 
@@ -116,19 +116,3 @@ def test_a_displaced_place_is_not_counted_until_it_is_released():
     second.connected = True
     with pytest.raises(Busy):
         door.admit("10.0.0.3")
-
-
-@pytest.mark.parametrize(
-    ("client", "limit", "expected"),
-    [
-        ("10.0.0.1", None, 32),
-        ("127.0.0.1", None, 64),
-        ("::1", None, 64),
-        ("unix", None, 64),
-        ("2001:db8::/64", None, 32),
-        ("127.0.0.1", 5, 5),
-    ],
-)
-def test_half_of_the_places_are_one_client_s_and_this_machine_has_no_limit(client, limit, expected):
-    assert client_limit(client, limit, 64) == expected
-    assert client_limit(client, limit, 1) == (limit or 1)

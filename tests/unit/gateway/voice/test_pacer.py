@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from services.gateway.voice.pacer import Pacer
+
+pytestmark = pytest.mark.virtual_time
 
 
 async def test_pacer_holds_back_what_is_too_far_ahead():
@@ -13,7 +17,7 @@ async def test_pacer_holds_back_what_is_too_far_ahead():
     started = loop.time()
     for _ in range(5):
         await pacer.pace(0.1)  # 0.5 s of sound, 0.2 s ahead: the last is sent at 0.3 s
-    assert 0.29 <= loop.time() - started < 0.6
+    assert loop.time() - started == pytest.approx(0.3)
 
 
 async def test_pacer_starts_again_after_a_pause_and_zero_holds_nothing_back():
@@ -26,4 +30,4 @@ async def test_pacer_starts_again_after_a_pause_and_zero_holds_nothing_back():
     free = Pacer(0.0)
     for _ in range(1000):
         await free.pace(10.0)
-    assert loop.time() - started < 0.05
+    assert loop.time() - started == pytest.approx(0.0)

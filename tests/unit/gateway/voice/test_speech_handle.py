@@ -12,6 +12,8 @@ from services.gateway.voice.pacer import Pacer
 from services.gateway.voice.speech_handle import SpeechHandle, SpeechState
 from tests.support.segments import make_segment
 
+pytestmark = pytest.mark.virtual_time
+
 PENDING, SYNTHESIZING, PLAYING = SpeechState.PENDING, SpeechState.SYNTHESIZING, SpeechState.PLAYING
 DONE, FAILED, INTERRUPTED = SpeechState.DONE, SpeechState.FAILED, SpeechState.INTERRUPTED
 

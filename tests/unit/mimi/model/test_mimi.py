@@ -213,22 +213,22 @@ def test_masked_rows_keep_their_state(tiny: tuple[Mimi, MimiModel], seed: int):
         if not chosen:
             continue
         if dice.random() < 0.8:
-            rows, places = max(chosen) + 1, chosen
+            rows, indices = max(chosen) + 1, chosen
             active = torch.zeros(rows, dtype=torch.bool)
             active[chosen] = True
             slots, step = MaskedSlots(active), 1
             said, heard = torch.full((rows, 1, 8), NO_CODE), torch.zeros(rows, size)
         else:
-            step, places = min(3, frames - max(done[row] for row in chosen)), list(range(len(chosen)))
+            step, indices = min(3, frames - max(done[row] for row in chosen)), list(range(len(chosen)))
             slots = Slots(chosen, CPU)
             said, heard = torch.zeros(len(chosen), step, 8, dtype=torch.int64), torch.zeros(len(chosen), step * size)
-        for place, row in zip(places, chosen, strict=True):
-            said[place] = codes[row, done[row] : done[row] + step]
-            heard[place] = samples[row, done[row] * size : (done[row] + step) * size]
+        for index, row in zip(indices, chosen, strict=True):
+            said[index] = codes[row, done[row] : done[row] + step]
+            heard[index] = samples[row, done[row] * size : (done[row] + step) * size]
         sound, code = mimi.decoder.step(said, decoder, slots), mimi.encoder.step(heard, encoder, slots, 8)
-        for place, row in zip(places, chosen, strict=True):
-            sounds[row].append(sound[place])
-            found[row].append(code[place])
+        for index, row in zip(indices, chosen, strict=True):
+            sounds[row].append(sound[index])
+            found[row].append(code[index])
             done[row] += step
     assert_same_sound(torch.stack([torch.cat(pieces) for pieces in sounds]), reference_sound(model, codes))
     assert_same_codes(torch.stack([torch.cat(pieces) for pieces in found]), model, samples)

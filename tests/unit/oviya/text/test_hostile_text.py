@@ -40,7 +40,7 @@ WIDE = [
     *"\u00b7\u2013\u2014\u2018\u2019\u201c\u201d\u2026\u30a0\u30fb\ufe30\ufe4f\u20ac\u00bd\u00b0\U0001f44d",
 ]
 """CJK punctuation, related characters, and characters that once were expensive."""
-SIGNS = [*map(chr, range(32, 127)), "\n", *WIDE]
+SIGNS = [*map(chr, range(32, 127)), "\n", *(pytest.param(sign, marks=pytest.mark.slow) for sign in WIDE)]
 LISTENER = Listener()
 
 

@@ -12,9 +12,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError
+from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
 from services.gateway.transport.webrtc import ice
-from services.gateway.transport.webrtc.ice import IcePolicy, check_upstream
+from services.gateway.transport.webrtc.ice import apply_policy, check_upstream
 from services.gateway.transport.webrtc.offer import MAX_CANDIDATES, read_offer
 from tests.support.ports import free_range
 
@@ -29,14 +30,14 @@ async def offer_of(client, policy=None):
     """The offer of a browser-like client: one audio track and one data channel."""
     client.addTransceiver("audio", direction="sendrecv")
     client.createDataChannel("events")
-    (policy or IcePolicy(bind_addresses=[LOOPBACK])).apply(client)
+    apply_policy(policy or IcePolicy(bind_addresses=[LOOPBACK]), client)
     await client.setLocalDescription()
     return client.localDescription.sdp
 
 
 async def answered(server, offer, policy):
     await server.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-    policy.apply(server)
+    apply_policy(policy, server)
     await server.setLocalDescription()
     return server.localDescription.sdp
 
@@ -171,7 +172,7 @@ async def test_a_stun_server_is_asked_and_a_silent_one_left_out(peers, monkeypat
         server = RTCPeerConnection(RTCConfiguration(iceServers=[ice_server(f"stun:{LOOPBACK}:{port}")]))
         try:
             await server.setRemoteDescription(RTCSessionDescription(await offer_of(peers()), "offer"))
-            policy.apply(server)
+            apply_policy(policy, server)
             agent = server.getTransceivers()[0].receiver.transport.transport.iceGatherer._connection
             # what aioice asks with its own time-out of 5 s must not take that long here
             candidates = await agent.get_component_candidates(component=1, addresses=[], timeout=1)
@@ -225,7 +226,7 @@ def ice_server(url):
     ],
 )
 def test_policies_that_make_no_sense_are_refused(arguments):
-    with pytest.raises(ValueError, match=r"no range|IPv4 or IPv6"):
+    with pytest.raises(ValueError, match=r"not a valid range|IPv4 or IPv6"):
         IcePolicy(**arguments)
 
 
@@ -254,10 +255,10 @@ async def test_another_aioice_is_refused_in_plain_words(monkeypatch, change, nam
 @pytest.mark.parametrize(
     ("urls", "credentials", "message"),
     [
-        (["http://x"], (), "no stun:"),
-        (["stun:"], (), "no stun:"),
-        (["stun:a?transport=udp"], (), "takes no transport"),
-        (["turns:a?transport=udp"], ("u", "p"), "takes no transport"),
+        (["http://x"], (), "not a valid stun:"),
+        (["stun:"], (), "not a valid stun:"),
+        (["stun:a?transport=udp"], (), "does not support transport"),
+        (["turns:a?transport=udp"], ("u", "p"), "does not support transport"),
         (["stun:a", "stun:b"], (), "only one STUN"),
         (["turn:a", "turns:b"], ("u", "p"), "only one TURN"),
         (["turn:a"], (), "needs a user name"),

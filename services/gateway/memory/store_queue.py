@@ -1,4 +1,4 @@
-"""The way to a store that may be away: writes are queued and tried again, reads wait for them, failures are shown."""
+"""Access to a store that may be unavailable: queued writes with retries, reads after them, and failure reports."""
 
 from __future__ import annotations
 
@@ -12,60 +12,61 @@ import structlog
 from oviya.errors import Unavailable
 from oviya.mesh.background import BackgroundLoops
 from services.gateway import metrics
-from services.gateway.memory.store import BadRecord, Store, StoreError
+from services.gateway.memory.store import CorruptRecord, Store, StoreError
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
 
 STORE = "store"
-"""Its name where services are named: in readiness, in degraded modes."""
+"""Name of the store in readiness reports and degraded events."""
 MAX_WAITING_WRITES = 10_000
-"""Writes that wait for a store that is away: hours of some hundred sessions.  More are lost, and counted."""
+"""Writes that may be queued while the store is unavailable: hours of some hundred sessions.  Further ones are lost and
+counted."""
 RETRY_S = 1.0
 READ_S = 2.0
-"""Longest time in seconds for a session to be read, at its start among others: somebody waits."""
+"""Longest time in seconds to read a session; a caller waits for it."""
 CLOSE_S = 5.0
-"""Longest time in seconds for what still has to be written when the gateway stops."""
+"""Longest time in seconds to write what is queued when the gateway stops."""
 PRUNE_S = 3600.0
-"""Time in seconds between two searches for sessions that are too old."""
+"""Interval in seconds between searches for expired sessions."""
 
 Write = Callable[[], Awaitable[None]]
 
 
-class StoreAccess:
-    """One gateway's access to a store.
+class StoreQueue:
+    """One gateway's queue to a store.
 
     Args:
         store: the store.
-        tell: takes what is wrong with it; empty: nothing any more.
-        clock: the present time in seconds since 1970.
-        sleep: waits for a time in seconds.
+        report: called with the problem of the store; empty: it works again.
+        clock: current time in seconds since 1970.
+        sleep: waits for some seconds.
     """
 
     def __init__(
         self,
         store: Store,
-        tell: Callable[[str], None],
+        report: Callable[[str], None],
         *,
         clock: Callable[[], float],
         sleep: Callable[[float], Awaitable[None]],
     ) -> None:
         self.store = store
-        self._tell = tell
+        self._report = report
         self._clock = clock
         self._sleep = sleep
         self._loops = BackgroundLoops(self._note)
         self._problems: dict[str, str] = {}
         self._writes: asyncio.Queue[tuple[Write, int]] = asyncio.Queue(MAX_WAITING_WRITES)
-        self._unwritten = 0  # turns and summaries in the queue and in hand
+        self._unwritten = 0  # turns and summaries that are queued or being written
         self._opening = asyncio.Lock()
         self._opened = False
         self._away = False
         self._started = False
 
     async def start(self) -> None:
-        """Opens the store.  One that is away is waited for in the background."""
+        """Opens the store; an unavailable one is retried in the background."""
         try:
             await self._ready()
         except StoreError as error:
@@ -75,14 +76,14 @@ class StoreAccess:
         self._loops.start("store-pruner", self._prune_hourly)
 
     async def flush(self, timeout_s: float) -> int:
-        """Waits until all that waits is written, at most `timeout_s`; returns how many turns and summaries are not."""
+        """Waits up to `timeout_s` seconds for the writes; returns how many turns and summaries are not written."""
         with suppress(TimeoutError):
             async with asyncio.timeout(timeout_s):
                 await self._writes.join()
         return self._unwritten
 
     async def close(self, within_s: float) -> None:
-        """Writes what waits, for `within_s` seconds at most, and closes the store."""
+        """Writes what is queued, within `within_s` seconds, and closes the store."""
         if not self._started:
             return
         self._started = False
@@ -90,32 +91,32 @@ class StoreAccess:
         await self._loops.close()
         if lost:
             metrics.STORE_LOST.inc(lost)
-            log.error("the store is away; turns are lost", lost=lost)
+            log.error("the store of sessions is unavailable; turns are lost", lost=lost)
         with suppress(StoreError):
             await self.store.close()
 
-    async def ask(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Asks the store, after all that is to be written before.
+    async def read(self, read: Callable[[], Awaitable[T]]) -> T:
+        """Reads from the store after all earlier writes.
 
         Raises:
-            Unavailable: the store is away, or what is kept cannot be read.
+            Unavailable: the store is unavailable, or the record is corrupt.
         """
         try:
             async with asyncio.timeout(READ_S):
                 await self._writes.join()
                 await self._ready()
-                answer = await ask()
+                answer = await read()
         except (StoreError, TimeoutError) as error:
-            if isinstance(error, BadRecord):
+            if isinstance(error, CorruptRecord):
                 log.error("a kept session cannot be read", reason=str(error))
             else:
                 self._failed("read", error)
-            raise Unavailable(STORE, "sessions cannot be read now", hint="the gateway's log has the reason") from error
+            raise Unavailable(STORE, "sessions cannot be read now", hint="see the gateway's log") from error
         self._recovered()
         return answer
 
-    def later(self, write: Write, *, worth: int) -> None:
-        """Queues a write.  `worth` is 1 where something would be lost without it."""
+    def enqueue(self, write: Write, *, worth: int) -> None:
+        """Queues a write.  `worth` is 1 if a turn or a summary is lost without it, else 0."""
         try:
             self._writes.put_nowait((write, worth))
             self._unwritten += worth
@@ -123,21 +124,21 @@ class StoreAccess:
             metrics.STORE_LOST.inc(worth)
 
     async def prune(self) -> None:
-        """Has the store forget what is too old and what is too much.
+        """Deletes expired sessions and those beyond the limits.
 
         Raises:
-            StoreError: the store is away.
+            StoreError: the store is unavailable.
         """
         pruned = await self.store.prune(self._clock())
         metrics.STORE_DROPPED.labels("expired").inc(pruned.expired)
         metrics.STORE_DROPPED.labels("sessions").inc(pruned.dropped)
         if pruned.dropped:
-            log.warning("the store of sessions is full; the oldest are dropped", dropped=pruned.dropped)
+            log.warning("the store of sessions is full; the oldest sessions are dropped", dropped=pruned.dropped)
 
     # --- Loops --------------------------------------------------------------------------------------------------------
 
     async def _write_all(self) -> None:
-        """Writes for ever, in order.  A write that fails in an unforeseen way is lost; the next one is tried."""
+        """Writes forever, in order.  A write that fails unexpectedly is lost, and the next one is tried."""
         while True:
             write, worth = await self._writes.get()
             try:
@@ -153,12 +154,12 @@ class StoreAccess:
         self._writes.task_done()
 
     async def _write(self, write: Write) -> None:
-        """Writes, trying again while the store is away."""
+        """Writes, and retries while the store is unavailable."""
         while True:
             try:
                 await self._ready()
                 await write()
-            except BadRecord:
+            except CorruptRecord:
                 raise
             except StoreError as error:
                 self._failed("write", error)
@@ -186,13 +187,13 @@ class StoreAccess:
 
     def _failed(self, doing: str, error: Exception) -> None:
         metrics.STORE_FAILURES.labels(doing).inc()
-        if self._away:  # it is tried again every second: once in the log is enough
+        if self._away:  # retried every second; one log line is enough
             return
         log.warning("the store of sessions failed", doing=doing, reason=str(error) or type(error).__name__)
         self._away = True
         self._note(STORE, "cannot be reached; sessions are kept in memory until it is back")
-        if doing != "write":  # which is tried again until it works
-            self.later(self._probe, worth=0)
+        if doing != "write":  # a write is retried anyway
+            self.enqueue(self._probe, worth=0)
 
     async def _probe(self) -> None:
         await self.store.load("")
@@ -204,6 +205,6 @@ class StoreAccess:
             self._note(STORE, "")
 
     def _note(self, part: str, problem: str) -> None:
-        """Tells what is wrong with the store and the loops that serve it."""
+        """Reports the problems of the store and of the loops that serve it."""
         self._problems[part] = problem
-        self._tell("; ".join(filter(None, self._problems.values())))
+        self._report("; ".join(filter(None, self._problems.values())))

@@ -1,0 +1,96 @@
+"""A conversation behind real WebRTC peers that echoes what it hears."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+from typing import Any
+
+import numpy as np
+
+from oviya.audio.pcm import encode_pcm
+from oviya.errors import NotReady, Unavailable
+from oviya.tasks import cancel_and_wait
+from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
+from services.gateway.transport.webrtc.peers import Peers
+from tests.support.webrtc_client import LOOPBACK_ONLY, tone
+
+
+class Echo:
+    """A conversation that keeps what it heard and answers a text with a tone; some texts make it fail or wait."""
+
+    def __init__(self):
+        self.config: Any = None
+        self.heard = bytearray()
+        self.requests = []
+        self.left = asyncio.Event()
+        self.release = asyncio.Event()
+        self.heard_changed = asyncio.Event()
+        self._draining = asyncio.Event()
+
+    def drain(self):
+        """Ends the session after its running turn, as the real conversation does when the gateway stops."""
+        self._draining.set()
+
+    async def converse(self, requests):
+        try:
+            turn = 0
+            self.config = (await anext(requests)).config
+            yield conversation_pb2.ConverseResponse(
+                session_started=conversation_pb2.SessionStarted(session_id="s", output=self.config.output)
+            )
+            async for request in self._until_drained(requests):
+                if request.audio:
+                    self.heard += request.audio
+                    self.heard_changed.set()
+                    continue
+                self.requests.append(request)
+                async for response in self._reply(request, turn):
+                    yield response
+                turn += 1
+        finally:
+            self.left.set()
+
+    async def _until_drained(self, requests):
+        draining = asyncio.create_task(self._draining.wait())
+        reading = None
+        try:
+            while not draining.done():
+                reading = asyncio.create_task(anext(requests, None))
+                await asyncio.wait({reading, draining}, return_when=asyncio.FIRST_COMPLETED)
+                if not reading.done():
+                    raise NotReady("the gateway is stopping")
+                if (request := reading.result()) is None:
+                    return
+                yield request
+            raise NotReady("the gateway is stopping")
+        finally:
+            await cancel_and_wait(reading, draining)
+
+    async def _reply(self, request, turn):
+        def event(**fields):
+            return conversation_pb2.ConverseResponse(turn=turn, **fields)
+
+        if request.text == "fail":
+            raise Unavailable("brain", "cannot be reached")
+        if request.text == "break":
+            raise RuntimeError("marker")
+        yield event(final=stt_pb2.Transcript(text=request.text))
+        if request.text == "wait":
+            await self.release.wait()
+        if request.text != "nothing":
+            for index, hz in enumerate((500, 1500)):
+                yield event(reply_sentence=conversation_pb2.ReplySentence(index=index, text=f"{hz} hertz"))
+                for piece in np.array_split(tone(hz, 0.8), 10):
+                    pcm = encode_pcm(piece, self.config.output.encoding)
+                    yield event(audio=common_pb2.Audio(format=self.config.output, pcm=pcm))
+        yield event(reply_ended=conversation_pb2.ReplyEnded())
+
+
+@asynccontextmanager
+async def peers_of(conversation, **options):
+    peers = Peers(conversation, **{"ice_policy": LOOPBACK_ONLY, **options})
+    try:
+        yield peers
+    finally:
+        await peers.close()
