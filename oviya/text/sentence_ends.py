@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 
-_ABBREVIATIONS: dict[str, list[str]] = tomllib.loads(
-    (Path(__file__).parent / "data" / "abbreviations.toml").read_text("utf-8")
-)
+from oviya.text.tables import load_table
+
+_ABBREVIATIONS = load_table("abbreviations")
 INSIDE, PERHAPS, CAPITAL, UNITS, BEGINNINGS = (
     frozenset(_ABBREVIATIONS[name]) for name in ("inside", "perhaps", "capital", "units", "beginnings")
 )
