@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.emotion.words.tokens import Token, tokenize
-
-DATA = Path(__file__).with_name("data")
+from services.emotion.words.tokens import DATA, Token, tokenize
 
 WEIGHTS = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
 """Weight of the words of each list."""
