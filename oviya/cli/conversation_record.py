@@ -98,12 +98,7 @@ class ConversationRecord:
         return self.turns.setdefault(number, TurnRecord(number))
 
     def add(self, event: ConverseEvent, elapsed_s: float) -> None:
-        """Adds an event.
-
-        Args:
-            event: the event.
-            elapsed_s: time since the first audio was sent.
-        """
+        """Adds an event that came `elapsed_s` after the first audio was sent."""
         match event:
             case SessionStarted():
                 self.session_id, self.sample_rate_hz = event.session_id, event.sample_rate_hz

@@ -184,10 +184,7 @@ def _is_item_number(word: str) -> bool:
 def forced_cut(text: str, limit: int, clause: int) -> int:
     """Where to cut a sentence that is too long: after a clause in its second half, else between words, else at `limit`.
 
-    Args:
-        text: the sentence.
-        limit: its longest length.
-        clause: end of its last clause; 0: none.
+    `clause` is the end of its last clause; 0: none.
     """
     if limit // 2 < clause <= limit:
         return clause

@@ -51,10 +51,6 @@ class Detection:
 class EmotionEngine:
     """Judges utterances.  Safe to call from several threads.
 
-    Args:
-        text: judges words.
-        voice: judges sound.
-
     Raises:
         ValueError: a table is faulty.
     """

@@ -56,9 +56,6 @@ WARM_UP = Exchange("what should i do when i feel sad and lonely")
 class Listener:
     """The reflective listener as a `Backend`.
 
-    Args:
-        folder: its data.
-
     Raises:
         ScriptError: the data is not valid.
     """

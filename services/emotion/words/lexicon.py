@@ -66,9 +66,6 @@ class Lexicon:
 def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     """Reads `lexicon.toml` and `modifiers.toml`.
 
-    Args:
-        emotions: the known names.
-
     Raises:
         ValueError: a table is faulty; the message names file, table and word.
     """
