@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: 
     model = CsmModel(config)
     weights: dict[str, Tensor] = {}
     for name, sources in weight_sources(config).items():
-        parts = [_take(state, source).to(device, dtype) for source in sources]
+        parts = [load_tensor(state, source.names, source.shape).to(device, dtype) for source in sources]
         weights[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
     model.load_state_dict(weights, assign=True)
     return model.to(device)
@@ -134,10 +134,6 @@ def _stack_sources(ours: str, theirs: str, config: TransformerConfig) -> Iterato
 
 def _source(name: str, *shape: int) -> Source:
     return Source((name,), shape)
-
-
-def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
-    return load_tensor(state, source.names, source.shape)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

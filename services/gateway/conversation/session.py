@@ -23,8 +23,8 @@ from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.stt_listener import SttEvent
 from services.gateway.turn.stt_stream import SttStream
+from services.gateway.turn.stt_turns import SttEvent
 from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh

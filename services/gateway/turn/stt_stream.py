@@ -16,8 +16,7 @@ from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.replay_buffer import Chunk, ReplayBuffer
-from services.gateway.turn.stt_listener import SttListener
-from services.gateway.turn.stt_turns import SttTurns
+from services.gateway.turn.stt_turns import SttListener, SttTurns
 from services.gateway.upstream.clients import Mesh, read_fed
 
 log = structlog.get_logger()
