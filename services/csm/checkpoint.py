@@ -111,23 +111,13 @@ def _stack_sources(ours: str, theirs: str, config: TransformerConfig) -> Iterato
     for i in range(config.layers):
         layer, source = f"{ours}.layers.{i}", f"{theirs}.layers.{i}"
         yield f"{layer}.attention_norm", [_source(f"{source}.input_layernorm.weight", width)]
-        yield (
-            f"{layer}.qkv",
-            [
-                _source(f"{source}.self_attn.q_proj.weight", queries, width),
-                _source(f"{source}.self_attn.k_proj.weight", pairs, width),
-                _source(f"{source}.self_attn.v_proj.weight", pairs, width),
-            ],
-        )
+        sizes = {"q": queries, "k": pairs, "v": pairs}
+        qkv = [_source(f"{source}.self_attn.{name}_proj.weight", rows, width) for name, rows in sizes.items()]
+        yield f"{layer}.qkv", qkv
         yield f"{layer}.attention_out", [_source(f"{source}.self_attn.o_proj.weight", width, queries)]
         yield f"{layer}.ffn_norm", [_source(f"{source}.post_attention_layernorm.weight", width)]
-        yield (
-            f"{layer}.gate_up",
-            [
-                _source(f"{source}.mlp.gate_proj.weight", ffn, width),
-                _source(f"{source}.mlp.up_proj.weight", ffn, width),
-            ],
-        )
+        gate_up = [_source(f"{source}.mlp.{name}_proj.weight", ffn, width) for name in ("gate", "up")]
+        yield f"{layer}.gate_up", gate_up
         yield f"{layer}.down", [_source(f"{source}.mlp.down_proj.weight", width, ffn)]
     yield f"{ours}.norm", [_source(f"{theirs}.norm.weight", width)]
 

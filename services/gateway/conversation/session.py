@@ -58,8 +58,6 @@ class Session:
     Speech during a reply is recognized at once and answered after the reply.
 
     Args:
-        output: speaks to the caller.
-        events: queue for the session's events.
         lifetime: decides when the session must end; the turns that wait are answered first.
     """
 

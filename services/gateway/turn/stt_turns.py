@@ -60,11 +60,6 @@ class SttTurns:
 
     A turn may span several streams: a new one takes over when a stream breaks.
 
-    Args:
-        listener: receives the events.
-        buffer: the session's sound.
-        audio_format: format of the sound.
-
     Attributes:
         running: number of the turn that is being spoken; None between turns.
         end_requested_at: when the caller last asked for the end of the turn, in loop time.
