@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 
@@ -60,15 +60,8 @@ class TurnRecord:
     @property
     def latencies(self) -> dict[str, float | None]:
         """When each stage was reached, in seconds after the end of speech; None: not reached."""
-        measured = self.latency or Latency(None, None, None, None, None)
-        return {
-            "turn_end": measured.turn_end_s,
-            "final_transcript": measured.final_transcript_s,
-            "first_sentence": measured.first_sentence_s,
-            "first_frame": measured.first_frame_s,
-            "first_audio": measured.first_audio_s,
-            "first_audio_here": self.first_audio_here_s,
-        }
+        stages = asdict(self.latency or Latency()) | {"first_audio_here_s": self.first_audio_here_s}
+        return {stage.removesuffix("_s"): time for stage, time in stages.items()}
 
 
 @dataclass
@@ -98,12 +91,7 @@ class ConversationRecord:
         return self.turns.setdefault(number, TurnRecord(number))
 
     def add(self, event: ConverseEvent, elapsed_s: float) -> None:
-        """Adds an event.
-
-        Args:
-            event: the event.
-            elapsed_s: time since the first audio was sent.
-        """
+        """Adds an event that came `elapsed_s` after the first audio was sent."""
         match event:
             case SessionStarted():
                 self.session_id, self.sample_rate_hz = event.session_id, event.sample_rate_hz

@@ -55,11 +55,7 @@ def _shown(match: re.Match[str]) -> str:
 
 
 class Output:
-    """Prints text for people, or only JSON on standard output.
-
-    Args:
-        as_json: print JSON documents instead of text.
-    """
+    """Prints text for people, or only JSON on standard output."""
 
     def __init__(self, as_json: bool) -> None:
         self.as_json = as_json

@@ -17,14 +17,12 @@ from oviya.client.events import (
     Latency,
     LikelyEnd,
     PartialTranscript,
-    ProsodyPlan,
     ReplyEnded,
     Resumed,
     Sentence,
     SessionStarted,
     SpeakEvent,
     SpeechStarted,
-    Tone,
     TranscribeEvent,
     TurnEnded,
     TurnFailed,
@@ -36,6 +34,7 @@ from oviya.client.sessions import KeptSession, KeptTurn
 from oviya.client.speaking import SayOptions, SpeakOptions, Speech
 from oviya.client.sync import OviyaSync
 from oviya.client.transcription import SpeechToText
+from oviya.emotions.values import ProsodyPlan, Tone
 
 __all__ = [
     "AudioChunk",

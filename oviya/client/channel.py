@@ -63,12 +63,7 @@ class AsyncClient:
 
 
 def channel_options(address: str, use_proxy: bool | None) -> tuple[tuple[str, Any], ...]:
-    """Returns the options of a channel to `address`.
-
-    Args:
-        address: host:port, or a gRPC target.
-        use_proxy: as for `AsyncClient`.
-    """
+    """Returns the options of a channel to `address`, a host:port or gRPC target; `use_proxy` as for `AsyncClient`."""
     through_proxy = not is_local(address) if use_proxy is None else use_proxy
     return (*OPTIONS, ("grpc.enable_http_proxy", int(through_proxy)))
 

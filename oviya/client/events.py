@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TypeAlias
 
 from oviya.audio.pcm import Pcm
+from oviya.emotions.values import ProsodyPlan, Tone
 from oviya.errors import OviyaError
 
 
@@ -110,24 +111,6 @@ class Evidence:
 
 
 @dataclass(frozen=True, slots=True)
-class Tone:
-    """How the reply responds to a feeling.
-
-    `mirror`, `support` and `ask` are the emotions for sentences that reflect, support and ask; `intensity` is 0 to 1;
-    `blend` is a second emotion with its share (empty: none); `reason` explains the choice.
-    """
-
-    feeling: str
-    mirror: str
-    support: str
-    ask: str
-    intensity: float
-    blend: str
-    blend_share: float
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
 class UserFeeling:
     """The details behind `UserEmotion`, and the tone of the reply.  Follows `UserEmotion`.
 
@@ -144,19 +127,6 @@ class UserFeeling:
     tone: Tone
     text: Evidence | None
     voice: Evidence | None
-
-
-@dataclass(frozen=True, slots=True)
-class ProsodyPlan:
-    """How the voice speaks an emotion.  The scales are factors: 1 means unchanged."""
-
-    emotion: str
-    style: str
-    reference_clip: str
-    temperature: float
-    pitch_scale: float
-    rate_scale: float
-    energy_scale: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,11 +159,11 @@ class AudioChunk:
 class Latency:
     """Seconds from the end of the user's speech (of the request, for text) to each stage; None: not reached."""
 
-    turn_end_s: float | None
-    final_transcript_s: float | None
-    first_sentence_s: float | None
-    first_frame_s: float | None
-    first_audio_s: float | None
+    turn_end_s: float | None = None
+    final_transcript_s: float | None = None
+    first_sentence_s: float | None = None
+    first_frame_s: float | None = None
+    first_audio_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,18 @@ The readers return None for an event that only newer versions of the contract ha
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from dataclasses import fields
+from typing import Any, TypeVar
 
 from oviya.audio.pcm import decode_pcm
 from oviya.client import events
 from oviya.durations import seconds
+from oviya.emotions.values import ProsodyPlan, Tone
 from oviya.errors import InvalidInput
 from oviya.status import error_from_detail
 from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2, stt_pb2
+
+Copied = TypeVar("Copied", ProsodyPlan, Tone)
 
 VOICES: dict[str, conversation_pb2.Voice.ValueType] = {
     "auto": conversation_pb2.VOICE_UNSPECIFIED,
@@ -72,8 +76,12 @@ def _turn_ended(turn: int, ended: stt_pb2.TurnEnded) -> events.TurnEnded:
     return events.TurnEnded(turn, reason, seconds(ended.speech_end))
 
 
+def _copied(kind: type[Copied], message: Any) -> Copied:
+    """Copies the fields of a dataclass from a message that has the same ones."""
+    return kind(**{field.name: getattr(message, field.name) for field in fields(kind)})
+
+
 def _feeling(turn: int, feeling: emotion_pb2.DetectResponse) -> events.UserFeeling:
-    tone = feeling.tone
     return events.UserFeeling(
         turn,
         emotions=tuple((score.emotion, score.score) for score in feeling.emotions),
@@ -81,16 +89,7 @@ def _feeling(turn: int, feeling: emotion_pb2.DetectResponse) -> events.UserFeeli
         arousal=feeling.arousal,
         confidence=feeling.confidence,
         intensity=feeling.intensity,
-        tone=events.Tone(
-            feeling=tone.feeling,
-            mirror=tone.mirror,
-            support=tone.support,
-            ask=tone.ask,
-            intensity=tone.intensity,
-            blend=tone.blend,
-            blend_share=tone.blend_share,
-            reason=tone.reason,
-        ),
+        tone=_copied(Tone, feeling.tone),
         text=_evidence(feeling.text) if feeling.HasField("text") else None,
         voice=_evidence(feeling.voice) if feeling.HasField("voice") else None,
     )
@@ -106,22 +105,16 @@ def _evidence(evidence: emotion_pb2.Evidence) -> events.Evidence:
     )
 
 
-def _plan(plan: emotion_pb2.ProsodyPlan) -> events.ProsodyPlan:
-    return events.ProsodyPlan(
-        emotion=plan.emotion,
-        style=plan.style,
-        reference_clip=plan.reference_clip,
-        temperature=plan.temperature,
-        pitch_scale=plan.pitch_scale,
-        rate_scale=plan.rate_scale,
-        energy_scale=plan.energy_scale,
-    )
-
-
 def _sentence(turn: int, sentence: conversation_pb2.ReplySentence) -> events.Sentence:
     voice = _VOICE_NAMES.get(sentence.voice, str(sentence.voice))
     return events.Sentence(
-        turn, sentence.index, sentence.text, _plan(sentence.plan), voice, sentence.spoken, sentence.language
+        turn,
+        sentence.index,
+        sentence.text,
+        _copied(ProsodyPlan, sentence.plan),
+        voice,
+        sentence.spoken,
+        sentence.language,
     )
 
 
@@ -130,18 +123,8 @@ def _audio(turn: int, audio: common_pb2.Audio) -> events.AudioChunk:
 
 
 def _reply_ended(turn: int, ended: conversation_pb2.ReplyEnded) -> events.ReplyEnded:
-    latency = ended.latency
-    return events.ReplyEnded(
-        turn,
-        seconds(ended.duration),
-        events.Latency(
-            turn_end_s=seconds(latency.turn_end) if latency.HasField("turn_end") else None,
-            final_transcript_s=seconds(latency.final_transcript) if latency.HasField("final_transcript") else None,
-            first_sentence_s=seconds(latency.first_sentence) if latency.HasField("first_sentence") else None,
-            first_frame_s=seconds(latency.first_frame) if latency.HasField("first_frame") else None,
-            first_audio_s=seconds(latency.first_audio) if latency.HasField("first_audio") else None,
-        ),
-    )
+    reached = {f"{stage.name}_s": seconds(time) for stage, time in ended.latency.ListFields()}
+    return events.ReplyEnded(turn, seconds(ended.duration), events.Latency(**reached))
 
 
 _READERS: dict[str, Callable[[int, Any], Any]] = {

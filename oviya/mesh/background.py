@@ -105,12 +105,7 @@ class BackgroundLoops:
 
 
 def background_task(name: str, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Starts a task that is not awaited.  A failure is logged and counted in `oviya_loop_failures_total`.
-
-    Args:
-        name: short name for logs and the metric label.
-        work: the coroutine.
-    """
+    """Starts a task that is not awaited.  A failure is logged and counted in `oviya_loop_failures_total`."""
 
     def ended(task: asyncio.Task[None]) -> None:
         if not task.cancelled() and (error := task.exception()) is not None:

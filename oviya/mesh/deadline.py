@@ -7,12 +7,7 @@ from collections.abc import Callable
 
 
 class Deadline:
-    """A point in time.
-
-    Args:
-        seconds: seconds from now.
-        clock: monotonic time in seconds.
-    """
+    """A point in time, `seconds` from now."""
 
     def __init__(self, seconds: float, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

@@ -17,12 +17,7 @@ Shape = Literal["texts", "list", "object", "text", "other"]
 
 
 def decode_values(values: Mapping[str, Any], fields: Mapping[str, FieldInfo]) -> dict[str, Any]:
-    """Decodes the strings in `values`.  Strings that cannot be decoded are kept, for the field's type to refuse.
-
-    Args:
-        values: values by field name.
-        fields: the settings' fields.
-    """
+    """Decodes the strings in `values`, by field name.  Those that cannot be decoded are kept: the type refuses them."""
     decoded: dict[str, Any] = {}
     for name, value in values.items():
         field = fields.get(name)

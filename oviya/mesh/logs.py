@@ -42,10 +42,6 @@ def configure_logs(service: str, settings: ServiceSettings) -> None:
 
     Every line has the service's name.  Above debug level no line contains an exception's message, a local variable or
     an argument of another library's log call; secrets in `settings` are hidden at every level.
-
-    Args:
-        service: short name of the service.
-        settings: level, format and secrets.
     """
     level = logging.getLevelNamesMapping()[settings.log_level.upper()]
     verbose = level <= logging.DEBUG

@@ -75,12 +75,7 @@ def _password_of(url: str) -> str:
 
 
 class Redactor:
-    """A structlog processor that redacts lines.
-
-    Args:
-        verbose: whether the service logs at debug level, with messages of exceptions.
-        secrets: strings that are hidden at every level.
-    """
+    """A structlog processor that redacts lines: `secrets` always, messages of exceptions unless `verbose`."""
 
     def __init__(self, *, verbose: bool, secrets: Iterable[str] = ()) -> None:
         self._verbose = verbose

@@ -24,12 +24,7 @@ _PART = re.compile(r"[^\s,;\"'\[\]{}:/@?=&|]{3,}")
 
 
 def describe_refusals(error: ValidationError, settings_type: type[BaseModel]) -> list[str]:
-    """Describes each invalid setting in one line, in the order of the fields.
-
-    Args:
-        error: the error that `settings_type` raised.
-        settings_type: the settings, with their prefix in `model_config`.
-    """
+    """Describes each invalid setting, which `settings_type` refused, in one line, in the order of the fields."""
     schema = settings_type.model_json_schema()
     prefix = str(settings_type.model_config.get("env_prefix", ""))
     first: dict[str, Any] = {}

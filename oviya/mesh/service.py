@@ -99,16 +99,11 @@ class Service(ABC, Generic[S]):
     async def drain(self, deadline: Deadline) -> None:
         """Called after NOT_SERVING was reported, before the server waits for running calls.
 
-        Args:
-            deadline: end of this step; time for `close` is already reserved.
+        The time for `close` is not part of the deadline.
         """
 
     async def close(self, deadline: Deadline) -> None:
-        """Persists data, then releases resources.  All calls have ended.
-
-        Args:
-            deadline: when it is cancelled.
-        """
+        """Persists data, then releases resources.  All calls have ended.  It is cancelled at the deadline."""
 
 
 class RunningService(Generic[S]):
@@ -139,11 +134,7 @@ class RunningService(Generic[S]):
         self._follow = self.service.loops.start("health", self._follow_health)
 
     async def stop(self, deadline: Deadline | None = None) -> None:
-        """Drains and closes within the deadline.
-
-        Args:
-            deadline: None: the settings' times from now.
-        """
+        """Drains and closes within the deadline, by default the settings' times from now."""
         settings = self.service.settings
         deadline = deadline or stop_deadline(settings)
         before_close = deadline.earlier(min(CLOSE_SHARE * settings.drain_grace_s, MAX_CLOSE_S))

@@ -26,12 +26,7 @@ _CONTEXT = "During handling of the above exception, another exception occurred:"
 
 
 def format_exception(error: BaseException, *, messages: bool) -> str:
-    """Formats `error` with its causes and contexts, without local variables.
-
-    Args:
-        error: the exception.
-        messages: whether to include the exceptions' messages and notes.
-    """
+    """Formats `error` with its causes and contexts, without local variables; `messages` adds messages and notes."""
     return "\n".join(_chain(error, messages, set()))
 
 

@@ -11,19 +11,12 @@ from functools import lru_cache
 
 from anyascii import anyascii
 
+from oviya.text.tables import inverted, load_table
+
 LATIN = "Latin"
-_NAMES = {
-    "LATIN": LATIN, "GREEK": "Greek", "CYRILLIC": "Cyrillic", "ARMENIAN": "Armenian", "HEBREW": "Hebrew",
-    "ARABIC": "Arabic", "SYRIAC": "Syriac", "DEVANAGARI": "Devanagari", "BENGALI": "Bengali", "GURMUKHI": "Gurmukhi",
-    "GUJARATI": "Gujarati", "ORIYA": "Oriya", "TAMIL": "Tamil", "TELUGU": "Telugu", "KANNADA": "Kannada",
-    "MALAYALAM": "Malayalam", "SINHALA": "Sinhala", "THAI": "Thai", "LAO": "Lao", "TIBETAN": "Tibetan",
-    "MYANMAR": "Myanmar", "GEORGIAN": "Georgian", "HANGUL": "Hangul", "ETHIOPIC": "Ethiopic", "CHEROKEE": "Cherokee",
-    "KHMER": "Khmer", "MONGOLIAN": "Mongolian", "HIRAGANA": "Kana", "KATAKANA": "Kana", "KATAKANA-HIRAGANA": "Kana",
-    "CJK": "Han", "IDEOGRAPHIC": "Han", "BOPOMOFO": "Bopomofo", "FULLWIDTH": LATIN, "HALFWIDTH": "Kana",
-    "MATHEMATICAL": LATIN, "THAANA": "Thaana", "NKO": "Nko", "TIFINAGH": "Tifinagh", "COPTIC": "Coptic",
-}  # fmt: skip
-"""The first word of a letter's Unicode name -> the Unicode name of its script.  Hiragana and Katakana, which one text
-mixes, are both "Kana"."""
+_TABLES = load_table("scripts")
+_NAMES = inverted(_TABLES["scripts"])
+"""The first word of a letter's Unicode name -> its script."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,16 +27,7 @@ class Language:
     name: str
 
 
-LANGUAGES: dict[str, Language] = {
-    "Greek": Language("el", "Greek"), "Cyrillic": Language("ru", "Russian"), "Armenian": Language("hy", "Armenian"),
-    "Hebrew": Language("he", "Hebrew"), "Arabic": Language("ar", "Arabic"), "Devanagari": Language("hi", "Hindi"),
-    "Bengali": Language("bn", "Bengali"), "Gurmukhi": Language("pa", "Punjabi"),
-    "Gujarati": Language("gu", "Gujarati"), "Oriya": Language("or", "Odia"), "Tamil": Language("ta", "Tamil"),
-    "Telugu": Language("te", "Telugu"), "Kannada": Language("kn", "Kannada"), "Malayalam": Language("ml", "Malayalam"),
-    "Sinhala": Language("si", "Sinhala"), "Thai": Language("th", "Thai"), "Myanmar": Language("my", "Burmese"),
-    "Georgian": Language("ka", "Georgian"), "Hangul": Language("ko", "Korean"), "Ethiopic": Language("am", "Amharic"),
-    "Cherokee": Language("chr", "Cherokee"), "Kana": Language("ja", "Japanese"), "Han": Language("cmn", "Chinese"),
-}  # fmt: skip
+LANGUAGES = {script: Language(*language) for script, language in _TABLES["languages"].items()}
 """The most spoken language with an espeak-ng voice for each script."""
 _UKRAINIAN, _PERSIAN, _URDU = (
     frozenset("\u0456\u0457\u0454\u0491"),

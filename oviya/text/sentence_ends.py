@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import re
-import tomllib
 import unicodedata
 from dataclasses import dataclass
-from pathlib import Path
 
-_ABBREVIATIONS: dict[str, list[str]] = tomllib.loads(
-    (Path(__file__).parent / "data" / "abbreviations.toml").read_text("utf-8")
-)
+from oviya.text.tables import load_table
+
+_ABBREVIATIONS = load_table("abbreviations")
 INSIDE, PERHAPS, CAPITAL, UNITS, BEGINNINGS = (
     frozenset(_ABBREVIATIONS[name]) for name in ("inside", "perhaps", "capital", "units", "beginnings")
 )
@@ -186,10 +184,7 @@ def _is_item_number(word: str) -> bool:
 def forced_cut(text: str, limit: int, clause: int) -> int:
     """Where to cut a sentence that is too long: after a clause in its second half, else between words, else at `limit`.
 
-    Args:
-        text: the sentence.
-        limit: its longest length.
-        clause: end of its last clause; 0: none.
+    `clause` is the end of its last clause; 0: none.
     """
     if limit // 2 < clause <= limit:
         return clause

@@ -75,13 +75,7 @@ def split_into_sentences(text: str, max_chars: int) -> Iterator[SpokenText]:
 
 
 def split_sentence(text: str, max_chars: int, spoken: str = "") -> list[SpokenText]:
-    """Splits a sentence into parts of at most `max_chars` characters as written.
-
-    Args:
-        text: as it was written.
-        max_chars: longest part.
-        spoken: as it is spoken, if that is known.
-    """
+    """Splits a sentence into parts of at most `max_chars` characters as written; `spoken` is the known spoken form."""
     text = " ".join(without_invisible(text).split())
     if spoken and len(text) <= max_chars:
         return [SpokenText(text, spoken)]

@@ -11,11 +11,7 @@ MAX_EXPONENT = 32
 class CircuitBreaker:
     """Open, it stops calls; after a pause, the next calls are a trial.  The pause doubles each time until a reset.
 
-    Args:
-        pause_s: the first pause in seconds.
-        max_pause_s: the longest pause.
-        open_until: time of the clock at which the pause ends.
-        problem: why the breaker tripped.
+    Times are in seconds; `open_until` is a time of the caller's clock.
     """
 
     pause_s: float

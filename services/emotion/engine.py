@@ -10,9 +10,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oviya.emotions.values import Tone
 from services.emotion.affect import Affect, centre, load_affects
 from services.emotion.fusion import NO_MOOD, Estimate, Feeling, Mood, fuse, smooth
-from services.emotion.policy import Policy, Tone
+from services.emotion.policy import Policy
 from services.emotion.voice.baseline import NO_BASELINE, Baseline
 from services.emotion.voice.voice_detector import VoiceDetector, VoiceJudgement
 from services.emotion.words.text_detector import TextDetector, TextJudgement
@@ -50,10 +51,6 @@ class Detection:
 
 class EmotionEngine:
     """Judges utterances.  Safe to call from several threads.
-
-    Args:
-        text: judges words.
-        voice: judges sound.
 
     Raises:
         ValueError: a table is faulty.

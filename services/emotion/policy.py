@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from oviya.emotions.tables import NEUTRAL, load_tone_policy
+from oviya.emotions.values import Tone
 
 QUIETEST, LOUDEST = 0.45, 1.0
 """Intensity of the tone for the faintest and for the strongest feeling."""
@@ -13,20 +13,6 @@ QUIETEST, LOUDEST = 0.45, 1.0
 BLEND_FROM = 0.4
 """A second feeling is answered as well if its share is at least this part of the first one's."""
 MAX_BLEND = 0.5
-
-
-@dataclass(frozen=True, slots=True)
-class Tone:
-    """How to answer: the fields of `oviya.v1.Tone`."""
-
-    feeling: str
-    mirror: str
-    support: str
-    ask: str
-    intensity: float
-    blend: str
-    blend_share: float
-    reason: str
 
 
 class Policy:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import asdict
 
+from oviya.emotions.values import ProsodyPlan
 from oviya.v1 import emotion_pb2
 from services.emotion.affect import Affect
 from services.emotion.engine import Detection
 from services.emotion.fusion import TOP
-from services.emotion.prosody.planner import ProsodyPlan
 
 
 def pack_plan(plan: ProsodyPlan) -> emotion_pb2.ProsodyPlan:

@@ -29,15 +29,7 @@ FULL_INTENSITY = 1.0
 
 
 class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
-    """The RPCs of oviya.v1.EmotionService.
-
-    Args:
-        catalogue: the emotions.
-        planner: makes prosody plans.
-        engine: judges utterances.
-        worker: runs the engine, outside the event loop.
-        settings: of the service.
-    """
+    """The RPCs of oviya.v1.EmotionService.  The worker runs the engine, outside the event loop."""
 
     def __init__(
         self,

@@ -92,12 +92,7 @@ def _unpack_speaker(state: emotion_pb2.SpeakerState, emotions: Collection[str]) 
 
 
 class _SoundReader:
-    """Resamples the audio messages of one call to 16 kHz.
-
-    Args:
-        audio_format: of the messages.
-        max_s: most sound in seconds.
-    """
+    """Resamples the audio messages of one call, at most `max_s` seconds, to 16 kHz."""
 
     def __init__(self, audio_format: common_pb2.AudioFormat, max_s: float) -> None:
         self._encoding, self._rate_hz = audio_format.encoding, audio_format.sample_rate_hz

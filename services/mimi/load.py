@@ -21,10 +21,6 @@ log = structlog.get_logger()
 def load_engine(settings: MimiSettings, on_lost: Callable[[], object] = lambda: None) -> MimiEngine:
     """Loads the checkpoint that `settings` selects and starts an engine that has been warmed up.
 
-    Args:
-        settings: of the service.
-        on_lost: see `MimiEngine`.
-
     Raises:
         CheckpointError: the checkpoint cannot be loaded.
         WatermarkError: the watermark cannot be loaded.

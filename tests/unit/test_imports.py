@@ -20,7 +20,8 @@ LAYERS = {
         " > emotions, rvq, status, streams, writing, tasks, durations > errors > v1"
     ),
     "services.brain": (
-        "server > failover > ollama, listener, circuit_breaker > settings > tool_spec, emotions > backend > metrics"
+        "server > failover > ollama, listener, circuit_breaker > settings > tool_spec, emotions > backend"
+        " > metrics, tables"
     ),
     "services.csm": (
         "server > random_checkpoint > engine > device > checkpoint > request > model > interpreter, settings, metrics"

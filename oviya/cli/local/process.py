@@ -59,13 +59,7 @@ class ServiceDied(OviyaError):
 
 
 class ServiceProcess:
-    """A service, `python -m services.<name>`, in its own process group.
-
-    Args:
-        name: the service.
-        plan: its port and environment.
-        log: file for its output.
-    """
+    """A service, `python -m services.<name>`, in its own process group."""
 
     def __init__(self, name: str, plan: Plan, log: Path) -> None:
         self.name = name

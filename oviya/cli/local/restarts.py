@@ -47,11 +47,7 @@ class ServiceExit:
 
 
 class RestartPolicy:
-    """Decides whether and when a service is restarted: with increasing delays, up to a limit.
-
-    Args:
-        clock: monotonic time in seconds.
-    """
+    """Decides whether and when a service is restarted: with increasing delays, up to a limit."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
@@ -70,12 +66,7 @@ class RestartPolicy:
 
 
 class Restarter:
-    """Restarts the services of a mesh that exit.
-
-    Args:
-        mesh: the mesh; its owner polls it.
-        clock: monotonic time in seconds.
-    """
+    """Restarts the services of a mesh that exit.  The owner of the mesh polls it."""
 
     def __init__(self, mesh: LocalMesh, clock: Callable[[], float] = time.monotonic) -> None:
         self._mesh = mesh

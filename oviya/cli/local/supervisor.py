@@ -22,12 +22,7 @@ STOP_TIMEOUT_S = DRAIN_GRACE_S + 10.0
 
 
 class LocalMesh:
-    """All services of a plan.  As a context manager it stops them on exit.
-
-    Args:
-        plan: the services and their ports.
-        log_dir: folder for one log per service.
-    """
+    """All services of a plan, with one log each in `log_dir`.  As a context manager it stops them on exit."""
 
     def __init__(self, plan: Plan, log_dir: Path) -> None:
         self.plan = plan

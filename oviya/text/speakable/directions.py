@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import re
 
-_VERBS = (
-    "laugh|smile|sigh|chuckle|pause|nod|giggle|wink|whisper|grin|hug|clap|breathe|lean|tilt|blink|shrug|beam|gasp|sob|cry"
-    "|sniffle|sniff|cough|yawn|groan|moan|mumble|mutter|murmur|frown|smirk|snort|scoff|gulp|exhale|inhale|wave|bow|cheer"
-    "|hum|sing|gesture|glance|gaze|stare|shiver|tremble|wince|cringe|blush|swallow|hesitate|ponder|snicker|cackle|squeal"
-    "|clear|take|look|reach|place|put|shake|raise|pat|rub|scratch|fold|cross|roll|purr|growl|shout|yell"
-)
+from oviya.text.tables import load_table
+
+_TABLES = load_table("directions")
 
 
 def _forms(verb: str) -> str:
@@ -18,27 +15,9 @@ def _forms(verb: str) -> str:
     return f"{stem}(?:{end}(?:s|es)?|(?:{verb[-1]})?ing|e?d)"
 
 
-_IRREGULAR = "cries|crying|laughter|puts|putting|rubbing|patting|clapping|nodding|humming|hugging|hums"
-_VERB = re.compile("|".join([*map(_forms, _VERBS.split("|")), _IRREGULAR]))
-_COMMON_VERBS = (
-    "clear", "take", "look", "reach", "place", "put", "shake", "raise", "pat", "rub", "scratch", "fold", "cross",
-    "roll", "wave", "sing", "cry", "bow", "hum", "cheer",
-)  # fmt: skip
-_AMBIGUOUS = frozenset(f"{verb}{end}" for verb in _COMMON_VERBS for end in ("", "s", "es", "ing", "ed", "d"))
-"""Verbs that are common in parentheses of prose; alone they are not taken for a direction."""
-_NOUNS = re.compile(
-    r"(?:pause|sigh|laugh|laughter|chuckle|giggle|smile|grin|silence|beat|breath|tone|voice|nod|wink|gasp|sob|sobs|tears"
-    r"|applause|music|whisper|hug|shrug|smirk|inhale|exhale|sniff|cough|sounds?|noises?)"
-)
-_PLACES = frozenset({
-    "a", "an", "the", "in", "with", "after", "long", "short", "brief", "slight", "slow", "soft", "warm", "small",
-    "deep", "heavy", "gentle", "quiet", "big", "little", "dramatic", "awkward",
-})  # fmt: skip
-_SUBJECTS = frozenset({
-    "i", "you", "he", "she", "it", "we", "they", "who", "that", "and", "to", "please", "don't", "not", "never",
-    "always", "just", "a", "the", "his", "her", "my", "your", "can", "could", "will", "would", "me", "us", "them",
-    "everyone", "nobody", "somebody", "someone",
-})  # fmt: skip
+_VERB = re.compile("|".join([*map(_forms, _TABLES["verbs"]), *_TABLES["irregular"]]))
+_AMBIGUOUS = frozenset(f"{verb}{end}" for verb in _TABLES["ambiguous"] for end in ("", "s", "es", "ing", "ed", "d"))
+_NOUNS, _ADJECTIVES, _SUBJECTS = (frozenset(_TABLES[name]) for name in ("nouns", "adjectives", "subjects"))
 _WORD = re.compile(r"[A-Za-z]++(?:['\u2019][A-Za-z]++)?+")
 _DIRECTION = re.compile(
     r"(?<![*\w])(\*{1,3})(?![*\s])([^*\n]++)(?<!\s)\1(?![*\w])|(?<![_\w])(_{1,2})(?![_\s])([^_\n]++)(?<!\s)\3(?![_\w])"
@@ -99,9 +78,9 @@ def _action(words: list[str]) -> str:  # noqa: PLR0911
         if bare and len(head) > 1:
             return ""
         return "perhaps" if bare else "sure"
-    if words[0] in _PLACES and _NOUNS.fullmatch(words[-1]):
+    if words[0] in _ADJECTIVES and words[-1] in _NOUNS:
         return "sure" if len(words) > 1 and words[-1] not in ("tone", "voice", "beat", "music") else "perhaps"
-    if _NOUNS.fullmatch(words[-1]) and len(words) <= 3:
+    if words[-1] in _NOUNS and len(words) <= 3:
         return "perhaps"
     if words[0] == "voice":
         return "perhaps"

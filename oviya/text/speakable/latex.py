@@ -4,24 +4,11 @@ from __future__ import annotations
 
 import re
 
-_COMMANDS = {
-    "times": " times ", "cdot": " times ", "div": " divided by ", "pm": " plus or minus ", "mp": " minus or plus ",
-    "leq": " \u2264 ", "le": " \u2264 ", "geq": " \u2265 ", "ge": " \u2265 ", "neq": " \u2260 ", "ne": " \u2260 ",
-    "approx": " \u2248 ", "sim": " \u2248 ", "equiv": " is equivalent to ", "lt": " < ", "gt": " > ",
-    "infty": " infinity ", "to": " \u2192 ", "rightarrow": " \u2192 ", "Rightarrow": " implies ",
-    "implies": " implies ", "sum": " the sum of ", "prod": " the product of ", "int": " the integral of ",
-    "lim": " the limit of ", "in": " in ", "notin": " not in ", "cup": " union ", "cap": " intersection ",
-    "subset": " is a subset of ", "forall": " for all ", "exists": " there exists ", "land": " and ", "lor": " or ",
-    "neg": " not ", "partial": " partial ", "nabla": " nabla ", "degree": "\u00b0", "circ": "\u00b0", "percent": "%",
-    "ldots": " ... ", "cdots": " ... ", "dots": " ... ", "quad": " ", "qquad": " ", "left": "", "right": "",
-    "displaystyle": "", "mathbb": "", "mathrm": "", "mathbf": "", "mathcal": "", "text": "", "textbf": "",
-    "textit": "", "emph": "", "operatorname": "", "boxed": "", "log": " log ", "ln": " natural log of ",
-    "sin": " sine ", "cos": " cosine ", "tan": " tangent ", "exp": " exp ", "min": " min ", "max": " max ",
-}  # fmt: skip
-_GREEK = frozenset({
-    "alpha", "beta", "gamma", "delta", "epsilon", "zeta", "eta", "theta", "iota", "kappa", "lambda", "mu", "nu", "xi",
-    "pi", "rho", "sigma", "tau", "upsilon", "phi", "chi", "psi", "omega", "varepsilon", "vartheta", "varphi",
-})  # fmt: skip
+from oviya.text.tables import inverted, load_table
+
+_TABLES = load_table("latex")
+_COMMANDS = inverted(_TABLES["commands"])
+_GREEK = frozenset(_TABLES["greek"])
 _DELIMITED = re.compile(
     r"\\\(((?:[^\\]|\\(?!\)))*+)\\\)|\\\[((?:[^\\]|\\(?!\]))*+)\\\]|\$\$([^$]++)\$\$"
     r"|(?<![\w$\\])\$(?![\s$])([^$\n]{1,200})(?<!\s)\$(?![\w$])"

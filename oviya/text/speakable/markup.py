@@ -49,12 +49,7 @@ _BAR = re.compile(r"(?<!\s)\s*+\|\s*+")
 
 
 def without_markup(text: str, *, numbered: bool = True) -> str:
-    """Removes markup, control tokens and stage directions.
-
-    Args:
-        text: as it was written.
-        numbered: whether the number of a list item becomes "First,"; otherwise it stays.
-    """
+    """Removes markup, control tokens and stage directions; if `numbered`, a list item's number becomes "First,"."""
     text = without_control_tokens(text)
     if "&" in text:
         text = html.unescape(text)

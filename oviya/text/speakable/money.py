@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 
-from oviya.text.speakable.currencies import CURRENCIES, Currency
 from oviya.text.speakable.words import NUMBER, cardinal, plural
+from oviya.text.tables import inverted, load_table
 
-_SCALES = {"k": "thousand", "m": "million", "mm": "million", "mn": "million", "mio": "million", "mio.": "million",
-           "b": "billion", "bn": "billion", "mrd": "billion", "mrd.": "billion", "t": "trillion", "tn": "trillion",
-           "trn": "trillion"}  # fmt: skip
+
+@dataclass(frozen=True, slots=True)
+class Currency:
+    """Names of a currency, and those of its hundredth part (empty: it has none)."""
+
+    one: str
+    many: str
+    part: str
+    parts: str
+
+
+def _currency(one: str, many: str = "", part: str = "", parts: str = "") -> Currency:
+    return Currency(one, many or f"{one}s", part, parts or (part and f"{part}s"))
+
+
+_TABLES = load_table("money")
+CURRENCIES = {sign: _currency(**names) for names in _TABLES["currencies"] for sign in names.pop("signs")}
+"""By sign, code of ISO 4217 and common short form."""
+_SCALES = inverted(_TABLES["scales"])
 _SCALE = r"thousand|million|billion|trillion|Mio\.?|Mrd\.?|trn|bn|mn|tn|[kKmMbBtT]"
 _SIGN = "|".join(
     re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True) if sign not in ("RM", "lei", "\u00a2")
 )
 _ALL = "|".join(re.escape(sign) for sign in sorted(CURRENCIES, key=len, reverse=True))
-_PER = {
-    "h": "hour", "hr": "hour", "hour": "hour", "d": "day", "day": "day", "wk": "week", "week": "week", "mo": "month",
-    "month": "month", "yr": "year", "y": "year", "year": "year", "kg": "kilogram", "g": "gram", "lb": "pound",
-    "l": "liter", "L": "liter", "gal": "gallon", "m": "meter", "km": "kilometer", "m\u00b2": "square meter",
-    "sqft": "square foot", "GB": "gigabyte", "user": "user", "person": "person", "pp": "person", "min": "minute",
-    "night": "night", "item": "item", "unit": "unit", "seat": "seat", "ea": "item", "oz": "ounce",
-    "kWh": "kilowatt hour",
-}  # fmt: skip
+_PER = inverted(_TABLES["per"])
 _PER_UNIT = "|".join(sorted(map(re.escape, _PER), key=len, reverse=True))
 _TAIL = rf"(?:\s?/\s?({_PER_UNIT})\b)?"
 _BEFORE = re.compile(

@@ -6,16 +6,10 @@ import re
 
 import emoji
 
-_EMOTICONS = {
-    ":)": "smile", ":-)": "smile", "=)": "smile", ":]": "smile", ":D": "big smile", ":-D": "big smile",
-    "=D": "big smile", "xD": "laughing", "XD": "laughing", ";)": "wink", ";-)": "wink", ":(": "sad face",
-    ":-(": "sad face", "=(": "sad face", ":'(": "crying", ":P": "tongue out", ":-P": "tongue out", ":p": "tongue out",
-    ":-p": "tongue out", ":O": "surprised", ":o": "surprised", ":-O": "surprised", ":-o": "surprised", ":/": "unsure",
-    ":-/": "unsure", ":|": "neutral face", ":-|": "neutral face", ":*": "kiss", ":-*": "kiss", "<3": "heart",
-    "</3": "broken heart", "^_^": "happy face", "^^": "happy face", "-_-": "annoyed", "o_O": "confused",
-    "O_o": "confused", "T_T": "crying", ">:(": "angry face",
-    "(\u256f\u00b0\u25a1\u00b0)\u256f\ufe35 \u253b\u2501\u253b": "table flip",
-}  # fmt: skip
+from oviya.text.tables import inverted, load_table
+
+_TABLES = load_table("pictures")
+_EMOTICONS = inverted(_TABLES["emoticons"])
 _EMOTICON = re.compile(
     r"(?<![\w])(?:" + "|".join(re.escape(sign) for sign in sorted(_EMOTICONS, key=len, reverse=True)) + r")(?![\w])"
 )
@@ -23,11 +17,7 @@ _LOVE = re.compile(r"(?<=\w )(?:<3|\u2764\ufe0f?|\u2665\ufe0f?)(?= \w)")
 """A heart between words is a word: "I <3 you"."""
 _KEYCAP = re.compile("([0-9#*])\ufe0f?\u20e3")
 _STARS = re.compile("[\u2605\u2606\u2b50]{2,10}")
-_MARKS = str.maketrans({
-    "\u00a9": " copyright ", "\u00ae": " registered ", "\u2122": " trademark ", "\u2120": " service mark ",
-    "\u2194": " to and from ", "\u21d4": " if and only if ", "\u2139": " ", "\u00b6": " paragraph ",
-})  # fmt: skip
-"""Signs that Unicode counts as emoji but that are spoken."""
+_MARKS = str.maketrans(_TABLES["marks"])
 _SPACE_BEFORE_STOP = re.compile(r" ([.!?,])")
 
 

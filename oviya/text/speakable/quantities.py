@@ -6,40 +6,9 @@ import re
 
 from oviya.text.speakable.numbers import say_fraction
 from oviya.text.speakable.words import NUMBER, cardinal, plural
+from oviya.text.tables import inverted, load_table
 
-UNITS = {
-    "km/h": "kilometer per hour", "kmh": "kilometer per hour", "kph": "kilometer per hour", "mph": "mile per hour",
-    "m/s": "meter per second", "m/s\u00b2": "meter per second squared", "ft/s": "foot per second", "kn": "knot",
-    "km": "kilometer", "cm": "centimeter", "mm": "millimeter", "\u00b5m": "micrometer", "\u03bcm": "micrometer",
-    "nm": "nanometer", "m": "meter", "mi": "mile", "ft": "foot", "yd": "yard", "kg": "kilogram", "mg": "milligram",
-    "\u00b5g": "microgram", "\u03bcg": "microgram", "mcg": "microgram", "g": "gram", "lb": "pound", "lbs": "pound",
-    "oz": "ounce", "fl oz": "fluid ounce", "ml": "milliliter", "mL": "milliliter", "cl": "centiliter",
-    "dl": "deciliter", "l": "liter", "L": "liter", "gal": "gallon", "tbsp": "tablespoon", "tsp": "teaspoon",
-    "kWh": "kilowatt hour", "Wh": "watt hour", "mAh": "milliamp hour", "kW": "kilowatt", "MW": "megawatt",
-    "GW": "gigawatt", "W": "watt", "V": "volt", "kV": "kilovolt", "mV": "millivolt", "mA": "milliamp", "\u03a9": "ohm",
-    "\u2126": "ohm", "N": "newton", "Nm": "newton meter", "J": "joule", "kJ": "kilojoule", "Pa": "pascal",
-    "kPa": "kilopascal", "hPa": "hectopascal", "MPa": "megapascal", "psi": "pound per square inch", "bar": "bar",
-    "mbar": "millibar", "mmHg": "millimeter of mercury", "Hz": "hertz", "kHz": "kilohertz", "MHz": "megahertz",
-    "GHz": "gigahertz", "KB": "kilobyte", "kB": "kilobyte", "MB": "megabyte", "GB": "gigabyte", "TB": "terabyte",
-    "PB": "petabyte", "KiB": "kibibyte", "MiB": "mebibyte", "GiB": "gibibyte", "TiB": "tebibyte",
-    "kbps": "kilobit per second", "Mbps": "megabit per second", "Mbit/s": "megabit per second",
-    "Gbps": "gigabit per second", "Gbit/s": "gigabit per second", "kbit/s": "kilobit per second",
-    "KB/s": "kilobyte per second", "MB/s": "megabyte per second", "GB/s": "gigabyte per second", "ms": "millisecond",
-    "\u00b5s": "microsecond", "\u03bcs": "microsecond", "ns": "nanosecond", "s": "second", "sec": "second",
-    "secs": "second", "min": "minute", "mins": "minute", "h": "hour", "hr": "hour", "hrs": "hour", "yr": "year",
-    "yrs": "year", "wk": "week", "wks": "week", "mo": "month", "cal": "calorie", "kcal": "kilocalorie",
-    "dB": "decibel", "dBFS": "decibel full scale", "lm": "lumen", "mol": "mole", "rpm": "revolution per minute",
-    "bpm": "beat per minute", "fps": "frame per second", "dpi": "dot per inch", "ppi": "pixel per inch",
-    "ppm": "part per million", "px": "pixel", "pt": "point", "pts": "point", "MP": "megapixel", "ha": "hectare",
-    "ac": "acre", "sq ft": "square foot", "sqft": "square foot", "sq m": "square meter", "sq km": "square kilometer",
-    "sq mi": "square mile", "m\u00b2": "square meter", "km\u00b2": "square kilometer", "cm\u00b2": "square centimeter",
-    "mm\u00b2": "square millimeter", "ft\u00b2": "square foot", "m\u00b3": "cubic meter",
-    "cm\u00b3": "cubic centimeter", "cc": "cubic centimeter", "kg/m\u00b3": "kilogram per cubic meter",
-    "g/l": "gram per liter", "mg/dl": "milligram per deciliter", "mg/dL": "milligram per deciliter",
-    "mmol/l": "millimole per liter", "mmol/L": "millimole per liter", "l/100km": "liter per hundred kilometers",
-    "mg/kg": "milligram per kilogram", "kg/m\u00b2": "kilogram per square meter", "req/s": "request per second",
-    "tok/s": "token per second", "tokens/s": "token per second",
-}  # fmt: skip
+UNITS = inverted(load_table("units"))
 _UNIT_PLURALS = {"foot": "feet", "inch": "inches", "hertz": "hertz", "bar": "bar", "knot": "knots"} | {
     f"{scale}hertz": f"{scale}hertz" for scale in ("kilo", "mega", "giga")
 }

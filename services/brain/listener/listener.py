@@ -11,13 +11,14 @@ from pathlib import Path
 
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.listener.interpreter import Interpretation, Interpreter
-from services.brain.listener.loader import DATA, load_script
+from services.brain.listener.loader import load_script
 from services.brain.listener.memory import Finder, Memory, MemoryBuilder, SpokenSentences
 from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
 from services.brain.listener.summary import extract, told_in
 from services.brain.listener.utterance import Utterance, UtteranceParser, sentences_of
+from services.brain.tables import DATA
 
 MAX_MIRROR_WORDS = 12
 """Longest part of the user's words that is mirrored."""
@@ -54,9 +55,6 @@ WARM_UP = Exchange("what should i do when i feel sad and lonely")
 
 class Listener:
     """The reflective listener as a `Backend`.
-
-    Args:
-        folder: its data.
 
     Raises:
         ScriptError: the data is not valid.

@@ -25,8 +25,7 @@ from services.brain.listener.script import (
     Template,
     Topic,
 )
-
-DATA = Path(__file__).parent.parent / "data"
+from services.brain.tables import DATA
 
 FAMILIES = (*MOODS, "crisis", "self")
 """Families of frames that compose.toml must have."""

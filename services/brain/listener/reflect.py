@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
-_FIRST_TO_SECOND = {
-    "i": "you", "me": "you", "my": "your", "mine": "yours", "myself": "yourself", "we": "you", "us": "you",
-    "our": "your", "ours": "yours", "ourselves": "yourselves", "i'd": "you would", "i'll": "you will",
-    "we'd": "you would",
-}  # fmt: skip
-_SECOND_TO_FIRST = {"your": "my", "yours": "mine", "yourself": "myself"}
+from services.brain.tables import load_table
+
+_TABLES = load_table("reflection")
+_FIRST_TO_SECOND, _SECOND_TO_FIRST, _BE, _BE_BACK = (
+    cast("dict[str, str]", _TABLES[name]) for name in ("first_to_second", "second_to_first", "be", "be_back")
+)
+_VERBS, _TAKES_OBJECT, _ADVERBS, _AUXILIARIES, _ANYBODY = (
+    frozenset(_TABLES[name]) for name in ("verbs", "takes_object", "adverbs", "auxiliaries", "anybody")
+)
 _SUBJECT_I = frozenset({"i", "we"})
-_BE = {"am": "are", "was": "were"}
-_BE_BACK = {"are": "am", "were": "was"}
 
-# "you" is the subject if one of these follows ...
-_VERBS = frozenset({
-    "are", "were", "have", "had", "can", "could", "will", "would", "should", "must", "might", "may", "do", "did",
-    "don't", "didn't", "can't", "couldn't", "won't", "wouldn't", "shouldn't", "haven't", "hadn't", "never", "always",
-    "really", "only", "just", "also", "know", "think", "feel", "want", "need", "like", "love", "hate", "understand",
-    "say", "said", "see", "saw", "make", "made", "mean", "meant", "get", "got", "go", "went", "come", "came", "tell",
-    "told", "help", "helped", "hear", "heard", "listen", "talk", "remember", "believe", "care", "sound", "seem",
-    "look", "give", "gave", "keep", "work", "live", "speak", "ask", "asked", "answer",
-})  # fmt: skip
-# ... unless one of these precedes it: then it is their object.
-_TAKES_OBJECT = frozenset({
-    "to", "for", "with", "of", "at", "about", "from", "by", "on", "than", "like", "between", "without", "against",
-    "near", "behind", "and", "want", "wants", "tell", "told", "ask", "asked", "love", "hate", "need", "help", "let",
-    "make", "see", "hear", "know", "miss", "thank", "trust", "understand", "believe", "give", "show", "call",
-})  # fmt: skip
-_ADVERBS = frozenset({"never", "always", "really", "still", "just", "also"})
-_AUXILIARIES = frozenset({"do", "did", "can", "could", "will", "would", "should", "are", "were", "have"})
 _QUESTION_BE = frozenset({"are", "were"})
-# "when you lose somebody" means anybody, not the listener.
-_ANYBODY = frozenset({"when", "if", "once", "because", "until"})
 
 
 def reflect(text: str) -> str:

@@ -7,7 +7,9 @@ import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from oviya.text.tables import inverted
 from services.brain.listener.phrases import Phrases
+from services.brain.tables import load_table
 
 MAX_SEGMENT_WORDS = 60
 """Transcripts may have no full stops; longer segments are cut, to bound the search of patterns."""
@@ -19,53 +21,17 @@ _BREAK = re.compile(r"(?:(?<!\d)[.]|[.](?!\d)|[?!;\n\u2026])+|\s[-\u2013\u2014]+
 _WORD = re.compile(r"[^\W_]+(?:['.\-][^\W_]+)*")
 
 _CLAUSE_BREAK = re.compile(r"[,:()\"]+")
-_CONJUNCTIONS = frozenset({"and", "but", "so", "also", "then", "plus", "yet", "though", "anyway", "or"})
-_CLAUSE_STARTS = frozenset({
-    "i", "my", "we", "our", "he", "she", "they", "it", "this", "that", "there", "you", "your", "what", "how", "why",
-    "where", "who", "can", "could", "do", "does", "did", "will", "would", "should", "is", "are", "please", "thank",
-    "thanks", "everything", "nobody", "somebody", "someone", "everybody", "today", "yesterday", "now", "i'd",
-    "goodbye", "bye",
-})  # fmt: skip
-"""First words of a clause after a conjunction; "sad and lonely" is one clause."""
-_LEADS_ON = _CONJUNCTIONS | frozenset({
-    "when", "if", "that", "because", "what", "how", "than", "as", "like", "where", "why", "who", "which", "since",
-    "while", "until", "before", "after", "once", "whether", "unless", "although", "think", "know", "feel", "hope",
-    "wish", "say", "said", "guess", "mean", "believe", "suppose", "swear", "bet", "do", "did", "should", "can",
-    "could", "would", "will", "am", "was", "have", "had", "may", "might", "must", "don't", "didn't", "can't", "won't",
-    "shouldn't", "wouldn't", "couldn't", "haven't", "hadn't", "whatever", "whenever", "everything", "anything",
-    "something", "nothing", "all", "person", "one", "thing", "time", "day", "way", "the", "a", "my", "your",
-    "sometimes", "today", "yesterday", "now", "lately", "maybe", "just", "too", "made", "told", "only", "every",
-})  # fmt: skip
-"""Words after which "i" continues a clause; after other words it begins one, as in transcripts without punctuation."""
+_TABLES = load_table("normalization")
+_CONJUNCTIONS, _CLAUSE_STARTS, _S_IS, _AFTER_HAS = (
+    frozenset(_TABLES[name]) for name in ("conjunctions", "clause_starts", "s_is", "after_has")
+)
+_LEADS_ON = _CONJUNCTIONS | frozenset(_TABLES["leads_on"])
 _INTRODUCED = ("my name is", "call me")
 """A name of one word follows."""
 
-# Spellings of the same word.  `normalize_words` handles "it's", which depends on the next word.
-_SAME = {
-    "i'm": "i am", "im": "i am", "i've": "i have", "ive": "i have", "i'll": "i will", "id": "i'd", "you're": "you are",
-    "youre": "you are", "you've": "you have", "you'll": "you will", "we're": "we are", "we've": "we have",
-    "we'll": "we will", "they're": "they are", "theyre": "they are", "they've": "they have", "they'll": "they will",
-    "it'll": "it will", "he'll": "he will", "she'll": "she will", "isn't": "is not", "isnt": "is not",
-    "aren't": "are not", "arent": "are not", "wasn't": "was not", "wasnt": "was not", "weren't": "were not",
-    "werent": "were not", "ain't": "am not", "aint": "am not", "cannot": "can't", "cant": "can't", "dont": "don't",
-    "doesnt": "doesn't", "didnt": "didn't", "wont": "won't", "wouldnt": "wouldn't", "couldnt": "couldn't",
-    "shouldnt": "shouldn't", "havent": "haven't", "hasnt": "hasn't", "hadnt": "hadn't", "wanna": "want to",
-    "gonna": "going to", "gotta": "have to", "dunno": "don't know", "gimme": "give me", "lemme": "let me",
-    "kinda": "kind of", "sorta": "sort of", "cuz": "because", "coz": "because", "cos": "because", "'cause": "because",
-    "u": "you", "ur": "your", "pls": "please", "plz": "please", "thx": "thanks", "ty": "thank you",
-    "idk": "i don't know", "ok": "okay", "o.k": "okay", "thats": "that is", "whats": "what is", "hows": "how is",
-    "wheres": "where is", "whos": "who is", "theres": "there is", "let's": "let us", "lets": "let us", "y'all": "you",
-    "ya": "you", "mom's": "mom's", "nothin": "nothing", "doin": "doing", "feelin": "feeling", "goin": "going",
-    "bein": "being",
-}  # fmt: skip
-_NOT = {
-    "do": "don't", "does": "doesn't", "did": "didn't", "can": "can't", "could": "couldn't", "will": "won't",
-    "would": "wouldn't", "should": "shouldn't", "have": "haven't", "has": "hasn't", "had": "hadn't",
-}  # fmt: skip
-_S_IS = frozenset(
-    {"it", "he", "she", "that", "what", "who", "where", "how", "there", "here", "everything", "when", "why"}
-)
-_AFTER_HAS = frozenset({"been", "got", "gone", "had", "become", "taken", "made", "left", "done", "happened"})
+# `normalize_words` handles "it's", which depends on the next word.
+_SAME = inverted(_TABLES["spellings"])
+_NOT: dict[str, str] = _TABLES["not"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,9 +31,6 @@ PROGRESS_STEP = 0.1
 class OllamaBackend:
     """A model on an Ollama server, as a `Backend`.
 
-    Args:
-        settings: the server, the model, its tools and limits.
-
     Raises:
         OviyaError: two tools have the same name.
     """

@@ -60,11 +60,7 @@ class ModelInfo:
 
 
 class OllamaClient:
-    """Calls one model.
-
-    Args:
-        settings: the server, the model and the time-outs.
-    """
+    """Calls one model."""
 
     def __init__(self, settings: BrainSettings) -> None:
         self.model = settings.ollama_model

@@ -40,12 +40,7 @@ class BadStream(OviyaError):
 
 @contextmanager
 def typed_errors(url: str, model: str) -> Iterator[None]:
-    """Translates errors of the `ollama` package and of its HTTP client.
-
-    Args:
-        url: address of the server, without secrets.
-        model: name of the model.
-    """
+    """Translates errors of the `ollama` package and of its HTTP client; `url` must not contain secrets."""
     try:
         yield
     except ollama.ResponseError as error:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tomllib
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from oviya.text.segmenter import Segmenter
@@ -12,10 +10,11 @@ from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.ollama.tones import default_emotion
+from services.brain.tables import load_table
 
 Message = dict[str, Any]
 
-TEXTS: dict[str, str] = tomllib.loads((Path(__file__).parents[1] / "data" / "ollama.toml").read_text("utf-8"))
+TEXTS: dict[str, str] = load_table("ollama")
 
 
 class Prompt:

@@ -12,12 +12,6 @@ _POLICY = load_tone_policy(EMOTIONS)
 
 
 def default_emotion(sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
-    """The emotion of a reply's first sentence.
-
-    Args:
-        sentence: the sentence; a question has another emotion.
-        user_emotion: what the user feels; empty: unknown.
-        tone: the tone to answer in; None: by what the user feels.
-    """
+    """The emotion of a reply's first sentence; questions have another one.  `tone` overrides the user's emotion."""
     policy = tone or _POLICY[user_emotion or UNKNOWN_FEELING]
     return policy.ask if sentence.rstrip("\"'\u201d\u2019) ").endswith("?") else policy.support

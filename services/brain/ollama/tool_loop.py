@@ -26,16 +26,7 @@ FILLER_EMOTION = "thoughtful"
 
 
 class ToolLoop:
-    """Makes one reply.
-
-    Args:
-        client: the model.
-        executor: runs tool calls.
-        settings: limits of a reply.
-        parser: parses the answers.
-        messages: the conversation; tool calls and their results are appended.
-        tools: definitions of the tools that the model may call.
-    """
+    """Makes one reply.  Tool calls and their results are appended to `messages`."""
 
     def __init__(
         self,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 from oviya.emotions.tables import NEUTRAL, Emotion, read_tsv
+from oviya.emotions.values import ProsodyPlan
 from oviya.errors import InvalidInput
 from services.emotion.prosody.catalogue import DATA
 
@@ -25,19 +25,6 @@ STYLE_FROM_INTENSITY = 0.25
 
 MAX_BLEND_SHARE = 0.5
 """Largest share of a second emotion."""
-
-
-@dataclass(frozen=True, slots=True)
-class ProsodyPlan:
-    """The fields of `oviya.v1.ProsodyPlan`.  Scales are factors on the neutral voice."""
-
-    emotion: str
-    style: str
-    reference_clip: str
-    temperature: float
-    pitch_scale: float
-    rate_scale: float
-    energy_scale: float
 
 
 class Planner:

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from services.emotion.words.tokens import Token, tokenize
-
-DATA = Path(__file__).with_name("data")
+from services.emotion.words.tokens import DATA, Token, tokenize
 
 WEIGHTS = {"strong": 1.5, "plain": 1.0, "weak": 0.5}
 """Weight of the words of each list."""
@@ -67,9 +65,6 @@ class Lexicon:
 
 def load_lexicon(emotions: Collection[str], folder: Path = DATA) -> Lexicon:
     """Reads `lexicon.toml` and `modifiers.toml`.
-
-    Args:
-        emotions: the known names.
 
     Raises:
         ValueError: a table is faulty; the message names file, table and word.

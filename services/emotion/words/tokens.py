@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
+import tomllib
 import unicodedata
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
+
+DATA = Path(__file__).with_name("data")
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 """Zero-width characters, variation selectors and skin tones: they do not change the meaning of a sign."""
@@ -20,15 +24,7 @@ _TOKEN = re.compile(
 
 _DRAWN = re.compile(r"([^\W\d_])\1{2,}")
 
-_SHORT_FORMS = {
-    "im": "i am", "ive": "i have", "youre": "you are", "theyre": "they are", "cannot": "can not", "cant": "can not",
-    "dont": "do not", "doesnt": "does not", "didnt": "did not", "isnt": "is not", "wasnt": "was not",
-    "arent": "are not", "werent": "were not", "wont": "will not", "wouldnt": "would not", "couldnt": "could not",
-    "shouldnt": "should not", "havent": "have not", "hasnt": "has not", "hadnt": "had not", "aint": "is not",
-    "can't": "can not", "won't": "will not", "ain't": "is not", "shan't": "shall not", "u": "you", "ur": "your",
-    "thats": "that is", "its": "it is", "gonna": "going to", "wanna": "want to", "gotta": "have to",
-    "let's": "let us", "lets": "let us",
-}  # fmt: skip
+_SHORT_FORMS: dict[str, str] = tomllib.loads((DATA / "short-forms.toml").read_text("utf-8"))
 _ENDINGS = {"n't": "not", "'m": "am", "'re": "are", "'ve": "have", "'ll": "will"}
 
 

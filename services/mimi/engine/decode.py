@@ -22,12 +22,6 @@ class DecodeBatcher(Batcher):
     """Turns codes (T, Q) into samples (T * 1920,).
 
     All sound that the service sends passes through `_run`, which adds the watermark if one is set.
-
-    Args:
-        model: what decodes.
-        slots: most streams at once.
-        max_frames: longest step, in RVQ frames.
-        watermark: None leaves the sound unmarked.
     """
 
     def __init__(self, model: Mimi, slots: int, max_frames: int, watermark: Watermark | None) -> None:

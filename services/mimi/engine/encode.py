@@ -14,13 +14,7 @@ from services.mimi.model.slots import Slots
 
 
 class EncodeBatcher(Batcher):
-    """Turns samples (T, 1920) into codes (T, Q).
-
-    Args:
-        model: what encodes.
-        slots: most streams at once.
-        max_frames: longest step, in RVQ frames.
-    """
+    """Turns samples (T, 1920) into codes (T, Q)."""
 
     def __init__(self, model: Mimi, slots: int, max_frames: int) -> None:
         super().__init__("encode", model, model.encoder.new_state(slots, max_frames, model.device), slots)

@@ -31,13 +31,7 @@ def check_codebooks(count: int, config: MimiConfig) -> None:
 
 
 class _Stream:
-    """Owns a slot until it is closed.  After a failed job its state is not valid any more, and it must be closed.
-
-    Args:
-        slot: the stream's.
-        config: of the checkpoint.
-        submit, release: of the engine.
-    """
+    """Owns a slot until it is closed.  After a failed job its state is not valid any more, and it must be closed."""
 
     def __init__(self, slot: int, config: MimiConfig, submit: Submit, release: Release) -> None:
         self._slot, self._config = slot, config

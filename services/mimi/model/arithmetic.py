@@ -15,12 +15,7 @@ PACK_FROM = 1 << 15
 
 
 class Projection:
-    """y = x W' + b for rows x.
-
-    Args:
-        weight: (N, K).
-        bias: (N,) or None.
-    """
+    """y = x W' + b for rows x, with a weight (N, K) and a bias (N,) or None."""
 
     def __init__(self, weight: Tensor, bias: Tensor | None = None) -> None:
         self._bias = bias

@@ -105,9 +105,7 @@ class CausalConv:
 class CausalUpsampling:
     """A streaming transposed convolution of kernel 2 s and stride s, with an ELU on its input.
 
-    Args:
-        weight: (C, N, 2 s), PyTorch's layout.
-        bias: (N,).
+    The weight is (C, N, 2 s), PyTorch's layout; the bias is (N,).
     """
 
     def __init__(self, weight: Tensor, bias: Tensor) -> None:
@@ -126,11 +124,7 @@ class CausalUpsampling:
 
 
 class ChannelUpsampling:
-    """A streaming depthwise transposed convolution of kernel 2 s and stride s.
-
-    Args:
-        weight: (C, 1, 2 s), PyTorch's layout.
-    """
+    """A streaming depthwise transposed convolution of kernel 2 s and stride s; weight (C, 1, 2 s), PyTorch's layout."""
 
     def __init__(self, weight: Tensor) -> None:
         self.channels, _, kernel = weight.shape

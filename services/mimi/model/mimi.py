@@ -49,14 +49,7 @@ class StreamState:
 
 
 class _Half:
-    """What the decoder and the encoder have in common.
-
-    Args:
-        config: sizes.
-        quantizer: shared by both.
-        transformer, convolutions: of this half.
-        resampling: the convolution between 25 Hz and 12.5 Hz.
-    """
+    """What the decoder and the encoder have in common; `resampling` converts between 25 Hz and 12.5 Hz."""
 
     def __init__(
         self,

@@ -26,11 +26,7 @@ class _Residual:
 
 
 class SeaNet:
-    """A stack of streaming convolutions.
-
-    Args:
-        stages: in the order of the stack.
-    """
+    """A stack of streaming convolutions."""
 
     def __init__(self, stages: Sequence[CausalConv | CausalUpsampling | _Residual]) -> None:
         self._stages = stages

@@ -18,11 +18,7 @@ _TAG_OPENS = re.compile(r"\A\s*+(?:\*{1,2}|_)?\[")
 
 
 class StartBuffer:
-    """The start of one answer, or of the text after nested thinking.
-
-    Args:
-        profile: what is known about the model; updated.
-    """
+    """The start of one answer, or of the text after nested thinking.  Updates what is known about the model."""
 
     def __init__(self, profile: ThinkingProfile) -> None:
         self._profile = profile

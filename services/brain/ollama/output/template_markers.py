@@ -11,6 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import Literal
 
+from services.brain.tables import load_table
+
 Kind = Literal[
     "think", "/think", "call", "/call", "part", "header", "/header", "channel", "role", "inst", "end", "silent"
 ]
@@ -47,51 +49,20 @@ class Marker:
         return self.raw.startswith(("<|", "<\uff5c", "["))
 
 
-_THINKING = frozenset({
-    "think", "thinking", "thinks", "thought", "thoughts", "reasoning", "reason", "reflection", "scratchpad",
-    "thought_process", "chain_of_thought", "cot", "inner_monologue", "monologue", "analysis", "internal_thought",
-    "antthinking", "seed:think", "mm:think", "ant:think", "internal_reasoning", "deepthink", "longcat_think",
-})  # fmt: skip
-_CALLS = frozenset({
-    "tool_call", "tool_calls", "toolcall", "function_call", "function_calls", "functioncall", "function", "invoke",
-    "tool_use", "minimax:tool_call", "seed:tool_call", "longcat_tool_call", "tool_code", "use_tool", "call_tool",
-})  # fmt: skip
-_TURN_ENDS = frozenset({"s", "eos", "bos", "end_of_turn", "eot", "end_of_utterance", "eos_token", "bos_token", "eom",
-                        "eod", "eop", "sop", "pad", "unk", "unused", "extra_id", "mask"})  # fmt: skip
-"""Special tokens in plain angle brackets; looked up without trailing digits."""
+_TABLES = load_table("template-markers")
+_THINKING, _CALLS, _TURN_ENDS, _PIPED = (
+    frozenset(_TABLES[name]) for name in ("thinking", "calls", "turn_ends", "piped")
+)
 _HEADS = frozenset({"start_of_turn"})
-_PIPED = frozenset({"turn", "channel", "tool", "tool_response"})
-"""Names that are markers in the form "<turn|>" only."""
 _NEED_NAME = frozenset({"function", "invoke"})
 _ANGLED: frozenset[str] = _THINKING | _CALLS | _TURN_ENDS | _HEADS | _PIPED
-_SQUARE: dict[str, Kind] = {
-    "think": "think", "inst": "inst", "tool_calls": "call", "tool_call": "call", "args": "part", "call_id": "part",
-    "system_prompt": "inst", "available_tools": "inst", "tool_results": "inst", "tool_content": "inst",
-    "model_settings": "inst", "gmask": "silent", "sop": "silent", "eot": "end",
-}  # fmt: skip
+_SQUARE: dict[str, Kind] = _TABLES["square"]
 _LONGEST_SQUARE = max(map(len, _SQUARE)) + 3
 
-_ROLES = frozenset({
-    "assistant", "user", "system", "human", "tool", "observation", "ipython", "developer", "model", "bot", "chatbot",
-    "environment", "function",
-})  # fmt: skip
-_TOKEN_NAMES: tuple[tuple[str, Kind], ...] = (
-    (r"(?:begin|start|end|/)?_?(?:of_)?(?:internal_)?(?:think|thinking|thoughts?|reasoning|cot)(?:_(?:start|begin|end))?",
-     "think"),
-    (r"(?:/|start_|end_)?(?:python_tag|(?:tool|function)_?calls?(?:_section)?(?:_(?:start|begin|end))?"
-     r"|action(?:_(?:start|end))?)", "call"),
-    (r"tool_sep|tool_call_argument_begin|tool_outputs?_.*|args|call_id", "part"),
-    (r"channel", "channel"),
-    (r"/channel", "/think"),
-    (r"im_start|start|start_header_id|header_start|start_of_role|role_start|start_of_turn|turn", "header"),
-    (r"message|end_header_id|header_end|end_of_role|role_end|im_sep|im_middle", "/header"),
-    (r"(?:begin|start)_(?:of_)?(?:solution|response|answer)", "/header"),
-    (rf"im_(?:{'|'.join(_ROLES)})", "header"),
-    (rf"/?(?:{'|'.join(_ROLES)})(?:_token)?", "role"),
-    (r"\A(?=.*?(?:end|eot|eom|eos|return|call|endoftext|stop)(?:_|\Z)).*", "end"),
-)  # fmt: skip
+_TOKENS: list[tuple[re.Pattern[str], Kind]] = [
+    (re.compile(pattern.replace("{roles}", "|".join(_TABLES["roles"]))), kind) for pattern, kind in _TABLES["tokens"]
+]
 """Patterns of special tokens in lower case, with "_" in place of other signs; the first match applies."""
-_TOKENS: tuple[tuple[re.Pattern[str], Kind], ...] = tuple((re.compile(pattern), kind) for pattern, kind in _TOKEN_NAMES)
 
 _TAG = re.compile(r"<\s{0,3}(/?)\s{0,3}([A-Za-z_][\w.:-]*)(?P<rest>(?:[\s=/|][^<>\n]*)?)>")
 _TAG_PREFIX = re.compile(r"<\s{0,3}/?\s{0,3}(?:([A-Za-z_][\w.:-]*)([\s=/|][^<>\n]*)?)?")

@@ -18,11 +18,7 @@ from services.brain.ollama.tools.tool_call_formats import (
 
 
 class ToolCallParser:
-    """Parses one stream.
-
-    Args:
-        names: the declared tools.
-    """
+    """Parses one stream, given the names of the declared tools."""
 
     def __init__(self, names: Collection[str] = ()) -> None:
         self._names = names
@@ -64,12 +60,7 @@ class ToolCallParser:
         return "".join(said)
 
     def add(self, text: str, recipient: str = "") -> None:
-        """Parses the text between the markers of a tool call.
-
-        Args:
-            text: the text.
-            recipient: the tool named in the marker; empty: none.
-        """
+        """Parses the text between the markers of a tool call; `recipient` is the tool named in the marker, or empty."""
         calls = parse_tool_calls(text, self._names, recipient)
         self.calls += calls
         self.unreadable += not calls

@@ -48,11 +48,7 @@ class ToolResult:
 
 
 class ToolExecutor:
-    """Calls the declared tools.
-
-    Args:
-        specs: the tools; their names differ.
-    """
+    """Calls the declared tools, whose names differ."""
 
     def __init__(self, specs: Sequence[ToolSpec]) -> None:
         self._specs = {spec.name: spec for spec in specs}

@@ -7,10 +7,11 @@ import shutil
 import pytest
 
 from services.brain.listener.composer import combinations
-from services.brain.listener.loader import DATA, ScriptError, load_script
+from services.brain.listener.loader import ScriptError, load_script
 from services.brain.listener.pattern import compile_pattern
 from services.brain.listener.script import Frame
 from services.brain.listener.utterance import UtteranceParser, sentence_key
+from services.brain.tables import DATA
 
 SETS = {"pet": ["dog", "guinea pig"], "empty": []}
 
