@@ -1,6 +1,6 @@
 """Latency of the brain with a language model: from the last token of a sentence to its arrival.
 
-    python benchmarks/brain.py [--rate 50] [--runs 20] [--json FILE]
+    python -m benchmarks.brain [--rate 50] [--runs 20] [--json FILE]
 
 streams replies from a local server of Ollama's HTTP API (tests/support/ollama_server.py) at the pace of a model,
 through the real `ollama` package and the brain service over gRPC.  `after its last token` is the time from the moment
@@ -11,32 +11,17 @@ unambiguously is sent at once; one that may continue (a number, an abbreviation,
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import logging
-import math
-import os
-import platform
-import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
-import structlog
-from rich.console import Console
-from rich.table import Table
-
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for the tests' server, and services/ where the project is not installed
-
-from oviya.text.speakable import speakable  # noqa: E402
-from oviya.v1 import brain_pb2, brain_pb2_grpc  # noqa: E402
-from services.brain.server import BrainService  # noqa: E402
-from services.brain.settings import BrainSettings  # noqa: E402
-from tests.support.ollama_server import Answer, OllamaServer  # noqa: E402
-from tests.support.serving import serve_for_test  # noqa: E402
+from benchmarks.report import MACHINE, median_s, parser_for, print_table, quiet_logs, summary, write_json
+from oviya.text.speakable import speakable
+from oviya.v1 import brain_pb2, brain_pb2_grpc
+from services.brain.server import BrainService
+from services.brain.settings import BrainSettings
+from tests.support.ollama_server import Answer, OllamaServer
+from tests.support.serving import serve_for_test
 
 GOAL_S = 0.030
 REPLIES: dict[str, list[str]] = {
@@ -46,6 +31,10 @@ REPLIES: dict[str, list[str]] = {
     "number": ["[thoughtful] You slept for 4.5 hours, until 9.", " [curious] Why is that?"],
     "quotation": ['[amused] He just said "Leave me alone."', " [curious] What did you say?"],
 }
+DIFFICULT = (
+    "On 2026-11-24 at 9:05 it cost $5.50 for 3.5 kg, see https://example.com/docs or **ask** Dr. Smith \U0001f389."
+)
+"""A sentence of 100 characters, to convert to spoken words."""
 QUESTION = "i feel sad and lonely today"
 
 
@@ -88,74 +77,47 @@ async def measure(rate: float, runs: int) -> dict[str, Any]:
             await call.read()
             listener.append(time.perf_counter() - started)
             call.cancel()
-    whole = [value for values in firsts.values() for value in values]
     return {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": MACHINE,
         "tokens_a_second": rate,
         "runs": runs,
         "goal_s": GOAL_S,
         "first_sentence_s": {kind: summary(values) for kind, values in firsts.items()},
-        "first_sentence_all_s": summary(whole),
+        "first_sentence_all_s": summary([value for values in firsts.values() for value in values]),
         "further_sentences_s": summary(others),
         "listener_first_sentence_s": summary(listener[3:]),
-        "speakable_s_a_sentence": speakable_s(),
-    }
-
-
-def speakable_s() -> float:
-    """Seconds to convert one sentence of 100 characters to spoken words, the median of 200."""
-    text = (
-        "On 2026-11-24 at 9:05 it cost $5.50 for 3.5 kg, see https://example.com/docs or **ask** Dr. Smith \U0001f389."
-    )
-    times = []
-    for _ in range(200):
-        started = time.perf_counter()
-        speakable(text)
-        times.append(time.perf_counter() - started)
-    return statistics.median(times)
-
-
-def summary(values: list[float]) -> dict[str, float]:
-    """Median, 95th percentile and worst, in seconds."""
-    ordered = sorted(values)
-    return {
-        "p50": statistics.median(ordered),
-        "p95": ordered[math.ceil(0.95 * len(ordered)) - 1],
-        "max": ordered[-1],
+        "speakable_s_a_sentence": median_s(lambda: speakable(DIFFICULT), 200),
     }
 
 
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures."""
-    table = Table(
-        "milliseconds",
-        *(("p50", "p95", "worst", "goal")),
-        title=f"{figures['tokens_a_second']:g} tokens a second, {figures['runs']} replies each; {figures['machine']}",
-    )
-    rows = {f"first sentence after its last token: {kind}": row for kind, row in figures["first_sentence_s"].items()}
-    rows["first sentence after its last token: all"] = figures["first_sentence_all_s"]
-    rows["further sentences after their last token"] = figures["further_sentences_s"]
-    for name, row in rows.items():
-        goal = f"{GOAL_S * 1000:.0f}" if name.startswith("first") else ""
-        table.add_row(name, *(f"{1000 * row[key]:.1f}" for key in ("p50", "p95", "max")), goal)
-    row = figures["listener_first_sentence_s"]
-    table.add_row("the listener: request to first sentence", *(f"{1000 * row[key]:.1f}" for key in row), "")
-    table.add_row("saying one sentence in words", f"{1000 * figures['speakable_s_a_sentence']:.2f}", "", "", "")
-    Console().print(table)
+    timed = {f"first sentence after its last token: {kind}": row for kind, row in figures["first_sentence_s"].items()}
+    timed["first sentence after its last token: all"] = figures["first_sentence_all_s"]
+    timed["further sentences after their last token"] = figures["further_sentences_s"]
+    timed["the listener: request to first sentence"] = figures["listener_first_sentence_s"]
+    rows = [
+        (
+            name,
+            *(f"{1000 * value:.1f}" for value in row.values()),
+            f"{GOAL_S * 1000:.0f}" if name.startswith("first") else "",
+        )
+        for name, row in timed.items()
+    ]
+    rows.append(("saying one sentence in words", f"{1000 * figures['speakable_s_a_sentence']:.2f}"))
+    title = f"{figures['tokens_a_second']:g} tokens a second, {figures['runs']} replies each; {figures['machine']}"
+    print_table(title, ("milliseconds", "p50", "p95", "worst", "goal"), rows)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for("brain", __doc__)
     parser.add_argument("--rate", type=float, default=50.0, help="tokens a second")
     parser.add_argument("--runs", type=int, default=20, help="replies of each kind")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/brain.json"), help="file to write")
     options = parser.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    quiet_logs()
     figures = asyncio.run(measure(options.rate, max(options.runs, 1)))
     show(figures)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"figures: {options.json}")
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The whole mesh on this machine: start-up time, memory and response time.
 
-    python benchmarks/conversation.py [--runs 5] [--json FILE]
+    python -m benchmarks.conversation [--runs 5] [--json FILE]
 
 starts the six services on free ports, as `oviya up` does, and plays a question, spoken by flite, several times in real
 time through Converse.  It prints three tables and writes all figures as JSON.  `first audio here` is the time at the
@@ -9,48 +9,31 @@ caller from sending the last speech to receiving the first reply audio.
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import os
-import platform
-import shutil
 import statistics
-import subprocess
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
-from oviya.audio.wav import read_wav
+from benchmarks.report import MACHINE, parser_for, print_table, write_json
 from oviya.cli.conversation_record import TurnRecord
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.cli.player import play_recording
 from oviya.client import Oviya
+from tests.support.speech import SAD, speak
 
-QUESTION = "what should i do when i feel sad and lonely"
+RATE_HZ = 16_000
 READY_TIMEOUT_S = 180.0
 GOALS = {"ready_s": 20.0, "pss_mib": 1126.0, "first_audio_here_s": 1.5}
 MIB = 1 << 20
 
 
-def record_question(path: Path) -> None:
-    """Writes the question, spoken by flite's voice slt at 16 kHz."""
-    flite = shutil.which("flite")
-    if flite is None:
-        raise SystemExit("this benchmark needs flite: apt install flite")
-    subprocess.run([flite, "-voice", "slt", "-t", QUESTION, "-o", path], check=True, capture_output=True)
-
-
-async def ask(address: str, recording: Path) -> TurnRecord:
-    """Plays the recording once, in a new session; returns the turn."""
-    samples, rate_hz = read_wav(recording)
-    async with Oviya(address) as oviya, oviya.converse(input_rate_hz=rate_hz) as conversation:
-        record = await play_recording(conversation, samples, rate_hz)
+async def ask(address: str) -> TurnRecord:
+    """Plays the question once, in a new session; returns the turn."""
+    async with Oviya(address) as oviya, oviya.converse(input_rate_hz=RATE_HZ) as conversation:
+        record = await play_recording(conversation, speak(SAD, RATE_HZ), RATE_HZ)
     turns = list(record.turns.values())
     if len(turns) != 1 or not turns[0].chunks:
         raise SystemExit(f"expected one turn with an answer, got {turns}")
@@ -66,20 +49,18 @@ def memory_mib(mesh: LocalMesh) -> dict[str, float]:
 def measure(runs: int) -> dict[str, Any]:
     """Starts the mesh, holds the conversations, stops it; returns the figures."""
     with tempfile.TemporaryDirectory() as folder:
-        recording = Path(folder) / "question.wav"
-        record_question(recording)
-        mesh = LocalMesh(plan_on_free_ports(), Path(folder) / "logs")
+        mesh = LocalMesh(plan_on_free_ports(), Path(folder))
         with mesh:
             started_at = time.monotonic()
             mesh.start()
             mesh.wait_ready(READY_TIMEOUT_S)
             ready_s = time.monotonic() - started_at
             at_start = memory_mib(mesh)
-            turns = [asyncio.run(ask(mesh.plan.address(GATEWAY), recording)) for _ in range(runs)]
+            turns = [asyncio.run(ask(mesh.plan.address(GATEWAY))) for _ in range(runs)]
             afterwards = memory_mib(mesh)
             ready_after = {name: service.ready_after_s for name, service in mesh.services.items()}
     return {
-        "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
+        "machine": MACHINE,
         "ready_s": ready_s,
         "service_ready_s": ready_after,
         "pss_mib": sum(afterwards.values()),
@@ -92,38 +73,31 @@ def measure(runs: int) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures."""
-    console = Console()
-    services = Table("service", "ready after", "PSS ready", "PSS after", title="services")
-    for name, size in figures["service_pss_mib"].items():
-        ready = f"{figures['service_ready_s'][name]:.1f} s"
-        services.add_row(name, ready, f"{size['ready']:.0f} MiB", f"{size['after']:.0f} MiB")
-    console.print(services)
+    services = [
+        (name, f"{figures['service_ready_s'][name]:.1f} s", f"{size['ready']:.0f} MiB", f"{size['after']:.0f} MiB")
+        for name, size in figures["service_pss_mib"].items()
+    ]
+    print_table("services", ("service", "ready after", "PSS ready", "PSS after"), services)
 
-    stages = Table(
-        "stage", "median", "best", "worst", title=f"seconds after the end of speech, {len(figures['runs'])} turns"
-    )
+    stages = []
     for stage in (key for key in figures["runs"][0] if key != "transcript"):
         values = [run[stage] for run in figures["runs"] if run[stage] is not None]
         cells = (statistics.median(values), min(values), max(values)) if values else ()
-        stages.add_row(stage.replace("_", " "), *(f"{value:.2f}" for value in cells))
-    console.print(stages)
+        stages.append((stage.replace("_", " "), *(f"{value:.2f}" for value in cells)))
+    title = f"seconds after the end of speech, {len(figures['runs'])} turns"
+    print_table(title, ("stage", "median", "best", "worst"), stages)
 
-    summary = Table("figure", "measured", "goal", title=figures["machine"])
-    for name, goal in figures["goals"].items():
-        summary.add_row(name.replace("_", " "), f"{figures[name]:.2f}", f"at most {goal:g}")
-    console.print(summary)
+    goals = [(key.replace("_", " "), f"{figures[key]:.2f}", f"at most {goal:g}") for key, goal in GOALS.items()]
+    print_table(figures["machine"], ("figure", "measured", "goal"), goals)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for("conversation", __doc__)
     parser.add_argument("--runs", type=int, default=5, help="questions to ask")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/conversation.json"), help="file to write")
     options = parser.parse_args()
     figures = measure(max(options.runs, 1))
     show(figures)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"figures: {options.json}")
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -29,7 +29,8 @@ import torch
 from benchmarks.csm_frames import CONTEXT, TIMED_FRAMES, fill, greedy_codes, logits_error, time_frames
 from benchmarks.csm_host import NullDevice
 from benchmarks.csm_load import first_frame_arrivals, first_frame_idle, streams_at_once
-from benchmarks.csm_start import ROOT, start_once
+from benchmarks.csm_start import start_once
+from benchmarks.report import ROOT, parser_for, print_table, write_json
 from oviya.model.device import choose_device
 from services.csm.checkpoint import Checkpoint, choose_dtype
 from services.csm.device.contract import DepthWeights, DeviceOptions
@@ -155,12 +156,12 @@ class Benchmark:
         self._checkpoint = None
         figures: Figures = {}
         for mode in self.options.reference_modes:
-            command = [sys.executable, str(ROOT / "benchmarks/csm_reference.py"), "--mode", mode]
+            command = [sys.executable, "-m", "benchmarks.csm_reference", "--mode", mode]
             command += ["--device", str(self.device), "--context", str(CONTEXT)]
             command += ["--small", "--frames", "4"] if self.options.small else []
             try:
                 done = subprocess.run(
-                    command, capture_output=True, text=True, check=True, timeout=self.options.reference_s
+                    command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=self.options.reference_s
                 )
                 figures[mode] = json.loads(done.stdout.splitlines()[-1])
             except subprocess.TimeoutExpired:
@@ -188,39 +189,22 @@ class Benchmark:
 
 
 def rows_of(figures: dict[str, Any]) -> list[tuple[str, str, str]]:
-    """Rows of the table: section, name, figure."""
+    """Rows of the table: section, name, figure.  The items of a list are named by their first value."""
     rows = []
     for section, result in figures.items():
-        for i, item in enumerate(result if isinstance(result, list) else [result]):
-            for key, value in item.items():
-                if isinstance(value, dict):
-                    rows += [(section, f"{key} {inner}", str(v)) for inner, v in value.items()]
-                else:
-                    name = key if not isinstance(result, list) else f"[{next(iter(item.values()))}] {key}"
-                    if not (isinstance(result, list) and key == next(iter(item))) or i < 0:
-                        rows.append((section, name, str(value)))
+        for item in result if isinstance(result, list) else [result]:
+            entries, name = iter(item.items()), ""
+            if isinstance(result, list):
+                name = f"[{next(entries)[1]}] "
+            for key, value in entries:
+                inner = {f" {key}": v for key, v in value.items()} if isinstance(value, dict) else {"": value}
+                rows += [(section, f"{name}{key}{suffix}", str(v)) for suffix, v in inner.items()]
     return rows
-
-
-def print_table(figures: dict[str, Any]) -> None:
-    """Prints the figures, with rich if it is installed."""
-    rows = rows_of(figures)
-    if importlib.util.find_spec("rich"):
-        from rich.console import Console
-        from rich.table import Table
-
-        table = Table("section", "what", "figure", title="CSM engine")
-        for row in rows:
-            table.add_row(*row)
-        Console().print(table)
-        return
-    for section, what, figure in rows:
-        print(f"{section:<12}{what:<40}{figure:>20}")
 
 
 def main() -> None:
     """Runs the sections that the command line selects."""
-    parser = argparse.ArgumentParser(description="Measures the CSM engine.")
+    parser = parser_for("csm", "Measures the CSM engine.")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"sections, of {','.join(SECTIONS)}")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--small", action="store_true", help="small sizes, for a dry run")
@@ -235,7 +219,6 @@ def main() -> None:
     parser.add_argument("--prefill-chunk", type=int, default=0, help="positions between two frames; 0: the default")
     parser.add_argument("--reference-s", type=float, default=120.0, help="longest run of transformers, a mode")
     parser.add_argument("--reference-modes", nargs="+", choices=("default", "static"), default=["default", "static"])
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/csm.json"), help="file to write")
     options = parser.parse_args()
     wanted = options.only.split(",")
     if unknown := set(wanted) - set(SECTIONS):
@@ -255,10 +238,8 @@ def main() -> None:
         started = time.perf_counter()
         figures[section] = getattr(benchmark, section)()
         print(f"{section}: {time.perf_counter() - started:.1f} s", flush=True)
-        options.json.parent.mkdir(parents=True, exist_ok=True)  # an interrupted run keeps its figures
-        options.json.write_text(json.dumps({"setup": setup, "figures": figures}, indent=2) + "\n", encoding="utf-8")
-    print_table(figures)
-    print(f"figures: {options.json}")
+        write_json(options.json, {"setup": setup, "figures": figures})  # an interrupted run keeps its figures
+    print_table("CSM engine", ("section", "what", "figure"), rows_of(figures))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """transformers' CSM at the same sizes, with random weights: what the engine is compared with.
 
-    python benchmarks/csm_reference.py --mode default
+    python -m benchmarks.csm_reference --mode default
 
 Prints one JSON object.  A process of its own, because its compiled mode may take long or fail.
 """
@@ -15,36 +15,19 @@ from typing import Any
 import torch
 from transformers import CsmConfig, CsmForConditionalGeneration, logging
 
-SMALL = {
-    "hidden_size": 256,
-    "intermediate_size": 640,
-    "num_hidden_layers": 4,
-    "num_attention_heads": 4,
-    "num_key_value_heads": 2,
-    "head_dim": 64,
-    "depth_decoder_config": {
-        "backbone_hidden_size": 256,
-        "hidden_size": 128,
-        "intermediate_size": 320,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 4,
-        "num_key_value_heads": 2,
-        "head_dim": 32,
-    },
-}
-"""Sizes of a dry run."""
+from services.csm.random_checkpoint import small_config
 
 
 def measure(options: argparse.Namespace) -> dict[str, float]:
     """Time of `generate` for one stream over its frames, in ms; the prompt's share of it is small."""
     logging.set_verbosity_error()
-    config = CsmConfig(**SMALL) if options.small else CsmConfig()
+    config = CsmConfig(**small_config()) if options.small else CsmConfig()
     device = torch.device(options.device)
     torch.set_default_dtype(torch.bfloat16 if device.type == "cuda" else torch.float32)
     with device:
         model: Any = CsmForConditionalGeneration(config).eval()
     torch.set_default_dtype(torch.float32)
-    ids = torch.randint(0, 1000, (1, options.context), device=device)
+    ids = torch.randint(0, 256, (1, options.context), device=device)
     inputs: dict[str, Any] = {"input_ids": ids, "attention_mask": torch.ones_like(ids), "do_sample": True}
     if options.mode == "static":
         model.generation_config.cache_implementation = "static"

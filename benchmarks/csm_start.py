@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 from typing import Any
 
-ROOT = Path(__file__).resolve().parent.parent
+from benchmarks.report import ROOT
 
 
 def start_once(folder: Path, device: str, served: bool) -> dict[str, Any]:
     """Seconds from process start until the service serves; without gRPC, until its engine has spoken."""
     if served:
         command = [sys.executable, "-m", "services.csm"]
-        ready = "serving"
     else:
         program = (
             "import asyncio, sys; from services.csm.checkpoint import load_checkpoint; "
@@ -25,7 +24,7 @@ def start_once(folder: Path, device: str, served: bool) -> dict[str, Any]:
             "asyncio.run(engine.warm_up()); print('serving', file=sys.stderr, flush=True); sys.stdin.read(); "
             "engine.close()"
         )
-        command, ready = [sys.executable, "-c", program, str(folder), device], "serving"
+        command = [sys.executable, "-c", program, str(folder), device]
     path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
     environment = os.environ | {
         "CSM_CHECKPOINT": str(folder), "CSM_DEVICE": device, "CSM_PORT": "0", "CSM_METRICS_PORT": "0",
@@ -40,7 +39,7 @@ def start_once(folder: Path, device: str, served: bool) -> dict[str, Any]:
     try:
         for line in process.stderr:
             lines.append(line)
-            if ready in line:
+            if "serving" in line:
                 return {"seconds": round(time.perf_counter() - started, 2), "what": "service" if served else "engine"}
         raise RuntimeError(f"the process ended: {''.join(lines[-5:])}")
     finally:

@@ -8,9 +8,7 @@ same sentences from the synthesizer that the voice was trained on.  `speed` star
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
 import os
 import statistics
 import tempfile
@@ -25,9 +23,9 @@ import numpy as np
 import torch
 from rich.console import Console
 from rich.progress import track
-from rich.table import Table
 
 from benchmarks.demo_voice_measures import RATE_HZ, Prosody, Sound, Speakers, lacks_end, prosody, recognize, words
+from benchmarks.report import parser_for, print_table, write_json
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.client import Oviya
@@ -39,7 +37,7 @@ from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
-from tests.support.speech import word_errors
+from tests.support.speech import word_error_rate
 from training.demo_voice import speech
 from training.demo_voice.voices import ANONYMOUS_IDS, HELD_OUT, SPEAKERS, STYLES, Style, Voice
 
@@ -87,9 +85,6 @@ class DemoVoice:
 
     def say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         """Speaks several texts, four at a time."""
-        return asyncio.run(self._say(requests, title))
-
-    async def _say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         free = asyncio.Semaphore(4)
 
         async def one(request: GenerateRequest) -> Sound:
@@ -97,8 +92,11 @@ class DemoVoice:
                 codes = [codes async for codes in frames]
             return await asyncio.to_thread(self.decode, np.concatenate(codes)) if codes else np.zeros(1920, np.float32)
 
-        tasks = [asyncio.create_task(one(request)) for request in requests]
-        return [await task for task in track(tasks, title, console=Console(stderr=True))]
+        async def every() -> list[Sound]:
+            tasks = [asyncio.create_task(one(request)) for request in requests]
+            return [await task for task in track(tasks, title, console=Console(stderr=True))]
+
+        return asyncio.run(every())
 
     def request(self, text: str, speaker: int, seed: int, **changes: Any) -> GenerateRequest:
         """A request as the gateway makes it, as fast as possible."""
@@ -109,8 +107,7 @@ class DemoVoice:
 
 def error_rate(heard: Sequence[str], texts: Sequence[str]) -> float:
     """Word error rate in percent."""
-    said = [words(text) for text in texts]
-    return 100 * sum(map(word_errors, heard, said)) / sum(len(text.split()) for text in said)
+    return 100 * word_error_rate(heard, map(words, texts))
 
 
 def measure_words(
@@ -246,28 +243,26 @@ def measure_speed(texts: Sequence[str]) -> dict[str, Any]:
 
 def show(figures: dict[str, Any]) -> None:
     """Prints the figures and their goals."""
-    table = Table("figure", "measured", "at least", "aim", title=f"demo voice, {os.cpu_count()} cores")
+    rows = []
     for name, (least, aim) in GOALS.items():
         if name in figures:
             good = figures[name] >= least if name in AT_LEAST else figures[name] <= least
-            table.add_row(
-                name.replace("_", " "), f"{figures[name]:.2f}{'' if good else ' !'}", f"{least:g}", f"{aim:g}"
-            )
-    for name, value in figures.items():
-        if name not in GOALS and isinstance(value, float):
-            table.add_row(name.replace("_", " "), f"{value:.2f}", "", "")
-    Console().print(table)
+            rows.append((name, f"{figures[name]:.2f}{'' if good else ' !'}", f"{least:g}", f"{aim:g}"))
+    rows += [
+        (name, f"{value:.2f}") for name, value in figures.items() if name not in GOALS and isinstance(value, float)
+    ]
+    shown = [(name.replace("_", " "), *cells) for name, *cells in rows]
+    print_table(f"demo voice, {os.cpu_count()} cores", ("figure", "measured", "at least", "aim"), shown)
 
 
 def main() -> None:
     """Runs the requested sections."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for("demo_voice", __doc__)
     parser.add_argument("--sentences", type=int, default=200, help="held-out sentences for the word error rates")
     parser.add_argument("--only", default=",".join(SECTIONS), help=f"some of {', '.join(SECTIONS)}")
     parser.add_argument("--csm", type=Path, default=None, help="checkpoint to use in place of the included one")
     parser.add_argument("--mimi", type=Path, default=None)
     parser.add_argument("--temperature", type=float, default=None)
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/demo_voice.json"), help="file to write")
     options = parser.parse_args()
     sections = set(options.only.split(","))
     texts = HELD_OUT_TEXTS.read_text().splitlines()[: options.sentences]
@@ -288,9 +283,7 @@ def main() -> None:
     if "speed" in sections:
         figures |= measure_speed(texts[:20])
     show(figures)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n")
-    print(f"figures: {options.json}")
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

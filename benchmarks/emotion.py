@@ -1,6 +1,6 @@
 """Measures the emotion service: accuracy and time for words and voices, and the effect of shaping on a voice.
 
-    python benchmarks/emotion.py [--goemotions FOLDER] [--json FILE]
+    python -m benchmarks.emotion [--goemotions FOLDER] [--json FILE]
 
 Text needs GoEmotions' `dev.tsv` and `labels.txt` in FOLDER; without it the figures of the text are left out.  Voice,
 both together and shaping need flite.
@@ -8,12 +8,9 @@ both together and shaping need flite.
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
 import platform
 import statistics
-import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -22,54 +19,31 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the time a sentence is that of 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
+import soxr  # pyright: ignore[reportMissingTypeStubs]
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
-
-from oviya.audio.resample import Resampler  # noqa: E402
-from oviya.model.checkpoint import shipped_checkpoint  # noqa: E402
-from oviya.v1 import emotion_pb2  # noqa: E402
-from services.emotion.engine import EmotionEngine, SpeakerState  # noqa: E402
-from services.emotion.prosody.catalogue import Catalogue  # noqa: E402
-from services.emotion.voice.baseline import NO_BASELINE  # noqa: E402
-from services.emotion.voice.voice_detector import AcousticDetector  # noqa: E402
-from services.emotion.voice.voice_features import measure  # noqa: E402
-from services.emotion.words.lexicon import load_lexicon  # noqa: E402
-from services.emotion.words.lexicon_detector import LexiconDetector  # noqa: E402
-from services.emotion.words.text_detector import ClassifierDetector  # noqa: E402
-from services.emotion.words.text_features import words_of  # noqa: E402
-from services.emotion.words.text_model import TextModel  # noqa: E402
-from services.gateway.voice.shaping import Shaper  # noqa: E402
-from tests.support.speech import speak  # noqa: E402
-from tests.support.styled_speech import OWN_F0, STYLES, speak_in  # noqa: E402
+from benchmarks.report import parser_for, print_table, write_json
+from oviya.model.checkpoint import shipped_checkpoint
+from oviya.v1 import emotion_pb2
+from services.emotion.engine import EmotionEngine, SpeakerState
+from services.emotion.prosody.catalogue import Catalogue
+from services.emotion.voice.baseline import NO_BASELINE
+from services.emotion.voice.voice_detector import AcousticDetector
+from services.emotion.voice.voice_features import measure
+from services.emotion.words.lexicon import load_lexicon
+from services.emotion.words.lexicon_detector import LexiconDetector
+from services.emotion.words.text_detector import ClassifierDetector
+from services.emotion.words.text_features import words_of
+from services.emotion.words.text_model import TextModel
+from services.gateway.voice.shaping import Shaper
+from tests.support.speech import speak
+from tests.support.styled_speech import OWN_F0, STYLES, speak_in
 
 STYLE_NAMES = ("sad", "calm", "joyful", "firm")
-EARLIER = (
-    "good morning how are you doing",
-    "the shop on the corner opens at eight",
-    "i took the bus to work today",
-    "we had soup for lunch and then went back",
-)
-"""Neutral sentences for the speaker's baseline."""
-SENTENCES = (
-    "i have something to tell you about today",
-    "my sister called me last night",
-    "they gave the job to somebody else",
-    "we are going to the sea tomorrow",
-    "the letter came this morning",
-    "i do not know what to say",
-    "there was nobody at home when i came back",
-    "he said that we could leave in the evening",
-    "i have been thinking about it all week",
-    "she told me about the new house",
-    "it will be over by the end of the month",
-    "the doctor wants to see me again on friday",
-)
+_LINES = Path(__file__).with_name("emotion_sentences.txt").read_text(encoding="utf-8").splitlines()
+EARLIER, SENTENCES = _LINES[:4], _LINES[4:]
+"""Neutral sentences for the speaker's baseline, and those to judge."""
 SHAPES = ((0.85, 0.85), (0.9, 0.9), (1.05, 1.1), (1.15, 1.05), (1.18, 1.12))
 """Pitch and rate of the table: empathetic_sad, calm_supportive, playful, joyful_excited, excited."""
-LONG_CHARS = 100_000
 
 
 def f1_by_label(chosen: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -183,53 +157,50 @@ def measure_shaping() -> dict[str, Any]:
 
 
 def features_of(sound: np.ndarray, rate_hz: int) -> Any:
-    resampler = Resampler(rate_hz, 16_000)
-    measured = measure(np.concatenate([resampler.push(sound), resampler.flush()]))
+    measured = measure(soxr.resample(sound, rate_hz, 16_000))
     assert measured is not None
     return measured.features
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser_for("emotion", __doc__)
     arguments.add_argument("--goemotions", type=Path, help="folder with GoEmotions' dev.tsv and labels.txt")
-    arguments.add_argument("--json", type=Path, default=ROOT / "build" / "benchmarks" / "emotion.json")
     options = arguments.parse_args()
     names = {emotion.name for emotion in Catalogue.load()}
     model, voice = TextModel.load(shipped_checkpoint("emotion")), AcousticDetector(names)
     text = ClassifierDetector(model, LexiconDetector(load_lexicon(names)), names)
     figures: dict[str, Any] = {"machine": platform.machine()}
-    table = Table("emotion", "measured", "wanted", title=f"Emotion on {platform.machine()}, one core")
+    rows: list[tuple[str, str, str]] = []
     if options.goemotions:
         found = figures["text"] = measure_text(model, options.goemotions)
-        table.add_row("text: macro-F1 over 28 labels, dev.tsv", f"{found['macro_f1']:.3f}", "0.48, aim 0.54")
-        table.add_row("  without capitals and punctuation", f"{found['macro_f1_as_spoken']:.3f}", "")
-        table.add_row("  micro-F1", f"{found['micro_f1']:.3f}", "")
+        rows.append(("text: macro-F1 over 28 labels, dev.tsv", f"{found['macro_f1']:.3f}", "0.48, aim 0.54"))
+        rows.append(("  without capitals and punctuation", f"{found['macro_f1_as_spoken']:.3f}", ""))
+        rows.append(("  micro-F1", f"{found['micro_f1']:.3f}", ""))
         cell = f"{found['sentence_ms_p50']:.1f} / {found['sentence_ms_mean']:.1f} / {found['sentence_ms_p99']:.1f} ms"
-        table.add_row("  a sentence, median / mean / p99", cell, "5 ms")
+        rows.append(("  a sentence, median / mean / p99", cell, "5 ms"))
     started = time.perf_counter()
-    text.judge("i hate it i love it " * (LONG_CHARS // 20))
+    text.judge("i hate it i love it " * 5_000)
     figures["text_100_kb_ms"] = 1000 * (time.perf_counter() - started)
-    table.add_row("  a text of 100 kB, and the lexicon", f"{figures['text_100_kb_ms']:.0f} ms", "")
+    rows.append(("  a text of 100 kB, and the lexicon", f"{figures['text_100_kb_ms']:.0f} ms", ""))
     conditions = ((4, None), (4, 20.0), (1, None), (0, None))
     figures["voice"] = [measure_voice(voice, *condition) for condition in conditions]
     for found in figures["voice"]:
         cells = ", ".join(f"{tone} {share:.0%}" for tone, share in found["by_tone"].items())
         noise = f", noise at -{found['noise_db']:.0f} dB" if found["noise_db"] else ""
         row = f"voice: signs right after {found['earlier_sentences']} neutral sentences{noise}"
-        table.add_row(row, f"{found['right']:.1%} ({cells})", "" if noise or found["earlier_sentences"] < 4 else "85 %")
-    table.add_row("  a second of speech", f"{figures['voice'][0]['ms_a_second_of_speech']:.1f} ms", "")
+        rows.append((row, f"{found['right']:.1%} ({cells})", "" if noise or found["earlier_sentences"] < 4 else "85 %"))
+    rows.append(("  a second of speech", f"{figures['voice'][0]['ms_a_second_of_speech']:.1f} ms", ""))
     together = figures["together"] = measure_together(EmotionEngine(text, voice))
     row = "both: sad and joyful reading answered differently"
-    table.add_row(row, f"{together['answered_differently']:.0%} of {together['pairs']}", "")
+    rows.append((row, f"{together['answered_differently']:.0%} of {together['pairs']}", ""))
     shaping = figures["shaping"] = measure_shaping()
     cell = f"{shaping['pitch_error_st_max']:.2f} st, {shaping['rate_error_max']:.1%}"
-    table.add_row("shaping: largest error of pitch, of rate", cell, "")
+    rows.append(("shaping: largest error of pitch, of rate", cell, ""))
     cell = f"{shaping['clearness_change_db_mean']:+.1f} / {shaping['clearness_change_db_worst']:+.1f} dB"
-    table.add_row("  harmonics-to-noise ratio, mean / worst change", cell, "")
-    table.add_row("  a second of speech", f"{shaping['ms_a_second_of_speech']:.1f} ms", "")
-    Console(width=140).print(table)
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n", "utf-8")
+    rows.append(("  harmonics-to-noise ratio, mean / worst change", cell, ""))
+    rows.append(("  a second of speech", f"{shaping['ms_a_second_of_speech']:.1f} ms", ""))
+    print_table(f"Emotion on {platform.machine()}, one core", ("emotion", "measured", "wanted"), rows)
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -21,35 +21,21 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
+
+from benchmarks.report import ROOT, median_s, parser_for, print_table, write_json
 
 FRAME_SAMPLES = 1920
 FRAME_MS = 80.0
 CODEBOOKS = 32
 CODEBOOK_SIZE = 2048
-WARM_UP_RUNS = 3
-SYSTEMS = ("ours", "moshi", "transformers")
-SECTIONS = ("cpu", "gpu")
 
 Figures = dict[str, float]
 """Milliseconds per frame, e.g. {"decode": 11.2, "encode": 15.0}."""
-
-
-def median_ms(step: Callable[[], Any], repeats: int) -> float:
-    """Median time of `step()` over `repeats` runs after a warm-up, in ms."""
-    times: list[float] = []
-    for _ in range(WARM_UP_RUNS + repeats):
-        started = time.perf_counter()
-        step()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[WARM_UP_RUNS:]) * 1e3
 
 
 def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
@@ -70,8 +56,8 @@ def measure_ours(frames: int, streams: Sequence[int]) -> Figures:
         decode = partial(mimi.decoder.step, codes, mimi.decoder.new_state(count, 1, device), slots)
         encode = partial(mimi.encoder.step, samples, mimi.encoder.new_state(count, 1, device), slots, CODEBOOKS)
         suffix = "" if count == 1 else f" x{count}"
-        figures[f"decode{suffix}"] = median_ms(decode, frames)
-        figures[f"encode{suffix}"] = median_ms(encode, frames)
+        figures[f"decode{suffix}"] = 1e3 * median_s(decode, frames)
+        figures[f"encode{suffix}"] = 1e3 * median_s(encode, frames)
     return figures
 
 
@@ -89,7 +75,7 @@ def measure_moshi(frames: int) -> Figures:
     with torch.no_grad():
         for name, step, part in (("decode", mimi.decode, codes), ("encode", mimi.encode, samples)):
             with mimi.streaming(1):
-                figures[name] = median_ms(partial(step, part), frames)
+                figures[name] = 1e3 * median_s(partial(step, part), frames)
     return figures
 
 
@@ -104,18 +90,16 @@ def measure_transformers(frames: int) -> Figures:
     samples = torch.randn(1, 1, frames * FRAME_SAMPLES) * 0.1
     with torch.no_grad():
         return {
-            "decode": median_ms(partial(model.decode, codes), calls) / frames,
-            "encode": median_ms(partial(model.encode, samples), calls) / frames,
+            "decode": 1e3 * median_s(partial(model.decode, codes), calls) / frames,
+            "encode": 1e3 * median_s(partial(model.encode, samples), calls) / frames,
         }
 
 
 def run_system(system: str, python: str, options: argparse.Namespace) -> Figures:
     """Measures one system in a process of its own."""
-    command = [python, __file__, "--system", system, "--frames", str(options.frames), "--threads", str(options.threads)]
-    command += ["--streams", *map(str, options.streams)]
-    root = str(Path(__file__).resolve().parent.parent)
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((root, os.environ.get("PYTHONPATH", "")))}
-    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True, check=False)
+    command = [python, "-m", "benchmarks.mimi", "--system", system, "--frames", str(options.frames)]
+    command += ["--threads", str(options.threads), "--streams", *map(str, options.streams)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     if done.returncode:
         sys.exit(f"{system} failed:\n{done.stderr}")
     return json.loads(done.stdout.splitlines()[-1])
@@ -133,15 +117,14 @@ def measure(options: argparse.Namespace) -> Figures:
     return measure_transformers(options.frames)
 
 
-def print_table(figures: dict[str, Figures]) -> None:
-    """Prints a row for each measurement."""
-    print(f"{'system':<14}{'what':<14}{'ms a frame':>12}{'x real time':>13}{'moshi / it':>12}")
+def rows_of(figures: dict[str, Figures]) -> Iterator[tuple[str, ...]]:
+    """Yields a row of the table for each measurement."""
     for system, rows in figures.items():
         for what, ms in rows.items():
             streams = int(what.split("x")[1]) if "x" in what else 1
             beside = figures.get("moshi", {}).get(what)
             ratio = f"{beside / ms:.1f}" if beside else ""
-            print(f"{system:<14}{what:<14}{ms:>12.2f}{FRAME_MS * streams / ms:>13.1f}{ratio:>12}")
+            yield system, what, f"{ms:.2f}", f"{FRAME_MS * streams / ms:.1f}", ratio
 
 
 def measure_cpu(options: argparse.Namespace) -> dict[str, Any]:
@@ -152,47 +135,41 @@ def measure_cpu(options: argparse.Namespace) -> dict[str, Any]:
         for system, results in rounds.items():
             results.append(run_system(system, pythons[system], options))
     best = {system: {what: min(r[what] for r in results) for what in results[0]} for system, results in rounds.items()}
-    print_table(best)
+    print_table("Mimi on a CPU", ("system", "what", "ms a frame", "x real time", "moshi / it"), rows_of(best))
     setup = {"threads": options.threads, "frames": options.frames, "rounds": options.rounds}
     return {"setup": setup, "ms_a_frame": best, "rounds": rounds}
 
 
-def gpu_there() -> bool:
-    """Returns whether torch has a GPU."""
-    import torch
-
-    return torch.cuda.is_available()
-
-
 def main() -> None:
     """Runs the measurements of the command line."""
-    parser = argparse.ArgumentParser(description="Measures streaming Mimi.")
-    parser.add_argument("--only", choices=SECTIONS, help="one section; both by default, the GPU's where there is one")
+    parser = parser_for("mimi", "Measures streaming Mimi.")
+    parser.add_argument(
+        "--only", choices=("cpu", "gpu"), help="one section; both by default, the GPU's where there is one"
+    )
     parser.add_argument("--frames", type=int, default=50, help="frames in a round, steps of a GPU figure")
     parser.add_argument("--rounds", type=int, default=3, help="of the CPU's systems")
     parser.add_argument("--threads", type=int, default=2, help="CPU threads")
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 8], help="batch sizes of ours on the CPU")
     parser.add_argument("--gpu-streams", type=int, default=256, help="streams in a step on the GPU")
     parser.add_argument("--moshi-python", default="", help="interpreter that has moshi; empty leaves it out")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/mimi.json"), help="file to write")
-    parser.add_argument("--system", choices=SYSTEMS, help=argparse.SUPPRESS)
+    parser.add_argument("--system", choices=("ours", "moshi", "transformers"), help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.system:
         print(json.dumps(measure(options)))
         return
-    if options.only == "gpu" and not gpu_there():
+    import torch
+
+    if options.only == "gpu" and not torch.cuda.is_available():
         sys.exit("torch sees no GPU")
     report: dict[str, Any] = {}
     if options.only != "gpu":
         report["cpu"] = measure_cpu(options)
-    if options.only == "gpu" or (options.only is None and gpu_there()):
+    if options.only == "gpu" or (options.only is None and torch.cuda.is_available()):
         from benchmarks.mimi_gpu import measure_gpu, print_gpu_table
 
         report["gpu"] = measure_gpu(options.gpu_streams, options.frames)
         print_gpu_table(report["gpu"])
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
-    print(f"figures: {options.json}")
+    write_json(options.json, report)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ at random, is compared with one-shot decoding of each stream by torch's float32 
 from __future__ import annotations
 
 import random
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -17,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from benchmarks.report import median_s, print_table
 from services.mimi.engine.batcher import Job
 from services.mimi.engine.decode import DecodeBatcher
 from services.mimi.engine.encode import EncodeBatcher
@@ -32,7 +32,6 @@ ENGINE_STREAMS, ENGINE_FRAMES, ENGINE_ROUNDS = 24, 20, 2
 """Streams and frames of the check of the batchers, and how often their slots are used."""
 STEP_FRAMES = 8
 """Longest step of the state, as in the engine."""
-WARM_UP_RUNS = 3
 
 Figures = dict[str, Any]
 
@@ -199,25 +198,23 @@ def difference(direction: str, got: Tensor, wanted: Tensor) -> float:
 
 def median_ms(run: Callable[[], Any], repeats: int) -> float:
     """Returns the median time of `run()`, including its work on the device, in ms."""
-    times: list[float] = []
-    for _ in range(WARM_UP_RUNS + repeats):
-        torch.cuda.synchronize()
-        started = time.perf_counter()
+
+    def step() -> None:
         run()
         torch.cuda.synchronize()
-        times.append(time.perf_counter() - started)
-    return statistics.median(times[WARM_UP_RUNS:]) * 1e3
+
+    torch.cuda.synchronize()
+    return 1e3 * median_s(step, repeats)
 
 
 def print_gpu_table(figures: Figures) -> None:
     """Prints a row for each method."""
-    print(f"{figures['gpu']}, torch {figures['torch']}, {figures['streams']} streams")
-    print(f"{'direction':<12}{'way':<38}{'ms a frame':>12}")
+    rows = [(direction, way, f"{ms:.2f}") for direction in DIRECTIONS for way, ms in figures[direction].items()]
+    title = f"{figures['gpu']}, torch {figures['torch']}, {figures['streams']} streams"
+    print_table(title, ("direction", "way", "ms a frame"), rows)
     for direction in DIRECTIONS:
-        for way, ms in figures[direction].items():
-            print(f"{direction:<12}{way:<38}{ms:>12.2f}")
         sizes = ", ".join(f"{size}: {ms:.2f}" for size, ms in figures[f"{direction} graph ms by streams"].items())
-        print(f"{direction:<12}kernels, graph, by streams: {sizes}")
+        print(f"{direction}: kernels, graph, by streams: {sizes}")
     print(f"decode: recorded steps differ from one-shot torch by {figures['decode error']:.1e} of the peak at most")
     print(
         f"encode: recorded steps gave another code than one-shot torch in {figures['encode error']:.2%} of the frames"

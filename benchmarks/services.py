@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import statistics
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ import numpy as np
 from google.protobuf.duration_pb2 import Duration
 from grpc import aio
 
+from benchmarks.report import parser_for, print_table, write_json
 from oviya.rvq import FRAME_S, pack_frames
 from oviya.v1 import csm_pb2, csm_pb2_grpc, mimi_pb2, mimi_pb2_grpc
 from tests.support.service_process import ServiceProcess
@@ -124,14 +124,11 @@ async def measure(options: argparse.Namespace, csm: ServiceProcess, mimi: Servic
     return figures
 
 
-def table(figures: dict[str, Any]) -> str:
-    lines = []
+def rows_of(figures: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yields a row of the table for each figure or group of figures."""
     for name, value in figures.items():
-        shown = value
-        if isinstance(value, dict):
-            shown = ", ".join(f"{key} {number:.1f}" for key, number in value.items())
-        lines.append(f"{name:24} {shown}")
-    return "\n".join(lines)
+        group = isinstance(value, dict)
+        yield name, ", ".join(f"{key} {number:.1f}" for key, number in value.items()) if group else str(value)
 
 
 def make_checkpoints(folder: Path) -> dict[str, dict[str, str]]:
@@ -152,13 +149,12 @@ def make_checkpoints(folder: Path) -> dict[str, dict[str, str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = parser_for("services", __doc__)
     parser.add_argument("--demo", action="store_true", help="the checkpoints that ship")
     parser.add_argument("--positions", type=int, nargs="+", default=[50, 250, 1500])
     parser.add_argument("--repeats", type=int, default=20)
     parser.add_argument("--streams", type=int, nargs="+", default=[1, 32, 128, 256, 352])
     parser.add_argument("--frames", type=int, default=125, help="frames of each stream of the load; 125 are 10 s")
-    parser.add_argument("--json", type=Path, default=Path("build/benchmarks/services.json"))
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="oviya-services-") as name:
         folder = Path(name)
@@ -170,9 +166,8 @@ def main() -> None:
             figures: dict[str, Any] = {"start mimi s": round(mimi.start(START_S), 1)}
             figures["start csm s"] = round(csm.start(START_S), 1)
             figures |= asyncio.run(measure(options, csm, mimi))
-    print(table(figures))
-    options.json.parent.mkdir(parents=True, exist_ok=True)
-    options.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print_table("CSM and Mimi", ("figure", "measured"), rows_of(figures))
+    write_json(options.json, figures)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Accuracy, latency and CPU time of speech-to-text on this machine.
 
-    python benchmarks/stt.py [--voices slt rms kal16] [--rates 16000 8000] [--json FILE]
+    python -m benchmarks.stt [--voices slt rms kal16] [--rates 16000 8000] [--json FILE]
 
 plays sentences spoken by flite to the engine in real time, in one session each.  `final after` is the time from the
 last sound of speech to the final transcript, including the silence that ends the turn.  `decision to final` is the time
@@ -10,51 +10,32 @@ sound. benchmarks/stt_noise.py measures noise; benchmarks/stt_turns.py measures 
 
 from __future__ import annotations
 
-import argparse
 import asyncio
-import json
-import logging
-import platform
 import statistics
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
-import structlog
-from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
-
-from benchmarks.stt_sentences import SENTENCES  # noqa: E402
-from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine.async_session import AsyncSession  # noqa: E402
-from services.stt.engine.engine import SttEngine  # noqa: E402
-from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded  # noqa: E402
-from services.stt.settings import SttSettings  # noqa: E402
-from tests.support.speech import silence, speak, word_errors  # noqa: E402
+from benchmarks.report import MACHINE, parser_for, print_table, quiet_logs, write_json
+from benchmarks.stt_sentences import SENTENCES, SPEECH_LEVEL
+from services.stt.backends import make_engine
+from services.stt.engine.async_session import AsyncSession
+from services.stt.engine.engine import SttEngine
+from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded
+from services.stt.settings import SttSettings
+from tests.support.speech import silence, speak, word_error_rate
 
 MESSAGE_S = 0.020
-SPEECH_LEVEL = 0.01
-"""-40 dBFS: flite's silences are far below, its softest phones above."""
 
 
-class LoopWatch:
-    """Measures how long the event loop was blocked."""
-
-    def __init__(self, every_s: float = 0.005) -> None:
-        self._every_s = every_s
-        self.worst_s = 0.0
-
-    async def run(self) -> None:
-        while True:
-            before = time.perf_counter()
-            await asyncio.sleep(self._every_s)
-            self.worst_s = max(self.worst_s, time.perf_counter() - before - self._every_s)
+async def watch_loop(stalls_s: list[float], every_s: float = 0.005) -> None:
+    """Appends for how long the event loop was blocked, until it is cancelled."""
+    while True:
+        before = time.perf_counter()
+        await asyncio.sleep(every_s)
+        stalls_s.append(time.perf_counter() - before - every_s)
 
 
 def cpu_s() -> float:
@@ -104,8 +85,8 @@ async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]
                 np.concatenate((silence(0.3, rate_hz), speak(text, rate_hz, voice), silence(1.2, rate_hz)))
                 for text in SENTENCES
             ]
-            watch = LoopWatch()
-            watching = asyncio.create_task(watch.run())
+            stalls_s: list[float] = []
+            watching = asyncio.create_task(watch_loop(stalls_s))
             cpu_before, heard = cpu_s(), []
             for sound in sounds:
                 with engine.session(rate_hz) as session:
@@ -116,16 +97,13 @@ async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]
                 {
                     "voice": voice,
                     "rate_hz": rate_hz,
-                    "word_error_rate": sum(
-                        word_errors(one["text"], text) for one, text in zip(heard, SENTENCES, strict=True)
-                    )
-                    / sum(len(text.split()) for text in SENTENCES),
+                    "word_error_rate": word_error_rate((one["text"] for one in heard), SENTENCES),
                     "first_partial_s": statistics.median(one["first_partial_s"] for one in heard),
                     "final_after_s_p50": statistics.median(finals),
                     "final_after_s_max": max(finals),
                     "decision_to_final_s_max": max(one["decision_to_final_s"] for one in heard),
                     "cpu_per_sound": (cpu_s() - cpu_before) / sum(len(sound) / rate_hz for sound in sounds),
-                    "loop_stall_s_max": watch.worst_s,
+                    "loop_stall_s_max": max(stalls_s),
                 }
             )
     rows.append(await measure_silence(engine))
@@ -139,30 +117,20 @@ async def measure_silence(engine: SttEngine) -> dict[str, Any]:
     with engine.session(16_000) as session:
         await session.open()
         events = [event for _ in range(600) async for event in session.push(silence(1.0))]
-    return {
-        "voice": "10 min silence",
-        "rate_hz": 16_000,
-        "events": len(events),
-        "cpu_per_sound": (cpu_s() - before) / 600,
-    }
+    cpu = (cpu_s() - before) / 600
+    return {"voice": "10 min silence", "rate_hz": 16_000, "events": len(events), "cpu_per_sound": cpu}
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser_for("stt", __doc__)
     arguments.add_argument("--voices", nargs="+", default=["slt", "rms", "kal16"])
     arguments.add_argument("--rates", nargs="+", type=int, default=[16_000, 8_000])
-    arguments.add_argument("--json", type=Path, help="also write the figures here")
     options = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    quiet_logs()
     rows = asyncio.run(measure(options.voices, options.rates))
-    table = Table(title=f"Speech-to-text on {platform.machine()}, {psutil.cpu_count()} cores")
-    for title in ("voice", "Hz", "WER", "first words", "final after", "max", "decision to final", "CPU", "loop stall"):
-        table.add_column(title, justify="left" if title == "voice" else "right")
-    for row in rows:
-        table.add_row(row["voice"], str(row["rate_hz"]), *(_cells(row)))
-    Console(width=120).print(table)
-    if options.json:
-        options.json.write_text(json.dumps(rows, indent=2) + "\n")
+    titles = ("voice", "Hz", "WER", "first words", "final after", "max", "decision to final", "CPU", "loop stall")
+    print_table(f"Speech-to-text on {MACHINE}", titles, [(row["voice"], row["rate_hz"], *_cells(row)) for row in rows])
+    write_json(options.json, rows)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -6,35 +6,24 @@ Sound is decoded as fast as possible.
 
 from __future__ import annotations
 
-import argparse
-import json
-import logging
-import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
-from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
+from benchmarks.report import parser_for, print_table, quiet_logs, write_json
+from benchmarks.stt_sentences import SENTENCES, TURNS
+from services.stt.decode.sphinx import SphinxRecognizer
+from services.stt.endpoint.endpointing import EndSilence
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.events import Final
+from services.stt.engine.limits import TurnLimits
+from services.stt.frontend.frontend import FrontEnd
+from services.stt.frontend.suppression import NoiseSuppressor
+from services.stt.settings import SttSettings
+from tests.support.speech import silence, speak, word_error_rate
+from tests.support.stt_session import DecodingSession
 
-from benchmarks.stt_sentences import SENTENCES, TURNS  # noqa: E402
-from services.stt.decode.sphinx import SphinxRecognizer  # noqa: E402
-from services.stt.endpoint.endpointing import EndSilence  # noqa: E402
-from services.stt.endpoint.vad import SileroVad  # noqa: E402
-from services.stt.engine.events import Final  # noqa: E402
-from services.stt.engine.limits import TurnLimits  # noqa: E402
-from services.stt.frontend.frontend import FrontEnd  # noqa: E402
-from services.stt.frontend.suppression import NoiseSuppressor  # noqa: E402
-from services.stt.settings import SttSettings  # noqa: E402
-from tests.support.speech import silence, speak, word_errors  # noqa: E402
-from tests.support.stt_session import DecodingSession  # noqa: E402
-
-RESULT = ROOT / "build" / "benchmarks" / "stt_noise.json"
 LEAD_S, TAIL_S = 1.0, 1.2
 
 
@@ -70,21 +59,21 @@ def measure(
     rows = []
     for snr_db in snrs_db:
         for suppress in suppressing:
-            errors, began, heard_s = 0, time.process_time(), 0.0
+            heard, began, heard_s = [], time.process_time(), 0.0
             for seed, text in enumerate(sentences):
                 front = FrontEnd(NoiseSuppressor if suppress else None)
                 session = DecodingSession(recognizer, vad.stream(), front, 16_000, limits)
                 sound = noisy(text, voice, snr_db, seed)
                 heard_s += len(sound) / 16_000
                 events = session.push(sound) + session.finish()
-                errors += word_errors(" ".join(event.text for event in events if isinstance(event, Final)), text)
+                heard.append(" ".join(event.text for event in events if isinstance(event, Final)))
             rows.append(
                 {
                     "voice": voice,
                     "snr_db": snr_db,
                     "suppression": suppress,
                     "published": publishing,
-                    "word_error_rate": errors / sum(len(text.split()) for text in sentences),
+                    "word_error_rate": word_error_rate(heard, sentences),
                     "cpu_without_decoder": (time.process_time() - began) / heard_s,
                 }
             )
@@ -93,13 +82,13 @@ def measure(
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser_for("stt_noise", __doc__)
     arguments.add_argument("--voice", default="slt")
     arguments.add_argument("--only", choices=["on", "off"], help="with suppression or without; both by default")
     arguments.add_argument("--sentences", type=int, default=len(SENTENCES), help=f"how many, up to {len(TURNS)}")
     arguments.add_argument("--unpublished", action="store_true", help="also without committed words before the end")
     options = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    quiet_logs()
     suppressing = {"on": [True], "off": [False], None: [True, False]}[options.only]
     rows = [
         row
@@ -112,18 +101,19 @@ def main() -> None:
             publishing=publishing,
         )
     ]
-    table = Table(title=f"Word error rate in white noise, flite's {options.voice}")
-    for title in ("noise", "suppression", "published", "WER", "CPU without decoder"):
-        table.add_column(title, justify="right")
-    for row in rows:
-        noise = "none" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB"
-        suppression = "on" if row["suppression"] else "off"
-        published = "yes" if row["published"] else "no"
-        cpu = f"{row['cpu_without_decoder']:.3f}"
-        table.add_row(noise, suppression, published, f"{row['word_error_rate']:.1%}", cpu)
-    Console(width=120).print(table)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(rows, indent=2) + "\n")
+    columns = ("noise", "suppression", "published", "WER", "CPU without decoder")
+    cells = [
+        (
+            "none" if row["snr_db"] is None else f"{row['snr_db']:.0f} dB",
+            "on" if row["suppression"] else "off",
+            "yes" if row["published"] else "no",
+            f"{row['word_error_rate']:.1%}",
+            f"{row['cpu_without_decoder']:.3f}",
+        )
+        for row in rows
+    ]
+    print_table(f"Word error rate in white noise, flite's {options.voice}", columns, cells)
+    write_json(options.json, rows)
 
 
 if __name__ == "__main__":

@@ -18,41 +18,28 @@ comma or conjunction nearest the middle.  It is `cut off` if the turn ends in th
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import itertools
-import json
-import logging
-import sys
 import time
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import structlog
-from rich.console import Console
-from rich.table import Table
 
-ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))  # for the tests' speech, and services/ where the project is not installed
+from benchmarks.report import parser_for, print_table, quiet_logs, write_json
+from benchmarks.stt_sentences import DEVELOPMENT, HELD_OUT, SPEECH_LEVEL, TURNS, clause_place
+from services.stt.backends import make_engine
+from services.stt.engine.engine import SttEngine
+from services.stt.engine.events import Event, Final, LikelyEnd, Partial, TurnEnded
+from services.stt.settings import SttSettings
+from tests.support.speech import silence, speak, speak_with_pause, word_errors
 
-from benchmarks.stt_sentences import TURNS, clause_place, development, held_out  # noqa: E402
-from services.stt.backends import make_engine  # noqa: E402
-from services.stt.engine.engine import SttEngine  # noqa: E402
-from services.stt.engine.events import Event, Final, LikelyEnd, Partial, TurnEnded  # noqa: E402
-from services.stt.settings import SttSettings  # noqa: E402
-from tests.support.speech import silence, speak, speak_with_pause, word_errors  # noqa: E402
-
-RESULT = ROOT / "build" / "benchmarks" / "stt_turns.json"
 RATE_HZ, STEP = 16_000, 320
 LEAD_S, TAIL_S, PAUSE_S = 0.5, 1.8, 0.7
-SPEECH_LEVEL = 0.01
-"""-40 dBFS: flite's silences are far below, its softest phones above."""
 SETS = {
     "fitted": (TURNS, ("slt",)),
-    "development": (development(), ("slt", "rms")),
-    "held-out": (held_out(), ("awb", "kal16", "rms")),
+    "development": (DEVELOPMENT, ("slt", "rms")),
+    "held-out": (HELD_OUT, ("awb", "kal16", "rms")),
 }
 
 
@@ -175,14 +162,12 @@ async def measure_sets(names: list[str], count: int | None) -> list[dict[str, An
 
 
 def main() -> None:
-    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments = parser_for("stt_turns", __doc__)
     arguments.add_argument("--sets", nargs="+", choices=list(SETS), default=["fitted", "held-out"])
     arguments.add_argument("--sentences", type=int, help="how many of each set, from the first")
     options = arguments.parse_args()
-    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
+    quiet_logs()
     rows = asyncio.run(measure_sets(options.sets, options.sentences))
-    table = Table(title="Turns, times of the sound")
-    table.add_column("figure")
     figures = {
         "sentences, flite's": lambda row: f"{row['sentences']}, {' '.join(row['voices'])}",
         "end of turn after a whole sentence": lambda row: _milliseconds(row["end_of_turn_s"]),
@@ -196,16 +181,12 @@ def main() -> None:
         "published words taken back": lambda row: f"{row['words_taken_back']} of {row['words_published']}",
         "word error rate of the finals": lambda row: f"{row['word_error_rate']:.1%}",
     }
-    for row in rows:
-        table.add_column(row["set"])
-    for title, show in figures.items():
-        table.add_row(title, *(show(row) for row in rows))
-    Console(width=150).print(table)
+    columns = ("figure", *(row["set"] for row in rows))
+    print_table("Turns, times of the sound", columns, [(title, *map(show, rows)) for title, show in figures.items()])
     for row in rows:
         for text in row["cut_off_after"]:
             print(f"{row['set']}, cut off after:", text)
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(json.dumps(rows, indent=2) + "\n")
+    write_json(options.json, rows)
 
 
 def _milliseconds(quantiles: dict[int, float]) -> str:

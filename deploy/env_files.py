@@ -10,7 +10,6 @@ compose.yaml, which takes precedence.
 from __future__ import annotations
 
 import importlib
-import inspect
 from pathlib import Path
 
 from deploy.project import ROOT
@@ -22,13 +21,7 @@ SERVICES = ("stt", "brain", "emotion", "csm", "mimi", "gateway")
 
 def settings_class(service: str) -> type[ServiceSettings]:
     """Returns the settings class of a service."""
-    module = importlib.import_module(f"services.{service}.settings")
-    (found,) = (
-        member
-        for _, member in inspect.getmembers(module, inspect.isclass)
-        if issubclass(member, ServiceSettings) and member.__module__ == module.__name__
-    )
-    return found
+    return getattr(importlib.import_module(f"services.{service}.settings"), f"{service.capitalize()}Settings")
 
 
 def env_file_text(service: str) -> str:

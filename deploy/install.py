@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import importlib.metadata
 import json
 import os
 import re
@@ -24,19 +23,11 @@ from typing import NoReturn
 
 from deploy.download_size import download_size, format_size
 from deploy.project import ROOT, lock_file, name_of, read_project, requirements, torch_requirement
-from deploy.torch_build import (
-    AUTO,
-    INDEX,
-    Choice,
-    Kind,
-    Machine,
-    Offer,
-    choose,
-    detect_machine,
-    installed_build,
-    read_offer,
-)
+from deploy.torch_build import AUTO, INDEX, Choice, Kind, Offer, choose, detect_machine, read_offer, suits
 
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+PIP_ENVIRONMENT = {**os.environ, "PIP_USER": "0"}
+"""`user = true` in pip's configuration would fail in a virtual environment."""
 BACKEND_VARIABLE = "OVIYA_TORCH_BACKEND"
 UV_HTTP_TIMEOUT_S = "120"
 """uv's default of 30 s without a byte is too short for a torch wheel on a slow connection."""
@@ -57,14 +48,12 @@ def pip(*arguments: str | Path, quiet: bool = False) -> int:
 
     On a terminal pip shows progress bars; with `quiet` its output is shown only if it fails.
     """
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", *arguments]
-    if quiet or not sys.stderr.isatty():
-        command.insert(4, "--quiet")
-    # `user = true` in pip's configuration would fail in a virtual environment.
-    env = {**os.environ, "PIP_USER": "0"}
+    command = [*PIP, *(["--quiet"] if quiet or not sys.stderr.isatty() else []), *arguments]
     if not quiet:
-        return subprocess.run(command, env=env, stdout=sys.stderr, check=False).returncode
-    done = subprocess.run(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+        return subprocess.run(command, env=PIP_ENVIRONMENT, stdout=sys.stderr, check=False).returncode
+    done = subprocess.run(
+        command, env=PIP_ENVIRONMENT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
     if done.returncode:
         print(done.stdout, file=sys.stderr)
     return done.returncode
@@ -72,8 +61,7 @@ def pip(*arguments: str | Path, quiet: bool = False) -> int:
 
 def pip_settings() -> dict[str, str]:
     """Returns pip's configuration without sections, e.g. `index-url`; environment variables take precedence."""
-    command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "config", "list"]
-    lines = subprocess.run(command, capture_output=True, text=True, check=False).stdout.splitlines()
+    lines = subprocess.run([*PIP, "config", "list"], capture_output=True, text=True, check=False).stdout.splitlines()
     found: dict[str, str] = {}
     for line in sorted(lines, key=lambda line: line.startswith(":env:")):
         if setting := re.fullmatch(r"(?:global|install|:env:)\.([\w-]+)=(.*)", line):
@@ -88,35 +76,13 @@ def ask_pip(requirement: str) -> tuple[Offer | None, str]:
     """Returns what pip would install for torch; if that is nothing, None and pip's error."""
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder, "report.json")
-        command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "install", "--quiet", "--dry-run"]
-        command += ["--ignore-installed", "--report", str(report), requirement]
-        asked = subprocess.run(
-            command, env={**os.environ, "PIP_USER": "0"}, capture_output=True, text=True, check=False
-        )
+        command = [*PIP, "install", "--quiet", "--dry-run", "--ignore-installed", "--report", str(report), requirement]
+        asked = subprocess.run(command, env=PIP_ENVIRONMENT, capture_output=True, text=True, check=False)
         try:
             return read_offer(json.loads(report.read_text("utf-8"))), ""
         except (OSError, ValueError, KeyError):
             lines = [line for line in asked.stderr.splitlines() if line.strip()]
             return None, lines[-1] if lines else f"pip exited with code {asked.returncode}"
-
-
-def suits(requirement: str, machine: Machine, backend: str) -> bool:
-    """Whether the installed torch has the required version and supports the machine's GPU, if there is one.
-
-    A CUDA build also runs without a GPU, so it is kept.
-    """
-    try:
-        torch = importlib.metadata.distribution("torch")
-    except importlib.metadata.PackageNotFoundError:
-        return False
-    if torch.version.partition("+")[0] != requirement.partition("==")[2]:
-        return False
-    kind = installed_build(torch.version, torch.requires or [])
-    if backend in (INDEX, "cpu"):
-        return True
-    if backend == AUTO:
-        return kind is Kind.CUDA or not machine.has_gpu
-    return torch.version.endswith(f"+{backend}")
 
 
 def install_torch(requirement: str, backend: str) -> None:
@@ -155,8 +121,7 @@ def _install_with_uv(requirement: str, choice: Choice, complaint: str) -> None:
         die(_no_build(requirement, choice, complaint, what))
     say(f"installing {requirement}: {choice.reason}")
     settings = pip_settings()
-    env = {**os.environ}
-    env.setdefault("UV_HTTP_TIMEOUT", UV_HTTP_TIMEOUT_S)
+    env = {"UV_HTTP_TIMEOUT": UV_HTTP_TIMEOUT_S, **os.environ}
     if "index-url" in settings:
         env.setdefault("UV_DEFAULT_INDEX", settings["index-url"])
     if "cert" in settings:

@@ -161,19 +161,15 @@ def _package_size(package: dict[str, Any]) -> int:
     version = (3, 11)
     platforms = [*(f"manylinux_2_{minor}_x86_64" for minor in range(36, 4, -1)), "manylinux2014_x86_64"]
     platforms += ["manylinux2010_x86_64", "manylinux1_x86_64", "linux_x86_64"]
-    ranked = {
-        tag: rank
-        for rank, tag in enumerate(
-            [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp311", platforms)]
-        )
+    fitting = [*cpython_tags(version, platforms=platforms), *compatible_tags(version, "cp311", platforms)]
+    ranks = {tag: rank for rank, tag in enumerate(fitting)}
+    sizes = {
+        ranks[tag]: wheel["size"]
+        for wheel in reversed(package.get("wheels", ()))  # of equally good ones, the first
+        for tag in parse_wheel_filename(wheel["url"].rsplit("/", 1)[1].replace("%2B", "+"))[3]
+        if tag in ranks
     }
-    best: tuple[int, int] | None = None
-    for wheel in package.get("wheels", ()):
-        tags = parse_wheel_filename(wheel["url"].rsplit("/", 1)[1].replace("%2B", "+"))[3]
-        for rank in (ranked[tag] for tag in tags if tag in ranked):
-            if best is None or rank < best[0]:
-                best = rank, wheel["size"]
-    return best[1] if best else package.get("sdist", {}).get("size", 0)
+    return sizes[min(sizes)] if sizes else package.get("sdist", {}).get("size", 0)
 
 
 def main() -> None:

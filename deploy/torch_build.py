@@ -7,6 +7,7 @@ is on PyTorch's own index; a machine with one needs a build that its driver supp
 
 from __future__ import annotations
 
+import importlib.metadata
 import re
 import shutil
 import subprocess
@@ -16,7 +17,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from deploy.project import canonical
+from deploy.project import canonical, name_of
 
 AUTO, INDEX = "auto", "index"
 """Backends in addition to uv's: the build that suits the machine, and the build that pip's index offers."""
@@ -178,4 +179,23 @@ def detect_machine() -> Machine:
 
 def installed_build(version: str, needs: list[str]) -> Kind:
     """Returns the kind of an installed torch from its version and its requirements."""
-    return _build(version, {canonical(re.split(r"[^\w.-]", need, maxsplit=1)[0]): "0" for need in needs})[0]
+    return _build(version, {name_of(need): "0" for need in needs})[0]
+
+
+def suits(requirement: str, machine: Machine, backend: str) -> bool:
+    """Whether the installed torch has the required version and supports the machine's GPU, if there is one.
+
+    A CUDA build also runs without a GPU, so it is kept.
+    """
+    try:
+        torch = importlib.metadata.distribution("torch")
+    except importlib.metadata.PackageNotFoundError:
+        return False
+    if torch.version.partition("+")[0] != requirement.partition("==")[2]:
+        return False
+    kind = installed_build(torch.version, torch.requires or [])
+    if backend in (INDEX, "cpu"):
+        return True
+    if backend == AUTO:
+        return kind is Kind.CUDA or not machine.has_gpu
+    return torch.version.endswith(f"+{backend}")

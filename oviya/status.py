@@ -49,11 +49,6 @@ def mapping_of(error: errors.OviyaError) -> Mapping:
     return next(TABLE[kind] for kind in type(error).__mro__ if kind in TABLE)
 
 
-def http_status(error: errors.OviyaError) -> int:
-    """Returns the HTTP status for `error`."""
-    return mapping_of(error).http.value
-
-
 def detail_of(error: errors.OviyaError) -> ErrorDetail:
     """Returns `error` as a message, for programs."""
     plain = str(error).removesuffix(f"; {error.hint}") if error.hint else str(error)

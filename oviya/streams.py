@@ -42,11 +42,8 @@ async def with_stall_timeout(
     wait_s = stall_s if first_s is None else first_s
     while True:
         try:
-            async with asyncio.timeout(wait_s):
-                message = await anext(iterator)
+            message = await wait_for(anext(iterator), wait_s, f"nothing came for {wait_s:g} s while waiting for {what}")
         except StopAsyncIteration:
             return
-        except TimeoutError as error:
-            raise Timeout(f"nothing came for {wait_s:g} s while waiting for {what}") from error
         yield message
         wait_s = stall_s

@@ -102,12 +102,3 @@ class Downmix:
             weights = np.zeros(self.channels)
             weights[loudest] = self._signs[loudest]
         return weights
-
-
-def mix_down(samples: NDArray[np.floating]) -> Pcm:
-    """Mixes a whole recording, shape (channels, samples), to one channel, shape (samples,).
-
-    Raises:
-        ValueError: every channel contains a NaN or an infinity, or there is no channel.
-    """
-    return Downmix(len(samples)).push(samples)

@@ -9,7 +9,6 @@ import io
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
-from types import TracebackType
 from typing import IO, TYPE_CHECKING, Any, Self, cast
 
 import numpy as np
@@ -37,6 +36,9 @@ DEMUXERS = (
     "mpeg,mpegts,nut,ogg,rm,sox,tta,voc,w64,wav,webm,wv"
 )
 """Formats that may be opened.  Playlists are excluded: they refer to other files and addresses."""
+
+ESTIMATED_LENGTH = ("aac", "amr", "ogg", "mpegts", "mpeg", "gsm", "ac3", "eac3", "dts", "loas")
+"""Formats that do not declare their length; FFmpeg estimates it from the size and the bit rate."""
 
 Source = Path | bytes | IO[bytes]
 """A path, the bytes of a file, or an open file, which may be a pipe."""
@@ -119,17 +121,12 @@ class SoundFile:
 
     def close(self) -> None:
         """Closes the file, unless the caller opened it."""
-        if self._container is not None:
-            self._container.close()
-            self._container = None
         self._resources.close()
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _open(self, source: Source) -> IO[bytes]:
@@ -160,7 +157,8 @@ class SoundFile:
             raise self._refused("must not be empty")
         options = {"format_whitelist": DEMUXERS, "protocol_whitelist": "none"}
         try:
-            self._container = av.open(cast("Any", reader), metadata_errors="replace", options=options)
+            container = av.open(cast("Any", reader), metadata_errors="replace", options=options)
+            self._container = self._resources.enter_context(container)
         except (FFmpegError, ValueError, OSError) as error:
             raise self._refused(
                 "must be a sound or video file that FFmpeg reads",
@@ -173,8 +171,6 @@ class SoundFile:
         self.container, context = self._container.format.name, stream.codec_context
         if context is None and head[:4] == b"RIFF" and file.seekable():
             # Some recorders write an incomplete format GUID, which FFmpeg rejects and `decode_wav` accepts.
-            self._container.close()
-            self._container = None
             file.seek(0)
             self._start_plain(file)
             return
@@ -223,7 +219,7 @@ class SoundFile:
         except ValueError as error:  # from the downmix
             raise self._refused(str(error)) from error
         declared = self.duration_s
-        if declared is not None and self._declares_its_length():
+        if declared is not None and self.container not in ESTIMATED_LENGTH:
             missing_s = declared - self.read_s
             if missing_s > SHORTFALL_S + SHORTFALL_SHARE * declared and not self.problems:
                 self.problems.append(f"it was cut short: {self.read_s:.1f} s of {declared:.1f} s are there")
@@ -248,10 +244,6 @@ class SoundFile:
                 damaged += 1
         if damaged:
             self.problems.append(f"{damaged} damaged piece{'s were' if damaged > 1 else ' was'} left out")
-
-    def _declares_its_length(self) -> bool:
-        """Whether the length is declared in the file, not estimated from its size and bit rate."""
-        return self.container not in ("aac", "amr", "ogg", "mpegts", "mpeg", "gsm", "ac3", "eac3", "dts", "loas")
 
     def _check_form(self, channels: int, rate_hz: int) -> None:
         if not LOWEST_RATE_HZ <= rate_hz <= HIGHEST_RATE_HZ:

@@ -42,7 +42,11 @@ class FrameDecoder:
         plain = frame.format.name in FORMATS and not (
             frame.format.is_planar and frame.layout.nb_channels >= MANY_PLANES
         )
-        samples = planes(frame if plain else _as_packed(frame))
+        if not plain:
+            from av import AudioResampler
+
+            frame = AudioResampler(format="dbl", layout=frame.layout, rate=frame.sample_rate).resample(frame)[0]
+        samples = planes(frame)
         if self._downmix is None or self._downmix.channels != len(samples):
             self._downmix = Downmix(len(samples))
         parts.append(self._resample(np.clip(self._downmix.push(samples), -1.0, 1.0)))
@@ -65,12 +69,6 @@ class FrameDecoder:
         frame = AudioFrame.from_ndarray(samples[np.newaxis], format="flt", layout="mono")
         frame.sample_rate = self._source_hz
         return _joined(self._resampler.resample(frame))
-
-
-def _as_packed(frame: AudioFrame) -> AudioFrame:
-    from av import AudioResampler
-
-    return AudioResampler(format="dbl", layout=frame.layout, rate=frame.sample_rate).resample(frame)[0]
 
 
 def _joined(frames: list[AudioFrame]) -> Pcm:

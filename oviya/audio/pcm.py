@@ -38,13 +38,7 @@ def check_format(audio_format: common_pb2.AudioFormat, field: str = "format") ->
     return common_pb2.AudioFormat(encoding=audio_format.encoding or S16LE, sample_rate_hz=rate)
 
 
-def decode_pcm(
-    data: bytes,
-    encoding: Encoding,
-    field: str = "audio",
-    *,
-    max_bytes: int = MAX_MESSAGE_BYTES,
-) -> Pcm:
+def decode_pcm(data: bytes, encoding: Encoding, field: str = "audio", *, max_bytes: int = MAX_MESSAGE_BYTES) -> Pcm:
     """Decodes wire bytes to float32 samples, shape (samples,), full scale 1.0.
 
     Float samples beyond full scale are clipped.

@@ -8,13 +8,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from oviya.audio.channels import mix_down
+from oviya.audio.channels import Downmix
 from oviya.audio.pcm import Pcm, encode_pcm
+from oviya.audio.truncation import UNKNOWN_SIZES
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2
 
 _FORMAT_PCM, _FORMAT_FLOAT, _FORMAT_EXTENSIBLE = 1, 3, 0xFFFE
-_UNKNOWN_SIZES = (0, 0xFFFFFFFF, 0x7FFFFFFF)
 _MAX_FILE_BYTES = 1 << 30
 
 
@@ -50,7 +50,7 @@ def decode_wav(blob: bytes, path: str) -> tuple[Pcm, int]:
         raise InvalidInput("file", path, f"must have channels and a rate, not {channels} and {rate} Hz")
     body = body[: len(body) - len(body) % (channels * max(bits // 8, 1))]
     try:
-        return mix_down(_samples(body, coding, bits, path).reshape(-1, channels).T), rate
+        return Downmix(channels).push(_samples(body, coding, bits, path).reshape(-1, channels).T), rate
     except ValueError as error:
         raise InvalidInput("file", path, str(error)) from error
 
@@ -69,14 +69,14 @@ def _chunks(blob: bytes, path: str) -> tuple[bytes, bytes]:
     A program that writes to a pipe sets the size to 0 or to the maximum: then the rest of the file is data.
     """
     form, at = b"", 12
-    unknown = struct.unpack_from("<I", blob, 4)[0] in _UNKNOWN_SIZES if len(blob) >= 12 else False
+    unknown = struct.unpack_from("<I", blob, 4)[0] in UNKNOWN_SIZES if len(blob) >= 12 else False
     while at + 8 <= len(blob):
         name, size = blob[at : at + 4], struct.unpack_from("<I", blob, at + 4)[0]
         content = blob[at + 8 : at + 8 + size]
         if name == b"fmt " and len(content) >= 16:
             form = content
         if name == b"data" and form:
-            return form, blob[at + 8 :] if size in _UNKNOWN_SIZES and (size or unknown) else content
+            return form, blob[at + 8 :] if size in UNKNOWN_SIZES and (size or unknown) else content
         at += 8 + size + size % 2
     raise InvalidInput("file", path, "must hold a format chunk and a data chunk")
 

@@ -14,6 +14,7 @@ from pathlib import Path
 DATA = Path(__file__).with_name("data")
 
 NEUTRAL = "neutral"
+NUMBERS = ("pitch_scale", "rate_scale", "energy_scale", "valence", "arousal")
 MOODS = ("heavy", "light", "plain")
 
 
@@ -81,16 +82,8 @@ def load_emotions(folder: Path = DATA) -> dict[str, Emotion]:
     """
     emotions: dict[str, Emotion] = {}
     for row in read_tsv(folder / "emotions.tsv"):
-        emotion = Emotion(
-            name=row["emotion"],
-            tier=int(row["tier"]),
-            style=row["style"],
-            pitch_scale=float(row["pitch_scale"]),
-            rate_scale=float(row["rate_scale"]),
-            energy_scale=float(row["energy_scale"]),
-            valence=float(row["valence"]),
-            arousal=float(row["arousal"]),
-        )
+        numbers = (float(row[name]) for name in NUMBERS)
+        emotion = Emotion(row["emotion"], int(row["tier"]), row["style"], *numbers)
         if not (-1 <= emotion.valence <= 1 and -1 <= emotion.arousal <= 1):
             raise ValueError(f"emotions.tsv: {emotion.name}: valence and arousal must be within -1 to 1")
         emotions[emotion.name] = emotion

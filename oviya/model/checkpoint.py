@@ -10,7 +10,7 @@ import json
 import os
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
@@ -26,6 +26,8 @@ INDEX_FILE = "model.safetensors.index.json"
 RANDOM = "random"
 """Name for small random weights instead of a checkpoint, for tests."""
 
+_CARD_TYPES: dict[type, type] = {str: str, bool: bool, tuple: list}
+"""Types in the card's JSON by the types of the fields of `ModelCard`."""
 _HUB_ID = re.compile(r"(?<![\w.-])[\w.-]++/[\w.-]++(@[\w./-]++)?")
 _HUB_FILES = ["*.json", "model*.safetensors", "*transformers*.safetensors"]
 
@@ -61,41 +63,22 @@ def read_card(folder: Path, *, default_name: str = "") -> ModelCard:
     Raises:
         CheckpointError: the card is no JSON object, or a key has the wrong type.
     """
-    path = folder / CARD_FILE
-    name = default_name or folder.name
+    path, default = folder / CARD_FILE, ModelCard(name=default_name or folder.name)
     if not path.exists():
-        return ModelCard(name=name)
-    card = _read_object(path)
-
-    def field(key: str, kind: type, default: Any) -> Any:
-        value = card.get(key, default)
+        return default
+    card, fields = _read_object(path), dict[str, Any]()
+    for key, unset in asdict(default).items():
+        kind = _CARD_TYPES[type(unset)]
+        value = card.get(key, kind(unset))
         if not isinstance(value, kind):
             raise CheckpointError(f"{path}: {key!r} must be of type {kind.__name__}, not {type(value).__name__}")
-        return value
-
-    return ModelCard(
-        name=field("name", str, name),
-        trained=field("trained", bool, True),
-        license=field("license", str, ""),
-        styles=tuple(str(style) for style in field("styles", list, [])),
-        languages=tuple(str(language) for language in field("languages", list, [])),
-        scripts=tuple(str(script) for script in field("scripts", list, [])),
-        description=field("description", str, ""),
-    )
+        fields[key] = tuple(map(str, cast("list[object]", value))) if kind is list else value
+    return ModelCard(**fields)
 
 
 def write_card(folder: Path, card: ModelCard) -> None:
     """Writes `card` into the checkpoint's folder."""
-    fields = {
-        "name": card.name,
-        "trained": card.trained,
-        "license": card.license,
-        "styles": list(card.styles),
-        "languages": list(card.languages),
-        "scripts": list(card.scripts),
-        "description": card.description,
-    }
-    (folder / CARD_FILE).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    (folder / CARD_FILE).write_text(json.dumps(asdict(card), indent=2) + "\n", encoding="utf-8")
 
 
 def read_config(folder: Path) -> dict[str, Any]:

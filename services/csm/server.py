@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import tempfile
 from collections.abc import AsyncIterator, Callable
+from dataclasses import fields
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -164,20 +165,9 @@ def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: N
         context_turns=settings.context_turns,
         frames=settings.max_frames,
     )
-    options = EngineOptions(
-        slots=settings.slots or choose_slots(checkpoint, settings.kv_mib),
-        lead_s=settings.lead_s,
-        temperature=settings.temperature,
-        top_k=settings.top_k,
-        prefill_chunk=settings.prefill_chunk,
-        kv_mib=settings.kv_mib,
-        queue_s=settings.queue_s,
-        queue_length=settings.queue_length,
-        silence_s=settings.silence_s,
-        program=settings.program,
-        depth_weights=settings.depth_weights,
-        limits=limits,
-    )
+    shared = settings.model_dump(include={option.name for option in fields(EngineOptions)} - {"slots", "limits"})
+    slots = settings.slots or choose_slots(checkpoint, settings.kv_mib)
+    options = EngineOptions(slots=slots, limits=limits, **shared)
     engine = CsmEngine(checkpoint, options, on_lost=on_lost)
     log.info("capacity", slots=options.slots, chosen="auto" if settings.slots is None else "set", kv_pages=engine.pages)
     return engine

@@ -84,8 +84,8 @@ class GatewayService(Service[GatewaySettings]):
     def new_output(self, options: SpeechOptions, audio_format: common_pb2.AudioFormat) -> SpeechOutput:
         """Returns the speech output for one caller."""
         return SpeechOutput(
-            options,
-            audio_format,
+            options=options,
+            audio_format=audio_format,
             mesh=self.mesh,
             readiness=self.readiness,
             csm=self._csm,

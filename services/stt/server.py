@@ -15,12 +15,12 @@ from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
+from oviya.streams import wait_for
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.backends import make_engine
 from services.stt.engine import events
 from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
-from services.stt.recognizer import Word
 from services.stt.settings import SttSettings
 
 log = structlog.get_logger()
@@ -134,11 +134,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
     """Reads the configuration, the first message of a stream; adds a session id if it has none."""
-    try:
-        async with asyncio.timeout(stall_s):
-            first = await anext(requests, None)
-    except TimeoutError as error:
-        raise Timeout(f"no configuration was received within {stall_s:g} s") from error
+    first = await wait_for(anext(requests, None), stall_s, f"no configuration was received within {stall_s:g} s")
     kind = first.WhichOneof("request") if first is not None else "an empty stream"
     if first is None or kind != "config":
         raise InvalidInput("config", kind or "", "the first message must be the configuration")
@@ -185,14 +181,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.resumed.SetInParent()
         case events.Final():
             response.final.text = event.text
-            response.final.words.extend(_word(word) for word in event.words)
+            response.final.words.extend(
+                stt_pb2.Word(text=it.text, start=duration(it.start_s), end=duration(it.end_s), confidence=it.confidence)
+                for it in event.words
+            )
         case events.TurnEnded():
             response.turn_ended.reason = stt_pb2.TurnEndReason.Value(f"TURN_END_REASON_{event.reason.name}")
             response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
-
-
-def _word(word: Word) -> stt_pb2.Word:
-    return stt_pb2.Word(
-        text=word.text, start=duration(word.start_s), end=duration(word.end_s), confidence=word.confidence
-    )

@@ -12,7 +12,7 @@ from services.brain.server import make_backend
 from services.brain.settings import BrainSettings
 from tests.support.ollama_server import OllamaServer
 
-FAST: dict[str, Any] = {"first_token_s": 0.3, "token_gap_s": 0.3, "first_sentence_s": 1.0, "retry_s": 0.3}
+FAST: dict[str, Any] = {"first_token_s": 1.0, "token_gap_s": 1.0, "first_sentence_s": 2.0, "retry_s": 0.3}
 SAD = Exchange("i feel so sad and lonely today", user_emotion="lonely")
 REPLY = "[empathetic_sad] I am so sorry. [curious] What happened?"
 

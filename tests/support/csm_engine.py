@@ -10,9 +10,10 @@ from services.csm.checkpoint import Checkpoint
 from services.csm.device.contract import Sampling
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.engine.stream import FrameStream
-from services.csm.request.prompt import Segment, build_prompt
+from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest, GenerationEnd
 from tests.support.checkpoints.csm import frames_alone
+from tests.support.csm_prompt import build_prompt
 
 HELLO = GenerateRequest("Hello you.", seed=1, lead_s=0)
 

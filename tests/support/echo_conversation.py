@@ -12,8 +12,9 @@ from oviya.audio.pcm import encode_pcm
 from oviya.errors import NotReady, Unavailable
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
+from services.gateway.settings import GatewaySettings
 from services.gateway.transport.webrtc.peers import Peers
-from tests.support.webrtc_client import LOOPBACK_ONLY, tone
+from tests.support.webrtc_client import tone
 
 
 class Echo:
@@ -89,7 +90,7 @@ class Echo:
 
 @asynccontextmanager
 async def peers_of(conversation, **options):
-    peers = Peers(conversation, **{"ice_policy": LOOPBACK_ONLY, **options})
+    peers = Peers(conversation, GatewaySettings(ice_bind_addresses=["127.0.0.1"], **options))
     try:
         yield peers
     finally:

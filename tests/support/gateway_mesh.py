@@ -124,6 +124,15 @@ def speech(seconds: float = 0.5, silence: float = 0.3, rate_hz: int = RATE_HZ) -
     return [encode_pcm(whole[start : start + step], S16LE) for start in range(0, len(whole), step)]
 
 
+async def wait_for_state(gateway: GatewayService, service: str, state: str) -> None:
+    """Waits until the gateway reports `service` in `state` and, if it serves a model, has asked for it."""
+    while True:
+        reported = gateway.readiness.report()["services"][service]
+        if reported["state"] == state and (state != "serving" or service == "emotion" or "model" in reported):
+            return
+        await asyncio.sleep(0.01)
+
+
 @asynccontextmanager
 async def gateway_with(
     *services: Service[Any], emotion: bool = True, **settings: Any
@@ -141,7 +150,7 @@ async def gateway_with(
         served = await stack.enter_async_context(serve_for_test(gateway))
         for service in present:
             async with asyncio.timeout(10):
-                await gateway.readiness.wait_until(service.name, "serving")
+                await wait_for_state(gateway, service.name, "serving")
         # a plain channel, as other people's apps have: without the mesh's retries, every answer is seen
         channel = await stack.enter_async_context(aio.insecure_channel(served.address))
         yield GatewayUnderTest(gateway, conversation_pb2_grpc.ConversationServiceStub(channel), served.address)

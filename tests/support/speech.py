@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -57,6 +58,12 @@ def word_errors(heard: str, said: str) -> int:
         for j, other in enumerate(theirs, 1):
             diagonal, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, diagonal + (word != other))
     return row[-1]
+
+
+def word_error_rate(heard: Iterable[str], said: Iterable[str]) -> float:
+    """Returns the word errors of several utterances, relative to the number of words that were said."""
+    pairs = list(zip(heard, said, strict=True))
+    return sum(word_errors(*pair) for pair in pairs) / sum(len(text.split()) for _, text in pairs)
 
 
 @cache

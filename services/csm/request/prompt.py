@@ -71,17 +71,3 @@ def segment_prompt(tokenizer: TextTokenizer, codebooks: int, segment: Segment) -
 def join_prompts(prompts: Sequence[Prompt]) -> Prompt:
     """Concatenates prompts."""
     return Prompt(np.concatenate([p.text for p in prompts]), np.concatenate([p.codes for p in prompts]))
-
-
-def build_prompt(
-    tokenizer: TextTokenizer,
-    codebooks: int,
-    *,
-    text: str,
-    speaker: int,
-    style: str = "",
-    context: Sequence[Segment] = (),
-) -> Prompt:
-    """The prompt of a text in `style` after its context, oldest first."""
-    before = [segment_prompt(tokenizer, codebooks, segment) for segment in context]
-    return join_prompts((*before, text_prompt(tokenizer, codebooks, text, speaker, style)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Callable
 from contextlib import aclosing
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -37,38 +38,31 @@ _FIELD_OF = {
 """The field of SpeakResponse that carries an event."""
 
 
+@dataclass
 class Conversation:
     """The gateway's two services to people: conversing and speaking.
 
     Args:
-        mesh: the services.
-        readiness: their state.
-        settings: limits and time-outs.
-        repository: where sessions are kept.
         new_output: creates the speech output for one caller.
+
+    Attributes:
+        sessions: the open sessions.
     """
 
-    def __init__(
-        self,
-        mesh: Mesh,
-        readiness: Readiness,
-        settings: GatewaySettings,
-        repository: SessionRepository,
-        new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput],
-    ) -> None:
-        self._mesh = mesh
-        self._readiness = readiness
-        self._settings = settings
-        self._repository = repository
-        self._new_output = new_output
-        self._speaks = Quota("Speak calls", settings.max_speaks, settings.max_sessions_per_client)
-        self.sessions = Sessions(settings)
-        """The open sessions."""
+    mesh: Mesh
+    readiness: Readiness
+    settings: GatewaySettings
+    repository: SessionRepository
+    new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput]
+
+    def __post_init__(self) -> None:
+        self._speaks = Quota("Speak calls", self.settings.max_speaks, self.settings.max_sessions_per_client)
+        self.sessions = Sessions(self.settings)
 
     def drain(self) -> None:
         """Refuses new sessions and ends the open ones after the turns that they have."""
         self.sessions.drain()
-        self._readiness.draining = True
+        self.readiness.draining = True
 
     # Sessions and texts are counted by the jobs, not by the generators that callers read: a caller who stops reading
     # keeps a generator for as long as the connection lasts, but its job ends when it has waited long enough.
@@ -96,22 +90,15 @@ class Conversation:
         async def job(events: EventQueue[conversation_pb2.ConverseResponse]) -> None:
             with self.sessions.open(client) as lifetime:
                 iterator = aiter(requests)
-                config = read_config(await self._first(iterator), self._settings)
+                config = read_config(await self._first(iterator), self.settings)
                 log.info("session opened", session=log_id(config.session_id))
-                output = self._new_output(config.options, config.output)
+                output = self.new_output(config.options, config.output)
                 session = Session(
-                    self._mesh,
-                    self._readiness,
-                    self._settings,
-                    self._repository,
-                    output,
-                    config,
-                    events,
-                    lifetime,
+                    self.mesh, self.readiness, self.settings, self.repository, output, config, events, lifetime
                 )
                 await session.run(iterator)
 
-        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+        async with aclosing(events_of(job, self.settings.event_stall_s)) as events:
             async for event in events:
                 yield event
 
@@ -132,13 +119,13 @@ class Conversation:
             InvalidInput: a field cannot be used, or there is no such emotion.
             Unavailable, Timeout: the voice that was asked for cannot speak.
         """
-        order = read_order(request, self._settings)
+        order = read_order(request, self.settings)
 
         async def job(events: EventQueue[conversation_pb2.SpeakResponse]) -> None:
             with self._speaks.hold(client):
                 await self._speak(order, events)
 
-        async with aclosing(events_of(job, self._settings.event_stall_s)) as events:
+        async with aclosing(events_of(job, self.settings.event_stall_s)) as events:
             async for event in events:
                 yield event
 
@@ -150,7 +137,7 @@ class Conversation:
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            texts, count = split_into_sentences(order.text, self._settings.max_sentence_chars), 0
+            texts, count = split_into_sentences(order.text, self.settings.max_sentence_chars), 0
             # In a thread: cutting a long text without words would block the event loop.
             while (said := await asyncio.to_thread(next, texts, None)) is not None:
                 count += 1
@@ -158,11 +145,11 @@ class Conversation:
             if not count:
                 raise nothing_to_say("text", order.text)
 
-        problem = self._readiness.voice_problem() if order.options.voice == AUTO else None
+        problem = self.readiness.voice_problem() if order.options.voice == AUTO else None
         if problem is not None:
             service, reason = problem
             await send(conversation_pb2.Degraded(service=service, message=f"{reason}; the fallback voice speaks"))
-        speech = self._new_output(order.options, order.output).say(sentences(), send)
+        speech = self.new_output(order.options, order.output).say(sentences(), send)
         await speech.wait()
         ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=latency(speech, since=since))
         await events.put(conversation_pb2.SpeakResponse(ended=ended))
@@ -171,7 +158,7 @@ class Conversation:
         self, requests: AsyncIterator[conversation_pb2.ConverseRequest]
     ) -> conversation_pb2.ConverseConfig:
         """Waits for the first message and returns its configuration."""
-        wait_s = self._settings.session_start_s
+        wait_s = self.settings.session_start_s
         try:
             async with asyncio.timeout(wait_s):
                 request = await anext(requests, None)

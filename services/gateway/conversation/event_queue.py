@@ -79,12 +79,7 @@ async def events_of(job: Callable[[EventQueue[T]], Awaitable[None]], stall_s: fl
 
 def first_failure(group: BaseExceptionGroup[BaseException]) -> BaseException:
     """Returns the error of a task group: the first OviyaError, else the first of any type."""
-    leaves: list[BaseException] = []
-    waiting: list[BaseException] = [group]
-    while waiting:
-        error = waiting.pop(0)
-        if isinstance(error, BaseExceptionGroup):
-            waiting.extend(error.exceptions)
-        else:
-            leaves.append(error)
-    return next((leaf for leaf in leaves if isinstance(leaf, OviyaError)), leaves[0])
+    error: BaseException = group.subgroup(OviyaError) or group
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error

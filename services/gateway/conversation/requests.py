@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass, field
-
-from google.protobuf.duration_pb2 import Duration
+from dataclasses import dataclass, field, replace
 
 from oviya.audio.pcm import check_format
 from oviya.durations import seconds
 from oviya.errors import InvalidInput
 from oviya.v1 import common_pb2, conversation_pb2
+from oviya.v1.conversation_pb2 import ConverseConfig, SpeakRequest
 from services.gateway.settings import GatewaySettings
-from services.gateway.voice.segment import SpeechOptions, Voice
+from services.gateway.voice.segment import SpeechOptions
 
 MAX_SESSION_ID_CHARS = 128
 MAX_SPEAKER = 65_535
@@ -45,7 +44,7 @@ class SpeakOrder:
     options: SpeechOptions
 
 
-def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettings) -> SessionConfig:
+def read_config(config: ConverseConfig, settings: GatewaySettings) -> SessionConfig:
     """Checks and completes the first message of Converse.
 
     Raises:
@@ -59,15 +58,11 @@ def read_config(config: conversation_pb2.ConverseConfig, settings: GatewaySettin
         resume_token=config.resume_token,
         input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
-        options=SpeechOptions(
-            voice=_voice(config.voice, "config.voice"),
-            speaker=_speaker(config.speaker, "config.speaker"),
-            lead_s=_lead_s(config.lead if config.HasField("lead") else None, "config.lead", settings),
-        ),
+        options=_options(config, settings, "config."),
     )
 
 
-def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings) -> SpeakOrder:
+def read_order(request: SpeakRequest, settings: GatewaySettings) -> SpeakOrder:
     """Checks and completes a request to speak.  The emotion service checks the emotion.
 
     Raises:
@@ -77,12 +72,7 @@ def read_order(request: conversation_pb2.SpeakRequest, settings: GatewaySettings
         text=check_text(request.text, "text", settings.max_text_chars),
         emotion=request.emotion,
         output=check_format(request.output, "output") if request.HasField("output") else DEFAULT_OUTPUT,
-        options=SpeechOptions(
-            voice=_voice(request.voice, "voice"),
-            speaker=_speaker(request.speaker, "speaker"),
-            lead_s=_lead_s(request.lead if request.HasField("lead") else None, "lead", settings),
-            seed=request.seed if request.HasField("seed") else None,
-        ),
+        options=replace(_options(request, settings), seed=request.seed if request.HasField("seed") else None),
     )
 
 
@@ -115,23 +105,14 @@ def nothing_to_say(field: str, text: str) -> InvalidInput:
     )
 
 
-def _voice(voice: Voice, field: str) -> Voice:
-    if voice not in conversation_pb2.Voice.values():
+def _options(message: ConverseConfig | SpeakRequest, settings: GatewaySettings, prefix: str = "") -> SpeechOptions:
+    """Reads the options that both messages have; `prefix` precedes the names of their fields in errors."""
+    if message.voice not in conversation_pb2.Voice.values():
         names = ", ".join(conversation_pb2.Voice.keys())
-        raise InvalidInput(field, voice, f"must be one of {names}")
-    return voice
-
-
-def _speaker(speaker: int, field: str) -> int:
-    if speaker > MAX_SPEAKER:
-        raise InvalidInput(field, speaker, f"must be 0 to {MAX_SPEAKER}")
-    return speaker
-
-
-def _lead_s(lead: Duration | None, field: str, settings: GatewaySettings) -> float:
-    if lead is None:
-        return settings.lead_s
-    lead_s = seconds(lead)
-    if not 0 <= lead_s <= settings.max_lead_s:
-        raise InvalidInput(field, f"{lead_s:g} s", f"must be 0 to {settings.max_lead_s:g} s")
-    return lead_s
+        raise InvalidInput(f"{prefix}voice", message.voice, f"must be one of {names}")
+    if message.speaker > MAX_SPEAKER:
+        raise InvalidInput(f"{prefix}speaker", message.speaker, f"must be 0 to {MAX_SPEAKER}")
+    lead_s = seconds(message.lead) if message.HasField("lead") else settings.lead_s
+    if message.HasField("lead") and not 0 <= lead_s <= settings.max_lead_s:
+        raise InvalidInput(f"{prefix}lead", f"{lead_s:g} s", f"must be 0 to {settings.max_lead_s:g} s")
+    return SpeechOptions(message.voice, message.speaker, lead_s)

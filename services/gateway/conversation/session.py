@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import structlog
@@ -50,48 +51,39 @@ _FIELD_OF = {
 """The field of ConverseResponse that carries an event of a turn."""
 
 
+@dataclass
 class Session:
     """Holds one conversation.
 
     Speech during a reply is recognized at once and answered after the reply.
 
     Args:
-        mesh: the services.
-        readiness: their state.
-        settings: limits and timeouts.
-        repository: where sessions are kept.
         output: speaks to the caller.
-        config: the caller's configuration.
         events: queue for the session's events.
         lifetime: decides when the session must end; the turns that wait are answered first.
     """
 
-    def __init__(
-        self,
-        mesh: Mesh,
-        readiness: Readiness,
-        settings: GatewaySettings,
-        repository: SessionRepository,
-        output: SpeechOutput,
-        config: SessionConfig,
-        events: EventQueue[conversation_pb2.ConverseResponse],
-        lifetime: Lifetime,
-    ) -> None:
-        self._settings = settings
-        self._readiness = readiness
-        self._config = config
-        self._events = events
-        self._lifetime = lifetime
-        self._stt = SttStream(mesh, settings, config.input, config.session_id, self)
+    mesh: Mesh
+    readiness: Readiness
+    settings: GatewaySettings
+    repository: SessionRepository
+    output: SpeechOutput
+    config: SessionConfig
+    events: EventQueue[conversation_pb2.ConverseResponse]
+    lifetime: Lifetime
+
+    def __post_init__(self) -> None:
+        settings, config = self.settings, self.config
+        self._stt = SttStream(self.mesh, settings, config.input, config.session_id, self)
         self._memory = Memory(
             config.session_id,
-            repository,
-            mesh.summarize,
+            self.repository,
+            self.mesh.summarize,
             verbatim=settings.history_turns,
             token=config.resume_token,
             fresh=config.fresh,
         )
-        self._turn_handler = TurnHandler(mesh, output, settings, memory=self._memory, send=self._send_turn_event)
+        self._turn_handler = TurnHandler(self.mesh, self.output, settings, self._memory, self._send_turn_event)
         self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
         self._turns = 0
         self._reported: set[str] = set()
@@ -131,22 +123,22 @@ class Session:
         except Unavailable as error:
             away = error
         started = conversation_pb2.SessionStarted(
-            session_id=self._config.session_id,
-            output=self._config.output,
+            session_id=self.config.session_id,
+            output=self.config.output,
             resume_token=self._memory.resume_token,
         )
         await self._put(0, "session_started", started)
         if away is not None:
             message = f"{away}; the session begins without its earlier turns"
             await self._send_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
-        for service, message in self._readiness.degraded():
+        for service, message in self.readiness.degraded():
             await self._send_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
     async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
         """Reads requests; returns None at their end, or the error that ends the session before."""
-        self._lifetime.start()
+        self.lifetime.start()
         reading = asyncio.create_task(self._read(requests))
-        ending = asyncio.create_task(self._lifetime.wait())
+        ending = asyncio.create_task(self.lifetime.wait())
         try:
             await asyncio.wait({reading, ending}, return_when=asyncio.FIRST_COMPLETED)
             return reading.result() if reading.done() else ending.result()
@@ -154,12 +146,13 @@ class Session:
             await cancel_and_wait(reading, ending)
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
+        encoding, max_bytes = self.config.input.encoding, self.settings.max_audio_message_bytes
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
-                    samples = decode_pcm(request.audio, self._config.input.encoding, max_bytes=self._max_audio_bytes)
+                    samples = decode_pcm(request.audio, encoding, max_bytes=max_bytes)
                     self._stt.push(request.audio)
-                    await self._pace(len(samples) / self._config.input.sample_rate_hz)
+                    await self._pace(len(samples) / self.config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
@@ -175,16 +168,12 @@ class Session:
             metrics.PACED_SOUND.inc(wait_s)
             await asyncio.sleep(wait_s)
 
-    @property
-    def _max_audio_bytes(self) -> int:
-        return self._settings.max_audio_message_bytes
-
     async def _typed(self, text: str) -> None:
         """Queues a typed turn.  If it is not valid, only the turn fails, not the session."""
         turn, ended_at = self.new_turn(), asyncio.get_running_loop().time()
-        self._lifetime.note_activity()
+        self.lifetime.note_activity()
         try:
-            check_text(text, "text", self._settings.max_text_chars)
+            check_text(text, "text", self.settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
                 raise nothing_to_say("text", text)
         except InvalidInput as error:
@@ -196,8 +185,8 @@ class Session:
     async def _answer(self) -> None:
         """Answers utterances one after the other."""
         while (utterance := await self._waiting.get()) is not None:
-            with self._lifetime.turn():
-                self._reported &= {service for service, _ in self._readiness.degraded()}
+            with self.lifetime.turn():
+                self._reported &= {service for service, _ in self.readiness.degraded()}
                 await self._turn_handler.respond(utterance)
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
@@ -208,7 +197,7 @@ class Session:
 
     async def _put(self, turn: int, field: str, event: Any) -> None:
         carried: dict[str, Any] = {field: event}
-        await self._events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
+        await self.events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
 
     async def _send_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
         """Sends a degraded event, unless it was sent for this service and the problem persists."""
@@ -226,13 +215,12 @@ class Session:
         return self._turns - 1
 
     async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Sends an event of speech-to-text to the caller."""
-        self._lifetime.note_activity()
+        self.lifetime.note_activity()
         await self._put(turn, kind, event)
 
     async def on_turn_final(self, utterance: Utterance) -> None:
         """Queues an utterance; fails its turn if too many wait."""
-        if self._waiting.qsize() >= self._settings.max_waiting_turns:
+        if self._waiting.qsize() >= self.settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns are waiting to be answered", retry_after_s=BUSY_RETRY_S)
             metrics.TURNS.labels("text" if utterance.typed else "speech", "failed").inc()
             await self._send_turn_event(utterance.turn, detail_of(busy))
@@ -241,19 +229,16 @@ class Session:
 
     async def on_eager_end_of_turn(self, text: str) -> None:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
-        if self._settings.early_reply and not self._lifetime.in_turn and self._waiting.empty():
+        if self.settings.early_reply and not self.lifetime.in_turn and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text)
 
     async def on_turn_resumed(self) -> None:
-        """Cancels the preemptive reply: the user goes on."""
         await self._turn_handler.cancel_preemptive_reply()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
-        """Fails a turn that could not be recognized."""
         metrics.TURNS.labels("speech", "failed").inc()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
-        """Sends a degraded event: speech is not recognized."""
         message = f"{error}; speech is buffered for a while, and typed turns work"
         await self._send_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))

@@ -57,7 +57,7 @@ class ReplayBuffer:
         self._end = 0
         self._sent = 0  # position of the first sample that has not been sent
         self._cuts: deque[int] = deque()  # starts of the messages after the next one
-        self._marks: list[int] = []  # positions, in ascending order
+        self._marks: list[int] = []  # positions in ascending order, at most one for every `MARK_GRAIN_S` of the sound
         self._marks_sent = 0
         self._arrival_ends: list[int] = []
         self._arrival_times: list[float] = []
@@ -66,11 +66,6 @@ class ReplayBuffer:
     def has_unsent(self) -> bool:
         """Whether there is sound or a mark to send."""
         return self._sent < self._end or self._marks_sent < len(self._marks)
-
-    @property
-    def marks(self) -> int:
-        """Number of marks in the buffer: at most one for every `MARK_GRAIN_S` of its sound."""
-        return len(self._marks)
 
     def add_sound(self, data: bytes, arrived: float) -> float:
         """Adds whole samples; returns the seconds of older, unsent sound that were dropped to make room."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
+from dataclasses import dataclass, field
 
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import split_sentence
@@ -19,25 +20,19 @@ from services.gateway.voice.segment import Sentence
 Send = Callable[[conversation_pb2.Degraded], Awaitable[None]]
 
 
+@dataclass
 class ReplyGenerator:
-    """Asks the brain for the replies of one session.
+    """Asks the brain for the replies of one session; adds the user's turns to its memory."""
 
-    Args:
-        mesh: the services.
-        settings: limits and time-outs.
-        memory: the session's earlier turns; the user's turn is added when the brain is asked.
-    """
-
-    def __init__(self, mesh: Mesh, settings: GatewaySettings, memory: Memory) -> None:
-        self._mesh = mesh
-        self._settings = settings
-        self._memory = memory
-        self._preemptive: PreemptiveReply | None = None
+    mesh: Mesh
+    settings: GatewaySettings
+    memory: Memory
+    _preemptive: PreemptiveReply | None = field(default=None, init=False)
 
     async def start_preemptive(self, make_request: MakeRequest) -> None:
         """Starts a preemptive reply; `reply` uses it if it is asked the same."""
         await self.cancel_preemptive()
-        self._preemptive = PreemptiveReply(make_request, self._mesh.reply)
+        self._preemptive = PreemptiveReply(make_request, self.mesh.reply)
 
     async def cancel_preemptive(self) -> None:
         """Cancels the preemptive reply, if there is one."""
@@ -49,10 +44,10 @@ class ReplyGenerator:
     def request(self, text: str, emotion: emotion_pb2.DetectResponse | None) -> brain_pb2.ReplyRequest:
         """Makes the request for a reply to the user's words and emotion; None: the emotion is unknown."""
         return brain_pb2.ReplyRequest(
-            session_id=self._memory.session_id,
+            session_id=self.memory.session_id,
             text=text,
-            history=self._memory.turns(),
-            summary=self._memory.summary,
+            history=self.memory.turns(),
+            summary=self.memory.summary,
             user_emotion=emotion.emotions[0].emotion if emotion else "",
             tone=emotion.tone if emotion and emotion.HasField("tone") else None,
         )
@@ -61,7 +56,7 @@ class ReplyGenerator:
         """Returns the preemptive reply if it answers the same request; otherwise calls the brain."""
         if self._preemptive is None or not self._preemptive.answers(request):
             await self.cancel_preemptive()
-            return self._mesh.reply(request)
+            return self.mesh.reply(request)
         metrics.PREEMPTIVE_REPLIES.labels("used").inc()
         preemptive, self._preemptive = self._preemptive, None
         return preemptive.responses()
@@ -81,12 +76,12 @@ class ReplyGenerator:
         Raises:
             OviyaError: the brain refused or failed.
         """
-        done, _ = await asyncio.wait({detecting}, timeout=self._settings.emotion_budget_s)
+        done, _ = await asyncio.wait({detecting}, timeout=self.settings.emotion_budget_s)
         if not done:
             metrics.EMOTION_LATE.inc()
         request = self.request(text, detecting.result() if done else None)
         reply = await self.reply(request)
-        self._memory.add_user(text)
+        self.memory.add_user(text)
         sentences: asyncio.Queue[Sentence | None] = asyncio.Queue()
         reading = asyncio.create_task(self._read(request, reply, sentences, send))
         try:
@@ -104,20 +99,20 @@ class ReplyGenerator:
         send: Send,
     ) -> None:
         """Reads the reply to its end, or to the largest number of sentences that is spoken."""
-        limit, count = self._settings.max_reply_sentences, 0
+        limit, count = self.settings.max_reply_sentences, 0
         tone = request.tone if request.HasField("tone") else None
         try:
             async with aclosing(reply):
                 async for response in reply:
                     if response.degraded:
                         await send(conversation_pb2.Degraded(service="brain", message=response.degraded))
-                    for said in split_sentence(response.text, self._settings.max_sentence_chars, response.spoken):
+                    for said in split_sentence(response.text, self.settings.max_sentence_chars, response.spoken):
                         count += 1
                         if count > limit:
                             message = f"the reply has more than {limit} sentences; the rest is left out"
                             await send(conversation_pb2.Degraded(service="brain", message=message))
                             return
                         sentences.put_nowait(Sentence(said.text, said.spoken, response.emotion, tone=tone))
-            self._memory.shorten()
+            self.memory.shorten()
         finally:
             sentences.put_nowait(None)

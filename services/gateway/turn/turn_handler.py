@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
+from dataclasses import dataclass
 from functools import partial
 
 import structlog
@@ -40,32 +41,24 @@ TurnEvent = (
 )
 
 
+@dataclass
 class TurnHandler:
     """Answers the utterances of one session, one at a time.
 
     Args:
-        mesh: the services.
         output: speaks the replies.
-        settings: limits and time-outs.
         memory: the session's earlier turns.
         send: takes a turn's number and one of its events.
     """
 
-    def __init__(
-        self,
-        mesh: Mesh,
-        output: SpeechOutput,
-        settings: GatewaySettings,
-        *,
-        memory: Memory,
-        send: Callable[[int, TurnEvent], Awaitable[None]],
-    ) -> None:
-        self._mesh = mesh
-        self._output = output
-        self._settings = settings
-        self._memory = memory
-        self._send = send
-        self._replies = ReplyGenerator(mesh, settings, memory)
+    mesh: Mesh
+    output: SpeechOutput
+    settings: GatewaySettings
+    memory: Memory
+    send: Callable[[int, TurnEvent], Awaitable[None]]
+
+    def __post_init__(self) -> None:
+        self._replies = ReplyGenerator(self.mesh, self.settings, self.memory)
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
     async def start_preemptive_reply(self, text: str) -> None:
@@ -85,11 +78,11 @@ class TurnHandler:
         source = "text" if utterance.typed else "speech"
         if not utterance.text.strip():  # a cough: no answer is expected
             metrics.TURNS.labels(source, "empty").inc()
-            await self._send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, None)))
+            await self.send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, None)))
             return
-        send = partial(self._send, utterance.turn)
+        send = partial(self.send, utterance.turn)
         detecting = asyncio.create_task(self._detect_emotion(utterance))
-        speech = self._output.say(self._replies.sentences(utterance.text, detecting, send), send)
+        speech = self.output.say(self._replies.sentences(utterance.text, detecting, send), send)
         try:
             await speech.wait()
         except Exception as failure:  # of any kind, so that the session goes on
@@ -108,35 +101,35 @@ class TurnHandler:
             await send(ended)
         finally:
             interrupted = speech.state is SpeechState.INTERRUPTED
-            self._memory.add_reply(heard_sentences(speech) if interrupted else speech.sent_texts)
+            self.memory.add_reply(heard_sentences(speech) if interrupted else speech.sent_texts)
             await cancel_and_wait(detecting)
 
     async def _detect_emotion(self, utterance: Utterance) -> emotion_pb2.DetectResponse | None:
         """Detects and reports the user's emotion; None if it could not be detected."""
         try:
-            detected = await self._mesh.detect_emotion(utterance.text, utterance.sound, self._user)
+            detected = await self.mesh.detect_emotion(utterance.text, utterance.sound, self._user)
             strongest = detected.emotions[0]
         except Exception as failure:  # of any kind: the turn goes on without the emotion
             metrics.EMOTION_FAILED.labels(type(failure).__name__).inc()
             if not isinstance(failure, OviyaError):
                 log.exception("emotion detection failed", turn=utterance.turn)
             message = f"{_typed(failure)}; {CONSEQUENCES['emotion']}"
-            await self._send(utterance.turn, conversation_pb2.Degraded(service="emotion", message=message))
+            await self.send(utterance.turn, conversation_pb2.Degraded(service="emotion", message=message))
             return None
         self._user = detected.state
-        await self._send(utterance.turn, strongest)
+        await self.send(utterance.turn, strongest)
         if detected.HasField("tone"):
             reported = emotion_pb2.DetectResponse()
             reported.CopyFrom(detected)
             reported.ClearField("state")
-            await self._send(utterance.turn, reported)
+            await self.send(utterance.turn, reported)
         return detected
 
     async def _preemptive_request(self, text: str) -> brain_pb2.ReplyRequest:
         """Makes the request for words whose sound is not complete: the emotion is that of the words alone."""
         try:
-            async with asyncio.timeout(self._settings.emotion_budget_s):
-                detected = await self._mesh.detect_emotion(text, None, self._user)
+            async with asyncio.timeout(self.settings.emotion_budget_s):
+                detected = await self.mesh.detect_emotion(text, None, self._user)
         except Exception:  # reported by `respond`, which asks again
             detected = None
         return self._replies.request(text, detected if detected and detected.emotions else None)
@@ -148,11 +141,11 @@ class TurnHandler:
         """
 
         async def sentences() -> AsyncGenerator[Sentence, None]:
-            for said in split_into_sentences(self._settings.apology, self._settings.max_sentence_chars):
+            for said in split_into_sentences(self.settings.apology, self.settings.max_sentence_chars):
                 yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
 
         try:
-            await self._output.say(sentences(), partial(self._send, utterance.turn)).wait()
+            await self.output.say(sentences(), partial(self.send, utterance.turn)).wait()
         except OviyaError as error:
             log.warning(
                 "apology failed", turn=utterance.turn, failure=type(failure).__name__, error=type(error).__name__

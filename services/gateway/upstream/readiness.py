@@ -62,10 +62,6 @@ class Readiness:
 
     A service counts as serving while its channel is ready: the channel checks grpc.health.v1 of every replica and is
     ready while one of them serves, which is what calls depend on.
-
-    Args:
-        mesh: the services.
-        settings: intervals and timeouts.
     """
 
     def __init__(self, mesh: Mesh, settings: GatewaySettings) -> None:
@@ -73,7 +69,6 @@ class Readiness:
         self._settings = settings
         self._services = {name: ServiceState() for name in GRPC_NAMES}
         self._probes: dict[str, aio.Channel] = {}
-        self._changed = asyncio.Event()
         self.draining = False
         """Whether the gateway is stopping and refuses new sessions."""
         self._own: dict[str, str] = {}
@@ -84,10 +79,9 @@ class Readiness:
         Args:
             loops: run the checks; they end before `close`.
         """
+        options = [("grpc.max_reconnect_backoff_ms", 1_000), *WITHOUT_PROXY]
         for name, address in self._mesh.addresses.items():
-            self._probes[name] = aio.insecure_channel(
-                address, options=[("grpc.max_reconnect_backoff_ms", 1_000), *WITHOUT_PROXY]
-            )
+            self._probes[name] = aio.insecure_channel(address, options=options)
         for name in GRPC_NAMES:
             loops.start(f"readiness of {name}", partial(self._follow, name))
 
@@ -106,31 +100,30 @@ class Readiness:
         return not self.draining and all(self.is_serving(name) for name in NEEDED)
 
     @property
-    def styles(self) -> frozenset[str]:
-        """Style tokens that CSM's checkpoint was trained with."""
-        model = self._services["csm"].model
-        return frozenset(model.styles) if model is not None else frozenset()
+    def _csm_model(self) -> csm_pb2.CsmServiceGetModelResponse:
+        """What CSM reported of its checkpoint; empty: nothing yet."""
+        return self._services["csm"].model or csm_pb2.CsmServiceGetModelResponse()
 
     @property
-    def speakers(self) -> dict[int, str]:
-        """Names of the voices of CSM's checkpoint, by id."""
-        model = self._services["csm"].model
-        return {speaker.id: speaker.name for speaker in model.speakers} if model is not None else {}
+    def styles(self) -> frozenset[str]:
+        """Style tokens that CSM's checkpoint was trained with."""
+        return frozenset(self._csm_model.styles)
+
+    @property
+    def speakers(self) -> frozenset[int]:
+        """Ids of the voices of CSM's checkpoint."""
+        return frozenset(speaker.id for speaker in self._csm_model.speakers)
 
     @property
     def reference_clips(self) -> frozenset[str]:
         """Reference clips of CSM's checkpoint, each available in the voice of every speaker."""
-        model = self._services["csm"].model
-        return frozenset(model.reference_clips) if model is not None else frozenset()
+        return frozenset(self._csm_model.reference_clips)
 
     @property
     def checkpoint_speech(self) -> CheckpointSpeech:
         """What CSM's checkpoint can speak."""
-        model = self._services["csm"].model
-        if model is None:
-            return CheckpointSpeech()
-        language = model.languages[0] if model.languages else ""
-        return CheckpointSpeech(model.model.name or "csm", tuple(model.scripts), language)
+        csm = self._csm_model
+        return CheckpointSpeech(csm.model.name or "csm", tuple(csm.scripts), next(iter(csm.languages), ""))
 
     def voice_problem(self) -> tuple[str, str] | None:
         """Returns the service that keeps CSM from speaking, and the reason; None: CSM speaks."""
@@ -187,28 +180,16 @@ class Readiness:
             "ready": self.ready,
             "draining": self.draining,
             "services": {name: self._describe(name) for name in GRPC_NAMES},
-            "voice": (
-                {"name": "csm", "reason": ""}
-                if problem is None
-                else {"name": "fallback", "reason": f"{problem[0]} {problem[1]}"}
-            ),
+            "voice": {
+                "name": "fallback" if problem else "csm",
+                "reason": " ".join(problem or ()),
+            },
             "degraded": [{"service": name, "message": message} for name, message in self.degraded()],
         }
 
-    async def wait_until(self, service: str, state: State) -> None:
-        """Waits until `service` is in `state` and, if it serves a model, has reported it."""
-        while self._services[service].state != state or (
-            state == "serving" and service in _ASK and self._services[service].model is None
-        ):
-            await self._changed.wait()
-
     def _describe(self, name: str) -> dict[str, Any]:
         service = self._services[name]
-        described: dict[str, Any] = {
-            "state": service.state,
-            "address": self._mesh.addresses[name],
-            "needed": name in NEEDED,
-        }
+        described = {"state": service.state, "address": self._mesh.addresses[name], "needed": name in NEEDED}
         if service.model is not None:
             model = service.model.model
             described |= {
@@ -260,8 +241,6 @@ class Readiness:
         degraded = dict(self.degraded())
         for name in GRPC_NAMES:
             metrics.DEGRADED.labels(name).set(name in degraded)
-        self._changed.set()
-        self._changed = asyncio.Event()
 
 
 _ASK: dict[str, tuple[Any, Any]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from grpc import aio
@@ -24,6 +25,7 @@ from services.gateway.voice.segment import CSM, VOICE_RATE_HZ, Segment
 OnFrames = Callable[[common_pb2.RvqFrames], None]
 
 
+@dataclass
 class CsmVoice:
     """Speaks with one Generate and one Decode call a sentence.
 
@@ -33,10 +35,9 @@ class CsmVoice:
         settings: time-outs.
     """
 
-    def __init__(self, mesh: Mesh, readiness: Readiness, settings: GatewaySettings) -> None:
-        self._mesh = mesh
-        self._readiness = readiness
-        self._settings = settings
+    mesh: Mesh
+    readiness: Readiness
+    settings: GatewaySettings
 
     async def speak(self, segment: Segment, on_frames: OnFrames) -> AsyncGenerator[Pcm, None]:
         """Yields the sentence's sound as it is generated, at `VOICE_RATE_HZ`.
@@ -50,9 +51,9 @@ class CsmVoice:
             Unavailable: one of them cannot be reached, broke off, or generated no sound.
             Timeout: the sound stalled.
         """
-        settings = self._settings
-        generation = self._mesh.csm.Generate(self._request(segment), timeout=settings.csm_total_s)
-        decoding = self._mesh.mimi.Decode(timeout=settings.csm_total_s)
+        settings = self.settings
+        generation = self.mesh.csm.Generate(self._request(segment), timeout=settings.csm_total_s)
+        decoding = self.mesh.mimi.Decode(timeout=settings.csm_total_s)
         feeding = asyncio.create_task(_feed(generation, decoding, on_frames))
         csm_only = segment.options.voice == CSM
         stall_s, has_sound = settings.csm_alone_s if csm_only else settings.csm_first_s, False
@@ -77,7 +78,7 @@ class CsmVoice:
             raise Unavailable("csm", "made no sound for a sentence")
 
     def _request(self, segment: Segment) -> csm_pb2.GenerateRequest:
-        plan, options, known = segment.plan, segment.options, self._readiness
+        plan, options, known = segment.plan, segment.options, self.readiness
         has_clip = plan.reference_clip in known.reference_clips and options.speaker in known.speakers
         return csm_pb2.GenerateRequest(
             text=segment.prompt_text,

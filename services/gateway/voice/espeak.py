@@ -23,7 +23,6 @@ from oviya.errors import OviyaError
 SAMPLE_RATE_HZ = 22_050
 """Rate of espeak-ng's formant synthesizer."""
 NORMAL_RATE_WPM = 175
-MIN_RATE_WPM, MAX_RATE_WPM = 80, 450
 
 # speak_lib.h of espeak-ng 1.52
 _SYNCHRONOUS = 2

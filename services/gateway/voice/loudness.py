@@ -69,18 +69,13 @@ class Loudness:
             raise ValueError(f"rate {sample_rate_hz} Hz, gain {gain} or ceiling {ceiling} is out of range")
         self._block = round(LOOKAHEAD_S * sample_rate_hz)
         self._gain = gain
-        self._level = _ActiveLevel(expected_dbov, self._block * _FRAME_BLOCKS / sample_rate_hz)
+        self.level = _ActiveLevel(expected_dbov, self._block * _FRAME_BLOCKS / sample_rate_hz)
         self._applied = self._wanted = self._normalising_gain()
         self._limiter = _Limiter(self._block, sample_rate_hz, ceiling)
         self._waiting = np.zeros(0)
         self._neutral = np.zeros(0)  # the same samples at energy scale 1
         self._frame_power = 0.0
         self._frame_blocks = 0
-
-    @property
-    def level_dbov(self) -> float:
-        """Active speech level of the source as measured so far, at energy scale 1."""
-        return self._level.dbov
 
     def process(self, samples: Pcm, energy_scale: float = 1.0) -> Pcm:
         """Takes samples, shape (samples,), and returns those that are complete, delayed by at most 10 ms.
@@ -120,13 +115,13 @@ class Loudness:
         self._frame_power += float(np.mean(neutral**2))
         self._frame_blocks += 1
         if self._frame_blocks == _FRAME_BLOCKS:
-            self._level.update(self._frame_power / _FRAME_BLOCKS)
+            self.level.update(self._frame_power / _FRAME_BLOCKS)
             self._frame_power, self._frame_blocks = 0.0, 0
             self._wanted = self._normalising_gain()
         return block * ramp * self._gain
 
     def _normalising_gain(self) -> float:
-        boost_db = min(max(TARGET_DBOV - self._level.dbov, -_MAX_CUT_DB), _MAX_BOOST_DB)
+        boost_db = min(max(TARGET_DBOV - self.level.dbov, -_MAX_CUT_DB), _MAX_BOOST_DB)
         return 10 ** (boost_db / 20)
 
 
@@ -142,6 +137,7 @@ class _ActiveLevel:
 
     @property
     def dbov(self) -> float:
+        """The level as measured so far, at energy scale 1."""
         if not self._frames:
             return self._expected_dbov
         measured = 10 * math.log10(self._power) * self._frames

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from oviya.audio.pcm import Pcm
 from oviya.tasks import cancel_and_wait
@@ -15,16 +16,23 @@ from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV, FallbackVoice
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.pacer import Pacer
-from services.gateway.voice.segment import CSM, FALLBACK, VOICE_RATE_HZ, Send, Sentence, SpeechOptions, Voice
+from services.gateway.voice.segment import (
+    CSM,
+    FALLBACK,
+    VOICE_RATE_HZ,
+    Send,
+    Sentence,
+    SpeechOptions,
+    Voice,
+    VoiceContext,
+)
 from services.gateway.voice.segment_planner import SegmentPlanner
-from services.gateway.voice.segment_sender import SegmentSender
 from services.gateway.voice.shaping import shaped
-from services.gateway.voice.speech_handle import SpeechHandle
-from services.gateway.voice.synthesis import Synthesis
-from services.gateway.voice.synthesized_segment import SynthesizedSegment
-from services.gateway.voice.voice_context import VoiceContext
+from services.gateway.voice.speech_handle import SpeechHandle, SynthesizedSegment
+from services.gateway.voice.synthesis import SegmentSender, Synthesis
 
 
+@dataclass(kw_only=True)
 class SpeechOutput:
     """Speaks to one caller.  Keeps from reply to reply what makes the voice steady.
 
@@ -38,26 +46,18 @@ class SpeechOutput:
         settings: gain and length of the context.
     """
 
-    def __init__(
-        self,
-        options: SpeechOptions,
-        audio_format: common_pb2.AudioFormat,
-        *,
-        mesh: Mesh,
-        readiness: Readiness,
-        csm: CsmVoice,
-        fallback: FallbackVoice,
-        settings: GatewaySettings,
-    ) -> None:
-        gain = settings.voice_gain
-        self._options = options
-        self._audio_format = audio_format
-        self._mesh = mesh
-        self._readiness = readiness
-        self._csm = csm
-        self._fallback = fallback
-        self._pacer = Pacer(options.lead_s)
-        self._context = VoiceContext(settings.voice_context_turns)
+    options: SpeechOptions
+    audio_format: common_pb2.AudioFormat
+    mesh: Mesh
+    readiness: Readiness
+    csm: CsmVoice
+    fallback: FallbackVoice
+    settings: GatewaySettings
+
+    def __post_init__(self) -> None:
+        gain = self.settings.voice_gain
+        self._pacer = Pacer(self.options.lead_s)
+        self._context = VoiceContext(self.settings.voice_context_turns)
         self._loudness: dict[Voice, Loudness] = {
             CSM: Loudness(VOICE_RATE_HZ, gain=gain),
             FALLBACK: Loudness(VOICE_RATE_HZ, gain=gain, expected_dbov=ACTIVE_LEVEL_DBOV),
@@ -86,12 +86,12 @@ class SpeechOutput:
         return speech
 
     async def _speak(self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle) -> None:
-        planner = SegmentPlanner(self._mesh, self._readiness, self._options, send)
+        planner = SegmentPlanner(self.mesh, self.readiness, self.options, send)
         synthesis = Synthesis(planner, self._synthesize, self._context, speech, send)
         task = asyncio.create_task(synthesis.run(sentences))
         try:
             while (segment := await synthesis.next_segment()) is not None:
-                await SegmentSender(segment, speech, self._audio_format, self._loudness, self._pacer, send).run()
+                await SegmentSender(segment, speech, self.audio_format, self._loudness, self._pacer, send).run()
             await task
         finally:
             await cancel_and_wait(task)
@@ -101,8 +101,8 @@ class SpeechOutput:
     def _synthesize(self, synthesized: SynthesizedSegment, voice: Voice) -> AsyncGenerator[Pcm, None]:
         segment = synthesized.segment
         if voice != CSM:
-            return self._fallback.speak(segment.spoken, segment.plan, segment.options.speaker, segment.language.code)
-        sound = self._csm.speak(segment, synthesized.add_frames)
-        if segment.plan.style in self._readiness.styles:
+            return self.fallback.speak(segment.spoken, segment.plan, segment.options.speaker, segment.language.code)
+        sound = self.csm.speak(segment, synthesized.add_frames)
+        if segment.plan.style in self.readiness.styles:
             return sound  # the checkpoint's style token covers the plan
         return shaped(sound, VOICE_RATE_HZ, segment.plan)

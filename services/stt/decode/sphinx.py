@@ -67,8 +67,7 @@ class SphinxRecognizer:
             self._discard()
         if self._process is None:
             self._start()
-        self._send("session")
-        self._reply()  # a decoder that cannot load its model fails here, not in the middle of a turn
+        self._ask("session")  # a decoder that cannot load its model fails here, not in the middle of a turn
 
     def begin_phrase(self) -> None:
         self._fed = self._next_partial = 0
@@ -85,8 +84,7 @@ class SphinxRecognizer:
         if self._fed < self._next_partial:
             return None
         self._next_partial = round(self._fed * (1 + PARTIAL_INTERVAL_RATIO))
-        self._send("partial")
-        words = self._reply()
+        words = self._ask("partial")
         if words is None:
             metrics.PARTIALS_FAILED.inc()
             return None
@@ -96,8 +94,7 @@ class SphinxRecognizer:
         ]
 
     def end_phrase(self, committed: Sequence[str]) -> list[Word]:
-        self._send("end")
-        return [Word(*fields) for fields in self._reply()]
+        return [Word(*fields) for fields in self._ask("end")]
 
     def close(self) -> None:
         if self._pipe is not None:
@@ -124,20 +121,20 @@ class SphinxRecognizer:
         metrics.RECOGNIZER_STARTS.inc()
         log.debug("decoder started", pid=self._process.pid)
 
-    def _send(self, command: str, payload: bytes = b"") -> None:
+    def _send(self, command: str, payload: bytes = b"") -> Connection[Any, Any]:
         try:
             if self._pipe is None:
                 raise BrokenPipeError
             self._pipe.send((command, payload))
         except OSError as error:
             raise self._broken("has exited") from error
+        return self._pipe
 
-    def _reply(self) -> Any:
+    def _ask(self, command: str) -> Any:
+        pipe = self._send(command)
         try:
-            if self._pipe is None:
-                raise BrokenPipeError
-            if self._pipe.poll(REPLY_TIMEOUT_S):
-                return self._pipe.recv()
+            if pipe.poll(REPLY_TIMEOUT_S):
+                return pipe.recv()
         except (EOFError, OSError) as error:
             raise self._broken("has exited") from error
         raise self._broken(f"has not answered for {REPLY_TIMEOUT_S:g} s")

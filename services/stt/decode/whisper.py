@@ -33,10 +33,8 @@ class Transcriber(Protocol):
         Unavailable: the model broke.
     """
 
-    @property
-    def info(self) -> RecognizerInfo:
-        """What is loaded."""
-        ...
+    info: RecognizerInfo
+    """What is loaded."""
 
     def load(self) -> None:
         """Loads the models and runs each once; later calls do nothing.
@@ -71,6 +69,9 @@ class WhisperRecognizer:
         clock: returns the seconds of a monotonic clock.
     """
 
+    broken = False
+    """The model is shared by all sessions, and `begin_session` cannot repair it."""
+
     def __init__(
         self, transcriber: Transcriber, partial_every_s: float, clock: Callable[[], float] = time.perf_counter
     ) -> None:
@@ -84,11 +85,6 @@ class WhisperRecognizer:
     def info(self) -> RecognizerInfo:
         """What is loaded."""
         return self._transcriber.info
-
-    @property
-    def broken(self) -> bool:
-        """Always False: the model is shared by all sessions, and `begin_session` cannot repair it."""
-        return False
 
     def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
         self._transcriber.load()

@@ -70,12 +70,12 @@ class WhisperXBackend:
         self._pipeline: Any = None
         self._vad: Any = None
         self._aligner: tuple[Any, dict[str, Any]] | None = None
-        language = settings.whisperx_language
+        self._language = None if settings.whisperx_language == "auto" else settings.whisperx_language
         self.info = RecognizerInfo(
             name=settings.whisperx_model,
             backend="whisperx",
             license="",
-            languages=("mul",) if language == "auto" else (language,),
+            languages=(self._language or "mul",),
             vocabulary=True,
         )
 
@@ -89,11 +89,9 @@ class WhisperXBackend:
                 self._load()
 
     def transcribe(self, sound: Pcm, vocabulary: Sequence[str], language: str | None, *, draft: bool) -> Transcript:
-        if self._settings.whisperx_language != "auto":
-            language = self._settings.whisperx_language
         with self._lock:
             try:
-                return self._transcribe(sound, vocabulary, language, draft=draft)
+                return self._transcribe(sound, vocabulary, self._language or language, draft=draft)
             except RuntimeError as error:  # from CTranslate2: out of memory, device lost
                 raise Unavailable("stt", f"WhisperX failed: {error}") from error
 
@@ -146,7 +144,6 @@ class WhisperXBackend:
         device = settings.whisperx_device
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        language = None if settings.whisperx_language == "auto" else settings.whisperx_language
         self._vad = _make_vad_hook()
         try:
             with redirect_stdout(None):  # it prints which VAD it uses
@@ -154,7 +151,7 @@ class WhisperXBackend:
                     str(folder),
                     device,
                     compute_type=settings.whisperx_compute_type,
-                    language=language,
+                    language=self._language,
                     vad_model=self._vad,
                     vad_options={"chunk_size": CHUNK_S},
                     local_files_only=True,
@@ -163,7 +160,7 @@ class WhisperXBackend:
         except (ValueError, RuntimeError) as error:
             raise CheckpointError(f"cannot load the Whisper model in {folder}: {error}") from error
         self.info = replace(self.info, name=Path(settings.whisperx_model).name, device=device)
-        self._load_aligner(language, device)
+        self._load_aligner(self._language or "en", device)
         self._pipeline = pipeline
         self._warm_up()
         log.info("models loaded", model=self.info.name, device=device, aligner=self._aligner is not None)
@@ -171,9 +168,8 @@ class WhisperXBackend:
     def _warm_up(self) -> None:
         noise = np.random.default_rng(0).normal(0, 0.01, SAMPLE_RATE_HZ).astype(np.float32)
         self._vad.accepts_all = True
-        language = self._settings.whisperx_language
         try:
-            self._transcribe(noise, (), None if language == "auto" else language, draft=True)
+            self._transcribe(noise, (), self._language, draft=True)
         finally:
             self._vad.accepts_all = False
 
@@ -194,11 +190,10 @@ class WhisperXBackend:
                 )
         return folder
 
-    def _load_aligner(self, language: str | None, device: str) -> None:
+    def _load_aligner(self, language: str, device: str) -> None:
         alignment = importlib.import_module("whisperx.alignment")
         # NLTK is used only to group words into sentences, which is not needed here, and would download data.
         vars(alignment)["nltk_load"] = lambda path: _WholeText()
-        language = language or "en"
         named = self._settings.whisperx_align_model or ALIGN_MODELS.get(language)
         named = named or alignment.DEFAULT_ALIGN_MODELS_HF.get(language)
         if not named:

@@ -19,8 +19,7 @@ DIGITS: dict[str, int] = _DATA["digits"]
 TEENS, TENS, SCALES = (frozenset(_DATA[name]) for name in ("teens", "tens", "scales"))
 REPEATS, CONNECTORS, SEPARATORS = (frozenset(_DATA[name]) for name in ("repeats", "connectors", "separators"))
 COUNTED, SPELLING_CUES, LINKS = (frozenset(_DATA[name]) for name in ("counted", "spelling_cues", "links"))
-LETTER_WORDS = frozenset(_DATA["letter_words"])
-CALLS = frozenset(_DATA["calls"])
+LETTER_WORDS, CALLS, QUESTION_WORDS = (frozenset(_DATA[name]) for name in ("letter_words", "calls", "question_words"))
 IDIOMS, INITIALISMS = (frozenset(map(tuple, _DATA[name])) for name in ("idioms", "initialisms"))
 CUES: dict[str, list[int]] = _DATA["cues"]
 """Nouns that announce a number, and the number of digits from which on it is complete; empty: unknown."""
@@ -34,9 +33,6 @@ UNKNOWN_COMPLETE = (10, 11)
 """Digits of a telephone number.  Other sequences are complete from `LONG_COMPLETE` digits on, the length of card
 numbers."""
 LONG_COMPLETE = 15
-QUESTION_WORDS = frozenset(
-    {"what", "which", "whether", "whose", "who", "where", "when", "if", "know", "forgot", "tell"}
-)
 
 
 class Dictation(Enum):
@@ -83,8 +79,7 @@ def dictation(words: Sequence[str]) -> Dictation:  # noqa: PLR0911  (one rule a 
         return Dictation.NONE
     if run.digits == 2 and run.words[0] not in ("oh", "o", "zero", "0"):
         return Dictation.WHOLE  # as likely a score or a height as the start of a number
-    whole = run.digits in UNKNOWN_COMPLETE or run.digits >= LONG_COMPLETE
-    return Dictation.WHOLE if whole else Dictation.OPEN
+    return Dictation.WHOLE if _is_complete(run.digits, ()) else Dictation.OPEN
 
 
 def _tokens(words: Sequence[str]) -> list[str]:
@@ -185,19 +180,17 @@ def _cue(before: Sequence[str]) -> list[int] | None:
     if at < 0:
         return None
     noun = before[at]
-    if noun == "number" and at > 0 and before[at - 1] in CUES:
-        return CUES[before[at - 1]]
+    owner = before[at - 1] if at else ""
+    if noun in ("number", "code") and owner in CUES:
+        return CUES[owner]
     if noun == "number":
-        return [] if linked and not (at > 0 and before[at - 1] in COUNTED) else None
-    if noun == "code" and at > 0 and before[at - 1] in CUES:
-        return CUES[before[at - 1]]
+        return [] if linked and owner not in COUNTED else None
     return CUES.get(noun)
 
 
 def _is_complete(digits: int, lengths: Sequence[int]) -> bool:
-    if not lengths:
-        return digits in UNKNOWN_COMPLETE or digits >= LONG_COMPLETE
-    return digits >= lengths[0]
+    """Whether a sequence of digits has one of `lengths` or more, or a usual length if they are unknown."""
+    return digits >= lengths[0] if lengths else digits in UNKNOWN_COMPLETE or digits >= LONG_COMPLETE
 
 
 def _announces(tokens: Sequence[str]) -> bool:

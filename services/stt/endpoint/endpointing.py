@@ -51,11 +51,6 @@ class EndSilence:
     cap_s: float
     dictation_s: float = 0.0
 
-    @property
-    def longest_s(self) -> float:
-        """The longest silence within a turn."""
-        return max(self.cap_s, self.dictation_s)
-
 
 class Endpointer:
     """Follows one speaker through a session.
@@ -69,7 +64,7 @@ class Endpointer:
     def __init__(self, silence: EndSilence, phrase_silence_s: float = 0.2, fixed_s: float | None = None) -> None:
         self._silence = silence
         self._fixed_s = fixed_s
-        longest_s = silence.longest_s if fixed_s is None else fixed_s
+        longest_s = max(silence.cap_s, silence.dictation_s) if fixed_s is None else fixed_s
         self._longest = to_samples(longest_s)
         self.state = TurnStateMachine(to_samples(min(phrase_silence_s, longest_s)), self._longest)
         """Where the stream is: in a turn, in a phrase, or in neither."""

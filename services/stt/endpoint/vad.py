@@ -47,9 +47,8 @@ class SileroVad:
 
     def __init__(self, path: Path | None = None) -> None:
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = (
-            1  # a call takes 0.2 ms: more threads would not help
-        )
+        # A call takes 0.2 ms: more threads would not help.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
         options.log_severity_level = 3  # errors only; the file causes harmless warnings about unused initializers
         path = path or find_model()
         try:

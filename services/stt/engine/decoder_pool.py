@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 
 from oviya.errors import Busy
@@ -44,7 +42,7 @@ class DecoderPool:
         self._count = len(slots)
         self._free = list(slots)
         self._wait_s = wait_s
-        self._waiting: deque[tuple[object, asyncio.Future[Slot]]] = deque()
+        self._available = asyncio.Semaphore(len(slots))  # wakes those who wait in the order of their calls
 
     @property
     def free(self) -> list[Slot]:
@@ -58,19 +56,11 @@ class DecoderPool:
             Busy: none became free in time.
         """
         loop = asyncio.get_running_loop()
-        began = loop.time()
-        if self._free and not self._waiting:
-            return self._assign(owner)
-        future: asyncio.Future[Slot] = loop.create_future()
-        self._waiting.append((owner, future))
+        began, waits = loop.time(), self._available.locked()
         try:
             async with asyncio.timeout(self._wait_s):
-                return await future
-        except BaseException as error:
-            if future.done() and not future.cancelled():  # assigned at the moment at which the wait ended
-                self.release(future.result(), None)
-            if not isinstance(error, TimeoutError):
-                raise
+                await self._available.acquire()
+        except TimeoutError as error:
             metrics.SLOTS_REFUSED.inc()
             raise Busy(
                 f"all {self._count} decoders are in use, and none became free within {self._wait_s:g} s",
@@ -78,12 +68,16 @@ class DecoderPool:
                 hint="speak again in a moment, or raise STT_SLOTS",
             ) from error
         finally:
-            metrics.SLOT_WAIT_SECONDS.observe(loop.time() - began)
-            with suppress(ValueError):
-                self._waiting.remove((owner, future))
+            if waits:
+                metrics.SLOT_WAIT_SECONDS.observe(loop.time() - began)
+        # The free slot that `owner` had last, else the loaded one that was free for longest.
+        slot = min(self._free, key=lambda slot: (slot.last_owner is not owner, not slot.loaded, slot.freed_at))
+        self._free.remove(slot)
+        metrics.SLOTS_TAKEN.inc()
+        return slot
 
     def release(self, slot: Slot, owner: object) -> None:
-        """Releases a slot and assigns it to the session that has waited longest.
+        """Releases a slot, for the session that has waited longest.
 
         Args:
             slot: one that `acquire` returned.
@@ -92,14 +86,4 @@ class DecoderPool:
         slot.last_owner, slot.freed_at = owner, asyncio.get_running_loop().time()
         metrics.SLOTS_TAKEN.dec()
         self._free.append(slot)
-        while self._waiting and self._free:
-            waiter, future = self._waiting.popleft()
-            if not future.done():
-                future.set_result(self._assign(waiter))
-
-    def _assign(self, owner: object) -> Slot:
-        """Takes the free slot that `owner` had last, else the loaded one that was free for longest."""
-        slot = min(self._free, key=lambda slot: (slot.last_owner is not owner, not slot.loaded, slot.freed_at))
-        self._free.remove(slot)
-        metrics.SLOTS_TAKEN.inc()
-        return slot
+        self._available.release()

@@ -57,12 +57,7 @@ class Session:
     """
 
     def __init__(
-        self,
-        vad: VadStream,
-        front: FrontEnd,
-        source_hz: int,
-        limits: TurnLimits,
-        vocabulary: Sequence[str] = (),
+        self, vad: VadStream, front: FrontEnd, source_hz: int, limits: TurnLimits, vocabulary: Sequence[str] = ()
     ) -> None:
         self._recognizer: Recognizer | None = None
         self._edge_hz = source_hz / 2
@@ -154,8 +149,9 @@ class Session:
         events: list[Event] = []
         if transition is Transition.STARTED:
             events.append(self._begin_turn())
-        elif transition is Transition.RESUMED:
-            events += self._resume()
+        elif transition is Transition.RESUMED and self._likely_end_sent:
+            self._likely_end_sent = False
+            events.append(Resumed(self.position_s, self._turn))
         if window.is_speech and self._state.in_phrase:
             self._pitch.push(samples)
         if self.needs_recognizer:
@@ -185,11 +181,6 @@ class Session:
         self._likely_end_sent = False
         self._pitch.begin()
         return SpeechStarted(self.position_s, self._turn, to_seconds(self._state.speech_start))
-
-    def _resume(self) -> list[Event]:
-        """Withdraws the likely end, if there was one."""
-        sent, self._likely_end_sent = self._likely_end_sent, False
-        return [Resumed(self.position_s, self._turn)] if sent else []
 
     def _pause(self) -> list[Event]:
         """Ends the phrase, sends its words, and lets the endpointer decide how long the pause may last."""

@@ -71,7 +71,7 @@ class FrontEnd:
         self._high_pass = _high_pass()
         self._history = np.zeros(RESPONSE_SAMPLES - 1)
         self._noise: deque[float] = deque(maxlen=NOISE_WINDOWS)  # power of windows without speech
-        self._suppressing = False  # in this phrase
+        self._active: Suppressor | None = None  # in this phrase
         self._before: deque[Pcm] = deque(maxlen=PRIMING_WINDOWS)  # the windows before the next one
         self._priming_left = 0  # samples from before the phrase that are still in the suppressor
         self._power, self._windows, self._gain = 0.0, 0, 1.0
@@ -90,13 +90,18 @@ class FrontEnd:
         Args:
             onset: its first windows of speech, from which its level is estimated if there was no phrase before.
         """
-        suppressor = None if self._is_clean() else self._get_suppressor()
-        self._suppressing = suppressor is not None
-        self._start()
-        if suppressor is not None:
+        clean = self._is_clean()
+        if not clean and self._suppressor is None and self._make_suppressor is not None:
+            self._suppressor = self._make_suppressor()
+        self._history[:] = 0.0
+        self._priming_left = 0
+        if self._suppressor is not None:
+            self._suppressor.begin()
+        self._active = None if clean else self._suppressor
+        if self._active is not None:
             metrics.SUPPRESSED_PHRASES.inc()
             for window in self._before:
-                self._priming_left += len(window) - len(suppressor.push(self._limit_band(window)))
+                self._priming_left += len(window) - len(self._active.push(self._limit_band(window)))
         self._before.clear()
         power = self._power or float(np.mean(np.square(onset)) if len(onset) else 0.0) / ONSET_POWER
         self._gain = 1.0
@@ -108,15 +113,15 @@ class FrontEnd:
     def push(self, window: Pcm, *, speech: bool) -> Pcm:
         """Adds the next window of the phrase, shape (samples,), and whether it is speech; returns what is ready."""
         sound = self._limit_band(window)
-        if self._suppressor is not None and self._suppressing:
-            sound = self._without_priming(self._suppressor.push(sound))
+        if self._active is not None:
+            sound = self._without_priming(self._active.push(sound))
         return self._apply_gain(sound, speech=speech)
 
     def end(self) -> Pcm:
         """Ends the phrase; returns its remaining samples."""
-        if self._suppressor is None or not self._suppressing:
+        if self._active is None:
             return np.zeros(0, np.float32)
-        return self._apply_gain(self._without_priming(self._suppressor.end()), speech=False)
+        return self._apply_gain(self._without_priming(self._active.end()), speech=False)
 
     def _is_clean(self) -> bool:
         """Whether the signal-to-noise ratio is above `CLEAN_SNR_DB`; False if there was no pause yet."""
@@ -124,17 +129,6 @@ class FrontEnd:
             return False
         speech = self._power or SPEECH_RMS**2
         return float(np.quantile(self._noise, NOISE_QUANTILE)) * 10 ** (CLEAN_SNR_DB / 10) < speech
-
-    def _get_suppressor(self) -> Suppressor | None:
-        if self._suppressor is None and self._make_suppressor is not None:
-            self._suppressor = self._make_suppressor()
-        return self._suppressor
-
-    def _start(self) -> None:
-        self._history[:] = 0.0
-        self._priming_left = 0
-        if self._suppressor is not None:
-            self._suppressor.begin()
 
     def _without_priming(self, sound: Pcm) -> Pcm:
         skipped = min(self._priming_left, len(sound))

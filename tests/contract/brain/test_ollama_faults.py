@@ -25,7 +25,7 @@ from tests.support.waiting import until
 NAME = Exchange("what is my name", (Turn("user", "my name is anna"), Turn("assistant", "Nice to meet you, Anna.")))
 
 FAULTS: dict[Any, tuple[str, str]] = {
-    "hang": ("Timeout", "nothing came for 0.3 s"),
+    "hang": ("Timeout", "nothing came for 1 s"),
     "die": ("BadStream", "the connection broke"),
     "invalid json": ("BadStream", "invalid JSON"),
     "other shape": ("BadStream", "unexpected shape"),

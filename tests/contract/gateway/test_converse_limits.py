@@ -221,7 +221,7 @@ async def test_sound_faster_than_allowed_is_held_back_and_not_lost():
     """Once 5 s worth of it came, at 40 times real time: the rest of 4 minutes takes a second."""
     brain = ScriptedBrain()
     before = metrics.PACED_SOUND._value.get()
-    async with gateway_with(brain, max_audio_speed=40.0) as gateway:
+    async with gateway_with(brain, max_audio_speed=40.0, stt_stall_s=1.0) as gateway:
         loop = asyncio.get_running_loop()
         since = loop.time()
         piece = bytes(2 * 16_000 * 16)

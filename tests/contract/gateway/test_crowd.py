@@ -11,12 +11,10 @@ import aiohttp
 import pytest
 
 from oviya.errors import Busy
-from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.admission import AdmissionLimits, OfferInUse
+from services.gateway.transport.admission import OfferInUse
 from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.webrtc.ice import LOOPBACK
-from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.contract.gateway.test_http import FakeReadiness
 from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
@@ -109,7 +107,7 @@ async def test_a_browser_gets_in_while_offers_are_replayed(changed):
 
 async def test_a_replayed_offer_takes_no_second_port():
     first, last = free_range(4)
-    async with peers_of(Echo(), ice_policy=IcePolicy(first, last, [LOOPBACK])) as peers, browser() as user:
+    async with peers_of(Echo(), udp_port_min=first, udp_port_max=last) as peers, browser() as user:
         offer = await user.offer()
         answer = await peers.answer(offer)
         changed = offer.replace("s=-", "s=other").replace("a=sendrecv", "a=recvonly")
@@ -123,8 +121,8 @@ async def test_a_replayed_offer_takes_no_second_port():
 
 
 async def test_a_browser_that_is_never_heard_of_gives_its_place_back_sooner():
-    limits = PeerLimits(first_packet_s=0.2, connect_s=600)
-    async with peers_of(Echo(), limits=limits) as peers, browser() as silent, browser() as user:
+    limits = {"webrtc_first_packet_s": 0.2, "webrtc_connect_s": 300}
+    async with peers_of(Echo(), **limits) as peers, browser() as silent, browser() as user:
         await peers.answer(await silent.offer())
         answer = await peers.answer(await user.offer())
         await user.connect(answer)
@@ -135,8 +133,8 @@ async def test_a_browser_that_is_never_heard_of_gives_its_place_back_sooner():
 
 async def test_a_displaced_place_s_port_serves_the_next_browser():
     first, _ = free_range(1)
-    policy = IcePolicy(first, first, [LOOPBACK])
-    async with peers_of(Echo(), ice_policy=policy) as peers, browser() as silent, browser() as user, browser() as late:
+    ports = {"udp_port_min": first, "udp_port_max": first}
+    async with peers_of(Echo(), **ports) as peers, browser() as silent, browser() as user, browser() as late:
         await peers.answer(await silent.offer(), client="10.0.0.1")
         await user.connect(await peers.answer(await user.offer(), client="10.0.0.2"))
         assert len(peers) == 1
@@ -145,8 +143,8 @@ async def test_a_displaced_place_s_port_serves_the_next_browser():
 
 
 async def test_one_client_s_browsers_are_limited_and_others_get_in():
-    limits = AdmissionLimits(per_client=1)
-    async with peers_of(Echo(), admission=limits) as peers, browser() as one, browser() as two, browser() as other:
+    limits = {"max_sessions_per_client": 1}
+    async with peers_of(Echo(), **limits) as peers, browser() as one, browser() as two, browser() as other:
         await one.connect(await peers.answer(await one.offer(), client="10.0.0.1"))
         with pytest.raises(Busy, match=r"10\.0\.0\.1 holds all 1 sessions"):
             await peers.answer(await two.offer(), client="10.0.0.1")
@@ -169,7 +167,7 @@ async def test_fewer_udp_ports_than_sessions_are_told_at_the_start(capsys):
     import structlog
 
     with structlog.testing.capture_logs() as logs:
-        async with peers_of(Echo(), ice_policy=IcePolicy(40_000, 40_019, [LOOPBACK]), max_peers=64):
+        async with peers_of(Echo(), udp_port_min=40_000, udp_port_max=40_019, max_sessions=64):
             pass
     (line,) = [line for line in logs if "UDP ports" in line["event"]]
     assert (line["log_level"], line["ports"], line["sessions"]) == ("warning", 20, 64)

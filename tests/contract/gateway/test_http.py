@@ -17,7 +17,6 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.http.app import PAGE, GatewayApp, HttpServer
 from services.gateway.transport.http.security import HEADERS
-from services.gateway.transport.webrtc.peer import PeerLimits
 from tests.support.echo_conversation import Echo
 from tests.support.waiting import PATIENCE_S
 from tests.support.webrtc_client import browser
@@ -67,8 +66,8 @@ class Served:
 @asynccontextmanager
 async def served(ice_servers=None, **options):
     peers, readiness = FakePeers(ice_servers), FakeReadiness()
-    gateway = GatewayApp(peers, readiness, **{"origins": [], "max_sdp_bytes": 65_536, **options})
-    server = HttpServer(gateway.app(), "127.0.0.1", 0)
+    settings = GatewaySettings(http_port=0, **options)
+    server = HttpServer(GatewayApp(peers, readiness, settings).app(), settings)
     await server.start()
     base = f"http://127.0.0.1:{server.port}"
     try:
@@ -173,7 +172,7 @@ async def test_other_paths_and_methods_answer_in_the_same_shape(method, path, st
 
 
 async def test_the_token_is_asked_for_where_one_is_set():
-    async with served(token="s3cret") as gateway:
+    async with served(http_token="s3cret") as gateway:
         for given in (None, "Bearer wrong", "s3cret", "Basic s3cret"):
             headers = {"Authorization": given} if given else {}
             status, body, answer_headers = await gateway.offer(headers=headers)
@@ -187,7 +186,7 @@ async def test_the_token_is_asked_for_where_one_is_set():
 
 
 async def test_only_the_own_page_and_allowed_origins_may_offer():
-    async with served(origins=["https://talk.example/"]) as gateway:
+    async with served(http_origins=["https://talk.example/"]) as gateway:
         for origin in ("https://evil.example", "null", "http://127.0.0.1:1", "https://talk.example.evil.example"):
             status, body, headers = await gateway.offer(headers={"Origin": origin})
             assert (status, body["error"]["type"]) == (403, "OriginRefused")
@@ -199,7 +198,7 @@ async def test_only_the_own_page_and_allowed_origins_may_offer():
 
 
 async def test_an_allowed_origin_reads_refusals_too_and_gets_its_preflight():
-    async with served(origins=["https://talk.example"], token="t") as gateway:
+    async with served(http_origins=["https://talk.example"], http_token="t") as gateway:
         status, _, headers = await gateway.offer(headers={"Origin": "https://talk.example"})
         assert (status, headers["Access-Control-Allow-Origin"]) == (401, "https://talk.example")
         preflight = {"Origin": "https://talk.example", "Access-Control-Request-Method": "POST"}
@@ -250,7 +249,7 @@ async def test_the_page_and_all_its_files_are_served():
 
 
 async def test_every_answer_carries_the_security_headers():
-    async with served(token="t") as gateway:
+    async with served(http_token="t") as gateway:
         for path in ("/", "/readyz", "/nothing", "/page/css/frame.css"):
             async with gateway.session.get(path) as response:
                 assert {name: response.headers[name] for name in HEADERS} == HEADERS
@@ -262,11 +261,11 @@ async def test_every_answer_carries_the_security_headers():
 
 async def test_the_page_learns_the_ice_servers_and_secrets_need_the_token():
     async with (
-        served(IceServers(["stun:stun.example"]), token="t") as gateway,
+        served(IceServers(["stun:stun.example"]), http_token="t") as gateway,
         gateway.session.get("/config.json") as response,
     ):
         assert await response.json() == {"iceServers": [{"urls": "stun:stun.example"}], "tokenRequired": True}
-    async with served(IceServers(["turn:turn.example"], "user", "pw"), token="t") as gateway:
+    async with served(IceServers(["turn:turn.example"], "user", "pw"), http_token="t") as gateway:
         async with gateway.session.get("/config.json") as response:
             assert response.status == 401
         async with gateway.session.get("/config.json", headers={"Authorization": "Bearer t"}) as response:
@@ -278,8 +277,8 @@ async def test_a_port_that_is_taken_is_one_clear_line():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        server = HttpServer(GatewayApp(FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=1).app(), "127.0.0.1",
-                            taken.getsockname()[1])  # fmt: skip
+        settings = GatewaySettings(http_port=taken.getsockname()[1])
+        server = HttpServer(GatewayApp(FakePeers(), FakeReadiness(), settings).app(), settings)
         with pytest.raises(OviyaError, match="cannot listen on"):
             await server.start()
 
@@ -329,4 +328,4 @@ def test_the_settings_reach_the_peers():
     peers = asyncio.run(build())
     assert (peers._policy.port_min, peers._policy.port_max) == (40_000, 40_099)
     assert list(peers._policy.announced_addresses) == ["203.0.113.7", "2001:db8::7"]
-    assert peers._limits == PeerLimits(connect_s=3)
+    assert peers._settings.webrtc_connect_s == 3

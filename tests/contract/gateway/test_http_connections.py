@@ -7,13 +7,12 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 
-from services.gateway.client_address import ClientAddresses
+from services.gateway.settings import GatewaySettings
 from services.gateway.transport.http.app import LINGER_S, GatewayApp, HttpServer
-from services.gateway.transport.http.connections import HttpLimits
 from tests.contract.gateway.test_http import FakePeers, FakeReadiness
 
 PATIENCE_S = 20.0
-SHORT = HttpLimits(header_s=0.3, body_s=0.3, request_s=0.6, keepalive_s=0.3)
+SHORT = {"http_header_s": 0.3, "http_body_s": 0.3, "http_request_s": 0.6, "http_keepalive_s": 0.3}
 OFFER = b"POST /offer HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\n"
 HEALTH = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
 
@@ -32,11 +31,8 @@ class Waiting(FakePeers):
 
 @asynccontextmanager
 async def served(limits=SHORT, peers=None, proxies=()):
-    clients = ClientAddresses(proxies)
-    app = GatewayApp(
-        peers or FakePeers(), FakeReadiness(), origins=[], max_sdp_bytes=65_536, body_s=limits.body_s
-    ).app()
-    server = HttpServer(app, "127.0.0.1", 0, limits=limits, clients=clients)
+    settings = GatewaySettings(http_port=0, trusted_proxies=list(proxies), **limits)
+    server = HttpServer(GatewayApp(peers or FakePeers(), FakeReadiness(), settings).app(), settings)
     await server.start()
     try:
         yield server
@@ -105,7 +101,7 @@ async def test_a_header_that_trickles_is_not_waited_for():
 
 
 async def test_half_a_header_after_a_request_is_not_waited_for():
-    async with served(HttpLimits(header_s=0.3, keepalive_s=600)) as server, connected(server) as client:
+    async with served({"http_header_s": 0.3, "http_keepalive_s": 600}) as server, connected(server) as client:
         client.writer.write(HEALTH)
         assert (await client.reader.readuntil(b"}")).startswith(b"HTTP/1.1 200")
         await asyncio.sleep(0.6)  # idle, which is allowed
@@ -122,7 +118,7 @@ async def test_half_a_body_is_answered_with_408(sent, chunked):
     if chunked:
         head = head.replace(b"Content-Length: 100", b"Transfer-Encoding: chunked")
         sent = b"%x\r\n%s\r\n" % (len(sent), sent) if sent else b""
-    async with served(HttpLimits(body_s=0.3)) as server, connected(server) as client:
+    async with served({"http_body_s": 0.3}) as server, connected(server) as client:
         client.writer.write(head + sent)
         answer = await client.until_closed()
         assert answer.startswith(b"HTTP/1.1 408")
@@ -130,7 +126,7 @@ async def test_half_a_body_is_answered_with_408(sent, chunked):
 
 
 async def test_a_body_that_trickles_is_not_waited_for():
-    async with served(HttpLimits(body_s=0.3)) as server, connected(server) as client:
+    async with served({"http_body_s": 0.3}) as server, connected(server) as client:
         head = OFFER.replace(b"100", b"100000")
         client.writer.write(head)
         trickling = asyncio.ensure_future(client.trickle(b" " * 100_000, 0.01))
@@ -142,7 +138,7 @@ async def test_a_body_that_trickles_is_not_waited_for():
 @pytest.mark.parametrize("path", [b"/", b"/nothing", b"/readyz", b"/page/css/frame.css"])
 async def test_half_a_body_that_nobody_wants_does_not_hold_the_connection(path):
     loop = asyncio.get_running_loop()
-    async with served(HttpLimits()) as server, connected(server) as client:
+    async with served({}) as server, connected(server) as client:
         since = loop.time()
         client.writer.write(b"GET " + path + b" HTTP/1.1\r\nHost: localhost\r\nContent-Length: 9\r\n\r\n")
         assert (await client.until_closed()).startswith(b"HTTP/1.1 ")
@@ -177,7 +173,7 @@ async def test_a_client_that_reads_nothing_is_cut():
 
 
 async def test_one_client_s_connections_are_limited():
-    async with served(HttpLimits(connections_per_client=2)) as server, connected(server) as one:
+    async with served({"http_max_connections_per_client": 2}) as server, connected(server) as one:
         async with connected(server) as two:
             for client in (one, two):
                 client.writer.write(HEALTH)
@@ -193,7 +189,7 @@ async def test_one_client_s_connections_are_limited():
 
 
 async def test_connections_through_a_trusted_proxy_are_limited_in_total_only():
-    limits = HttpLimits(connections=2, connections_per_client=1)
+    limits = {"http_max_connections": 2, "http_max_connections_per_client": 1}
     async with (
         served(limits, proxies=["127.0.0.0/8"]) as server,
         connected(server) as one,
@@ -207,7 +203,7 @@ async def test_connections_through_a_trusted_proxy_are_limited_in_total_only():
 
 
 async def test_slow_connections_do_not_hold_up_the_stop():
-    async with served(HttpLimits()) as server, connected(server) as client, connected(server) as idle:
+    async with served({}) as server, connected(server) as client, connected(server) as idle:
         client.writer.write(b"GET / HT")
         idle.writer.write(HEALTH)
         await idle.reader.readuntil(b"}")

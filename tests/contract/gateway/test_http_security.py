@@ -10,8 +10,7 @@ import pytest
 import structlog
 
 from services.gateway.ice_servers import IceServers
-from services.gateway.transport.browsers import own_names
-from services.gateway.transport.http.security import AllowedHosts
+from services.gateway.transport.http.security import AllowedHosts, own_names
 from services.gateway.transport.webrtc.page_message import read_message
 from tests.contract.gateway.test_http import OFFER, REPORT, served
 
@@ -88,7 +87,7 @@ async def test_a_page_that_rebinds_its_name_reaches_nothing():
 
 
 async def test_a_public_name_is_allowed_by_setting():
-    async with served(hosts=["talk.example"]) as gateway:
+    async with served(http_hosts=["talk.example"]) as gateway:
         page = {"Host": "talk.example", "Origin": "https://talk.example"}
         assert (await gateway.offer(headers=page))[0] == 200
         page["Origin"] = "https://evil.example"
@@ -129,7 +128,7 @@ async def test_a_second_host_does_not_hide_the_first():
      "Bearer s3cret-märker".encode(), b"Bearer " + b"x" * 7000, b"Basic " + TOKEN.encode()],
 )  # fmt: skip
 async def test_a_token_of_any_bytes_is_refused_and_never_logged(given):
-    async with served(token=TOKEN) as gateway:
+    async with served(http_token=TOKEN) as gateway:
         with structlog.testing.capture_logs() as logs:
             status, _, body = await raw_offer(gateway, b"Authorization: " + given)
         assert (status, json.loads(body)["error"]["type"]) == (401, "Unauthenticated")
@@ -151,7 +150,7 @@ async def test_a_token_of_any_bytes_is_refused_and_never_logged(given):
 )
 async def test_a_malformed_header_is_never_logged(line, caplog, capsys):
     caplog.set_level(logging.INFO)
-    async with served(token=TOKEN) as gateway:
+    async with served(http_token=TOKEN) as gateway:
         status, _, _ = await raw_offer(gateway, line.encode("latin-1"))
     assert status in (400, 401)
     assert TOKEN not in caplog.text
@@ -159,14 +158,14 @@ async def test_a_malformed_header_is_never_logged(line, caplog, capsys):
 
 
 async def test_a_token_with_other_letters_works():
-    async with served(token="schlüssel") as gateway:
+    async with served(http_token="schlüssel") as gateway:
         status, _, _ = await raw_offer(gateway, b"Authorization: Bearer " + "schlüssel".encode())
         assert status == 200
 
 
 async def test_metrics_and_the_details_of_readiness_need_the_token():
     headers = {"Authorization": f"Bearer {TOKEN}"}
-    async with served(token=TOKEN) as gateway:
+    async with served(http_token=TOKEN) as gateway:
         for ready, status in ((True, 200), (False, 503)):
             gateway.readiness.ready = ready
             async with gateway.session.get("/readyz") as response:
@@ -181,7 +180,7 @@ async def test_metrics_and_the_details_of_readiness_need_the_token():
 
 
 async def test_metrics_can_be_kept_off_the_page_s_port():
-    async with served(metrics=False) as gateway, gateway.session.get("/metrics") as response:
+    async with served(http_metrics=False) as gateway, gateway.session.get("/metrics") as response:
         assert response.status == 404
 
 

@@ -12,7 +12,7 @@ from oviya.mesh.probe import is_serving
 from oviya.mesh.service import Service
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
-from tests.support.gateway_mesh import GatewayUnderTest, gateway_with, served_at, speech
+from tests.support.gateway_mesh import GatewayUnderTest, gateway_with, served_at, speech, wait_for_state
 from tests.support.ports import free_port
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -66,7 +66,7 @@ async def test_missing_service_is_named_and_used_once_it_is_there(missing):
 
         async with served_at(port, MAKE[missing]()):
             async with asyncio.timeout(10):
-                await gateway.service.readiness.wait_until(missing, "serving")
+                await wait_for_state(gateway.service, missing, "serving")
             status, report = await readyz(gateway)
             assert (status, report["ready"], report["degraded"]) == (200, True, [])
             heard = await gateway.converse(*speech())
@@ -75,7 +75,7 @@ async def test_missing_service_is_named_and_used_once_it_is_there(missing):
             assert not heard.of("turn_failed")
 
         async with asyncio.timeout(10):  # and gone again
-            await gateway.service.readiness.wait_until(missing, "missing")
+            await wait_for_state(gateway.service, missing, "missing")
         assert (await readyz(gateway))[1]["degraded"][0]["service"] == missing
 
 
@@ -139,7 +139,7 @@ async def test_service_that_is_there_but_not_warm_is_starting():
         done = asyncio.Event()
         serving = asyncio.create_task(serve())
         async with asyncio.timeout(10):
-            await gateway.service.readiness.wait_until("stt", "starting")
+            await wait_for_state(gateway.service, "stt", "starting")
         report = gateway.service.readiness.report()
         assert not report["ready"]
         assert [mode["message"] for mode in report["degraded"] if mode["service"] == "stt"] == [
@@ -147,6 +147,6 @@ async def test_service_that_is_there_but_not_warm_is_starting():
         ]
         warm.set()
         async with asyncio.timeout(10):
-            await gateway.service.readiness.wait_until("stt", "serving")
+            await wait_for_state(gateway.service, "stt", "serving")
         done.set()
         await serving

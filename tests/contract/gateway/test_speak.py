@@ -19,7 +19,7 @@ from services.csm.settings import CsmSettings
 from services.mimi.server import MimiService
 from services.mimi.settings import MimiSettings
 from tests.support.checkpoints.mimi import TINY, reference_mimi, save_mimi
-from tests.support.gateway_mesh import gateway_with
+from tests.support.gateway_mesh import gateway_with, wait_for_state
 from tests.support.scripted_services import TONE_HZ, ScriptedCsm, ScriptedMimi
 
 CSM, FALLBACK = conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
@@ -307,8 +307,8 @@ async def test_scales_shape_a_voice_that_lacks_the_style_and_no_other():
 
 async def spoken_by_csm(csm: ScriptedCsm, text: str, **fields: Any) -> Any:
     async with gateway_with(csm, ScriptedMimi()) as gateway:
-        await gateway.service.readiness.wait_until("csm", "serving")
-        await gateway.service.readiness.wait_until("mimi", "serving")
+        await wait_for_state(gateway.service, "csm", "serving")
+        await wait_for_state(gateway.service, "mimi", "serving")
         return await gateway.speak(text, **fields)
 
 

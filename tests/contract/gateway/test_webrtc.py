@@ -12,11 +12,9 @@ from oviya.audio.pcm import decode_pcm
 from oviya.errors import Busy, InvalidInput, NotReady
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.v1 import common_pb2
-from services.gateway.ice_policy import IcePolicy
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.page_message import read_message
-from services.gateway.transport.webrtc.peer import PeerLimits
 from services.gateway.transport.webrtc.playout import RATE_HZ
 from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
@@ -75,7 +73,7 @@ async def test_the_reply_is_heard_and_its_events_come_when_it_is_played():
 
 async def test_typed_messages_are_checked_and_the_session_goes_on():
     echo = Echo()
-    async with peers_of(echo, limits=PeerLimits(max_text_chars=10)) as peers, browser() as user:
+    async with peers_of(echo, max_text_chars=10) as peers, browser() as user:
         await user.connect(await peers.answer(await user.offer()))
         for bad, field in (
             ("no json", "message"),
@@ -126,7 +124,7 @@ async def test_a_hidden_address_connects_without_asking_for_its_name():
 
 async def test_leaving_ends_the_conversation_and_frees_the_place():
     echo = Echo()
-    async with peers_of(echo, max_peers=1) as peers:
+    async with peers_of(echo, max_sessions=1) as peers:
         async with browser() as user:
             await user.connect(await peers.answer(await user.offer()))
             await user.event("sessionStarted")
@@ -143,8 +141,7 @@ async def test_leaving_ends_the_conversation_and_frees_the_place():
 
 async def test_ports_stay_in_the_range_run_out_and_come_back():
     first, last = free_range(2)
-    policy = IcePolicy(first, last, [LOOPBACK])
-    async with peers_of(Echo(), ice_policy=policy) as peers:
+    async with peers_of(Echo(), udp_port_min=first, udp_port_max=last) as peers:
         async with browser() as one, browser() as two, browser() as three:
             for user in (one, two):
                 answer = await peers.answer(await user.offer())
@@ -202,7 +199,7 @@ async def test_draining_has_an_end_even_where_a_turn_has_none():
 
 async def test_a_browser_that_never_connects_gives_its_place_back():
     echo = Echo()
-    async with peers_of(echo, limits=PeerLimits(connect_s=0.2)) as peers, browser() as user:
+    async with peers_of(echo, webrtc_connect_s=0.2) as peers, browser() as user:
         await peers.answer(await user.offer())
         assert len(peers) == 1
         await until(lambda: len(peers) == 0)

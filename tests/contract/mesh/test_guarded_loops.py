@@ -10,6 +10,7 @@ import grpc
 import numpy as np
 import pytest
 import pytest_asyncio
+from google.protobuf.duration_pb2 import Duration
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from oviya.errors import NotReady
@@ -118,7 +119,8 @@ async def test_csm_fails_what_waits_and_ends_once_its_thread_has_ended(
     async def generate() -> None:
         async with grpc.aio.insecure_channel(csm.address) as channel:
             stub: Any = csm_pb2_grpc.CsmServiceStub(channel)
-            request = csm_pb2.GenerateRequest(text="Hello there.", max_frames=1000)
+            pace = Duration(nanos=10_000_000)  # slow enough to go on while the others arrive
+            request = csm_pb2.GenerateRequest(text="Hello there.", max_frames=1000, lead=pace)
             async for _ in stub.Generate(request, timeout=WAIT_S):
                 started.set()
 

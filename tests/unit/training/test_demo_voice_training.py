@@ -15,11 +15,12 @@ import transformers
 from oviya.emotions.tables import read_tsv
 from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.model.config import END_CODE, CsmConfig
-from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
+from services.csm.request.prompt import NO_TEXT, Segment
 from services.csm.request.tokenizer import TextTokenizer
 from services.emotion.prosody.catalogue import DATA
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
+from tests.support.csm_prompt import build_prompt
 from training.demo_voice.codec import Codec, scale_layers
 from training.demo_voice.corpus import Corpus, Item, make_shards, plan
 from training.demo_voice.documents import Utterances, Writer

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import mimetypes
-from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +17,8 @@ from oviya.errors import InvalidInput, OviyaError
 from services.gateway.client_address import ClientAddresses
 from services.gateway.conversation.requests import check_session_id
 from services.gateway.ice_servers import IceServers
-from services.gateway.transport.http.connections import SERVER_LOG, Connections, HttpLimits
+from services.gateway.settings import GatewaySettings
+from services.gateway.transport.http.connections import SERVER_LOG, Connections
 from services.gateway.transport.http.errors import RequestTooSlow, errors_as_json
 from services.gateway.transport.http.security import (
     AllowedHosts,
@@ -25,6 +26,7 @@ from services.gateway.transport.http.security import (
     allow_origins,
     check_token,
     has_token,
+    own_names,
     security_headers,
 )
 
@@ -64,43 +66,27 @@ class OfferHandler(Protocol):
         ...
 
 
+@dataclass
 class GatewayApp:
     """The request handlers.
 
     Args:
         peers: connects browsers.
         readiness: source of /readyz.
-        token: bearer token that /offer, /metrics and the details of /readyz require; empty: none.
-        origins: other origins whose pages may use the gateway.
-        hosts: further names by which the gateway is reached.
-        clients: names clients, for the limits by client.
-        metrics: whether /metrics is served.
-        max_sdp_bytes: largest offer.
-        body_s: longest time in seconds for a request's body.
+        settings: token, origins, hosts and limits.
     """
 
-    def __init__(
-        self,
-        peers: OfferHandler,
-        readiness: ReadinessReport,
-        *,
-        token: str = "",
-        origins: list[str],
-        hosts: Sequence[str] = (),
-        clients: ClientAddresses | None = None,
-        metrics: bool = True,
-        max_sdp_bytes: int,
-        body_s: float = HttpLimits.body_s,
-    ) -> None:
-        self._peers = peers
-        self._readiness = readiness
-        self._token = token
-        self._origins = frozenset(origin.rstrip("/") for origin in origins)
-        self._hosts = AllowedHosts(hosts)
-        self._clients = clients or ClientAddresses()
-        self._serves_metrics = metrics
-        self._body_s = body_s
-        self._max_body_bytes = 2 * max_sdp_bytes + _JSON_OVERHEAD_BYTES  # a line end takes twice as many bytes in JSON
+    peers: OfferHandler
+    readiness: ReadinessReport
+    settings: GatewaySettings
+
+    def __post_init__(self) -> None:
+        settings = self.settings
+        self._token = settings.http_token.get_secret_value()
+        self._hosts = AllowedHosts([*settings.http_hosts, *own_names(settings.http_host)])
+        self._clients = ClientAddresses(settings.trusted_proxies)
+        # a line end takes twice as many bytes in JSON
+        self._max_body_bytes = 2 * settings.max_sdp_bytes + _JSON_OVERHEAD_BYTES
 
     def app(self) -> web.Application:
         """Builds the application."""
@@ -111,14 +97,14 @@ class GatewayApp:
             middlewares=[
                 security_headers,
                 allow_hosts(self._hosts, public),
-                allow_origins(self._origins),
+                allow_origins({origin.rstrip("/") for origin in self.settings.http_origins}),
                 errors_as_json,
             ],
             client_max_size=self._max_body_bytes,
         )
         app.router.add_get("/healthz", self._healthz)
         app.router.add_get("/readyz", self._readyz)
-        if self._serves_metrics:
+        if self.settings.http_metrics:
             app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config.json", self._config)
         app.router.add_post("/offer", self._offer)
@@ -130,7 +116,7 @@ class GatewayApp:
         return web.json_response({"status": "ok"})
 
     async def _readyz(self, request: web.Request) -> web.Response:
-        report = self._readiness.report()
+        report = self.readiness.report()
         own_host = all(map(self._hosts.allow, request.headers.getall(hdrs.HOST, [])))
         if not (own_host and has_token(request, self._token)):
             report = {"ready": report["ready"]}
@@ -142,7 +128,7 @@ class GatewayApp:
 
     async def _config(self, request: web.Request) -> web.Response:
         """Returns what the page needs to create an offer."""
-        servers = self._peers.ice_servers
+        servers = self.peers.ice_servers
         if servers.secret:
             check_token(request, self._token)
         config = {"iceServers": servers.for_browser(), "tokenRequired": bool(self._token)}
@@ -165,15 +151,16 @@ class GatewayApp:
         if not isinstance(resume_token, str):
             raise InvalidInput("resumeToken", type(resume_token).__name__, "must be a string")
         client = self._clients.name(request.remote or "", request.headers.getall(hdrs.X_FORWARDED_FOR, []))
-        answer = await self._peers.answer(offer["sdp"], session_id, resume_token, client=client)
+        answer = await self.peers.answer(offer["sdp"], session_id, resume_token, client=client)
         return web.json_response({"sdp": answer, "type": "answer"}, headers={"Cache-Control": "no-store"})
 
     async def _read_json(self, request: web.Request) -> dict[str, Any]:
+        within_s = self.settings.http_body_s
         try:
-            async with asyncio.timeout(self._body_s):
+            async with asyncio.timeout(within_s):
                 body = await request.read()
         except TimeoutError as error:
-            raise RequestTooSlow(f"the body did not come within {self._body_s:g} s") from error
+            raise RequestTooSlow(f"the body did not come within {within_s:g} s") from error
         except web.HTTPRequestEntityTooLarge as error:
             size = request.content_length or f"more than {self._max_body_bytes}"
             raise InvalidInput("body", f"{size} bytes", f"at most {self._max_body_bytes} bytes") from error
@@ -187,42 +174,28 @@ class GatewayApp:
 
 
 class HttpServer:
-    """Serves an application.
+    """Serves an application at the address of the settings, within their limits.
 
-    Args:
-        app: what to serve.
-        host: address to listen on.
-        port: port to listen on; 0: a free one.
-        limits: limits on its connections.
-        clients: names clients and trusted proxies.
+    Attributes:
+        port: port to listen on; after `start`, the actual one.
     """
 
-    def __init__(
-        self,
-        app: web.Application,
-        host: str,
-        port: int,
-        *,
-        limits: HttpLimits | None = None,
-        clients: ClientAddresses | None = None,
-    ) -> None:
-        limits = limits or HttpLimits()
-        self._connections = Connections(limits, clients or ClientAddresses())
+    def __init__(self, app: web.Application, settings: GatewaySettings) -> None:
+        self._connections = Connections(settings)
         app.middlewares.insert(0, self._connections.middleware())
         self._runner = web.AppRunner(
             app,
             access_log=None,
             logger=SERVER_LOG,
             shutdown_timeout=SHUTDOWN_S,
-            keepalive_timeout=limits.keepalive_s,
+            keepalive_timeout=settings.http_keepalive_s,
             lingering_time=LINGER_S,
         )
         self._listener: asyncio.Server | None = None
-        self._host = host
-        self.port = port
+        self._host, self.port = settings.http_host, settings.http_port
 
     async def start(self) -> None:
-        """Starts to listen; `port` is then the actual one.
+        """Starts to listen.
 
         Raises:
             OviyaError: the address cannot be bound.

@@ -10,7 +10,6 @@ import asyncio
 import logging
 from collections import Counter as Tally
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, cast
 
 import structlog
@@ -20,6 +19,7 @@ from aiohttp.typedefs import Handler
 from prometheus_client import Counter, Gauge
 
 from services.gateway.client_address import ClientAddresses
+from services.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()
 
@@ -49,39 +49,13 @@ SERVER_LOG = logging.getLogger("oviya.gateway.http")
 SERVER_LOG.addFilter(_drop_malformed)
 
 
-@dataclass(frozen=True)
-class HttpLimits:
-    """Limits on HTTP connections, times in seconds.
-
-    Args:
-        connections: open at once.
-        connections_per_client: open at once from one address; trusted proxies are exempt.
-        header_s: from the first byte of a request, or from the connection's start, to the end of its headers.
-        body_s: from the end of the headers to the end of the body.
-        request_s: from the end of the headers to the last byte of the response.
-        keepalive_s: between requests.
-    """
-
-    connections: int = 512
-    connections_per_client: int = 128
-    header_s: float = 10.0
-    body_s: float = 15.0
-    request_s: float = 60.0
-    keepalive_s: float = 75.0
-
-
 class Connections:
-    """The connections of one server.
+    """The connections of one server, within the limits of its settings on their number and times."""
 
-    Args:
-        limits: limits on their number and times.
-        clients: names clients and trusted proxies.
-    """
-
-    def __init__(self, limits: HttpLimits, clients: ClientAddresses) -> None:
-        self.limits = limits
+    def __init__(self, settings: GatewaySettings) -> None:
+        self.settings = settings
         self.inner: Callable[[], asyncio.Protocol] | None = None
-        self._clients = clients
+        self._clients = ClientAddresses(settings.trusted_proxies)
         self._open: dict[asyncio.BaseTransport, Connection] = {}
         self._by_client: Tally[str] = Tally()
 
@@ -95,10 +69,10 @@ class Connections:
         peer = (transport.get_extra_info("peername") or ("unix",))[0]
         client = self._clients.name(peer)
         limit = ""
-        if len(self._open) >= self.limits.connections:
+        if len(self._open) >= self.settings.http_max_connections:
             limit = "all"
-        elif self._by_client[client] >= self.limits.connections_per_client and not self._clients.is_proxy(peer):
-            limit = "client"
+        elif self._by_client[client] >= self.settings.http_max_connections_per_client:
+            limit = "" if self._clients.is_proxy(peer) else "client"
         if limit:
             REFUSED.labels(limit).inc()
             log.debug("connection refused", limit=limit)
@@ -136,7 +110,7 @@ class Connection(asyncio.Protocol):
     """One connection: forwards to aiohttp's protocol, and aborts when a request takes too long."""
 
     def __init__(self, connections: Connections, make_inner: Callable[[], asyncio.Protocol]) -> None:
-        self._connections, self._limits = connections, connections.limits
+        self._connections, self._settings = connections, connections.settings
         self._make_inner = make_inner
         self._inner: asyncio.Protocol | None = None
         self._transport: asyncio.Transport | None = None
@@ -152,13 +126,13 @@ class Connection(asyncio.Protocol):
             return
         self._inner = self._make_inner()
         self._inner.connection_made(transport)
-        self._expect("header", self._limits.header_s)
+        self._expect("header", self._settings.http_header_s)
 
     def data_received(self, data: bytes) -> None:
         if self._inner is None:
             return
         if self._timer is None:  # idle until now: a request begins
-            self._expect("header", self._limits.header_s)
+            self._expect("header", self._settings.http_header_s)
         self._inner.data_received(data)
 
     def eof_received(self) -> bool | None:
@@ -181,7 +155,7 @@ class Connection(asyncio.Protocol):
 
     def request_began(self) -> None:
         """The headers are complete."""
-        self._expect("request", self._limits.request_s)
+        self._expect("request", self._settings.http_request_s)
 
     def request_ended(self) -> None:
         """The response is written; aiohttp has the timer for idle connections."""

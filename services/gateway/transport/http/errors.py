@@ -10,7 +10,7 @@ from aiohttp.typedefs import Handler
 from google.protobuf import json_format
 
 from oviya.errors import Busy, OviyaError
-from oviya.status import detail_of, http_status
+from oviya.status import detail_of, mapping_of
 from oviya.v1 import common_pb2
 from services.gateway.transport.admission import OfferInUse
 
@@ -45,7 +45,7 @@ _STATUSES: dict[type[OviyaError], HTTPStatus] = {
 
 def error_response(error: OviyaError) -> web.Response:
     """Returns a typed error as {"error": {type, message, field, value, limit, hint, suggestions}}."""
-    status = _STATUSES.get(type(error)) or http_status(error)
+    status = _STATUSES.get(type(error)) or mapping_of(error).http.value
     headers = {}
     if isinstance(error, Busy):
         headers["Retry-After"] = str(max(1, round(error.retry_after_s)))

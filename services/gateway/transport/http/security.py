@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hmac
 import ipaddress
+import socket
 from collections.abc import Collection, Iterable
 from urllib.parse import urlsplit
 
@@ -95,6 +96,16 @@ class AllowedHosts:
                     f"host {shorten(ascii(host))} is not a name of the gateway",
                     hint="add it to GATEWAY_HTTP_HOSTS if browsers reach the gateway by this name",
                 )
+
+
+def own_names(listens_on: str) -> list[str]:
+    """Returns the names by which browsers of the local network reach this machine, and the one that it listens on.
+
+    They are the host name, also without its domain, and the mDNS name: an outsider cannot publish them in public DNS.
+    """
+    name = socket.gethostname()
+    short = name.partition(".")[0]
+    return [listens_on, name, short, f"{short}.local"]
 
 
 def host_name(host: str) -> str:

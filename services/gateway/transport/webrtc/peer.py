@@ -27,6 +27,7 @@ from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.ice_policy import IcePolicy
+from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Place
 from services.gateway.transport.webrtc import microphone, playout
 from services.gateway.transport.webrtc.event_channel import EventChannel
@@ -57,48 +58,27 @@ class Conversation(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class PeerLimits:
-    """Limits of one peer, times in seconds.
-
-    Args:
-        first_packet_s: from the answer to the first STUN check of the browser.
-        connect_s: from the answer to an established connection.
-        max_text_chars: longest typed turn.
-    """
-
-    first_packet_s: float = 5.0
-    connect_s: float = 20.0
-    max_text_chars: int = 8192
-
-
+@dataclass(eq=False)
 class Peer:
     """A connection from its offer to its end.
 
     Args:
         conversation: what it talks to.
         connection: a new aiortc connection; the peer closes it.
-        limits: its limits.
+        settings: limits.
         session_id: name of the session; empty: the conversation creates one.
         resume_token: token of an earlier session that continues; empty: none.
         place: its place in `Admission`, updated when the browser sends its first packet and when it is connected.
     """
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        connection: RTCPeerConnection,
-        limits: PeerLimits,
-        session_id: str,
-        resume_token: str,
-        place: Place,
-    ) -> None:
-        self._conversation = conversation
-        self._session_id = session_id
-        self._resume_token = resume_token
-        self._connection = connection
-        self._limits = limits
-        self._place = place
+    conversation: Conversation
+    connection: RTCPeerConnection
+    settings: GatewaySettings
+    session_id: str
+    resume_token: str
+    place: Place
+
+    def __post_init__(self) -> None:
         self._playout = Playout()
         self._track: MediaStreamTrack | None = None
         self._requests: asyncio.Queue[conversation_pb2.ConverseRequest | None] = asyncio.Queue(MAX_REQUESTS)
@@ -107,12 +87,12 @@ class Peer:
         self._connected = asyncio.Event()
         self._gone = asyncio.Event()
         self._events = EventChannel(
-            self._requests, limits.max_text_chars, on_gone=self._gone.set, on_breach=self._guard.breach
+            self._requests, self.settings.max_text_chars, on_gone=self._gone.set, on_breach=self._guard.breach
         )
         self._microphone_failed = False
-        connection.on("track", self._on_track)
-        connection.on("datachannel", self._events.attach)
-        connection.on("connectionstatechange", self._on_state)
+        self.connection.on("track", self._on_track)
+        self.connection.on("datachannel", self._events.attach)
+        self.connection.on("connectionstatechange", self._on_state)
 
     async def negotiate(self, offer: RTCSessionDescription, policy: IcePolicy) -> str:
         """Takes an offer that `read_offer` has checked; returns the SDP answer with all candidates.
@@ -121,17 +101,17 @@ class Peer:
             InvalidInput: aiortc cannot use the offer.
             Busy: no UDP port is free.
         """
-        transceiver = self._connection.addTransceiver(self._playout, direction="sendrecv")
+        transceiver = self.connection.addTransceiver(self._playout, direction="sendrecv")
         opus = [codec for codec in RTCRtpSender.getCapabilities("audio").codecs if codec.mimeType == "audio/opus"]
         transceiver.setCodecPreferences(opus)
         try:
-            await self._connection.setRemoteDescription(offer)
+            await self.connection.setRemoteDescription(offer)
         except Exception as error:  # aiortc raises many types; the cause is always the offer
             raise InvalidInput("sdp", offer.sdp, f"must be usable: {error}") from error
-        apply_policy(policy, self._connection)
-        self._guard.watch(self._connection)
-        await self._connection.setLocalDescription()
-        return self._connection.localDescription.sdp
+        apply_policy(policy, self.connection)
+        self._guard.watch(self.connection)
+        await self.connection.setLocalDescription()
+        return self.connection.localDescription.sdp
 
     async def run(self) -> End:
         """Holds the conversation until it ends or the browser leaves; returns why it ended.  `close` must follow."""
@@ -151,7 +131,7 @@ class Peer:
     async def close(self) -> None:
         """Closes the connection completely, even when cancelled: aiortc never finishes a close that was cancelled."""
         self._playout.stop()
-        closing = asyncio.ensure_future(self._connection.close())
+        closing = asyncio.ensure_future(self.connection.close())
         while not closing.done():
             with suppress(asyncio.CancelledError):
                 await asyncio.shield(closing)
@@ -159,10 +139,10 @@ class Peer:
 
     async def _wait_connected(self) -> bool:
         asked_at = asyncio.get_running_loop().time()
-        first_s = min(self._limits.first_packet_s, self._limits.connect_s)
+        first_s = min(self.settings.webrtc_first_packet_s, self.settings.webrtc_connect_s)
         await self._wait_for(self._alive, until=asked_at + first_s)
         if self._alive.is_set():
-            await self._wait_for(self._connected, until=asked_at + self._limits.connect_s)
+            await self._wait_for(self._connected, until=asked_at + self.settings.webrtc_connect_s)
         return self._connected.is_set() and not self._gone.is_set()
 
     async def _wait_for(self, event: asyncio.Event, *, until: float) -> None:
@@ -180,7 +160,7 @@ class Peer:
         """Passes the conversation's events on, and waits until the reply has been played."""
         end: End = "finished"
         try:
-            async with aclosing(self._conversation.converse(self._sent_requests())) as responses:
+            async with aclosing(self.conversation.converse(self._sent_requests())) as responses:
                 async for response in responses:
                     await self._pass_on(response)
         except NotReady:  # the gateway is stopping; the page shows that when the connection closes
@@ -202,7 +182,7 @@ class Peer:
     async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
         output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
         config = conversation_pb2.ConverseConfig(
-            input=microphone.FORMAT, output=output, session_id=self._session_id, resume_token=self._resume_token
+            input=microphone.FORMAT, output=output, session_id=self.session_id, resume_token=self.resume_token
         )
         yield conversation_pb2.ConverseRequest(config=config)
         while (request := await self._requests.get()) is not None:
@@ -252,15 +232,15 @@ class Peer:
             self._track = track
 
     def _on_state(self) -> None:
-        state = self._connection.connectionState
+        state = self.connection.connectionState
         if state == "connected":
-            self._place.connected = True
+            self.place.connected = True
             self._connected.set()
         elif state in ("failed", "closed"):
             self._gone.set()
 
     def _on_alive(self) -> None:
-        self._place.heard = True
+        self.place.heard = True
         self._alive.set()
 
     def _on_breach(self, bound: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 import structlog
 from aiortc import RTCConfiguration, RTCIceServer, RTCPeerConnection, RTCSessionDescription
@@ -13,10 +12,11 @@ from oviya.errors import Busy, NotReady, OviyaError
 from oviya.tasks import cancel_and_wait
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.ice_servers import IceServers
+from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
 from services.gateway.transport.webrtc.ice import check_upstream as check_ice
 from services.gateway.transport.webrtc.offer import identify_offer, read_offer
-from services.gateway.transport.webrtc.peer import Conversation, Peer, PeerLimits
+from services.gateway.transport.webrtc.peer import Conversation, Peer
 from services.gateway.transport.webrtc.peer_guard import check_upstream as check_guard
 
 log = structlog.get_logger()
@@ -30,47 +30,39 @@ PEERS_ENDED = Counter("oviya_gateway_peers_total", "Browsers that left, by the r
 class Peers:
     """The peers of one gateway.
 
-    Args:
-        conversation: what they talk to.
-        ice_policy: UDP ports and addresses of media.
-        ice_servers: STUN and TURN servers.
-        limits: limits of one peer.
-        admission: limits by client and on browsers that are connecting.  The number of places is `max_peers` or the
-            number of UDP ports of `ice_policy`, whichever is smaller.
-        max_peers: peers at once.
-        max_sdp_bytes: largest offer.
+    As many are admitted as there may be sessions, or as there are UDP ports for their media, whichever are fewer.
 
     Raises:
-        OviyaError: aiortc or aioice have changed, so that `ice_policy` or the bounds on a peer cannot be applied.
+        OviyaError: aiortc or aioice have changed, so that the ICE policy or the bounds on a peer cannot be applied.
     """
 
-    def __init__(
-        self,
-        conversation: Conversation,
-        *,
-        ice_policy: IcePolicy | None = None,
-        ice_servers: IceServers | None = None,
-        limits: PeerLimits | None = None,
-        admission: AdmissionLimits | None = None,
-        max_peers: int = 64,
-        max_sdp_bytes: int = 64 << 10,
-    ) -> None:
+    def __init__(self, conversation: Conversation, settings: GatewaySettings) -> None:
         check_ice()
         check_guard()
         self._conversation = conversation
-        self._policy = ice_policy or IcePolicy()
-        self.ice_servers = ice_servers or IceServers()
-        self._limits = limits or PeerLimits()
-        self._max_sdp_bytes = max_sdp_bytes
-        places, scarce = max_peers, "sessions"
-        if (ports := self._policy.port_count) and ports < max_peers:
-            places, scarce = ports, f"UDP ports from {self._policy.port_min} to {self._policy.port_max}"
+        self._settings = settings
+        self._policy = IcePolicy(
+            settings.udp_port_min, settings.udp_port_max, settings.ice_bind_addresses, settings.announced_addresses
+        )
+        credential = settings.turn_credential.get_secret_value()
+        self.ice_servers = IceServers(settings.ice_servers, settings.turn_username, credential)
+        places, scarce = settings.max_sessions, "sessions"
+        if (ports := self._policy.port_count) and ports < places:
             log.warning(
                 "there are fewer UDP ports than sessions: raise GATEWAY_UDP_PORT_MAX or lower GATEWAY_MAX_SESSIONS",
                 ports=ports,
-                sessions=max_peers,
+                sessions=places,
             )
-        self._admission = Admission(replace(admission or AdmissionLimits(), places=places, scarce=scarce))
+            places, scarce = ports, f"UDP ports from {self._policy.port_min} to {self._policy.port_max}"
+        self._admission = Admission(
+            AdmissionLimits(
+                places,
+                scarce,
+                connecting=settings.max_connecting,
+                connecting_per_client=settings.max_connecting_per_client,
+                per_client=settings.max_sessions_per_client,
+            )
+        )
         self._running: dict[Place, asyncio.Task[None]] = {}
         self._peers: dict[Place, Peer] = {}
         self._draining = False
@@ -93,7 +85,7 @@ class Peers:
             Busy: all sessions, all UDP ports or all of this client's places are taken.
             NotReady: the gateway is stopping.
         """
-        offer = read_offer(sdp, self._max_sdp_bytes)
+        offer = read_offer(sdp, self._settings.max_sdp_bytes)
         if self._draining:
             raise stopping()
         place = self._admission.admit(client, identify_offer(offer))
@@ -101,7 +93,9 @@ class Peers:
         for task in displaced:
             task.cancel()
         connection = RTCPeerConnection(self._configuration())
-        peer = self._peers[place] = Peer(self._conversation, connection, self._limits, session_id, resume_token, place)
+        peer = self._peers[place] = Peer(
+            self._conversation, connection, self._settings, session_id, resume_token, place
+        )
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._running[place] = asyncio.create_task(self._serve(place, peer, offer, answered, displaced))
         return await answered

@@ -14,8 +14,9 @@ from services.csm.device.contract import DeviceOptions, PromptChunk, RowStart, S
 from services.csm.device.make import choose_pages, choose_slots, make_device, page_bytes
 from services.csm.device.torch_device import TorchDevice
 from services.csm.model.config import PAGE, pages_for
-from services.csm.request.prompt import NO_TEXT, Prompt, Segment, build_prompt, join_prompts
+from services.csm.request.prompt import NO_TEXT, Prompt, Segment, join_prompts
 from tests.support.checkpoints.csm import feed, frames_alone, step, write_checkpoint
+from tests.support.csm_prompt import build_prompt
 
 
 @pytest.fixture(scope="module")

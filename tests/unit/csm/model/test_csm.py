@@ -13,7 +13,7 @@ from services.csm.checkpoint import load_checkpoint
 from services.csm.device.contract import Sampling
 from services.csm.model.config import CsmConfig, RopeConfig
 from services.csm.model.rope import inverse_frequencies
-from services.csm.request.prompt import Segment, build_prompt
+from services.csm.request.prompt import Segment
 from tests.support.checkpoints.csm import (
     config_fields,
     favour_end,
@@ -22,6 +22,7 @@ from tests.support.checkpoints.csm import (
     write_checkpoint,
 )
 from tests.support.checkpoints.faults import edit_config
+from tests.support.csm_prompt import build_prompt
 
 FRAME_SAMPLES = 1920
 GREEDY = Sampling(temperature=0, top_k=1, seed=0)

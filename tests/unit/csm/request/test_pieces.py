@@ -9,10 +9,11 @@ from oviya.errors import InvalidInput
 from services.csm.checkpoint import load_checkpoint
 from services.csm.request.limits import Limits, expected_frames, runaway_frames
 from services.csm.request.pieces import PiecePlanner, trim_context
-from services.csm.request.prompt import Prompt, Segment, build_prompt
+from services.csm.request.prompt import Prompt, Segment
 from services.csm.request.request import FinishReason, GenerateRequest
 from services.csm.request.split_text import split_text
 from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.csm_prompt import build_prompt
 
 
 @pytest.fixture(scope="module")

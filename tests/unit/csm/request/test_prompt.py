@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from services.csm.checkpoint import load_checkpoint
-from services.csm.request.prompt import NO_TEXT, Segment, build_prompt
+from services.csm.request.prompt import NO_TEXT, Segment
 from tests.support.checkpoints.csm import write_checkpoint
+from tests.support.csm_prompt import build_prompt
 
 
 @pytest.fixture(scope="module")

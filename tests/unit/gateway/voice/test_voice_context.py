@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from oviya.v1 import common_pb2
-from services.gateway.voice.voice_context import VoiceContext
+from services.gateway.voice.segment import VoiceContext
 
 
 def test_voice_context_keeps_the_newest_sentences():

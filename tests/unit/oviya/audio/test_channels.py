@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from oviya.audio.channels import Downmix, mix_down
+from oviya.audio.channels import Downmix
 from tests.support.speech import SAD, speak
 
 SPEECH = speak(SAD).astype(np.float64)
@@ -50,6 +50,10 @@ CASES = {
     "eight microphones": [delayed(SPEECH, 3 * number + 1) for number in range(8)],
     "pairs that cancel": [SPEECH, -SPEECH, SPEECH, -SPEECH],
 }
+
+
+def mix_down(samples):
+    return Downmix(len(samples)).push(samples)
 
 
 @pytest.mark.parametrize("channels", CASES.values(), ids=CASES.keys())

@@ -99,11 +99,11 @@ async def test_a_caller_that_leaves_while_it_waits_or_speaks_frees_its_place():
                     await transcribe(session, SENTENCE)
 
             waiting = [asyncio.create_task(wait()) for _ in range(2)]
-            while len(engine._pool._waiting) < 2:
+            while len(engine._pool._available._waiters or ()) < 2:
                 await asyncio.sleep(0.01)
             waiting[0].cancel()
             await asyncio.wait(waiting[:1])
-            assert len(engine._pool._waiting) == 1
+            assert len(engine._pool._available._waiters or ()) == 1
         await waiting[1]  # the first session ended in the middle of its turn
         assert len(engine._pool.free) == 1
 
