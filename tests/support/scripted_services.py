@@ -58,7 +58,7 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
         self.turns = 0
         self.opened = 0
         self.break_after: int | None = None  # audio messages after which a stream breaks off
-        self.deaf = False  # hears speech start and then nothing
+        self.ignores_speech = False  # reports the start of speech and nothing after it
 
     def register(self, server: Any) -> None:
         stt_pb2_grpc.add_SttServiceServicer_to_server(self, server)
@@ -106,15 +106,16 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
                     if self.break_after is not None and messages >= self.break_after:
                         self.break_after = None
                         raise OviyaError("the script breaks the stream")
-                    if speech_end is not None and position - speech_end >= self.END_SILENCE_S * rate and not self.deaf:
+                    silent = speech_end is not None and position - speech_end >= self.END_SILENCE_S * rate
+                    if silent and not self.ignores_speech:
                         events = end(stt_pb2.TURN_END_REASON_SILENCE)
-                case "end_turn" if speech_end is not None and not self.deaf:
+                case "end_turn" if speech_end is not None and not self.ignores_speech:
                     events = end(stt_pb2.TURN_END_REASON_REQUESTED)
             for event in events:
                 yield event
             if events:
                 turn, speech_end = turn + 1, None
-        if speech_end is not None and not self.deaf:
+        if speech_end is not None and not self.ignores_speech:
             for event in end(stt_pb2.TURN_END_REASON_STREAM_END):
                 yield event
 

@@ -106,7 +106,7 @@ async def test_speech_survives_a_stream_that_breaks():
 
 async def test_deaf_recognizer_is_given_up_and_typed_turns_still_work():
     stt, brain = ScriptedStt(), ScriptedBrain()
-    stt.deaf = True
+    stt.ignores_speech = True
     failed = asyncio.Event()
 
     def told(event: Any) -> bool:

@@ -77,7 +77,7 @@ async def test_a_silent_microphone_and_ends_of_turns_do_not_keep_a_session():
 
 async def test_who_speaks_without_a_pause_keeps_a_session():
     stt = ScriptedStt()
-    stt.deaf = True  # hears partials and no end of the turn
+    stt.ignores_speech = True  # the turn does not end
     async with gateway_with(stt, ScriptedBrain(), session_idle_s=1.0, stt_stall_s=30.0) as gateway:
         call = gateway.stub.Converse(keep_sending(b"\1\1" * 320, for_s=3.0), timeout=60)
         partials = 0
