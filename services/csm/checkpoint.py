@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -79,7 +79,7 @@ def load_model(folder: Path, config: CsmConfig, *, device: torch.device, dtype: 
     model = CsmModel(config)
     weights: dict[str, Tensor] = {}
     for name, sources in weight_sources(config).items():
-        parts = [_take(state, source).to(device, dtype) for source in sources]
+        parts = [load_tensor(state, source.names, source.shape).to(device, dtype) for source in sources]
         weights[name] = parts[0] if len(parts) == 1 else torch.cat(parts)
     model.load_state_dict(weights, assign=True)
     return model.to(device)
@@ -111,33 +111,19 @@ def _stack_sources(ours: str, theirs: str, config: TransformerConfig) -> Iterato
     for i in range(config.layers):
         layer, source = f"{ours}.layers.{i}", f"{theirs}.layers.{i}"
         yield f"{layer}.attention_norm", [_source(f"{source}.input_layernorm.weight", width)]
-        yield (
-            f"{layer}.qkv",
-            [
-                _source(f"{source}.self_attn.q_proj.weight", queries, width),
-                _source(f"{source}.self_attn.k_proj.weight", pairs, width),
-                _source(f"{source}.self_attn.v_proj.weight", pairs, width),
-            ],
-        )
+        sizes = {"q": queries, "k": pairs, "v": pairs}
+        qkv = [_source(f"{source}.self_attn.{name}_proj.weight", rows, width) for name, rows in sizes.items()]
+        yield f"{layer}.qkv", qkv
         yield f"{layer}.attention_out", [_source(f"{source}.self_attn.o_proj.weight", width, queries)]
         yield f"{layer}.ffn_norm", [_source(f"{source}.post_attention_layernorm.weight", width)]
-        yield (
-            f"{layer}.gate_up",
-            [
-                _source(f"{source}.mlp.gate_proj.weight", ffn, width),
-                _source(f"{source}.mlp.up_proj.weight", ffn, width),
-            ],
-        )
+        gate_up = [_source(f"{source}.mlp.{name}_proj.weight", ffn, width) for name in ("gate", "up")]
+        yield f"{layer}.gate_up", gate_up
         yield f"{layer}.down", [_source(f"{source}.mlp.down_proj.weight", width, ffn)]
     yield f"{ours}.norm", [_source(f"{theirs}.norm.weight", width)]
 
 
 def _source(name: str, *shape: int) -> Source:
     return Source((name,), shape)
-
-
-def _take(state: Mapping[str, Tensor], source: Source) -> Tensor:
-    return load_tensor(state, source.names, source.shape)
 
 
 def choose_dtype(name: str, device: torch.device) -> torch.dtype:

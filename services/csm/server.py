@@ -67,7 +67,6 @@ class CsmServicer(csm_pb2_grpc.CsmServiceServicer):
     async def GetModel(
         self, request: csm_pb2.CsmServiceGetModelRequest, context: aio.ServicerContext[Any, Any]
     ) -> csm_pb2.CsmServiceGetModelResponse:
-        """Describes the checkpoint."""
         checkpoint = self._service.engine.checkpoint
         return csm_pb2.CsmServiceGetModelResponse(
             model=common_pb2.ModelInfo(
@@ -127,10 +126,6 @@ class CsmService(Service[CsmSettings]):
 
 def load_engine(settings: CsmSettings, on_lost: Callable[[], object] = lambda: None) -> CsmEngine:
     """Loads the checkpoint that `settings` names, the demo voice or random weights, and starts an engine on it.
-
-    Args:
-        settings: name the checkpoint and configure the engine.
-        on_lost: see `CsmEngine`.
 
     Raises:
         CheckpointError: it cannot be loaded.

@@ -18,8 +18,9 @@ from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import StoreLimits
 from services.gateway.memory.store_queue import CLOSE_S, STORE
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.grpc_servicer import ConversationServicer
+from services.gateway.transport.http.app import GatewayApp, HttpServer
+from services.gateway.transport.webrtc.peers import Peers
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.csm import CsmVoice
@@ -47,7 +48,8 @@ class GatewayService(Service[GatewaySettings]):
     mesh: Mesh
     readiness: Readiness
     conversation: Conversation
-    browsers: BrowserTransport
+    peers: Peers
+    http: HttpServer
     repository: SessionRepository
 
     def register(self, server: aio.Server) -> None:
@@ -69,12 +71,13 @@ class GatewayService(Service[GatewaySettings]):
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
-        self.browsers = BrowserTransport(self.conversation, self.readiness, self.settings)
+        self.peers = Peers(self.conversation, self.settings)
+        self.http = HttpServer(GatewayApp(self.peers, self.readiness, self.settings).app(), self.settings)
         try:
             await self._fallback.warm_up()
             await self.repository.start()
             self.readiness.start(self.loops)
-            await self.browsers.start()
+            await self.http.start()
         except BaseException:  # started parts must not keep the process alive
             await self.loops.close()
             await self.repository.close()
@@ -102,7 +105,7 @@ class GatewayService(Service[GatewaySettings]):
         At the deadline, browsers are cut off here, and gRPC calls by the server's stop.
         """
         self.conversation.drain()
-        await asyncio.gather(self.browsers.drain(deadline.left_s), self._wait_for_sessions(deadline))
+        await asyncio.gather(self.peers.drain(deadline.left_s), self._wait_for_sessions(deadline))
 
     async def close(self, deadline: Deadline) -> None:
         # First, because unwritten turns would be lost.
@@ -115,7 +118,7 @@ class GatewayService(Service[GatewaySettings]):
                 await self.conversation.sessions.wait_until_none()
 
     async def _release(self) -> None:
-        await self.browsers.close()
+        await asyncio.gather(self.peers.close(), self.http.close())
         await self.readiness.close()
         await self.mesh.close()
         await self._fallback.close()

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import asynccontextmanager
 from typing import Any
 
+import aiohttp
 import numpy as np
 
 from oviya.audio.pcm import encode_pcm
@@ -13,6 +14,7 @@ from oviya.errors import NotReady, Unavailable
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
 from services.gateway.settings import GatewaySettings
+from services.gateway.transport.http.app import GatewayApp, HttpServer
 from services.gateway.transport.webrtc.peers import Peers
 from tests.support.webrtc_client import tone
 
@@ -86,6 +88,19 @@ class Echo:
                     pcm = encode_pcm(piece, self.config.output.encoding)
                     yield event(audio=common_pb2.Audio(format=self.config.output, pcm=pcm))
         yield event(reply_ended=conversation_pb2.ReplyEnded())
+
+
+@asynccontextmanager
+async def open_web(conversation, readiness, settings):
+    """Serves the page; yields its peers and a client of its HTTP server."""
+    peers = Peers(conversation, settings)
+    server = HttpServer(GatewayApp(peers, readiness, settings).app(), settings)
+    await server.start()
+    try:
+        async with aiohttp.ClientSession(f"http://127.0.0.1:{server.port}") as session:
+            yield peers, session
+    finally:
+        await asyncio.gather(peers.close(), server.close())
 
 
 @asynccontextmanager

@@ -52,7 +52,6 @@ def choose_slots(checkpoint: Checkpoint, kv_mib: int) -> int:
     """Chooses how many requests may run at once: a few on a CPU, on a GPU as many as have room for two full contexts.
 
     Args:
-        checkpoint: the model and its device.
         kv_mib: memory for keys and values; 0: the default share of what is free.
     """
     if checkpoint.device.type != "cuda":

@@ -88,8 +88,6 @@ class CsmEngine:
     """Owns a checkpoint and the thread that runs it.  Thread-safe.
 
     Args:
-        checkpoint: the model.
-        options: how it runs.
         device: makes the frames, with as many rows as `options` has slots; None makes one for the checkpoint.
         on_lost: called on the engine's thread if the device is lost or the engine fails.  The engine is closed then,
             and only a new process can make another.
@@ -168,7 +166,6 @@ class CsmEngine:
         """Starts a request; its frames come through the stream.
 
         Args:
-            request: what to say.
             sink: receives the frames instead of the stream's own queue, which needs a running event loop.
 
         Raises:

@@ -57,9 +57,6 @@ def check_request(
     """Checks all of a request but its sampling and its reference clip.
 
     Args:
-        request: the request.
-        config: the model's.
-        limits: the service's.
         scripts: scripts that the checkpoint speaks; empty: any.
         styles: styles that it was trained on.
 
@@ -135,15 +132,11 @@ def check_sampling(temperature: float, top_k: int, seed: int, codebook_size: int
 def check_style(style: str, styles: Sequence[str]) -> None:
     """Raises InvalidInput if the checkpoint was not trained on `style`; empty is no style."""
     if style and style not in styles:
-        limit = (
+        near = difflib.get_close_matches(style[:MAX_STYLE_CHARS].lower(), styles, n=3, cutoff=0.4)
+        known = (
             f"must be one of {', '.join(styles)}" if styles else "this checkpoint has no style tokens: leave it empty"
         )
-        raise InvalidInput(
-            "style",
-            style,
-            limit,
-            suggestions=difflib.get_close_matches(style[:MAX_STYLE_CHARS].lower(), styles, n=3, cutoff=0.4),
-        )
+        raise InvalidInput("style", style, known, suggestions=near)
 
 
 def expected_frames(text: str) -> int:
@@ -162,11 +155,6 @@ def runaway_frames(text: str) -> int:
 
 
 def _spoken_letters(text: str) -> int:
-    return sum(
-        _LETTERS_OF_DIGIT
-        if character.isdigit()
-        else _LETTERS_OF_WIDE
-        if unicodedata.east_asian_width(character) in "WF"
-        else 1
-        for character in text
-    )
+    digits = sum(map(str.isdigit, text))
+    wide = sum(unicodedata.east_asian_width(letter) in "WF" and not letter.isdigit() for letter in text)
+    return len(text) + digits * (_LETTERS_OF_DIGIT - 1) + wide * (_LETTERS_OF_WIDE - 1)

@@ -18,7 +18,6 @@ def split_text(text: str, size: Callable[[str], float], most: float) -> list[str
     A word longer than a piece is halved.  A piece without a letter or digit cannot be spoken and is dropped.
 
     Args:
-        text: the text.
         size: size of a part; joined parts are at most as large as their sum.
         most: largest size of a piece, at least that of one character.
     """

@@ -89,7 +89,6 @@ class Sessions:
     """The open sessions of one gateway, whatever transport they came by.
 
     Args:
-        settings: limits on sessions.
         clock: monotonic time in seconds.
     """
 

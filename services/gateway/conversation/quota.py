@@ -18,7 +18,6 @@ class Quota:
 
     Args:
         what: what is counted, for the error message.
-        limit: calls at once.
         per_client: calls of one client at once; None: the default of `client_limit`.
     """
 

@@ -23,8 +23,8 @@ from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
-from services.gateway.turn.stt_listener import SttEvent
 from services.gateway.turn.stt_stream import SttStream
+from services.gateway.turn.stt_turns import SttEvent
 from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
@@ -58,8 +58,6 @@ class Session:
     Speech during a reply is recognized at once and answered after the reply.
 
     Args:
-        output: speaks to the caller.
-        events: queue for the session's events.
         lifetime: decides when the session must end; the turns that wait are answered first.
     """
 

@@ -49,9 +49,6 @@ class Memory:
     memory works alone and writes no summary; once it is back, both are merged.
 
     Args:
-        session_id: name of the session.
-        repository: where it is kept.
-        summarize: asks the brain for a summary.
         verbatim: turns that are kept word for word, counting both sides; 0: nothing is remembered.
         token: the token of an earlier session, from the caller; empty: none.
         fresh: whether the gateway has just made the name.

@@ -33,7 +33,6 @@ class RedisStore:
 
     Args:
         url: redis://[user:password@]host[:port][/database], or rediss:// for TLS.
-        limits: limits of the store.
 
     Raises:
         OviyaError: the `redis` package is not installed, or the URL cannot be used.

@@ -79,7 +79,6 @@ class SessionRepository:
 
         Args:
             observer: called when the session changes.
-            session_id: the name.
             token: what the caller sent; empty: a new token is made.
             fresh: whether this gateway has just made the name, so that nothing can be kept under it.
         """
@@ -158,8 +157,6 @@ class SessionRepository:
         """Returns what is kept of a session.
 
         Args:
-            session_id: its name.
-            token: its token.
             after: only turns with a higher number are returned.
             limit: maximum number of turns; 0: no limit.
 

@@ -52,7 +52,6 @@ class SqliteStore:
 
     Args:
         path: the file; created if it is missing, and readable only by its owner.
-        limits: limits of the store.
     """
 
     def __init__(self, path: Path, limits: StoreLimits | None = None) -> None:

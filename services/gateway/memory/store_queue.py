@@ -38,7 +38,6 @@ class StoreQueue:
     """One gateway's queue to a store.
 
     Args:
-        store: the store.
         report: called with the problem of the store; empty: it works again.
         clock: current time in seconds since 1970.
         sleep: waits for some seconds.

@@ -83,7 +83,6 @@ class Admission:
     """The places of one gateway.
 
     Args:
-        limits: limits on places.
         clock: monotonic time in seconds.
     """
 

@@ -56,6 +56,6 @@ class ConversationServicer(conversation_pb2_grpc.ConversationServiceServicer):
     async def DeleteSession(
         self, request: conversation_pb2.DeleteSessionRequest, context: aio.ServicerContext[Any, Any]
     ) -> conversation_pb2.DeleteSessionResponse:
-        session_id = check_session_id(request.session_id, "session_id")
-        turns = await self._repository.delete(session_id, request.resume_token)
+        check_session_id(request.session_id, "session_id")
+        turns = await self._repository.delete(request.session_id, request.resume_token)
         return conversation_pb2.DeleteSessionResponse(turns=turns)

@@ -16,8 +16,7 @@ from oviya.writing import half_close, write
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.replay_buffer import Chunk, ReplayBuffer
-from services.gateway.turn.stt_listener import SttListener
-from services.gateway.turn.stt_turns import SttTurns
+from services.gateway.turn.stt_turns import SttListener, SttTurns
 from services.gateway.upstream.clients import Mesh, read_fed
 
 log = structlog.get_logger()
@@ -39,13 +38,6 @@ class SttStream:
     A stream is opened with the first sound; typed conversations need none.  If it breaks, the sound since the start of
     the running turn (between turns, the last 3 s) is sent to a new one, so that speech survives a restart of the
     service.  The turn fails if no stream works within `stt_stall_s`, or if its sound breaks one stream after another.
-
-    Args:
-        mesh: the services.
-        settings: time-outs, and how much sound is kept.
-        audio_format: format of the sound.
-        session_id: name of the session.
-        listener: receives the events.
     """
 
     def __init__(

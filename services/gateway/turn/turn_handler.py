@@ -46,8 +46,6 @@ class TurnHandler:
     """Answers the utterances of one session, one at a time.
 
     Args:
-        output: speaks the replies.
-        memory: the session's earlier turns.
         send: takes a turn's number and one of its events.
     """
 
@@ -66,7 +64,6 @@ class TurnHandler:
         await self._replies.start_preemptive(partial(self._preemptive_request, text))
 
     async def cancel_preemptive_reply(self) -> None:
-        """Cancels the preemptive reply, if there is one."""
         await self._replies.cancel_preemptive()
 
     async def respond(self, utterance: Utterance) -> None:

@@ -42,11 +42,7 @@ DETECT_MESSAGE_BYTES = 1 << 18
 
 
 class Mesh:
-    """One channel and one stub per service.
-
-    Args:
-        settings: addresses and time-outs.
-    """
+    """One channel and one stub per service."""
 
     def __init__(self, settings: GatewaySettings) -> None:
         self._settings = settings

@@ -233,9 +233,9 @@ class Readiness:
         return "serving" if self.is_serving(name) else "starting"
 
     async def _ask_model(self, name: str) -> Any:
-        ask, request = _ASK[name]
+        stub: Any = getattr(self._mesh, name)
         with typed_errors(name):
-            return await ask(self._mesh)(request, timeout=self._settings.call_timeout_s)
+            return await stub.GetModel(_ASK[name], timeout=self._settings.call_timeout_s)
 
     def _publish(self) -> None:
         degraded = dict(self.degraded())
@@ -243,10 +243,10 @@ class Readiness:
             metrics.DEGRADED.labels(name).set(name in degraded)
 
 
-_ASK: dict[str, tuple[Any, Any]] = {
-    "brain": (lambda mesh: mesh.brain.GetModel, brain_pb2.BrainServiceGetModelRequest()),
-    "stt": (lambda mesh: mesh.stt.GetModel, stt_pb2.SttServiceGetModelRequest()),
-    "csm": (lambda mesh: mesh.csm.GetModel, csm_pb2.CsmServiceGetModelRequest()),
-    "mimi": (lambda mesh: mesh.mimi.GetModel, mimi_pb2.MimiServiceGetModelRequest()),
+_ASK = {
+    "brain": brain_pb2.BrainServiceGetModelRequest(),
+    "stt": stt_pb2.SttServiceGetModelRequest(),
+    "csm": csm_pb2.CsmServiceGetModelRequest(),
+    "mimi": mimi_pb2.MimiServiceGetModelRequest(),
 }
-"""How to ask the services that report their models."""
+"""The requests of the services that report their models."""

@@ -27,13 +27,7 @@ OnFrames = Callable[[common_pb2.RvqFrames], None]
 
 @dataclass
 class CsmVoice:
-    """Speaks with one Generate and one Decode call a sentence.
-
-    Args:
-        mesh: clients of CSM and Mimi.
-        readiness: which speakers, style tokens and reference clips the checkpoint has.
-        settings: time-outs.
-    """
+    """Speaks with one Generate and one Decode call a sentence."""
 
     mesh: Mesh
     readiness: Readiness
@@ -43,7 +37,6 @@ class CsmVoice:
         """Yields the sentence's sound as it is generated, at `VOICE_RATE_HZ`.
 
         Args:
-            segment: the sentence.
             on_frames: called with RVQ frames as CSM generates them.
 
         Raises:

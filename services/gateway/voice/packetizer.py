@@ -14,11 +14,7 @@ PACKET_S = 0.080
 
 
 class Packetizer:
-    """Cuts the sound of a sentence into messages.
-
-    Args:
-        audio_format: format of the messages.
-    """
+    """Cuts the sound of a sentence into messages."""
 
     def __init__(self, audio_format: common_pb2.AudioFormat) -> None:
         self._format = audio_format

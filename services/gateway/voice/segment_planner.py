@@ -31,8 +31,6 @@ class SegmentPlanner:
     Args:
         mesh: the emotion service maps emotions to prosody plans.
         readiness: whether CSM is available, and which scripts its checkpoint speaks.
-        options: what the caller asked for.
-        send: takes Degraded events.
     """
 
     mesh: Mesh

@@ -34,17 +34,7 @@ from services.gateway.voice.synthesis import SegmentSender, Synthesis
 
 @dataclass(kw_only=True)
 class SpeechOutput:
-    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady.
-
-    Args:
-        options: how the caller wants to be spoken to.
-        audio_format: format of the audio that is sent.
-        mesh: the emotion service maps emotions to prosody plans.
-        readiness: state of CSM and of its checkpoint.
-        csm: the voice of CSM and Mimi.
-        fallback: the voice that needs no other service.
-        settings: gain and length of the context.
-    """
+    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady."""
 
     options: SpeechOptions
     audio_format: common_pb2.AudioFormat

@@ -32,15 +32,7 @@ Synthesize = Callable[[SynthesizedSegment, Voice], AsyncGenerator[Pcm, None]]
 
 @dataclass
 class Synthesis:
-    """The synthesis of one reply.
-
-    Args:
-        planner: decides how each sentence is spoken.
-        synthesize: runs a voice.
-        context: earlier sentences of the session, for CSM.
-        speech: the reply.
-        send: takes Degraded events.
-    """
+    """The synthesis of one reply."""
 
     planner: SegmentPlanner
     synthesize: Synthesize
@@ -115,16 +107,7 @@ class Synthesis:
 
 @dataclass
 class SegmentSender:
-    """Sends one sentence: a ReplySentence just before its first sound, then its sound, paced.
-
-    Args:
-        sent: the sentence.
-        speech: records what is sent.
-        audio_format: format of the sound.
-        all_loudness: loudness control of each voice.
-        pacer: the session's pacer.
-        send: takes the events.
-    """
+    """Sends one sentence: a ReplySentence just before its first sound, then its sound, paced."""
 
     sent: SynthesizedSegment
     speech: SpeechHandle

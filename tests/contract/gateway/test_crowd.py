@@ -7,16 +7,14 @@ import os
 import re
 from contextlib import asynccontextmanager
 
-import aiohttp
 import pytest
 
 from oviya.errors import Busy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import OfferInUse
-from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from tests.contract.gateway.test_http import FakeReadiness
-from tests.support.echo_conversation import Echo, peers_of
+from tests.support.echo_conversation import Echo, open_web, peers_of
 from tests.support.ports import free_range
 from tests.support.waiting import until
 from tests.support.webrtc_client import browser
@@ -37,13 +35,8 @@ async def web_of(**settings):
         "udp_port_max": last,
         **settings,
     }
-    web = BrowserTransport(Echo(), FakeReadiness(), GatewaySettings(**settings))
-    await web.start()
-    try:
-        async with aiohttp.ClientSession(f"http://127.0.0.1:{web.port}") as session:
-            yield web, session
-    finally:
-        await web.close()
+    async with open_web(Echo(), FakeReadiness(), GatewaySettings(**settings)) as (peers, session):
+        yield peers, session
 
 
 async def post(session, sdp, **headers):
@@ -66,7 +59,7 @@ def same(offer, _index):
 async def test_a_browser_gets_in_while_offers_are_replayed(changed):
     loop = asyncio.get_running_loop()
     statuses, connected_after = [], []
-    async with web_of() as (web, session), browser() as replayed:
+    async with web_of() as (peers, session), browser() as replayed:
         offer = await replayed.offer()
         over = loop.time() + FLOOD_S
         posts = set()
@@ -95,7 +88,7 @@ async def test_a_browser_gets_in_while_offers_are_replayed(changed):
             await asyncio.sleep(1)
         await flooding
         await asyncio.gather(*posts)
-        ports_held = len(web.peers)
+        ports_held = len(peers)
     print(f"{len(statuses)} offers replayed in {FLOOD_S:g} s, {statuses.count(200)} of them answered; "
           f"{len(connected_after)} browsers connected, the slowest in {max(connected_after):.2f} s")  # fmt: skip
     assert connected_after

@@ -14,10 +14,10 @@ from pydantic import SecretStr
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
-from services.gateway.transport.browsers import BrowserTransport
 from services.gateway.transport.http.app import PAGE, GatewayApp, HttpServer
 from services.gateway.transport.http.security import HEADERS
-from tests.support.echo_conversation import Echo
+from services.gateway.transport.webrtc.peers import Peers
+from tests.support.echo_conversation import Echo, open_web
 from tests.support.waiting import PATIENCE_S
 from tests.support.webrtc_client import browser
 
@@ -286,35 +286,26 @@ async def test_a_port_that_is_taken_is_one_clear_line():
 async def test_a_browser_talks_through_http_alone():
     settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"], http_token=SecretStr("t"), max_sessions=1)
     echo = Echo()
-    web = BrowserTransport(echo, FakeReadiness(), settings)
-    await web.start()
     headers = {"Authorization": "Bearer t"}
-    try:
-        async with (
-            aiohttp.ClientSession(f"http://127.0.0.1:{web.port}") as session,
-            browser() as user,
-            browser() as other,
-        ):
-            body = {"sdp": await user.offer(), "type": "offer"}
-            async with session.post("/offer", json=body, headers=headers) as response:
-                answer = await response.json()
-            assert answer["type"] == "answer"
-            await user.connect(answer["sdp"])
-            user.send({"text": "hello"})
-            assert (await user.event("final"))["final"]["text"] == "hello"
-            body = {"sdp": await other.offer(), "type": "offer"}
-            async with session.post("/offer", json=body, headers=headers) as response:
-                assert response.status == 429
-            echo.drain()
-            draining = asyncio.ensure_future(web.drain(PATIENCE_S))
-            await user.event("replyEnded")
-            await draining
-            async with session.post("/offer", json=body, headers=headers) as response:
-                assert response.status == 503
-            async with session.get("/readyz") as response:  # the page is still there to say so
-                assert response.status == 200
-    finally:
-        await web.close()
+    async with open_web(echo, FakeReadiness(), settings) as (peers, session), browser() as user, browser() as other:
+        body = {"sdp": await user.offer(), "type": "offer"}
+        async with session.post("/offer", json=body, headers=headers) as response:
+            answer = await response.json()
+        assert answer["type"] == "answer"
+        await user.connect(answer["sdp"])
+        user.send({"text": "hello"})
+        assert (await user.event("final"))["final"]["text"] == "hello"
+        body = {"sdp": await other.offer(), "type": "offer"}
+        async with session.post("/offer", json=body, headers=headers) as response:
+            assert response.status == 429
+        echo.drain()
+        draining = asyncio.ensure_future(peers.drain(PATIENCE_S))
+        await user.event("replyEnded")
+        await draining
+        async with session.post("/offer", json=body, headers=headers) as response:
+            assert response.status == 503
+        async with session.get("/readyz") as response:  # the page is still there to say so
+            assert response.status == 200
 
 
 def test_the_settings_reach_the_peers():
@@ -323,7 +314,7 @@ def test_the_settings_reach_the_peers():
     )
 
     async def build():
-        return BrowserTransport(Echo(), FakeReadiness(), settings).peers
+        return Peers(Echo(), settings)
 
     peers = asyncio.run(build())
     assert (peers._policy.port_min, peers._policy.port_max) == (40_000, 40_099)

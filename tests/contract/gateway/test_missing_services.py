@@ -26,7 +26,7 @@ MAKE: dict[str, Any] = {
 
 
 async def readyz(gateway: GatewayUnderTest) -> tuple[int, dict[str, Any]]:
-    url = f"http://127.0.0.1:{gateway.service.browsers.port}"
+    url = f"http://127.0.0.1:{gateway.service.http.port}"
     async with aiohttp.ClientSession() as http, http.get(f"{url}/readyz") as answer:
         return answer.status, await answer.json()
 
@@ -110,7 +110,7 @@ async def test_untrained_checkpoints_leave_the_voice_to_the_fallback():
         status, report = await readyz(gateway)
         heard = await gateway.converse("hello")
         async with aiohttp.ClientSession() as http:
-            url = f"http://127.0.0.1:{gateway.service.browsers.port}/metrics"
+            url = f"http://127.0.0.1:{gateway.service.http.port}/metrics"
             async with http.get(url) as answer:
                 metrics = await answer.text()
     assert (status, report["ready"]) == (200, True)

@@ -326,7 +326,7 @@ async def test_brain_in_a_degraded_mode_is_shown_everywhere():
     brain.degraded = "ollama: no server answers; the listener answers"
     async with gateway_with(brain, model_refresh_s=0.05) as gateway:
         heard = await gateway.converse("hello", "and again")
-        url = f"http://127.0.0.1:{gateway.service.browsers.port}"
+        url = f"http://127.0.0.1:{gateway.service.http.port}"
         async with aiohttp.ClientSession() as http:
             async with http.get(f"{url}/readyz") as answer:
                 report = await answer.json()

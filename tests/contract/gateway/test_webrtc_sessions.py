@@ -26,7 +26,7 @@ from tests.support.webrtc_client import browser
 )
 async def test_sessions_end_at_their_limits_and_say_so(settings, message):
     async with gateway_with(ice_bind_addresses=[LOOPBACK], **settings) as gateway, browser(microphone=False) as user:
-        peers = gateway.service.browsers.peers
+        peers = gateway.service.peers
         await user.connect(await peers.answer(await user.offer()))
         failed = (await user.event("turnFailed"))["turnFailed"]
         assert failed["type"] == "Timeout"
@@ -44,7 +44,7 @@ async def test_session_at_its_longest_length_finishes_the_running_turn():
         gateway_with(brain, ice_bind_addresses=[LOOPBACK], session_max_s=0.5) as gateway,
         browser(microphone=False) as user,
     ):
-        peers = gateway.service.browsers.peers
+        peers = gateway.service.peers
         await user.connect(await peers.answer(await user.offer()))
         user.send({"text": "hello"})
         await asyncio.sleep(1.0)
@@ -70,7 +70,7 @@ async def test_stopping_gateway_finishes_the_running_turn_and_names_no_failure()
         browser() as connecting,
         browser() as late,
     ):
-        peers = gateway.service.browsers.peers
+        peers = gateway.service.peers
         await user.connect(await peers.answer(await user.offer()))
         await peers.answer(await connecting.offer())
         user.send({"text": "hello"})
@@ -99,7 +99,7 @@ async def test_browsers_and_grpc_callers_share_the_sessions():
         first = asyncio.create_task(gateway.converse(go.wait(), until=lambda event: started.set()))
         async with asyncio.timeout(PATIENCE_S):
             await started.wait()
-        await user.connect(await gateway.service.browsers.peers.answer(await user.offer()))
+        await user.connect(await gateway.service.peers.answer(await user.offer()))
         failed = (await user.event("turnFailed"))["turnFailed"]
         assert failed["type"] == "Busy"
         assert "all 1 sessions are taken" in failed["message"]

@@ -44,7 +44,7 @@ async def test_the_gateway_reaches_its_services_and_is_reached_in_spite_of_a_pro
         async with Oviya(gateway.address) as oviya:
             speech = await oviya.say("Hello there.", voice="fallback")
         assert len(speech.samples)
-        ready, missing = await asyncio.to_thread(gateway_readiness, gateway.service.browsers.port)
+        ready, missing = await asyncio.to_thread(gateway_readiness, gateway.service.http.port)
         assert not ready
         assert "brain" not in missing
         assert "stt" in missing

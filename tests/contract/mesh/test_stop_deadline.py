@@ -84,8 +84,8 @@ async def test_the_gateway_writes_its_turns_although_a_session_and_http_never_en
             await close_repository(within_s)
             order.append("store")
 
-        monkeypatch.setattr(service.browsers, "drain", never)
-        monkeypatch.setattr(service.browsers, "close", never)
+        monkeypatch.setattr(service.peers, "drain", never)
+        monkeypatch.setattr(service.peers, "close", never)
         monkeypatch.setattr(service.repository, "close", close)
         talking = asyncio.create_task(gateway.converse("the last words", asyncio.sleep(3600)))
         while not service.conversation.sessions:

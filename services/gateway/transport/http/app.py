@@ -41,11 +41,8 @@ SHUTDOWN_S = 5.0
 LINGER_S = 2.0
 """Seconds that a client gets to finish sending a request that was answered already."""
 _JSON_OVERHEAD_BYTES = 4096
-_CONTENT_TYPES = {
-    ".js": "text/javascript",
-    ".svg": "image/svg+xml",
-    ".woff2": "font/woff2",
-}  # independent of the machine's configuration
+# independent of the machine's configuration
+_CONTENT_TYPES = {".js": "text/javascript", ".svg": "image/svg+xml", ".woff2": "font/woff2"}
 
 
 class ReadinessReport(Protocol):
@@ -68,13 +65,7 @@ class OfferHandler(Protocol):
 
 @dataclass
 class GatewayApp:
-    """The request handlers.
-
-    Args:
-        peers: connects browsers.
-        readiness: source of /readyz.
-        settings: token, origins, hosts and limits.
-    """
+    """The request handlers."""
 
     peers: OfferHandler
     readiness: ReadinessReport
@@ -93,13 +84,9 @@ class GatewayApp:
         files = _page_files()
         # Under another host name, only content that is the same for everybody is served; /readyz then has no details.
         public = {"/healthz", "/readyz", *files}
+        origins = {origin.rstrip("/") for origin in self.settings.http_origins}
         app = web.Application(
-            middlewares=[
-                security_headers,
-                allow_hosts(self._hosts, public),
-                allow_origins({origin.rstrip("/") for origin in self.settings.http_origins}),
-                errors_as_json,
-            ],
+            middlewares=[security_headers, allow_hosts(self._hosts, public), allow_origins(origins), errors_as_json],
             client_max_size=self._max_body_bytes,
         )
         app.router.add_get("/healthz", self._healthz)
@@ -211,9 +198,8 @@ class HttpServer:
                 f"cannot listen on {self._host}:{self.port}", hint=f"set another GATEWAY_HTTP_PORT: {error.strerror}"
             ) from error
         self.port = self._listener.sockets[0].getsockname()[1]
-        host = (
-            "localhost" if self._host in EVERYWHERE else self._host
-        )  # browsers refuse the microphone to pages on 0.0.0.0
+        # browsers refuse the microphone to pages on 0.0.0.0
+        host = "localhost" if self._host in EVERYWHERE else self._host
         log.info("page", url=f"http://{host}:{self.port}/")
 
     async def close(self) -> None:

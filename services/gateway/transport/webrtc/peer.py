@@ -63,9 +63,7 @@ class Peer:
     """A connection from its offer to its end.
 
     Args:
-        conversation: what it talks to.
         connection: a new aiortc connection; the peer closes it.
-        settings: limits.
         session_id: name of the session; empty: the conversation creates one.
         resume_token: token of an earlier session that continues; empty: none.
         place: its place in `Admission`, updated when the browser sends its first packet and when it is connected.

@@ -92,7 +92,9 @@ class Peers:
         displaced = [task for other, task in self._running.items() if other.displaced]
         for task in displaced:
             task.cancel()
-        connection = RTCPeerConnection(self._configuration())
+        # Always an explicit list: without one, aiortc uses a public STUN server.
+        servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         peer = self._peers[place] = Peer(
             self._conversation, connection, self._settings, session_id, resume_token, place
         )
@@ -157,11 +159,6 @@ class Peers:
                 log.info("peer left", end=end)
                 if not answered.done():
                     answered.set_exception(failure or stopping())
-
-    def _configuration(self) -> RTCConfiguration:
-        # Always an explicit list: without one, aiortc uses a public STUN server.
-        servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
-        return RTCConfiguration(iceServers=servers)
 
 
 def stopping() -> NotReady:
