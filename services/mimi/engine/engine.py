@@ -85,12 +85,6 @@ class MimiEngine:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    @property
-    def streams_used(self) -> tuple[int, int]:
-        """Open streams: decoding, encoding."""
-        with self._wake:
-            return self._decode.used, self._encode.used
-
     def open_decoder(self, codebooks: int | None = None) -> DecodeStream:
         """Opens a stream for one utterance.
 

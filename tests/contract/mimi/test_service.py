@@ -25,6 +25,7 @@ from services.mimi.settings import MimiSettings
 from services.mimi.spread_spectrum import SpreadSpectrum, SpreadSpectrumStream
 from tests.support.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
 from tests.support.checkpoints.mimi import TINY, reference_mimi, save_mimi
+from tests.support.metrics import mimi_streams
 from tests.support.serving import ServedForTest, serve_for_test
 
 CODEBOOKS, CODEBOOK_SIZE, FRAME = 8, 512, 1920
@@ -226,12 +227,11 @@ async def test_bad_sound_is_refused(stub: Any, requests: list[Any], field: str, 
 
 
 async def test_a_full_service_refuses_at_once_and_a_cancelled_call_frees_its_slot(served: ServedForTest, stub: Any):
-    engine = served.service.engine
     calls = [stub.Decode(timeout=WAIT_S) for _ in range(2)]
     for call in calls:
         await call.write(decode_request(codes(1)))
         await call.read()
-    assert engine.streams_used == (2, 0)
+    assert mimi_streams() == (2, 0)
     # A channel with a retry policy would try again while there may be room soon; this one must hear the first answer.
     async with aio.insecure_channel(served.address, options=[("grpc.enable_retries", 0)]) as channel:
         plain = mimi_pb2_grpc.MimiServiceStub(channel)
@@ -240,14 +240,14 @@ async def test_a_full_service_refuses_at_once_and_a_cancelled_call_frees_its_slo
         assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     calls[0].cancel()
     async with asyncio.timeout(WAIT_S):
-        while engine.streams_used != (1, 0):
+        while mimi_streams() != (1, 0):
             await asyncio.sleep(0.01)
     await assert_works(stub)
     await calls[1].write(decode_request(codes(1)))  # the other one never noticed
     assert len((await calls[1].read()).audio.pcm) == FRAME * 4
     await calls[1].done_writing()
     assert await calls[1].read() is aio.EOF
-    assert engine.streams_used == (0, 0)
+    assert mimi_streams() == (0, 0)
 
 
 MARKED = {
@@ -320,7 +320,7 @@ async def test_a_stream_that_stalls_is_ended():
         with pytest.raises(aio.AioRpcError) as caught:
             await call.read()
         assert caught.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
-        assert served.service.engine.streams_used == (0, 0)
+        assert mimi_streams() == (0, 0)
 
 
 async def test_draining_finishes_the_stream_in_flight():

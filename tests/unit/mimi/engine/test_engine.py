@@ -18,6 +18,7 @@ from services.mimi.engine.batcher import Job
 from services.mimi.engine.capacity import STEP_FRAMES
 from services.mimi.engine.engine import MimiEngine
 from tests.support.checkpoints.random_mimi import TINY_CONFIG as CONFIG
+from tests.support.metrics import mimi_streams
 
 CPU = torch.device("cpu")
 FRAME = CONFIG.frame_samples
@@ -161,7 +162,7 @@ def test_a_full_engine_says_so_at_once_and_has_room_again(engine: MimiEngine):
     for stream in streams:
         stream.close()
         stream.close()  # twice is once
-    assert engine.streams_used == (0, 0)
+    assert mimi_streams() == (0, 0)
 
 
 def test_closing_cancels_what_waits(engine: MimiEngine):
@@ -170,7 +171,7 @@ def test_closing_cancels_what_waits(engine: MimiEngine):
     future = stream.decode(some_codes(3))
     stream.close()
     assert future.cancelled()
-    assert engine.streams_used == (0, 1)
+    assert mimi_streams() == (0, 1)
     gate.open()
     with pytest.raises(NotReady):
         stream.decode(some_codes(1))
@@ -181,7 +182,7 @@ def test_closing_in_the_middle_of_a_step_frees_the_slot_after_it(engine: MimiEng
     gate = Gate(engine)
     slot = gate.stream._slot
     gate.stream.close()
-    assert engine.streams_used == (0, 1)  # the step still runs
+    assert mimi_streams() == (0, 1)  # the step still runs
     gate.open()
     again = [engine.open_encoder(24_000)]
     again[0].encode(some_samples(FRAME)).result(WAIT_S)
@@ -189,7 +190,7 @@ def test_closing_in_the_middle_of_a_step_frees_the_slot_after_it(engine: MimiEng
     assert slot in [stream._slot for stream in again]
     for stream in again:
         stream.close()
-    assert engine.streams_used == (0, 0)
+    assert mimi_streams() == (0, 0)
 
 
 def test_a_caller_that_gives_up_leaves_the_others_alone(engine: MimiEngine):
@@ -237,7 +238,7 @@ def test_a_lost_device_ends_everything_and_says_so(monkeypatch: pytest.MonkeyPat
     for each in (stream, other, gate.stream):
         each.close()
     engine.close()
-    assert engine.streams_used == (0, 0)
+    assert mimi_streams() == (0, 0)
     assert metrics.DEVICE_FAILURES.labels("lost")._value.get() == before + 1
 
 
