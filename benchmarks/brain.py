@@ -12,8 +12,13 @@ unambiguously is sent at once; one that may continue (a number, an abbreviation,
 from __future__ import annotations
 
 import asyncio
+import sys
 import time
+from pathlib import Path
 from typing import Any
+
+if not __package__:  # started as `python benchmarks/brain.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.report import MACHINE, median_s, parser_for, print_table, quiet_logs, summary, write_json
 from oviya.text.speakable import speakable

@@ -11,10 +11,14 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import Any
+
+if not __package__:  # started as `python benchmarks/conversation.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.report import MACHINE, parser_for, print_table, write_json
 from oviya.cli.conversation_record import TurnRecord

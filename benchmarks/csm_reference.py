@@ -9,11 +9,16 @@ from __future__ import annotations
 
 import argparse
 import json
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import torch
 from transformers import CsmConfig, CsmForConditionalGeneration, logging
+
+if not __package__:  # started as `python benchmarks/csm_reference.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from services.csm.random_checkpoint import small_config
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import platform
 import statistics
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import soxr  # pyright: ignore[reportMissingTypeStubs]
+
+if not __package__:  # started as `python benchmarks/emotion.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.report import parser_for, print_table, write_json
 from oviya.model.checkpoint import shipped_checkpoint

@@ -12,11 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import statistics
+import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psutil
+
+if not __package__:  # started as `python benchmarks/stt.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
 
 from benchmarks.report import MACHINE, parser_for, print_table, quiet_logs, write_json
 from benchmarks.stt_sentences import SENTENCES, SPEECH_LEVEL

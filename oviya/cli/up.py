@@ -15,12 +15,10 @@ import typer
 
 from oviya.cli.local.live import View, open_view
 from oviya.cli.local.plan import GATEWAY, plan_mesh
-from oviya.cli.local.process import State
 from oviya.cli.local.restarts import Restarter, ServiceExit
 from oviya.cli.local.supervisor import POLL_S, LocalMesh
 from oviya.cli.options import AsJson
 from oviya.cli.output import Output, exit_on_error
-from oviya.errors import Timeout
 
 STATE_DIR = Path(".oviya")
 READY_TIMEOUT_S = 120.0
@@ -86,19 +84,13 @@ def _start(view: View, stopping: StopFlag, timeout_s: float) -> None:
     """
     mesh, started_at = view.mesh, time.monotonic()
     mesh.start()
-    while not stopping.is_set():
-        mesh.poll()
+
+    def tick() -> bool:
         view.update()
-        if mesh.dead:
-            raise mesh.dead[0].exit_error()
-        elapsed_s = time.monotonic() - started_at
-        if mesh.ready:
-            _report_ready(view, elapsed_s)
-            return
-        if elapsed_s > timeout_s:
-            missing = ", ".join(name for name, service in mesh.services.items() if service.state is not State.READY)
-            raise Timeout(f"not ready after {timeout_s:g} s: {missing}", hint=f"see the logs in {mesh.log_dir}")
-        stopping.wait(POLL_S)
+        return stopping.is_set()
+
+    if mesh.wait_ready(timeout_s, tick=tick):
+        _report_ready(view, time.monotonic() - started_at)
 
 
 def _report_ready(view: View, elapsed_s: float) -> None:

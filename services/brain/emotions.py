@@ -1,17 +1,22 @@
-"""The names of the 49 emotions in requests and replies."""
+"""The 49 emotions: their names in requests and replies, and those of sentences without an emotion tag."""
 
 from __future__ import annotations
 
 import difflib
 import re
 
-from oviya.emotions.tables import load_emotions
+from oviya.emotions.tables import load_emotions, load_tone_policy
 from oviya.errors import InvalidInput
+from services.brain.backend import Tone
 
 EMOTIONS = frozenset(load_emotions())
 
 MAX_SUGGESTIONS = 3
 MAX_NAME_CHARS = 64
+
+UNKNOWN_FEELING = "calm_supportive"
+"""Stands for an unknown feeling of the user."""
+_POLICY = load_tone_policy(EMOTIONS)
 
 
 def known_emotion(name: str, *, field: str) -> str:
@@ -28,3 +33,9 @@ def known_emotion(name: str, *, field: str) -> str:
             suggestions=nearest,
         )  # fmt: skip
     return key
+
+
+def default_emotion(sentence: str, user_emotion: str, tone: Tone | None = None) -> str:
+    """The emotion of a reply's first sentence; questions have another one.  `tone` overrides the user's emotion."""
+    policy = tone or _POLICY[user_emotion or UNKNOWN_FEELING]
+    return policy.ask if sentence.rstrip("\"'\u201d\u2019) ").endswith("?") else policy.support

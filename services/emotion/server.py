@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 from grpc import aio
 
-from oviya.errors import OviyaError, Timeout
+from oviya.errors import Busy, OviyaError, Timeout
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import emotion_pb2, emotion_pb2_grpc
-from services.emotion.admission import Admission
 from services.emotion.engine import EmotionEngine
 from services.emotion.load import load_engine
-from services.emotion.metrics import DETECTED, MAPPED, VOICES
+from services.emotion.metrics import DETECTED, DETECTING, MAPPED, REFUSED, VOICES
 from services.emotion.prosody.catalogue import Catalogue
 from services.emotion.prosody.planner import Planner
 from services.emotion.responses import pack_detection, pack_plan
@@ -26,6 +26,8 @@ from services.emotion.utterance import read_utterance
 from services.emotion.voice.voice_features import RATE_HZ
 
 FULL_INTENSITY = 1.0
+RETRY_AFTER_S = 0.5
+"""An utterance is judged in some milliseconds, so that a slot is free soon."""
 
 
 class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
@@ -44,7 +46,7 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
         self._engine = engine
         self._worker = worker
         self._settings = settings
-        self._admission = Admission(settings.detect_slots)
+        self._detecting = 0
         self._emotions = {emotion.name for emotion in catalogue}
         self._listed = emotion_pb2.ListEmotionsResponse(
             emotions=[
@@ -69,7 +71,7 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
         self, request_iterator: AsyncIterable[emotion_pb2.DetectRequest], context: aio.ServicerContext[Any, Any]
     ) -> emotion_pb2.DetectResponse:
         limit_s = self._settings.detect_s
-        with self._admission.admitted():
+        with self._slot():
             try:
                 async with asyncio.timeout(limit_s):
                     utterance = await read_utterance(request_iterator, self._settings, self._emotions)
@@ -82,6 +84,24 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
         if utterance.samples is not None:
             VOICES.labels("judged" if detection.voice else "no voice").inc()
         return pack_detection(detection)
+
+    @contextmanager
+    def _slot(self) -> Iterator[None]:
+        """Holds a slot for Detect.
+
+        Raises:
+            Busy: every slot is taken.
+        """
+        slots = self._settings.detect_slots
+        if self._detecting >= slots:
+            REFUSED.inc()
+            raise Busy(f"all {slots} slots for Detect are taken", retry_after_s=RETRY_AFTER_S)
+        self._detecting += 1
+        try:
+            with DETECTING.track_inprogress():
+                yield
+        finally:
+            self._detecting -= 1
 
     async def ListEmotions(
         self, request: emotion_pb2.ListEmotionsRequest, context: aio.ServicerContext[Any, Any]

@@ -28,7 +28,7 @@ LAYERS = {
     ),
     "services.emotion": (
         "server > load, responses, utterance > engine > fusion, policy > voice, words"
-        " > admission, affect > settings > prosody > metrics"
+        " > affect > settings > prosody > metrics"
     ),
     "services.gateway": (
         "service > transport > conversation > turn > voice > upstream > memory"

@@ -50,17 +50,19 @@ class LocalMesh:
             service.poll()
 
     @property
-    def ready(self) -> bool:
-        """Whether every service is ready."""
-        return all(service.state is State.READY for service in self.services.values())
-
-    @property
     def dead(self) -> list[ServiceProcess]:
         """The services that exited unexpectedly."""
         return [service for service in self.services.values() if service.state is State.DIED]
 
-    def wait_ready(self, timeout_s: float, names: Iterable[str] | None = None) -> None:
-        """Waits until all services, or the named ones, are ready.
+    def wait_ready(
+        self, timeout_s: float, names: Iterable[str] | None = None, tick: Callable[[], bool] = lambda: False
+    ) -> bool:
+        """Waits until all services, or the named ones, are ready.  Returns False if `tick` ended the wait.
+
+        Args:
+            timeout_s: longest time to wait.
+            names: the services to wait for.
+            tick: called while waiting; returns whether to stop.
 
         Raises:
             ServiceDied: a service exited.
@@ -70,9 +72,11 @@ class LocalMesh:
         deadline = time.monotonic() + timeout_s
         while True:
             self.poll()
+            if tick():
+                return False
             missing = [service for service in wanted if service.state is not State.READY]
             if not missing:
-                return
+                return True
             for service in missing:
                 if service.state is State.DIED:
                     raise service.exit_error()

@@ -7,9 +7,8 @@ from typing import Any
 
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
-from services.brain.emotions import EMOTIONS
+from services.brain.emotions import EMOTIONS, default_emotion
 from services.brain.ollama.output.template_markers import escape_special_tokens
-from services.brain.ollama.tones import default_emotion
 from services.brain.tables import load_table
 
 Message = dict[str, Any]

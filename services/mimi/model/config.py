@@ -23,6 +23,15 @@ _FIXED: dict[str, Any] = {
     "hidden_act": "gelu",
     "attention_bias": False,
 }
+_SIZES = {
+    "sample_rate_hz": "sampling_rate", "width": "hidden_size", "filters": "num_filters",
+    "residual_layers": "num_residual_layers", "kernel": "kernel_size", "last_kernel": "last_kernel_size",
+    "residual_kernel": "residual_kernel_size", "dilation_growth": "dilation_growth_rate", "compress": "compress",
+    "codebook_size": "codebook_size", "codebook_dim": "codebook_dim", "codebooks": "num_quantizers",
+    "semantic_codebooks": "num_semantic_quantizers", "layers": "num_hidden_layers", "heads": "num_attention_heads",
+    "ffn_width": "intermediate_size", "window": "sliding_window",
+}  # fmt: skip
+"""Attribute of `MimiConfig` -> its key in config.json."""
 
 
 @dataclass(frozen=True)
@@ -118,24 +127,8 @@ def parse_config(fields: Mapping[str, Any]) -> MimiConfig:
     if not all(isinstance(ratio, int) and ratio > 0 for ratio in ratios):
         raise CheckpointError(f"config.json: upsampling_ratios is {ratios!r}; it must hold whole numbers above 0")
     config = MimiConfig(
-        sample_rate_hz=size("sampling_rate", default.sample_rate_hz),
-        width=size("hidden_size", default.width),
-        filters=size("num_filters", default.filters),
-        residual_layers=size("num_residual_layers", default.residual_layers),
+        **{name: size(key, getattr(default, name)) for name, key in _SIZES.items()},
         ratios=tuple(ratios),
-        kernel=size("kernel_size", default.kernel),
-        last_kernel=size("last_kernel_size", default.last_kernel),
-        residual_kernel=size("residual_kernel_size", default.residual_kernel),
-        dilation_growth=size("dilation_growth_rate", default.dilation_growth),
-        compress=size("compress", default.compress),
-        codebook_size=size("codebook_size", default.codebook_size),
-        codebook_dim=size("codebook_dim", default.codebook_dim),
-        codebooks=size("num_quantizers", default.codebooks),
-        semantic_codebooks=size("num_semantic_quantizers", default.semantic_codebooks),
-        layers=size("num_hidden_layers", default.layers),
-        heads=size("num_attention_heads", default.heads),
-        ffn_width=size("intermediate_size", default.ffn_width),
-        window=size("sliding_window", default.window),
         norm_eps=number("norm_eps", fields.get("norm_eps", default.norm_eps)),
         rope_theta=number("rope_theta", rope.get("rope_theta", fields.get("rope_theta", default.rope_theta))),
         positions_per_frame=_positions_per_frame(fields, ratios),

@@ -9,13 +9,13 @@ from dataclasses import dataclass
 from oviya.text.segmenter import Segment, Segmenter
 from oviya.text.sentences import SpokenText, Verbalizer
 from services.brain.backend import Sentence, Tone
+from services.brain.emotions import default_emotion
 from services.brain.metrics import EMOTION_TAGS, HIDDEN_TEXT, THINKING
 from services.brain.ollama.client import ToolCall
 from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.emotion_tags import TaggedText, read_emotion_tags
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.output.thinking_profile import ThinkingProfile
-from services.brain.ollama.tones import default_emotion
 from services.brain.ollama.tools.tool_call_parser import ToolCallParser
 
 STEP_CHARS = 256

@@ -5,13 +5,12 @@ from __future__ import annotations
 import pytest
 
 from services.brain.backend import Exchange, Sentence, Tone
-from services.brain.emotions import EMOTIONS
+from services.brain.emotions import EMOTIONS, default_emotion
 from services.brain.ollama.output.code_block_filter import CodeBlockFilter
 from services.brain.ollama.output.emotion_tags import ALIASES, TaggedText, read_emotion_tags
 from services.brain.ollama.output.output_parser import OutputParser
 from services.brain.ollama.output.template_parser import TemplateParser
 from services.brain.ollama.prompt import Prompt
-from services.brain.ollama.tones import default_emotion
 from tests.support.metrics import metric
 from tests.support.output_parser import parse
 
