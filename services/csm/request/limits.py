@@ -133,10 +133,10 @@ def check_style(style: str, styles: Sequence[str]) -> None:
     """Raises InvalidInput if the checkpoint was not trained on `style`; empty is no style."""
     if style and style not in styles:
         near = difflib.get_close_matches(style[:MAX_STYLE_CHARS].lower(), styles, n=3, cutoff=0.4)
-        known = (
-            f"must be one of {', '.join(styles)}" if styles else "this checkpoint has no style tokens: leave it empty"
-        )
-        raise InvalidInput("style", style, known, suggestions=near)
+        limit = f"must be one of {', '.join(styles)}"
+        if not styles:
+            limit = "this checkpoint has no style tokens: leave it empty"
+        raise InvalidInput("style", style, limit, suggestions=near)
 
 
 def expected_frames(text: str) -> int:
