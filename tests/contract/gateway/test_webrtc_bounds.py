@@ -37,7 +37,7 @@ def held_bytes(peers):
     """The bytes of unfinished messages in all of the gateway's peers."""
     total = 0
     for peer in peers._peers.values():
-        for stream in peer._connection.sctp._inbound_streams.values():
+        for stream in peer.connection.sctp._inbound_streams.values():
             total += sum(len(chunk.user_data) for chunk in stream.reassembly)
     return total
 
