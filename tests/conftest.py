@@ -26,7 +26,7 @@ if WORKER:
     # The workers share the cores: more threads in each would only take turns.  torch reads this when it is imported.
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 if WORKER not in ("", FIRST_WORKER):
-    os.nice(5)  # what the others compute must not make speech stutter
+    os.nice(19)  # the computations of other tests must not make speech stutter
 
 
 @pytest.hookimpl(optionalhook=True)

@@ -29,6 +29,13 @@ async def test_a_long_text_is_generated_in_pieces_within_one_call(tiny):
     np.testing.assert_array_equal(frames, again)
 
 
+@pytest.fixture
+def slow_pace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Paces one frame in 2 s: a paced request then holds its pages for the whole test, however busy the machine is."""
+    monkeypatch.setattr("services.csm.engine.rows.FRAME_S", 2.0)
+
+
+@pytest.mark.usefixtures("slow_pace")
 async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
     """Its next piece drops the turn that another request shares with it, so what it gives back is not all free."""
     turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
@@ -57,6 +64,7 @@ async def test_a_long_text_waits_for_pages_that_others_still_share(tiny):
     np.testing.assert_array_equal(frames, expected)
 
 
+@pytest.mark.usefixtures("slow_pace")
 async def test_a_text_that_waits_for_pages_can_be_cancelled(tiny):
     turn = Segment(0, "Before.", np.random.default_rng(0).integers(1, 32, (125, 2)))
     engine = CsmEngine(tiny, EngineOptions(slots=3), device=make_device(tiny, DeviceOptions(3, 6)))
