@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import aclosing
@@ -10,9 +9,10 @@ from typing import Any
 
 from grpc import aio
 
-from oviya.errors import Busy, InvalidInput, OviyaError, Timeout
+from oviya.errors import Busy, InvalidInput, OviyaError
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
+from oviya.streams import wait_for
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
 from services.brain.backend import Backend, Exchange, Role, Tone, Turn
@@ -87,10 +87,9 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
         limit_s = self._settings.summary_s + SUMMARY_GRACE_S
         self._summaries += 1
         try:
-            async with asyncio.timeout(limit_s):
-                summary = await self._backend.summarize(request.summary, turns)
-        except TimeoutError as error:
-            raise Timeout(f"no summary was made within {limit_s:g} s") from error
+            summary = await wait_for(
+                self._backend.summarize(request.summary, turns), limit_s, f"no summary was made within {limit_s:g} s"
+            )
         finally:
             self._summaries -= 1
         return brain_pb2.SummarizeResponse(

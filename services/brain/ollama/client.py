@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from typing import Any, TypeVar
 import httpx
 import ollama
 
-from oviya.errors import Timeout
+from oviya.streams import wait_for
 from services.brain.ollama.errors import INVALID_JSON, UNEXPECTED_SHAPE, BadStream, typed_errors, wrong_server
 from services.brain.ollama.network import is_private, without_secrets
 from services.brain.settings import BrainSettings
@@ -192,13 +191,5 @@ def _keep_alive(setting: str) -> str | float:
 
 
 async def _within(seconds: float, what: str, work: Awaitable[T]) -> T:
-    """The result of `work`.
-
-    Raises:
-        Timeout: it took longer than `seconds`.
-    """
-    try:
-        async with asyncio.timeout(seconds):
-            return await work
-    except TimeoutError as error:
-        raise Timeout(f"ollama: nothing came for {seconds:g} s while waiting for {what}") from error
+    """Like `wait_for`, with an error that names Ollama and `what` was awaited."""
+    return await wait_for(work, seconds, f"ollama: nothing came for {seconds:g} s while waiting for {what}")

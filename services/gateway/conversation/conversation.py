@@ -11,8 +11,9 @@ from typing import Any
 import structlog
 
 from oviya.durations import duration
-from oviya.errors import InvalidInput, Timeout
+from oviya.errors import InvalidInput
 from oviya.mesh.redaction import log_id
+from oviya.streams import wait_for
 from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of
@@ -159,11 +160,7 @@ class Conversation:
     ) -> conversation_pb2.ConverseConfig:
         """Waits for the first message and returns its configuration."""
         wait_s = self.settings.session_start_s
-        try:
-            async with asyncio.timeout(wait_s):
-                request = await anext(requests, None)
-        except TimeoutError as error:
-            raise Timeout(f"the configuration did not come within {wait_s:g} s") from error
+        request = await wait_for(anext(requests, None), wait_s, f"the configuration did not come within {wait_s:g} s")
         kind = "an empty stream" if request is None else request.WhichOneof("request")
         if request is None or kind != "config":
             raise InvalidInput("config", kind or "", "the first message must be the configuration")
