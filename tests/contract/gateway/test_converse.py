@@ -91,8 +91,8 @@ async def test_latencies_count_from_the_end_of_speech():
     assert list(reached) == ["turn_end", "final_transcript", "first_sentence", "first_audio"]
     assert sorted(reached.values()) == list(reached.values())
     # decided 0.2 s of silence after the speech, by the script; sleeping overshoots, never less
-    assert 0.2 <= reached["turn_end"] < 0.2 + 0.3
-    assert reached["final_transcript"] - reached["turn_end"] < 0.2
+    assert 0.2 <= reached["turn_end"] < 0.2 + 0.8
+    assert reached["final_transcript"] - reached["turn_end"] < 0.8
 
 
 async def test_typed_turns_with_history_and_empty_speech():

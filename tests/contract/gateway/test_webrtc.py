@@ -58,8 +58,8 @@ async def test_the_reply_is_heard_and_its_events_come_when_it_is_played():
         await user.event("replyEnded")
         ended_at = loop.time()
         # the conversation made everything at once; the events follow the sound
-        assert second_at - first_at == pytest.approx(0.8, abs=0.2)
-        assert ended_at - second_at == pytest.approx(0.8, abs=0.2)
+        assert second_at - first_at == pytest.approx(0.8, abs=0.5)
+        assert ended_at - second_at == pytest.approx(0.8, abs=0.5)
         await asyncio.sleep(0.2)  # what is still in the jitter buffer
         sound = user.sound()
     loud = np.flatnonzero(np.abs(sound) > 0.05)
