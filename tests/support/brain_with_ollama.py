@@ -12,7 +12,7 @@ from services.brain.server import make_backend
 from services.brain.settings import BrainSettings
 from tests.support.ollama_server import OllamaServer
 
-FAST: dict[str, Any] = {"first_token_s": 1.0, "token_gap_s": 1.0, "first_sentence_s": 2.0, "retry_s": 0.3}
+FAST: dict[str, Any] = {"first_token_s": 2.0, "token_gap_s": 2.0, "first_sentence_s": 4.0, "retry_s": 3.0}
 SAD = Exchange("i feel so sad and lonely today", user_emotion="lonely")
 REPLY = "[empathetic_sad] I am so sorry. [curious] What happened?"
 
@@ -34,5 +34,5 @@ async def brain(server: OllamaServer, **changes: Any) -> AsyncIterator[Backend]:
 
 
 async def ask(backend: Backend, exchange: Exchange = SAD) -> list[Sentence]:
-    async with asyncio.timeout(20), aclosing(backend.reply(exchange)) as sentences:
+    async with asyncio.timeout(90), aclosing(backend.reply(exchange)) as sentences:
         return [sentence async for sentence in sentences]

@@ -17,7 +17,7 @@ from services.stt.settings import SttSettings
 from tests.support.serving import serve_for_test
 from tests.support.speech import SAD, silence, speak, word_errors
 
-TIMEOUT_S = 60
+TIMEOUT_S = 150
 NAME = "oviya.v1.SttService"
 THANKS = "thank you very much"
 END_TURN = stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())

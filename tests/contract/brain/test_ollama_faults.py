@@ -25,7 +25,7 @@ from tests.support.waiting import until
 NAME = Exchange("what is my name", (Turn("user", "my name is anna"), Turn("assistant", "Nice to meet you, Anna.")))
 
 FAULTS: dict[Any, tuple[str, str]] = {
-    "hang": ("Timeout", "nothing came for 1 s"),
+    "hang": ("Timeout", "nothing came for 2 s"),
     "die": ("BadStream", "the connection broke"),
     "invalid json": ("BadStream", "invalid JSON"),
     "other shape": ("BadStream", "unexpected shape"),
@@ -66,7 +66,7 @@ async def test_fault_after_a_sentence_keeps_it_and_ends_with_an_apology(fault):
 
 async def test_unreachable_server_is_used_once_it_is_reachable():
     port = free_port()
-    backend = make_backend(settings(f"http://127.0.0.1:{port}"))
+    backend = make_backend(settings(f"http://127.0.0.1:{port}", retry_s=0.3))
     try:
         await backend.warm()  # the service starts all the same
         said = await ask(backend)
