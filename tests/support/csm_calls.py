@@ -36,7 +36,7 @@ async def speak(stub, asked: csm_pb2.GenerateRequest):
 
 async def free(served) -> None:
     """Waits until no slot is used."""
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while served.service.engine.slots_used:
             await asyncio.sleep(0.005)
 

@@ -69,7 +69,7 @@ class GatewayUnderTest:
         """Has a text spoken as fast as possible."""
         fields.setdefault("lead", Duration())
         heard = Heard()
-        async for event in self.stub.Speak(conversation_pb2.SpeakRequest(text=text, **fields), timeout=30):
+        async for event in self.stub.Speak(conversation_pb2.SpeakRequest(text=text, **fields), timeout=60):
             heard.events.append(event)
         return heard
 
@@ -81,7 +81,7 @@ class GatewayUnderTest:
         heard = Heard()
         config.setdefault("lead", Duration())
 
-        call = self.stub.Converse(timeout=60)
+        call = self.stub.Converse(timeout=120)
 
         async def send() -> None:
             await write(call, conversation_pb2.ConverseRequest(config=conversation_pb2.ConverseConfig(**config)))
@@ -149,7 +149,7 @@ async def gateway_with(
         gateway = GatewayService(GatewaySettings(**settings))
         served = await stack.enter_async_context(serve_for_test(gateway))
         for service in present:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await wait_for_state(gateway, service.name, "serving")
         # a plain channel, as other people's apps have: without the mesh's retries, every answer is seen
         channel = await stack.enter_async_context(aio.insecure_channel(served.address))

@@ -65,9 +65,9 @@ async def test_sentence_leaves_before_the_reply_is_complete():
     server = OllamaServer()
     server.say(Answer("[joy] How nice of you. [curious] What", fault="hang"))
     async with brain(server, token_gap_s=30.0) as backend, aclosing(backend.reply(SAD)) as sentences:
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             assert await anext(sentences) == Sentence("How nice of you.", "joyful_excited")
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         await server.hung_up.wait()  # leaving the reply stops the model
 
 

@@ -260,7 +260,7 @@ async def test_cancelled_reply_stops_the_tool():
     async with (
         tool_server({}, delay_s=3600) as tool,
         brain(server, tools=[weather(tool.url, timeout_s=60)], tool_filler_after_s=0.01) as backend,
-        asyncio.timeout(5),
+        asyncio.timeout(20),
         aclosing(backend.reply(SAD)) as sentences,
     ):
         await anext(sentences)

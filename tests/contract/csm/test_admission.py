@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import grpc
 import pytest
@@ -12,7 +13,9 @@ from oviya.v1 import csm_pb2_grpc
 from services.csm.server import CsmService
 from services.csm.settings import CsmSettings
 from tests.support.csm_calls import HELLO, PACED, free, request, speak
+from tests.support.metrics import metric
 from tests.support.serving import serve_for_test
+from tests.support.waiting import until
 
 
 async def test_a_queue_lets_callers_wait_within_the_service(folder):
@@ -22,11 +25,11 @@ async def test_a_queue_lets_callers_wait_within_the_service(folder):
         running = stub.Generate(request(max_frames=0, lead=PACED))
         await running.read()
         waiting = [asyncio.create_task(speak(stub, HELLO)) for _ in range(3)]
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while service.engine.queued < 3:
                 await asyncio.sleep(0.005)
         waiting.pop().cancel()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             while service.engine.queued > 2:
                 await asyncio.sleep(0.005)
         running.cancel()
@@ -55,10 +58,17 @@ async def test_a_full_service_refuses_before_any_metadata_and_names_a_pause(stub
 
 async def test_a_caller_of_the_mesh_waits_for_a_slot_and_gets_it(served):
     """The mesh's channel tries again after the pause that the refusal names."""
-    stub = csm_pb2_grpc.CsmServiceStub(served.channel)
-    short = request(max_frames=4, lead=PACED)
-    results = await asyncio.gather(*(speak(stub, short) for _ in range(3)))
-    assert [len(frames) for frames, _ in results] == [4, 4, 4]
+    stub: Any = csm_pb2_grpc.CsmServiceStub(served.channel)
+    running = [stub.Generate(request(max_frames=0, lead=PACED)) for _ in range(2)]
+    for call in running:
+        await call.read()
+    refused = metric("csm_rejected_total")
+    waiting = asyncio.create_task(speak(stub, request(max_frames=4)))
+    await until(lambda: metric("csm_rejected_total") > refused)
+    for call in running:
+        call.cancel()
+    frames, _ = await waiting
+    assert len(frames) == 4
 
 
 async def test_cancelling_frees_the_slot(stub, served):

@@ -110,7 +110,7 @@ async def test_the_process_ends_with_1_once_its_device_is_lost(folder):
     )
     assert process.stderr is not None
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             line = b""
             while b'"serving"' not in line:
                 line = await process.stderr.readline()

@@ -24,7 +24,7 @@ from tests.support.serving import serve_for_test
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import speak_in
 
-TIMEOUT_S = 10
+TIMEOUT_S = 90
 TEXT = "we had soup for lunch and then went back to work"
 EARLIER = ("the shop on the corner opens at eight", "i took the bus to the office today", "my train was late again")
 

@@ -67,7 +67,11 @@ async def test_the_sound_of_a_turn_is_judged_with_its_words():
     sound = np.concatenate([speak("the train leaves at five"), silence(0.3)])
     pcm = encode_pcm(sound, S16LE)
     async with gateway_with(stt, brain, emotion_budget_s=2.0) as gateway:
-        heard = await gateway.converse(*(pcm[start : start + 640] for start in range(0, len(pcm), 640)))
+        judged = asyncio.Event()
+        pieces = (pcm[start : start + 640] for start in range(0, len(pcm), 640))
+        heard = await gateway.converse(
+            *pieces, judged.wait(), until=lambda event: judged.set() if event.HasField("user_feeling") else None
+        )
     (feeling,) = heard.of("user_feeling")
     assert feeling.HasField("voice")
     assert feeling.voice.labels[0].label

@@ -29,7 +29,7 @@ async def test_sessions_are_counted_and_freed():
     async with gateway_with(brain, max_sessions=1) as gateway:
         go, started = asyncio.Event(), asyncio.Event()
         first = asyncio.create_task(gateway.converse(go.wait(), until=lambda event: started.set()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await started.wait()
         error = await failure_of(gateway, "no room")
         assert isinstance(error, Busy)
@@ -141,7 +141,7 @@ async def test_drain_refuses_new_sessions_and_finishes_the_running_turn():
             return False
 
         running = asyncio.create_task(failure_of_told(gateway, told))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await thinking.wait()
         gateway.service.conversation.drain()
         assert not gateway.service.readiness.report()["ready"]
@@ -170,7 +170,7 @@ async def test_one_client_s_sessions_are_limited_and_come_back():
     async with gateway_with(ScriptedBrain(), max_sessions=8, max_sessions_per_client=1) as gateway:
         go, started = asyncio.Event(), asyncio.Event()
         first = asyncio.create_task(gateway.converse(go.wait(), until=lambda event: started.set()))
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(20):
             await started.wait()
         error = await failure_of(gateway, "no room")
         assert isinstance(error, Busy)

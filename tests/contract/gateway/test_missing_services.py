@@ -65,7 +65,7 @@ async def test_missing_service_is_named_and_used_once_it_is_there(missing):
         assert [detail.field for detail in heard.of("turn_failed")] == ([missing] if needed else [])
 
         async with served_at(port, MAKE[missing]()):
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(20):
                 await wait_for_state(gateway.service, missing, "serving")
             status, report = await readyz(gateway)
             assert (status, report["ready"], report["degraded"]) == (200, True, [])
@@ -74,7 +74,7 @@ async def test_missing_service_is_named_and_used_once_it_is_there(missing):
             assert not heard.of("degraded")
             assert not heard.of("turn_failed")
 
-        async with asyncio.timeout(10):  # and gone again
+        async with asyncio.timeout(20):  # and gone again
             await wait_for_state(gateway.service, missing, "missing")
         assert (await readyz(gateway))[1]["degraded"][0]["service"] == missing
 
@@ -138,7 +138,7 @@ async def test_service_that_is_there_but_not_warm_is_starting():
 
         done = asyncio.Event()
         serving = asyncio.create_task(serve())
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await wait_for_state(gateway.service, "stt", "starting")
         report = gateway.service.readiness.report()
         assert not report["ready"]
@@ -146,7 +146,7 @@ async def test_service_that_is_there_but_not_warm_is_starting():
             "is not ready yet; speech is not heard; typed turns work"
         ]
         warm.set()
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await wait_for_state(gateway.service, "stt", "serving")
         done.set()
         await serving

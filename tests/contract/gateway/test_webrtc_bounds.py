@@ -195,13 +195,13 @@ async def test_sound_faster_than_real_time_is_dropped_and_then_ends_the_peer():
         microphone._sleep = lambda _: asyncio.sleep(0.0002)  # 20 ms of sound in 0.2 ms
         loop = asyncio.get_running_loop()
         since = loop.time()
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(150):
             while len(peers):
                 await asyncio.sleep(0.02)
                 microphone._next_at = loop.time()
         dropped = metrics.EXCESS_SOUND._value.get()
         assert dropped > 0
-        assert loop.time() - since < 60
+        assert loop.time() - since < 150
 
 
 @pytest.mark.parametrize(

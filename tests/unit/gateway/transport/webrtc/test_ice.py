@@ -64,7 +64,7 @@ async def connected(one):
     if one.connectionState != "connected":
         done = asyncio.get_running_loop().create_future()
         one.on("connectionstatechange", lambda: done.done() or one.connectionState != "connected" or done.set_result(0))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(20):
             await done
 
 
