@@ -14,6 +14,7 @@ from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
+from tests.support.exchange import exchange
 from tests.support.serving import serve_for_test
 from tests.support.speech import SAD, silence, speak, word_errors
 
@@ -48,11 +49,7 @@ def sentence(rate_hz=16_000, voice="slt"):
 
 
 async def transcribe(stub, *requests):
-    async def send():
-        for request in requests:
-            yield request
-
-    return [response async for response in stub.Transcribe(send(), timeout=TIMEOUT_S)]
+    return [response async for response in exchange(stub.Transcribe(timeout=TIMEOUT_S), requests)]
 
 
 def finals(responses) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import csv
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from typing import Any
 
 import grpc
@@ -17,9 +17,11 @@ from oviya.errors import Busy, CheckpointError, InvalidInput, Timeout
 from oviya.mesh.probe import is_serving
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, emotion_pb2, emotion_pb2_grpc
+from oviya.writing import write
 from services.emotion import metrics
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
+from tests.support.exchange import exchange_for_one
 from tests.support.serving import serve_for_test
 from tests.support.speech import silence, speak
 from tests.support.styled_speech import speak_in
@@ -36,19 +38,11 @@ async def serving(**settings):
 
 
 async def detect(stub, *pieces: str):
-    async def requests():
-        for piece in pieces:
-            yield emotion_pb2.DetectRequest(text=piece)
-
-    return await stub.Detect(requests(), timeout=TIMEOUT_S)
+    return await send(stub, *(emotion_pb2.DetectRequest(text=piece) for piece in pieces))
 
 
 async def send(stub, *messages):
-    async def requests():
-        for message in messages:
-            yield message
-
-    return await stub.Detect(requests(), timeout=TIMEOUT_S)
+    return await exchange_for_one(stub.Detect(timeout=TIMEOUT_S), messages)
 
 
 async def hear(stub, text, sound, state=None, *, rate_hz=16_000, encoding=S16LE):
@@ -294,10 +288,8 @@ async def test_a_caller_that_stalls_or_never_ends_is_let_go(limit, messages):
     async with serving(**{limit: 0.5, "detect_slots": 1}) as (_, stub):
         call = stub.Detect(timeout=TIMEOUT_S)
         for _ in range(messages):
-            if call.done():
+            if not await write(call, emotion_pb2.DetectRequest(text="")):
                 break
-            with suppress(grpc.RpcError, asyncio.InvalidStateError):
-                await call.write(emotion_pb2.DetectRequest(text=""))
             await asyncio.sleep(0.02)
         with pytest.raises(grpc.RpcError) as caught:
             await call

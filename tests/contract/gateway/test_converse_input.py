@@ -15,6 +15,7 @@ from oviya.durations import seconds
 from oviya.errors import InvalidInput, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
+from tests.support.exchange import exchange
 from tests.support.gateway_mesh import failure_of, gateway_with, speech
 from tests.support.scripted_services import ScriptedBrain, ScriptedStt
 
@@ -89,8 +90,9 @@ async def test_a_stream_must_begin_with_its_configuration():
             yield request(audio=b"\0\0")
 
         for requests, kind in ((nothing(), InvalidInput), (audio_first(), InvalidInput), (None, Timeout)):
+            call = gateway.stub.Converse(timeout=30)
             with pytest.raises(aio.AioRpcError) as caught:
-                async for _ in gateway.stub.Converse(requests, timeout=10):
+                async for _ in call if requests is None else exchange(call, requests):
                     pass
             assert isinstance(error_from_rpc(caught.value, "gateway"), kind)
 

@@ -15,6 +15,7 @@ from oviya.errors import Busy, NotReady, OviyaError, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
+from tests.support.exchange import sending
 from tests.support.gateway_mesh import END_TURN, GatewayUnderTest, Heard, failure_of, gateway_with
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -67,9 +68,10 @@ async def keep_sending(sound: bytes, *, for_s: float) -> AsyncIterator[Any]:
 
 async def test_a_silent_microphone_and_ends_of_turns_do_not_keep_a_session():
     async with gateway_with(ScriptedStt(), ScriptedBrain(), session_idle_s=0.5) as gateway:
-        call = gateway.stub.Converse(keep_sending(bytes(640), for_s=20.0), timeout=30)
+        call = gateway.stub.Converse(timeout=60)
         with pytest.raises(aio.AioRpcError) as caught:
-            await read_all(call)
+            async with sending(call, keep_sending(bytes(640), for_s=50.0)):
+                await read_all(call)
         error = error_from_rpc(caught.value, "gateway")
         assert isinstance(error, Timeout)
         assert "said or typed" in str(error)
@@ -79,15 +81,14 @@ async def test_who_speaks_without_a_pause_keeps_a_session():
     stt = ScriptedStt()
     stt.ignores_speech = True  # the turn does not end
     async with gateway_with(stt, ScriptedBrain(), session_idle_s=1.0, stt_stall_s=30.0) as gateway:
-        call = gateway.stub.Converse(keep_sending(b"\1\1" * 320, for_s=60.0), timeout=60)
         loop = asyncio.get_running_loop()
         over = loop.time() + 2.5  # more than twice the time after which a silent session ends
         last = ""
-        while not (last == "partial" and loop.time() >= over):
-            event = await call.read()
-            assert event is not aio.EOF
-            last = event.WhichOneof("event")
-        call.cancel()
+        async with sending(gateway.stub.Converse(timeout=60), keep_sending(b"\1\1" * 320, for_s=60.0)) as call:
+            while not (last == "partial" and loop.time() >= over):
+                event = await call.read()
+                assert event is not aio.EOF
+                last = event.WhichOneof("event")
 
 
 async def test_caller_who_reads_nothing_is_ended():

@@ -25,6 +25,7 @@ from services.mimi.settings import MimiSettings
 from services.mimi.spread_spectrum import SpreadSpectrum, SpreadSpectrumStream
 from tests.support.checkpoints.faults import assert_cannot_start, edit_config, missing, truncated
 from tests.support.checkpoints.mimi import TINY, reference_mimi, save_mimi
+from tests.support.exchange import exchange
 from tests.support.metrics import mimi_streams
 from tests.support.serving import ServedForTest, serve_for_test
 
@@ -63,12 +64,12 @@ def audio(samples: np.ndarray | bytes) -> mimi_pb2.EncodeRequest:
 
 
 async def decode(stub: Any, requests: Iterable[mimi_pb2.DecodeRequest]) -> np.ndarray:
-    pieces = [np.frombuffer(r.audio.pcm, "<f4") async for r in stub.Decode(iter(requests), timeout=WAIT_S)]
+    pieces = [np.frombuffer(r.audio.pcm, "<f4") async for r in exchange(stub.Decode(timeout=WAIT_S), requests)]
     return np.concatenate(pieces)
 
 
 async def encode(stub: Any, requests: Iterable[mimi_pb2.EncodeRequest]) -> np.ndarray:
-    replies = [r.frames async for r in stub.Encode(iter(requests), timeout=WAIT_S)]
+    replies = [r.frames async for r in exchange(stub.Encode(timeout=WAIT_S), requests)]
     return np.concatenate([np.array(r.codes).reshape(-1, r.codebooks) for r in replies])
 
 
@@ -186,7 +187,7 @@ NO_FRAMES = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8))
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_bad_frames_are_refused(stub: Any, requests: list[Any], field: str, words: str):
-    await refused(stub.Decode(iter(requests), timeout=WAIT_S), field, words)
+    await refused(exchange(stub.Decode(timeout=WAIT_S), requests), field, words)
     await assert_works(stub)
 
 
@@ -222,7 +223,7 @@ def wrong(value: float) -> np.ndarray:
     ids=lambda value: value if isinstance(value, str) else "",
 )
 async def test_bad_sound_is_refused(stub: Any, requests: list[Any], field: str, words: str):
-    await refused(stub.Encode(iter(requests), timeout=WAIT_S), field, words)
+    await refused(exchange(stub.Encode(timeout=WAIT_S), requests), field, words)
     await assert_works(stub)
 
 

@@ -13,7 +13,9 @@ from oviya.audio.pcm import F32LE
 from oviya.errors import Busy, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import stt_pb2, stt_pb2_grpc
+from oviya.writing import write
 from services.stt.engine.async_session import AsyncSession
+from tests.support.exchange import exchange
 from tests.support.speech import SAD, silence, speak, word_errors
 from tests.support.stt_calls import (
     END_TURN,
@@ -87,7 +89,7 @@ async def test_a_speaker_for_whom_no_slot_becomes_free_is_rejected_and_others_go
         await first.read()  # it has the slot
         second: Any = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *sound):
-            await second.write(request)
+            await write(second, request)
         assert (await second.read()).WhichOneof("event") == "speech_started"  # before it waits for a slot
         with pytest.raises(grpc.RpcError) as caught:
             await rest_of(second)
@@ -136,7 +138,7 @@ async def listen_in_silence_until_it_fails(stub):
             yield END_TURN
             await asyncio.sleep(0.05)
 
-    async for _ in stub.Transcribe(send(), timeout=TIMEOUT_S):
+    async for _ in exchange(stub.Transcribe(timeout=TIMEOUT_S), send()):
         pass
 
 
@@ -168,7 +170,7 @@ async def test_a_session_that_is_too_long_gets_its_last_words_first(monkeypatch)
         responses = []
 
         async def collect():
-            async for response in stub.Transcribe(iter((config(), *pieces(sentence()))), timeout=TIMEOUT_S):
+            async for response in exchange(stub.Transcribe(timeout=TIMEOUT_S), (config(), *pieces(sentence()))):
                 responses.append(response)
 
         with pytest.raises(grpc.RpcError) as caught:
