@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
-from typing import Any
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from contextlib import asynccontextmanager, suppress
+from typing import Any, TypeAlias
 
 from google.protobuf.message import Message
 from grpc import aio
 from grpc._cython import cygrpc  # pyright: ignore[reportMissingTypeStubs]
+
+from oviya.tasks import cancel_and_wait
+
+Requests: TypeAlias = Iterable[Message] | AsyncIterable[Message]
 
 _CallFailed: type[Exception] = vars(cygrpc)["InternalError"]  # what grpc.aio's write catches
 
@@ -43,3 +49,44 @@ async def half_close(call: Any) -> None:
     """Half-closes a call; does nothing if it has ended."""
     with suppress(_CallFailed):
         await call.done_writing()
+
+
+@asynccontextmanager
+async def sending(call: Any, requests: Requests) -> AsyncGenerator[None, None]:
+    """Writes `requests` to `call` in the background and half-closes it; leaving the context cancels the call.
+
+    Replaces a call with an iterator, for which grpc.aio writes as `write` describes.
+
+    Raises:
+        Exception: what `requests` raised; it ends the call.
+    """
+    task = asyncio.create_task(_send(call, requests))
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled() and (error := task.exception()):
+            raise error from None
+        raise
+    finally:
+        call.cancel()
+        await cancel_and_wait(task)
+
+
+async def _send(call: Any, requests: Requests) -> None:
+    try:
+        async for request in _each(requests):
+            if not await write(call, request):
+                return
+        await half_close(call)
+    except Exception:
+        call.cancel()  # ends the read, which then raises this error
+        raise
+
+
+async def _each(requests: Requests) -> AsyncIterator[Message]:
+    if isinstance(requests, AsyncIterable):
+        async for request in requests:
+            yield request
+    else:
+        for request in requests:
+            yield request

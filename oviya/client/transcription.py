@@ -12,6 +12,7 @@ from oviya.client import wire
 from oviya.client.channel import STALL_TIMEOUT_S, AsyncClient, read_events
 from oviya.client.events import TranscribeEvent
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
+from oviya.writing import sending
 
 STT = "stt"
 STT_ADDRESS = "localhost:50051"
@@ -48,9 +49,10 @@ class SpeechToText(AsyncClient):
         """
         chunks = _split(audio, round(sample_rate_hz * CHUNK_S)) if isinstance(audio, np.ndarray) else audio
         stall_s = self._stall_timeout_s if isinstance(audio, np.ndarray) else None  # a microphone may be silent
-        call = self._stub.Transcribe(_requests(chunks, sample_rate_hz))
-        async for event in read_events(call, wire.from_transcribe, STT, stall_s):
-            yield event
+        call = self._stub.Transcribe()
+        async with sending(call, _requests(chunks, sample_rate_hz)):
+            async for event in read_events(call, wire.from_transcribe, STT, stall_s):
+                yield event
 
 
 async def _split(samples: Pcm, size: int) -> AsyncGenerator[Pcm, None]:

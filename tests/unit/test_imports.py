@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 LAYERS = {
     "oviya": (
         "cli > client, model > mesh, text, audio"
-        " > emotions, rvq, status, streams, writing, tasks, durations > errors > v1"
+        " > writing > emotions, rvq, status, streams, tasks, durations > errors > v1"
     ),
     "services.brain": (
         "server > failover > ollama, listener, circuit_breaker > settings > tool_spec, emotions > backend"

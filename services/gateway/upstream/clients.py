@@ -22,6 +22,7 @@ from oviya.v1 import (
     mimi_pb2_grpc,
     stt_pb2_grpc,
 )
+from oviya.writing import sending
 from services.gateway.settings import GatewaySettings
 
 GRPC_NAMES = {
@@ -98,8 +99,10 @@ class Mesh:
                 for start in range(max(0, len(sound.pcm) - longest), len(sound.pcm), DETECT_MESSAGE_BYTES):
                     yield emotion_pb2.DetectRequest(audio=sound.pcm[start : start + DETECT_MESSAGE_BYTES])
 
+        call = self.emotion.Detect(timeout=self._settings.call_timeout_s)
         with typed_errors("emotion"):
-            return await self.emotion.Detect(requests(), timeout=self._settings.call_timeout_s)
+            async with sending(call, requests()):
+                return await call
 
     async def reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
         """Streams the brain's reply; the call is cancelled when the reader leaves.

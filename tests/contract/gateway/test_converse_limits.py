@@ -14,8 +14,8 @@ from oviya.audio.pcm import F32LE, S16LE
 from oviya.errors import Busy, NotReady, OviyaError, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
+from oviya.writing import sending
 from services.gateway import metrics
-from tests.support.exchange import sending
 from tests.support.gateway_mesh import END_TURN, GatewayUnderTest, Heard, failure_of, gateway_with
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -84,7 +84,8 @@ async def test_who_speaks_without_a_pause_keeps_a_session():
         loop = asyncio.get_running_loop()
         over = loop.time() + 2.5  # more than twice the time after which a silent session ends
         last = ""
-        async with sending(gateway.stub.Converse(timeout=60), keep_sending(b"\1\1" * 320, for_s=60.0)) as call:
+        call = gateway.stub.Converse(timeout=60)
+        async with sending(call, keep_sending(b"\1\1" * 320, for_s=60.0)):
             while not (last == "partial" and loop.time() >= over):
                 event = await call.read()
                 assert event is not aio.EOF

@@ -11,7 +11,7 @@ from grpc import aio
 from oviya.errors import Busy
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
-from oviya.writing import write
+from oviya.writing import sending, write
 from tests.support.scripted_services import ScriptedMimi
 from tests.support.serving import serve_for_test
 
@@ -55,3 +55,64 @@ async def test_server_that_is_not_there():
         assert not await write(call, FRAME)
         with pytest.raises(aio.AioRpcError):
             await call.read()
+
+
+async def test_a_refusal_of_a_call_that_is_still_sending_is_not_replaced():
+    async def frames():
+        while True:
+            yield FRAME
+
+    mimi = ScriptedMimi()
+    mimi.fail = Busy("no stream is free", retry_after_s=0.01)
+    async with serve_for_test(mimi) as served, aio.insecure_channel(served.address) as channel:
+        stub = mimi_pb2_grpc.MimiServiceStub(channel)
+        for _ in range(100):
+            call = stub.Decode()
+            with pytest.raises(aio.AioRpcError) as caught:
+                async with sending(call, frames()):
+                    await call.read()
+            assert isinstance(error_from_rpc(caught.value, "mimi"), Busy)
+
+
+async def test_an_error_of_the_requests_ends_the_call_and_reaches_its_reader():
+    async def frames():
+        yield FRAME
+        await answered.wait()
+        raise ValueError("the microphone was unplugged")
+
+    answered = asyncio.Event()
+    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
+        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+
+        async def talk():
+            async with sending(call, frames()):
+                assert await call.read()
+                answered.set()
+                await call.read()
+
+        with pytest.raises(ValueError, match="unplugged"):
+            await talk()
+        assert call.cancelled()
+
+
+async def test_cancelling_the_reader_of_a_call_that_is_still_sending():
+    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
+        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+        begun = asyncio.Event()
+
+        async def endless():
+            yield FRAME
+            await asyncio.Event().wait()
+
+        async def talk():
+            async with sending(call, endless()):
+                await call.read()
+                begun.set()
+                await call.read()
+
+        talking = asyncio.create_task(talk())
+        await begun.wait()
+        talking.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await talking
+        assert call.cancelled()
