@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
 from typing import Any
 
 
@@ -20,3 +22,17 @@ async def cancel_and_wait(*tasks: asyncio.Task[Any] | None) -> None:
     for task in cancelled:
         if not task.cancelled():
             task.exception()
+
+
+@contextmanager
+def raising_failure_of(task: asyncio.Task[Any]) -> Generator[None, None, None]:
+    """Raises the exception that `task` failed with in place of CancelledError.
+
+    For the reader of a call that another task writes to and cancels when it fails: that failure is the cause.
+    """
+    try:
+        yield
+    except asyncio.CancelledError:
+        if task.done() and not task.cancelled() and (failure := task.exception()) is not None:
+            raise failure from None
+        raise

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Iterable
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import asynccontextmanager, suppress
-from typing import Any, TypeAlias
+from typing import Any
 
 from google.protobuf.message import Message
 from grpc import aio
 from grpc._cython import cygrpc  # pyright: ignore[reportMissingTypeStubs]
 
-from oviya.tasks import cancel_and_wait
-
-Requests: TypeAlias = Iterable[Message] | AsyncIterable[Message]
+from oviya.tasks import cancel_and_wait, raising_failure_of
 
 _CallFailed: type[Exception] = vars(cygrpc)["InternalError"]  # what grpc.aio's write catches
 
@@ -52,7 +50,7 @@ async def half_close(call: Any) -> None:
 
 
 @asynccontextmanager
-async def sending(call: Any, requests: Requests) -> AsyncGenerator[None, None]:
+async def sending(call: Any, requests: AsyncIterable[Message]) -> AsyncGenerator[None, None]:
     """Writes `requests` to `call` in the background and half-closes it; leaving the context cancels the call.
 
     Replaces a call with an iterator, for which grpc.aio writes as `write` describes.
@@ -62,31 +60,19 @@ async def sending(call: Any, requests: Requests) -> AsyncGenerator[None, None]:
     """
     task = asyncio.create_task(_send(call, requests))
     try:
-        yield
-    except asyncio.CancelledError:
-        if task.done() and not task.cancelled() and (error := task.exception()):
-            raise error from None
-        raise
+        with raising_failure_of(task):
+            yield
     finally:
         call.cancel()
         await cancel_and_wait(task)
 
 
-async def _send(call: Any, requests: Requests) -> None:
+async def _send(call: Any, requests: AsyncIterable[Message]) -> None:
     try:
-        async for request in _each(requests):
+        async for request in requests:
             if not await write(call, request):
                 return
         await half_close(call)
     except Exception:
         call.cancel()  # ends the read, which then raises this error
         raise
-
-
-async def _each(requests: Requests) -> AsyncIterator[Message]:
-    if isinstance(requests, AsyncIterable):
-        async for request in requests:
-            yield request
-    else:
-        for request in requests:
-            yield request

@@ -12,6 +12,7 @@ from grpc import aio
 from oviya.mesh.channel import open_channel
 from oviya.status import error_from_rpc
 from oviya.streams import with_stall_timeout
+from oviya.tasks import raising_failure_of
 from oviya.v1 import (
     brain_pb2,
     brain_pb2_grpc,
@@ -141,13 +142,8 @@ async def read_fed(call: Any, feeding: asyncio.Task[None], service: str) -> Any:
     Raises:
         OviyaError: what the service or the feeding task failed at.
     """
-    try:
-        with typed_errors(service):
-            return await call.read()
-    except asyncio.CancelledError:
-        if feeding.done() and not feeding.cancelled() and (failure := feeding.exception()) is not None:
-            raise failure from None
-        raise
+    with raising_failure_of(feeding), typed_errors(service):
+        return await call.read()
 
 
 @contextmanager

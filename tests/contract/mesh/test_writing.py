@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
 from grpc import aio
 
-from oviya.errors import Busy
+from oviya.errors import Busy, OviyaError
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, mimi_pb2, mimi_pb2_grpc
 from oviya.writing import sending, write
@@ -18,11 +20,17 @@ from tests.support.serving import serve_for_test
 FRAME = mimi_pb2.DecodeRequest(frames=common_pb2.RvqFrames(codebooks=8, codes=[0] * 8))
 
 
-async def test_a_refusal_during_writing_is_not_replaced():
+@asynccontextmanager
+async def stub_of_mimi(failure: OviyaError | None = None) -> AsyncIterator[Any]:
+    """A stub of a Mimi service on a channel that does not retry; every call ends with `failure`."""
     mimi = ScriptedMimi()
-    mimi.fail = Busy("no stream is free", retry_after_s=0.01)
+    mimi.fail = failure
     async with serve_for_test(mimi) as served, aio.insecure_channel(served.address) as channel:
-        stub = mimi_pb2_grpc.MimiServiceStub(channel)
+        yield mimi_pb2_grpc.MimiServiceStub(channel)
+
+
+async def test_a_refusal_during_writing_is_not_replaced():
+    async with stub_of_mimi(Busy("no stream is free", retry_after_s=0.01)) as stub:
         for _ in range(100):
             call = stub.Decode()
 
@@ -39,8 +47,8 @@ async def test_a_refusal_during_writing_is_not_replaced():
 
 
 async def test_messages_arrive_in_order_and_a_call_that_goes_on_says_so():
-    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
-        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+    async with stub_of_mimi() as stub:
+        call = stub.Decode()
         for _ in range(3):
             assert await write(call, FRAME)
         await call.done_writing()
@@ -62,10 +70,7 @@ async def test_a_refusal_of_a_call_that_is_still_sending_is_not_replaced():
         while True:
             yield FRAME
 
-    mimi = ScriptedMimi()
-    mimi.fail = Busy("no stream is free", retry_after_s=0.01)
-    async with serve_for_test(mimi) as served, aio.insecure_channel(served.address) as channel:
-        stub = mimi_pb2_grpc.MimiServiceStub(channel)
+    async with stub_of_mimi(Busy("no stream is free", retry_after_s=0.01)) as stub:
         for _ in range(100):
             call = stub.Decode()
             with pytest.raises(aio.AioRpcError) as caught:
@@ -81,8 +86,8 @@ async def test_an_error_of_the_requests_ends_the_call_and_reaches_its_reader():
         raise ValueError("the microphone was unplugged")
 
     answered = asyncio.Event()
-    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
-        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+    async with stub_of_mimi() as stub:
+        call = stub.Decode()
 
         async def talk():
             async with sending(call, frames()):
@@ -96,8 +101,8 @@ async def test_an_error_of_the_requests_ends_the_call_and_reaches_its_reader():
 
 
 async def test_cancelling_the_reader_of_a_call_that_is_still_sending():
-    async with serve_for_test(ScriptedMimi()) as served, aio.insecure_channel(served.address) as channel:
-        call = mimi_pb2_grpc.MimiServiceStub(channel).Decode()
+    async with stub_of_mimi() as stub:
+        call = stub.Decode()
         begun = asyncio.Event()
 
         async def endless():
