@@ -24,7 +24,7 @@ async def test_hanging_brain_fails_the_turn_with_a_spoken_apology_and_the_next_w
     brain = ScriptedBrain()
     hang = True
     brain.before = lambda index: asyncio.Event().wait() if hang else None
-    async with gateway_with(brain, brain_first_s=0.2) as gateway:
+    async with gateway_with(brain, brain_first_s=1.0) as gateway:
 
         async def heal():
             nonlocal hang

@@ -80,7 +80,7 @@ async def test_emoji_are_a_turn():
 
 
 async def test_a_stream_must_begin_with_its_configuration():
-    async with gateway_with(session_start_s=0.1) as gateway:
+    async with gateway_with(session_start_s=1.0) as gateway:
 
         async def nothing():
             for none in ():

@@ -47,7 +47,7 @@ async def test_idle_and_long_sessions_end_with_a_typed_error():
         error = await failure_of(gateway, never.wait())
         assert isinstance(error, Timeout)
         assert "0.2 s" in str(error)
-    async with gateway_with(brain, session_max_s=1.5) as gateway:
+    async with gateway_with(brain, session_max_s=5.0) as gateway:
         heard = Heard()
         with pytest.raises(aio.AioRpcError) as caught:
             await gateway.converse("finish this", never.wait(), until=heard.events.append)
@@ -80,9 +80,9 @@ async def test_a_silent_microphone_and_ends_of_turns_do_not_keep_a_session():
 async def test_who_speaks_without_a_pause_keeps_a_session():
     stt = ScriptedStt()
     stt.ignores_speech = True  # the turn does not end
-    async with gateway_with(stt, ScriptedBrain(), session_idle_s=1.0, stt_stall_s=30.0) as gateway:
+    async with gateway_with(stt, ScriptedBrain(), session_idle_s=2.0, stt_stall_s=30.0) as gateway:
         loop = asyncio.get_running_loop()
-        over = loop.time() + 2.5  # more than twice the time after which a silent session ends
+        over = loop.time() + 4.5  # more than twice the time after which a silent session ends
         last = ""
         call = gateway.stub.Converse(timeout=60)
         async with sending(call, keep_sending(b"\1\1" * 320, for_s=60.0)):

@@ -49,7 +49,7 @@ async def test_with_all_services_it_is_ready_and_nothing_is_degraded():
 async def test_missing_service_is_named_and_used_once_it_is_there(missing):
     port = free_port()
     settings: dict[str, Any] = {f"{missing}_address": f"127.0.0.1:{port}", "emotion": missing != "emotion"}
-    async with gateway_with(*others(missing), stt_retry_s=0.05, stt_stall_s=1.0, **settings) as gateway:
+    async with gateway_with(*others(missing), stt_retry_s=0.05, stt_stall_s=3.0, **settings) as gateway:
         needed = missing in ("stt", "brain")
         status, report = await readyz(gateway)
         assert (status, report["ready"]) == ((503, False) if needed else (200, True))

@@ -41,13 +41,13 @@ async def test_session_at_its_longest_length_finishes_the_running_turn():
     brain, go = ScriptedBrain(), asyncio.Event()
     brain.before = lambda index: go.wait()
     async with (
-        gateway_with(brain, ice_bind_addresses=[LOOPBACK], session_max_s=0.5) as gateway,
+        gateway_with(brain, ice_bind_addresses=[LOOPBACK], session_max_s=2.0) as gateway,
         browser(microphone=False) as user,
     ):
         peers = gateway.service.peers
         await user.connect(await peers.answer(await user.offer()))
         user.send({"text": "hello"})
-        await asyncio.sleep(1.0)
+        await asyncio.sleep(2.5)
         go.set()
         await user.event("replyEnded")
         failed = (await user.event("turnFailed"))["turnFailed"]
