@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import numpy as np
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.rvq import unpack_frames
 from oviya.v1 import csm_pb2
+from tests.support.waiting import until
 
 AT_ONCE = Duration()
 PACED = Duration(nanos=10_000_000)
@@ -36,9 +35,7 @@ async def speak(stub, asked: csm_pb2.GenerateRequest):
 
 async def free(served) -> None:
     """Waits until no slot is used."""
-    async with asyncio.timeout(20):
-        while served.service.engine.slots_used:
-            await asyncio.sleep(0.005)
+    await until(lambda: not served.service.engine.slots_used, within_s=20)
 
 
 def context(codes: list[int], codebooks: int = 8, *, reference: bool = False) -> csm_pb2.ContextSegment:

@@ -16,7 +16,7 @@ Requests: TypeAlias = Iterable[Message] | AsyncIterable[Message]
 async def exchange(call: Any, requests: Requests) -> AsyncIterator[Any]:
     """Yields the responses of a call with a stream of responses, which was made without an iterator."""
     async with sending(call, _each(requests)):
-        while (response := await call.read()) is not aio.EOF:
+        async for response in _responses(call):
             yield response
 
 
@@ -24,6 +24,16 @@ async def exchange_for_one(call: Any, requests: Requests) -> Any:
     """Returns the response of a call with one response, which was made without an iterator."""
     async with sending(call, _each(requests)):
         return await call
+
+
+async def rest_of(call: Any) -> list[Any]:
+    """Reads a call to its end."""
+    return [response async for response in _responses(call)]
+
+
+async def _responses(call: Any) -> AsyncIterator[Any]:
+    while (response := await call.read()) is not aio.EOF:
+        yield response
 
 
 async def _each(requests: Requests) -> AsyncIterator[Message]:

@@ -60,14 +60,6 @@ def ends(responses) -> list[stt_pb2.TurnEnded]:
     return [response.turn_ended for response in responses if response.WhichOneof("event") == "turn_ended"]
 
 
-async def rest_of(call) -> list[stt_pb2.TranscribeResponse]:
-    """Reads a call to its end."""
-    responses = []
-    while (response := await call.read()) != grpc.aio.EOF:
-        responses.append(response)
-    return responses
-
-
 async def assert_hears(stub):
     """Checks that the service still works."""
     [text] = finals(await transcribe(stub, config(), *pieces(speak(THANKS))))

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+import pytest
 from prometheus_client.metrics import MetricWrapperBase
 
 from oviya.audio.pcm import Pcm
@@ -53,6 +54,14 @@ def decoders() -> list[psutil.Process]:
             if "services.stt.decode.sphinx_worker" in child.cmdline():
                 found.append(child)
     return found
+
+
+def count_only_sound(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stops the clock of all sessions, so that their limits count sound alone.
+
+    A busy machine may take seconds before the first word of a stream is decoded.
+    """
+    monkeypatch.setattr(AsyncSession, "_now", lambda session: 0.0)
 
 
 async def push(session: AsyncSession, sound: Pcm) -> list[Event]:

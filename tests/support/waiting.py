@@ -9,12 +9,12 @@ PATIENCE_S = 60.0
 """Long enough for a machine that runs other tests at the same time."""
 
 
-async def until(condition: Callable[[], object]) -> None:
+async def until(condition: Callable[[], object], within_s: float = PATIENCE_S) -> None:
     """Returns once `condition()` is true.
 
     Raises:
-        TimeoutError: it was not within `PATIENCE_S`.
+        TimeoutError: it was not within `within_s`.
     """
-    async with asyncio.timeout(PATIENCE_S):
+    async with asyncio.timeout(within_s):
         while not condition():
             await asyncio.sleep(0.01)

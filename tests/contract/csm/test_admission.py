@@ -25,13 +25,9 @@ async def test_a_queue_lets_callers_wait_within_the_service(folder):
         running = stub.Generate(request(max_frames=0, lead=PACED))
         await running.read()
         waiting = [asyncio.create_task(speak(stub, HELLO)) for _ in range(3)]
-        async with asyncio.timeout(20):
-            while service.engine.queued < 3:
-                await asyncio.sleep(0.005)
+        await until(lambda: service.engine.queued >= 3, within_s=20)
         waiting.pop().cancel()
-        async with asyncio.timeout(20):
-            while service.engine.queued > 2:
-                await asyncio.sleep(0.005)
+        await until(lambda: service.engine.queued <= 2, within_s=20)
         running.cancel()
         results = await asyncio.gather(*waiting)
     assert [len(frames) for frames, _ in results] == [6, 6]

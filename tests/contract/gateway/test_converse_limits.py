@@ -16,13 +16,9 @@ from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, conversation_pb2
 from oviya.writing import sending
 from services.gateway import metrics
+from tests.support.exchange import rest_of
 from tests.support.gateway_mesh import END_TURN, GatewayUnderTest, Heard, failure_of, gateway_with
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
-
-
-async def read_all(call: Any) -> None:
-    while await call.read() is not aio.EOF:
-        pass
 
 
 async def test_sessions_are_counted_and_freed():
@@ -71,7 +67,7 @@ async def test_a_silent_microphone_and_ends_of_turns_do_not_keep_a_session():
         call = gateway.stub.Converse(timeout=60)
         with pytest.raises(aio.AioRpcError) as caught:
             async with sending(call, keep_sending(bytes(640), for_s=50.0)):
-                await read_all(call)
+                await rest_of(call)
         error = error_from_rpc(caught.value, "gateway")
         assert isinstance(error, Timeout)
         assert "said or typed" in str(error)
@@ -106,7 +102,7 @@ async def test_caller_who_reads_nothing_is_ended():
         async with asyncio.timeout(20):
             await gateway.service.conversation.sessions.wait_until_none()
         with pytest.raises(aio.AioRpcError) as caught:
-            await read_all(call)
+            await rest_of(call)
         assert isinstance(error_from_rpc(caught.value, "gateway"), Timeout)
 
 

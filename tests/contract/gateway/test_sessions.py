@@ -28,6 +28,7 @@ from services.gateway.memory.memory import Memory
 from services.gateway.settings import GatewaySettings
 from tests.support.gateway_mesh import Heard, failure_of, gateway_with, speech
 from tests.support.scripted_services import RATE_HZ, ScriptedBrain, ScriptedStt
+from tests.support.waiting import until
 
 LONG = "This sentence is long enough to be spoken for some seconds, word after word, until somebody says stop."
 
@@ -64,9 +65,7 @@ async def test_interrupted_reply_is_kept_only_as_far_as_it_was_heard(tmp_path):
         heard_s = 0.0
         heard = await gateway.converse("go", asyncio.sleep(60), session_id="s", lead=Duration(nanos=300_000_000),
                                        until=after_a_second)  # fmt: skip
-        async with asyncio.timeout(20):
-            while gateway.service.conversation.sessions:
-                await asyncio.sleep(0.01)
+        await until(lambda: not gateway.service.conversation.sessions, within_s=20)
         async with Oviya(gateway.address) as oviya:
             kept = await oviya.export_session("s", token_of(heard))
     user, reply = kept.turns
@@ -338,6 +337,4 @@ async def test_brain_in_a_degraded_mode_is_shown_everywhere():
         assert report["services"]["brain"]["backend"] == "scripted"
         assert 'oviya_gateway_degraded{service="brain"} 1.0' in metrics
         brain.degraded = ""
-        async with asyncio.timeout(20):
-            while any(name == "brain" for name, _ in gateway.service.readiness.degraded()):
-                await asyncio.sleep(0.02)
+        await until(lambda: "brain" not in dict(gateway.service.readiness.degraded()), within_s=20)

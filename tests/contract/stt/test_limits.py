@@ -14,8 +14,7 @@ from oviya.errors import Busy, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import stt_pb2, stt_pb2_grpc
 from oviya.writing import write
-from services.stt.engine.async_session import AsyncSession
-from tests.support.exchange import exchange
+from tests.support.exchange import exchange, rest_of
 from tests.support.speech import SAD, silence, speak, word_errors
 from tests.support.stt_calls import (
     END_TURN,
@@ -28,11 +27,11 @@ from tests.support.stt_calls import (
     failure,
     finals,
     pieces,
-    rest_of,
     sentence,
     serving,
     transcribe,
 )
+from tests.support.stt_engine import count_only_sound
 
 
 async def test_a_full_service_rejects_at_once_and_admits_later():
@@ -127,8 +126,7 @@ async def test_a_stream_in_which_nobody_speaks_is_ended(monkeypatch):
         with pytest.raises(grpc.RpcError) as caught:
             await listen_in_silence_until_it_fails(stub)
         assert isinstance(error_from_rpc(caught.value, "stt"), Timeout)
-        # A busy machine may take more than half a second before it hears the first word of the next stream.
-        monkeypatch.setattr(AsyncSession, "_now", lambda session: 0.0)
+        count_only_sound(monkeypatch)
         await assert_hears(stub)
 
 
@@ -166,8 +164,7 @@ async def test_a_caller_that_stalls_is_disconnected():
 
 
 async def test_a_session_that_is_too_long_gets_its_last_words_first(monkeypatch):
-    # Only the sound counts: on a busy machine, two seconds of the clock may pass before the first word is decoded.
-    monkeypatch.setattr(AsyncSession, "_now", lambda session: 0.0)
+    count_only_sound(monkeypatch)
     async with serving(max_session_s=2.0) as (_, stub):
         responses = []
 

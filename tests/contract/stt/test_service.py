@@ -8,6 +8,7 @@ from typing import Any
 import psutil
 
 from oviya.mesh.probe import is_serving
+from tests.support.exchange import rest_of
 from tests.support.speech import SAD, word_errors
 from tests.support.stt_calls import (
     NAME,
@@ -15,7 +16,6 @@ from tests.support.stt_calls import (
     config,
     finals,
     pieces,
-    rest_of,
     sentence,
     serving,
 )

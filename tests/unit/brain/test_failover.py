@@ -11,6 +11,7 @@ import pytest
 from oviya.errors import Busy, CheckpointError, NotReady, OviyaError, Timeout, Unavailable
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.failover import BROKEN_OFF, INSTEAD, Failover
+from tests.support.waiting import until
 
 ASKED = Exchange("hello")
 ANNA, BEN, CLEO = (Exchange("hello", session_id=name) for name in ("anna", "ben", "cleo"))
@@ -111,9 +112,7 @@ async def test_primary_is_warmed_in_the_background_after_an_error():
     async with joined(first, retry_s=0.05) as backend:
         said = await ask(backend)
         assert (said[0].text, said[0].degraded) == ("Second.", f"first: not yet; {INSTEAD}")
-        async with asyncio.timeout(20):
-            while backend.status().degraded:
-                await asyncio.sleep(0.01)
+        await until(lambda: not backend.status().degraded, within_s=20)
         assert (await ask(backend))[0].text == "First."
 
 
