@@ -40,8 +40,8 @@ def log_mel(sound: Pcm, samples: int, bands: int) -> NDArray[np.float32]:
     padded[-half:] = padded[-2 * half - 1 : -half - 1][::-1]
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_SAMPLES)[::HOP_SAMPLES][: samples // HOP_SAMPLES]
     power = np.square(np.abs(np.fft.rfft(frames * _hann()))).astype(np.float32)
-    bels = np.log10(np.maximum(_filters(bands) @ power.T, FLOOR))
-    return (np.maximum(bels, bels.max() - DYNAMIC_RANGE) + 4) / 4
+    bels = np.log10(np.maximum(_filters(bands) @ power.T, np.float32(FLOOR)))
+    return ((np.maximum(bels, bels.max() - DYNAMIC_RANGE) + 4) / 4).astype(np.float32)
 
 
 @cache

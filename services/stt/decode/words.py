@@ -14,8 +14,6 @@ TOKEN_S = 0.02
 UNSPACED = frozenset(("zh", "ja", "th", "lo", "my", "yue", "km"))
 """Whisper's codes of languages without spaces between words; each character counts as a word."""
 INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
-CLOSING = ".,!?;:\N{HORIZONTAL ELLIPSIS}\"')]}\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}。，、！？；：」』"
-"""Punctuation that follows a word."""
 
 
 def plain(written: str) -> str:
@@ -25,7 +23,7 @@ def plain(written: str) -> str:
 
 def without_closing(written: str) -> str:
     """Returns a word, or a text, without the punctuation at its end."""
-    return written.rstrip(CLOSING + " ")
+    return re.sub(r"[\W_]+$", "", written)
 
 
 def text_of(words: Sequence[Word]) -> str:
@@ -56,11 +54,11 @@ def split_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], 
         characters.append((decode(pending).replace(INCOMPLETE, ""), len(pending)))
     words: list[tuple[str, int]] = []
     for piece, count in characters:
-        begins = piece.startswith(" ") or (language in UNSPACED and bool(plain(piece)))
-        if words and not (begins and plain(piece)) and not (begins and not plain(words[-1][0])):
-            words[-1] = (words[-1][0] + piece, words[-1][1] + count)
-        else:
+        begins = (piece.startswith(" ") or language in UNSPACED) and plain(piece)
+        if begins or not words:
             words.append((piece, count))
+        else:
+            words[-1] = (words[-1][0] + piece, words[-1][1] + count)
     return words
 
 

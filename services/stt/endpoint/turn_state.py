@@ -15,9 +15,9 @@ SILENCE_PROBABILITY = 0.35
 """Below this probability a window is silence; in between the state does not change.  Silero's default, 0.15 less."""
 ONSET_WINDOWS = 2
 """Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
-HESITATION_WINDOWS = 3
-"""Windows of silence after which the speaker may have finished: 96 ms, as long as the closure of a stop.  What is
-decoded from here on is ready when the pause begins."""
+
+HESITATION = 3 * WINDOW_SAMPLES
+"""Silence in samples after which the speaker may have finished: 96 ms, longer than the stop of a consonant."""
 
 
 class Transition(Enum):
@@ -26,8 +26,8 @@ class Transition(Enum):
     STARTED = auto()
     """A turn began."""
     HESITATED = auto()
-    """The speaker has been silent for `HESITATION_WINDOWS`; the phrase goes on.  Speech after it causes no transition.
-    Comes once in a silence, and not in one whose pause or end is due as early."""
+    """The speaker has just fallen silent; the turn goes on as if they had not.  Comes once in a silence, and not in one
+    whose pause or end is due as early."""
     PAUSED = auto()
     """The speaker paused long enough to complete a phrase; the turn goes on."""
     RESUMED = auto()
@@ -62,7 +62,6 @@ class TurnStateMachine:
         """Length of the last pause after which the speaker went on."""
         self._run = 0  # consecutive windows of speech, up to the last one
         self._silence_start: int | None = None
-        self._hesitated = False  # in the running silence
 
     @property
     def in_turn(self) -> bool:
@@ -87,7 +86,7 @@ class TurnStateMachine:
             if self._run:
                 self._silence_start = None
             elif probability < SILENCE_PROBABILITY and self._silence_start is None:
-                self._silence_start, self._hesitated = window_start, False
+                self._silence_start = window_start
         elif self._run == ONSET_WINDOWS:
             return self._begin()
         # One window of speech may be the speaker going on: the decision waits for the second.
@@ -111,13 +110,13 @@ class TurnStateMachine:
         if not self.in_turn or self._silence_start is None:
             return None
         silence = self.position - self._silence_start
+        before = silence - WINDOW_SAMPLES
         if silence >= self.end_silence:
             self.end()
             return Transition.ENDED
         if self.in_phrase and silence >= self.phrase_silence:
             self._state = _State.PAUSE
             return Transition.PAUSED
-        if self.in_phrase and not self._hesitated and silence >= HESITATION_WINDOWS * WINDOW_SAMPLES:
-            self._hesitated = True
+        if self.in_phrase and before < HESITATION <= silence:
             return Transition.HESITATED
         return None

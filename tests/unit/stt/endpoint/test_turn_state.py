@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from services.stt.endpoint.turn_state import HESITATION_WINDOWS, Transition, TurnStateMachine
+from services.stt.endpoint.turn_state import HESITATION, Transition, TurnStateMachine
 from services.stt.endpoint.vad import WINDOW_SAMPLES
 
 PHRASE_WINDOWS, END_WINDOWS = 4, 8
+HESITATION_WINDOWS = HESITATION // WINDOW_SAMPLES
 
 
 @pytest.fixture
