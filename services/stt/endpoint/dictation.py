@@ -243,7 +243,7 @@ def _spells(tokens: Sequence[str]) -> bool:
 
 
 def _spelled_as_a_word(tokens: Sequence[str]) -> bool:
-    """Whether the last word follows "it's spelled" or "it's spelled as": recognizers write letters as one word, "SMI"."""
+    """Whether the last word follows "it's spelled" or "it's spelled as"; letters may be recognized as a word."""
     last, *before = reversed(tokens)
     if before and before[0] == "as":
         before = before[1:]
