@@ -64,6 +64,8 @@ class RecognizerInfo:
         vocabulary: whether a session can name words that it expects.
         device: where it runs.
         trained: False where the weights are random.
+        aligner: how word times are found: "attention" (Whisper's cross-attention), or the name of an aligner's model;
+            empty: unknown.
     """
 
     name: str
@@ -73,6 +75,7 @@ class RecognizerInfo:
     vocabulary: bool = False
     device: str = "cpu"
     trained: bool = True
+    aligner: str = ""
 
 
 class Recognizer(Protocol):

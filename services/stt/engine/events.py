@@ -43,6 +43,7 @@ class LikelyEnd:
     at_s: float
     turn: int
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)
@@ -60,6 +61,7 @@ class Final:
     at_s: float
     turn: int
     words: tuple[Word, ...]
+    language: str = ""
 
     @property
     def text(self) -> str:
