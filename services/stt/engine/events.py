@@ -44,6 +44,7 @@ class LikelyEnd:
     at_s: float
     turn: int
     text: str
+    language: str = ""
 
 
 @dataclass(frozen=True)

@@ -219,13 +219,13 @@ class Session:
     def _pause(self) -> list[Event]:
         """Lets the endpointer decide how long the pause may last."""
         assert self._segment is not None
-        words = [*self._words, *self._segment.words()]
+        words, language = [*self._words, *self._segment.words()], self._segment.language
         if self._segment.length >= to_samples(SEGMENT_S):
             self._end_segment()
         events: list[Event] = [*self._partial()]
         self._likely_end_sent = self._endpointer.pause(words, self._pitch.fall())
         if self._likely_end_sent:
-            events.append(LikelyEnd(self.position_s, self._turn, text_of(words)))
+            events.append(LikelyEnd(self.position_s, self._turn, text_of(words), language))
         return events
 
     def _split_segment(self) -> list[Event]:
