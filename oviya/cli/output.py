@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
+from oviya.text.languages import is_english
 
 EXIT_FAILED = 1
 """The command failed."""
@@ -52,6 +53,11 @@ def _shown(match: re.Match[str]) -> str:
     if character in "\r\n":
         return " "
     return character.encode("unicode_escape").decode("ascii")
+
+
+def language_mark(language: str) -> str:
+    """Returns what is printed before a text that is not English: "[de] "; empty for English and an unknown language."""
+    return "" if is_english(language) else f"[{language}] "
 
 
 class Output:

@@ -14,7 +14,7 @@ from oviya.cli.conversation_record import ConversationRecord, TurnRecord
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, describe, exit_code, exit_on_error
+from oviya.cli.output import Output, describe, exit_code, exit_on_error, language_mark
 from oviya.cli.player import play_recording
 from oviya.cli.tokens import store_token, stored_token, tokens_file
 from oviya.client import (
@@ -120,7 +120,8 @@ def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
     """Prints an event for people."""
     match event:
         case FinalTranscript():
-            output.text(("you    ", "bold"), event.text or ("(no words)", "yellow"))
+            mark = language_mark(event.language)
+            output.text(("you    ", "bold"), (mark, "cyan"), event.text or ("(no words)", "yellow"))
         case UserEmotion():
             output.text(("feels  ", "bold"), (event.emotion, "cyan"), f" ({event.score:.2f})")
         case UserFeeling() if explain:
@@ -171,6 +172,7 @@ def _turn_report(turn: TurnRecord) -> dict[str, Any]:
     return {
         "turn": turn.number,
         "transcript": heard.text if heard else "",
+        "language": heard.language if heard else "",
         "words": [asdict(word) for word in heard.words] if heard else [],
         "turn_end_reason": ended.reason if ended else None,
         "speech_end_s": ended.speech_end_s if ended else None,
@@ -178,7 +180,12 @@ def _turn_report(turn: TurnRecord) -> dict[str, Any]:
         "user_feeling": asdict(turn.user_feeling) if turn.user_feeling else None,
         "reply": turn.reply_text,
         "sentences": [
-            {"text": sentence.text, "voice": sentence.voice, "plan": asdict(sentence.plan)}
+            {
+                "text": sentence.text,
+                "voice": sentence.voice,
+                "language": sentence.language,
+                "plan": asdict(sentence.plan),
+            }
             for sentence in turn.sentences
         ],
         "reply_duration_s": turn.reply_duration_s,

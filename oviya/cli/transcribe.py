@@ -11,7 +11,7 @@ from oviya.audio.files import SoundFile
 from oviya.audio.pcm import Pcm
 from oviya.cli.files import ReadingProgress, open_recording, reading_progress
 from oviya.cli.options import AsJson, RecordingFile, SttAddress
-from oviya.cli.output import Output, exit_on_error
+from oviya.cli.output import Output, exit_on_error, language_mark
 from oviya.client import FinalTranscript, SpeechStarted, SpeechToText, TurnEnded
 from oviya.client.channel import STALL_TIMEOUT_S
 from oviya.client.transcription import STT_ADDRESS
@@ -99,14 +99,22 @@ class _Transcription:
     def _on_event(self, event: Any) -> None:
         match event:
             case SpeechStarted():
-                self._turns[event.turn] = {"start_s": event.start_s, "end_s": None, "text": "", "words": []}
+                self._turns[event.turn] = {
+                    "start_s": event.start_s,
+                    "end_s": None,
+                    "text": "",
+                    "language": "",
+                    "words": [],
+                }
             case FinalTranscript():
                 turn = self._turns[event.turn]
-                turn["text"], turn["words"] = event.text, [asdict(word) for word in event.words]
+                turn["text"], turn["language"] = event.text, event.language
+                turn["words"] = [asdict(word) for word in event.words]
             case TurnEnded():
                 turn = self._turns[event.turn]
                 turn["end_s"] = event.speech_end_s
                 span = f"{turn['start_s']:7.2f} -{turn['end_s']:7.2f} s  "
-                self._output.text((span, "dim"), turn["text"] or ("(no words)", "yellow"))
+                mark = language_mark(turn["language"])
+                self._output.text((span, "dim"), (mark, "cyan"), turn["text"] or ("(no words)", "yellow"))
             case _:
                 pass  # partials: the final replaces them

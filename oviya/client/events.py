@@ -44,7 +44,7 @@ class PartialTranscript:
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word and its position in the session's audio."""
+    """A word, in lower case and without punctuation, and its position in the session's audio."""
 
     text: str
     start_s: float
@@ -58,7 +58,10 @@ class FinalTranscript:
 
     turn: int
     text: str
+    """With case and punctuation, e.g. "Hello, world."."""
     words: tuple[Word, ...]
+    language: str = ""
+    """Language of the words (BCP 47), e.g. ``en``; empty: unknown."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -68,7 +68,7 @@ def _final(turn: int, transcript: stt_pb2.Transcript) -> events.FinalTranscript:
     words = (
         events.Word(word.text, seconds(word.start), seconds(word.end), word.confidence) for word in transcript.words
     )
-    return events.FinalTranscript(turn, transcript.text, tuple(words))
+    return events.FinalTranscript(turn, transcript.text, tuple(words), transcript.language)
 
 
 def _turn_ended(turn: int, ended: stt_pb2.TurnEnded) -> events.TurnEnded:

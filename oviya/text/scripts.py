@@ -1,4 +1,4 @@
-"""The script of a text, and the language in which it is read."""
+"""The script of a text."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import dataclass
 from functools import lru_cache
 
 from anyascii import anyascii
@@ -14,26 +13,8 @@ from anyascii import anyascii
 from oviya.text.tables import inverted, load_table
 
 LATIN = "Latin"
-_TABLES = load_table("scripts")
-_NAMES = inverted(_TABLES["scripts"])
+_NAMES = inverted(load_table("scripts")["scripts"])
 """The first word of a letter's Unicode name -> its script."""
-
-
-@dataclass(frozen=True, slots=True)
-class Language:
-    """A language: its code (BCP 47, which is also the name of its espeak-ng voice) and its English name."""
-
-    code: str
-    name: str
-
-
-LANGUAGES = {script: Language(*language) for script, language in _TABLES["languages"].items()}
-"""The most spoken language with an espeak-ng voice for each script."""
-_UKRAINIAN, _PERSIAN, _URDU = (
-    frozenset("\u0456\u0457\u0454\u0491"),
-    frozenset("\u067e\u0686\u0698\u06af"),
-    frozenset("\u0679\u0688\u0691\u06ba\u06d2"),
-)
 _GREEK = re.compile("[\u0370-\u03ff]")
 _LONE_GREEK = re.compile("(?<![\u0370-\u03ff])[\u0370-\u03ff](?![\u0370-\u03ff])")
 """A symbol of a formula, not a word."""
@@ -80,19 +61,6 @@ def speaks(scripts: Collection[str], script: str) -> bool:
         return True
     japanese = {"Kana", "Hiragana", "Katakana", "Jpan"}
     return (script == "Kana" and bool(japanese & set(scripts))) or (script == "Han" and "Jpan" in scripts)
-
-
-def language_of(text: str) -> Language | None:
-    """The language in which `text` is read, by its script.  None: the script is Latin, or has no espeak-ng voice."""
-    script = main_script(text)
-    letters = set(text)
-    if script == "Cyrillic" and letters & _UKRAINIAN:
-        return Language("uk", "Ukrainian")
-    if script == "Arabic" and letters & _URDU:
-        return Language("ur", "Urdu")
-    if script == "Arabic" and letters & _PERSIAN:
-        return Language("fa", "Persian")
-    return LANGUAGES.get(script)
 
 
 def romanized(text: str, scripts: Collection[str] = (LATIN,)) -> str:

@@ -32,15 +32,19 @@ class Verbalizer:
 
     Emoji next to words are not spoken, and a segment may consist of the emoji after a sentence that was returned
     before.  A segment without words therefore waits for the next one; it is named only if the whole text has no words.
+
+    Args:
+        language: of the text (BCP 47); empty: English if its script is Latin.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, language: str = "") -> None:
+        self._language = language
         self._waiting = ""
         self._spoke = False
 
     def add(self, segment: str) -> SpokenText | None:
         """Adds a segment; returns what is spoken, or None if that is nothing, or nothing yet."""
-        spoken = speakable(segment)
+        spoken = speakable(segment, self._language)
         if not spoken:
             return None
         text = written(segment)
@@ -55,17 +59,17 @@ class Verbalizer:
     def finish(self) -> SpokenText | None:
         """Ends the text; returns the names of its emoji if it contained nothing else."""
         text, self._waiting, spoke, self._spoke = self._waiting, "", self._spoke, False
-        spoken = "" if spoke or not text else speakable(text)
+        spoken = "" if spoke or not text else speakable(text, self._language)
         return SpokenText(text, spoken) if spoken else None
 
 
-def split_into_sentences(text: str, max_chars: int) -> Iterator[SpokenText]:
+def split_into_sentences(text: str, max_chars: int, language: str = "") -> Iterator[SpokenText]:
     """Splits `text` into sentences of at most `max_chars` characters as written; longer ones are cut at clauses.
 
     Text that cannot be spoken is skipped.  Sentences are yielded one by one, so that an event loop can serve others in
     between.
     """
-    segmenter, verbalizer = Segmenter(max_chars=max_chars, first_clause_chars=0), Verbalizer()
+    segmenter, verbalizer = Segmenter(max_chars=max_chars, first_clause_chars=0), Verbalizer(language)
     for segments in (segmenter.push(text), segmenter.flush()):
         for segment in segments:
             if spoken := verbalizer.add(segment.text):
@@ -74,16 +78,16 @@ def split_into_sentences(text: str, max_chars: int) -> Iterator[SpokenText]:
         yield spoken
 
 
-def split_sentence(text: str, max_chars: int, spoken: str = "") -> list[SpokenText]:
+def split_sentence(text: str, max_chars: int, spoken: str = "", language: str = "") -> list[SpokenText]:
     """Splits a sentence into parts of at most `max_chars` characters as written; `spoken` is the known spoken form."""
     text = " ".join(without_invisible(text).split())
     if spoken and len(text) <= max_chars:
         return [SpokenText(text, spoken)]
     if len(text) <= max_chars:
-        verbalizer = Verbalizer()
+        verbalizer = Verbalizer(language)
         part = verbalizer.add(text) or verbalizer.finish()
         return [part] if part else []
-    return list(split_into_sentences(text, max_chars))
+    return list(split_into_sentences(text, max_chars, language))
 
 
 def with_end(spoken: str) -> str:

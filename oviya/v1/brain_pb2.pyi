@@ -57,6 +57,7 @@ class ReplyRequest(_message.Message):
     USER_EMOTION_FIELD_NUMBER: _builtins.int
     TONE_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session for logs, at most 128 characters.  Empty: a session of one turn."""
     text: _builtins.str
@@ -65,6 +66,8 @@ class ReplyRequest(_message.Message):
     """The user's emotion, one of the 49 names.  Empty: unknown."""
     summary: _builtins.str
     """What Summarize made of the turns before `history`, at most 8192 characters.  Empty: there were none."""
+    language: _builtins.str
+    """Language of `text` (BCP 47), e.g. "de"; a model is told to answer in it.  At most 35 characters.  Empty: unknown."""
     @_builtins.property
     def history(self) -> _containers.RepeatedCompositeFieldContainer[Global___Turn]:
         """Earlier turns, oldest first, at most 400.  Empty: the conversation starts here."""
@@ -82,10 +85,11 @@ class ReplyRequest(_message.Message):
         user_emotion: _builtins.str = ...,
         tone: _emotion_pb2.Tone | None = ...,
         summary: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "session_id", b"session_id", "summary", b"summary", "text", b"text", "tone", b"tone", "user_emotion", b"user_emotion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "language", b"language", "session_id", b"session_id", "summary", b"summary", "text", b"text", "tone", b"tone", "user_emotion", b"user_emotion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -129,6 +133,7 @@ class ReplyResponse(_message.Message):
     BACKEND_FIELD_NUMBER: _builtins.int
     DEGRADED_FIELD_NUMBER: _builtins.int
     SPOKEN_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position of the sentence in the reply.  Zero: the first."""
     text: _builtins.str
@@ -141,6 +146,8 @@ class ReplyResponse(_message.Message):
     """What went wrong since the sentence before, and what was done instead.  Empty: nothing."""
     spoken: _builtins.str
     """The sentence as it is said, e.g. "It costs five dollars.".  Empty: whoever speaks it works that out."""
+    language: _builtins.str
+    """Language of the sentence (BCP 47), e.g. "de"; the listener speaks "en" only.  Empty: unknown."""
     def __init__(
         self,
         *,
@@ -150,10 +157,11 @@ class ReplyResponse(_message.Message):
         backend: _builtins.str = ...,
         degraded: _builtins.str = ...,
         spoken: _builtins.str = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "emotion", b"emotion", "index", b"index", "spoken", b"spoken", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "degraded", b"degraded", "emotion", b"emotion", "index", b"index", "language", b"language", "spoken", b"spoken", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -32,7 +32,7 @@ class _Voice:
 class _VoiceEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_Voice.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     VOICE_UNSPECIFIED: _Voice.ValueType  # 0
-    """CSM where a trained checkpoint is served and has room, else the fallback."""
+    """CSM where a trained checkpoint is served, has room and speaks the reply's language, else the fallback."""
     VOICE_CSM: _Voice.ValueType  # 1
     """CSM through Mimi, or an error."""
     VOICE_FALLBACK: _Voice.ValueType  # 2
@@ -42,7 +42,7 @@ class Voice(_Voice, metaclass=_VoiceEnumTypeWrapper):
     """Which voice speaks."""
 
 VOICE_UNSPECIFIED: Voice.ValueType  # 0
-"""CSM where a trained checkpoint is served and has room, else the fallback."""
+"""CSM where a trained checkpoint is served, has room and speaks the reply's language, else the fallback."""
 VOICE_CSM: Voice.ValueType  # 1
 """CSM through Mimi, or an error."""
 VOICE_FALLBACK: Voice.ValueType  # 2
@@ -182,7 +182,7 @@ class ConverseResponse(_message.Message):
 
     @_builtins.property
     def final(self) -> _stt_pb2.Transcript:
-        """What the user said."""
+        """What the user said; its language is the one that the reply is asked for."""
 
     @_builtins.property
     def turn_ended(self) -> _stt_pb2.TurnEnded:
@@ -298,8 +298,8 @@ class ReplySentence(_message.Message):
     spoken: _builtins.str
     """Its words as they are said, e.g. "It costs five dollars.".  Never empty."""
     language: _builtins.str
-    """Language that it is read in (BCP 47), e.g. "en"; the fallback voice reads other scripts than the checkpoint's in a
-    language of theirs, e.g. "cmn".  Never empty.
+    """Language that it is read in (BCP 47), e.g. "en".  What the checkpoint does not speak, the fallback voice reads in the
+    language of the reply, or in one of the text's script, e.g. "cmn".  Never empty.
     """
     @_builtins.property
     def plan(self) -> _emotion_pb2.ProsodyPlan:

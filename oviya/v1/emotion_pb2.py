@@ -25,7 +25,7 @@ _sym_db = _symbol_database.Default()
 from oviya.v1 import common_pb2 as oviya_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16oviya/v1/emotion.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\"\x99\x01\n\x0bProsodyPlan\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\r\n\x05style\x18\x02 \x01(\t\x12\x16\n\x0ereference_clip\x18\x03 \x01(\t\x12\x13\n\x0btemperature\x18\x04 \x01(\x02\x12\x13\n\x0bpitch_scale\x18\x05 \x01(\x02\x12\x12\n\nrate_scale\x18\x06 \x01(\x02\x12\x14\n\x0c\x65nergy_scale\x18\x07 \x01(\x02\"g\n\nMapRequest\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\x16\n\tintensity\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05\x62lend\x18\x03 \x01(\t\x12\x13\n\x0b\x62lend_share\x18\x04 \x01(\x02\x42\x0c\n\n_intensity\"G\n\x0bMapResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x13\n\x0b\x61lias_label\x18\x02 \x01(\t\"e\n\rDetectRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x16.oviya.v1.DetectConfigH\x00\x12\x0f\n\x05\x61udio\x18\x03 \x01(\x0cH\x00\x42\t\n\x07request\"\\\n\x0c\x44\x65tectConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12%\n\x05state\x18\x02 \x01(\x0b\x32\x16.oviya.v1.SpeakerState\"\x81\x01\n\x0cSpeakerState\x12\x13\n\x0bvoice_means\x18\x01 \x03(\x02\x12\x14\n\x0cvoice_weight\x18\x02 \x01(\x02\x12$\n\x04mood\x18\x03 \x03(\x0b\x32\x16.oviya.v1.EmotionScore\x12\x0f\n\x07valence\x18\x04 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x05 \x01(\x02\".\n\x0c\x45motionScore\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x8d\x02\n\x0e\x44\x65tectResponse\x12(\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x16.oviya.v1.EmotionScore\x12\x0f\n\x07valence\x18\x02 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x11\n\tintensity\x18\x05 \x01(\x02\x12\x1c\n\x04tone\x18\x06 \x01(\x0b\x32\x0e.oviya.v1.Tone\x12 \n\x04text\x18\x07 \x01(\x0b\x32\x12.oviya.v1.Evidence\x12!\n\x05voice\x18\x08 \x01(\x0b\x32\x12.oviya.v1.Evidence\x12%\n\x05state\x18\t \x01(\x0b\x32\x16.oviya.v1.SpeakerState\"\x8c\x01\n\x04Tone\x12\x0f\n\x07\x66\x65\x65ling\x18\x01 \x01(\t\x12\x0e\n\x06mirror\x18\x02 \x01(\t\x12\x0f\n\x07support\x18\x03 \x01(\t\x12\x0b\n\x03\x61sk\x18\x04 \x01(\t\x12\x11\n\tintensity\x18\x05 \x01(\x02\x12\r\n\x05\x62lend\x18\x06 \x01(\t\x12\x13\n\x0b\x62lend_share\x18\x07 \x01(\x02\x12\x0e\n\x06reason\x18\x08 \x01(\t\"u\n\x08\x45vidence\x12$\n\x06labels\x18\x01 \x03(\x0b\x32\x14.oviya.v1.LabelScore\x12\x0f\n\x07valence\x18\x02 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\r\n\x05notes\x18\x05 \x03(\t\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x15\n\x13ListEmotionsRequest\"Q\n\x0b\x45motionInfo\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\"?\n\x14ListEmotionsResponse\x12\'\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x15.oviya.v1.EmotionInfo2\xd2\x01\n\x0e\x45motionService\x12\x32\n\x03Map\x12\x14.oviya.v1.MapRequest\x1a\x15.oviya.v1.MapResponse\x12=\n\x06\x44\x65tect\x12\x17.oviya.v1.DetectRequest\x1a\x18.oviya.v1.DetectResponse(\x01\x12M\n\x0cListEmotions\x12\x1d.oviya.v1.ListEmotionsRequest\x1a\x1e.oviya.v1.ListEmotionsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x16oviya/v1/emotion.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\"\x99\x01\n\x0bProsodyPlan\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\r\n\x05style\x18\x02 \x01(\t\x12\x16\n\x0ereference_clip\x18\x03 \x01(\t\x12\x13\n\x0btemperature\x18\x04 \x01(\x02\x12\x13\n\x0bpitch_scale\x18\x05 \x01(\x02\x12\x12\n\nrate_scale\x18\x06 \x01(\x02\x12\x14\n\x0c\x65nergy_scale\x18\x07 \x01(\x02\"g\n\nMapRequest\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\x16\n\tintensity\x18\x02 \x01(\x02H\x00\x88\x01\x01\x12\r\n\x05\x62lend\x18\x03 \x01(\t\x12\x13\n\x0b\x62lend_share\x18\x04 \x01(\x02\x42\x0c\n\n_intensity\"G\n\x0bMapResponse\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x13\n\x0b\x61lias_label\x18\x02 \x01(\t\"e\n\rDetectRequest\x12\x0e\n\x04text\x18\x01 \x01(\tH\x00\x12(\n\x06\x63onfig\x18\x02 \x01(\x0b\x32\x16.oviya.v1.DetectConfigH\x00\x12\x0f\n\x05\x61udio\x18\x03 \x01(\x0cH\x00\x42\t\n\x07request\"n\n\x0c\x44\x65tectConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12%\n\x05state\x18\x02 \x01(\x0b\x32\x16.oviya.v1.SpeakerState\x12\x10\n\x08language\x18\x03 \x01(\t\"\x81\x01\n\x0cSpeakerState\x12\x13\n\x0bvoice_means\x18\x01 \x03(\x02\x12\x14\n\x0cvoice_weight\x18\x02 \x01(\x02\x12$\n\x04mood\x18\x03 \x03(\x0b\x32\x16.oviya.v1.EmotionScore\x12\x0f\n\x07valence\x18\x04 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x05 \x01(\x02\".\n\x0c\x45motionScore\x12\x0f\n\x07\x65motion\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x8d\x02\n\x0e\x44\x65tectResponse\x12(\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x16.oviya.v1.EmotionScore\x12\x0f\n\x07valence\x18\x02 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\x11\n\tintensity\x18\x05 \x01(\x02\x12\x1c\n\x04tone\x18\x06 \x01(\x0b\x32\x0e.oviya.v1.Tone\x12 \n\x04text\x18\x07 \x01(\x0b\x32\x12.oviya.v1.Evidence\x12!\n\x05voice\x18\x08 \x01(\x0b\x32\x12.oviya.v1.Evidence\x12%\n\x05state\x18\t \x01(\x0b\x32\x16.oviya.v1.SpeakerState\"\x8c\x01\n\x04Tone\x12\x0f\n\x07\x66\x65\x65ling\x18\x01 \x01(\t\x12\x0e\n\x06mirror\x18\x02 \x01(\t\x12\x0f\n\x07support\x18\x03 \x01(\t\x12\x0b\n\x03\x61sk\x18\x04 \x01(\t\x12\x11\n\tintensity\x18\x05 \x01(\x02\x12\r\n\x05\x62lend\x18\x06 \x01(\t\x12\x13\n\x0b\x62lend_share\x18\x07 \x01(\x02\x12\x0e\n\x06reason\x18\x08 \x01(\t\"u\n\x08\x45vidence\x12$\n\x06labels\x18\x01 \x03(\x0b\x32\x14.oviya.v1.LabelScore\x12\x0f\n\x07valence\x18\x02 \x01(\x02\x12\x0f\n\x07\x61rousal\x18\x03 \x01(\x02\x12\x12\n\nconfidence\x18\x04 \x01(\x02\x12\r\n\x05notes\x18\x05 \x03(\t\"*\n\nLabelScore\x12\r\n\x05label\x18\x01 \x01(\t\x12\r\n\x05score\x18\x02 \x01(\x02\"\x15\n\x13ListEmotionsRequest\"Q\n\x0b\x45motionInfo\x12#\n\x04plan\x18\x01 \x01(\x0b\x32\x15.oviya.v1.ProsodyPlan\x12\x0c\n\x04tier\x18\x02 \x01(\r\x12\x0f\n\x07\x61liases\x18\x03 \x03(\t\"?\n\x14ListEmotionsResponse\x12\'\n\x08\x65motions\x18\x01 \x03(\x0b\x32\x15.oviya.v1.EmotionInfo2\xd2\x01\n\x0e\x45motionService\x12\x32\n\x03Map\x12\x14.oviya.v1.MapRequest\x1a\x15.oviya.v1.MapResponse\x12=\n\x06\x44\x65tect\x12\x17.oviya.v1.DetectRequest\x1a\x18.oviya.v1.DetectResponse(\x01\x12M\n\x0cListEmotions\x12\x1d.oviya.v1.ListEmotionsRequest\x1a\x1e.oviya.v1.ListEmotionsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -41,25 +41,25 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DETECTREQUEST']._serialized_start=393
   _globals['_DETECTREQUEST']._serialized_end=494
   _globals['_DETECTCONFIG']._serialized_start=496
-  _globals['_DETECTCONFIG']._serialized_end=588
-  _globals['_SPEAKERSTATE']._serialized_start=591
-  _globals['_SPEAKERSTATE']._serialized_end=720
-  _globals['_EMOTIONSCORE']._serialized_start=722
-  _globals['_EMOTIONSCORE']._serialized_end=768
-  _globals['_DETECTRESPONSE']._serialized_start=771
-  _globals['_DETECTRESPONSE']._serialized_end=1040
-  _globals['_TONE']._serialized_start=1043
-  _globals['_TONE']._serialized_end=1183
-  _globals['_EVIDENCE']._serialized_start=1185
-  _globals['_EVIDENCE']._serialized_end=1302
-  _globals['_LABELSCORE']._serialized_start=1304
-  _globals['_LABELSCORE']._serialized_end=1346
-  _globals['_LISTEMOTIONSREQUEST']._serialized_start=1348
-  _globals['_LISTEMOTIONSREQUEST']._serialized_end=1369
-  _globals['_EMOTIONINFO']._serialized_start=1371
-  _globals['_EMOTIONINFO']._serialized_end=1452
-  _globals['_LISTEMOTIONSRESPONSE']._serialized_start=1454
-  _globals['_LISTEMOTIONSRESPONSE']._serialized_end=1517
-  _globals['_EMOTIONSERVICE']._serialized_start=1520
-  _globals['_EMOTIONSERVICE']._serialized_end=1730
+  _globals['_DETECTCONFIG']._serialized_end=606
+  _globals['_SPEAKERSTATE']._serialized_start=609
+  _globals['_SPEAKERSTATE']._serialized_end=738
+  _globals['_EMOTIONSCORE']._serialized_start=740
+  _globals['_EMOTIONSCORE']._serialized_end=786
+  _globals['_DETECTRESPONSE']._serialized_start=789
+  _globals['_DETECTRESPONSE']._serialized_end=1058
+  _globals['_TONE']._serialized_start=1061
+  _globals['_TONE']._serialized_end=1201
+  _globals['_EVIDENCE']._serialized_start=1203
+  _globals['_EVIDENCE']._serialized_end=1320
+  _globals['_LABELSCORE']._serialized_start=1322
+  _globals['_LABELSCORE']._serialized_end=1364
+  _globals['_LISTEMOTIONSREQUEST']._serialized_start=1366
+  _globals['_LISTEMOTIONSREQUEST']._serialized_end=1387
+  _globals['_EMOTIONINFO']._serialized_start=1389
+  _globals['_EMOTIONINFO']._serialized_end=1470
+  _globals['_LISTEMOTIONSRESPONSE']._serialized_start=1472
+  _globals['_LISTEMOTIONSRESPONSE']._serialized_end=1535
+  _globals['_EMOTIONSERVICE']._serialized_start=1538
+  _globals['_EMOTIONSERVICE']._serialized_end=1748
 # @@protoc_insertion_point(module_scope)

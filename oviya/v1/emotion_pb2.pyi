@@ -173,6 +173,9 @@ class DetectConfig(_message.Message):
 
     FORMAT_FIELD_NUMBER: _builtins.int
     STATE_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
+    language: _builtins.str
+    """Language of the text (BCP 47), e.g. "de".  Words are judged in English only.  Empty: unknown, taken for English."""
     @_builtins.property
     def format(self) -> _common_pb2.AudioFormat:
         """Format of the audio that follows.  Unset: there is none."""
@@ -186,10 +189,11 @@ class DetectConfig(_message.Message):
         *,
         format: _common_pb2.AudioFormat | None = ...,
         state: Global___SpeakerState | None = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "state", b"state"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["format", b"format", "language", b"language", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -298,7 +302,7 @@ class DetectResponse(_message.Message):
 
     @_builtins.property
     def text(self) -> Global___Evidence:
-        """What the words say.  Unset: no text was sent."""
+        """What the words say.  Unset: no text was sent, or it is not English."""
 
     @_builtins.property
     def voice(self) -> Global___Evidence:

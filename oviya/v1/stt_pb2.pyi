@@ -175,7 +175,7 @@ class TranscribeResponse(_message.Message):
     @_builtins.property
     def partial(self) -> Global___Transcript:
         """What has been heard of the turn so far; begins with the previous partial.  Its words stand: nothing that follows
-        in the turn takes one back.
+        in the turn takes one back.  Punctuation after the last word may be missing until the word after it is heard.
         """
 
     @_builtins.property
@@ -267,8 +267,13 @@ class Transcript(_message.Message):
 
     TEXT_FIELD_NUMBER: _builtins.int
     WORDS_FIELD_NUMBER: _builtins.int
+    LANGUAGE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The words, lower case, separated by spaces.  Empty: speech was found, but no word in it."""
+    """What was said as the recognizer writes it, with case and punctuation, e.g. "Hello, world.".  Empty: speech was
+    found, but no word in it.
+    """
+    language: _builtins.str
+    """Language of the words (BCP 47), e.g. "en".  Empty: unknown, and in partials."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
         """The words with their times, in order.  Empty in partials and in likely_end."""
@@ -278,10 +283,11 @@ class Transcript(_message.Message):
         *,
         text: _builtins.str = ...,
         words: _abc.Iterable[Global___Word] | None = ...,
+        language: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["text", b"text", "words", b"words"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["language", b"language", "text", b"text", "words", b"words"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -298,7 +304,7 @@ class Word(_message.Message):
     END_FIELD_NUMBER: _builtins.int
     CONFIDENCE_FIELD_NUMBER: _builtins.int
     text: _builtins.str
-    """The word.  Never empty."""
+    """The word in lower case, without punctuation around it, e.g. "hello".  Never empty."""
     confidence: _builtins.float
     """Confidence from 0 (none) to 1 (certain).  0 has also a word that a partial had told and the last decode does not hear."""
     @_builtins.property
@@ -379,8 +385,13 @@ class SttServiceGetModelResponse(_message.Message):
     MODEL_FIELD_NUMBER: _builtins.int
     LANGUAGES_FIELD_NUMBER: _builtins.int
     VOCABULARY_FIELD_NUMBER: _builtins.int
+    ALIGNER_FIELD_NUMBER: _builtins.int
     vocabulary: _builtins.bool
     """Whether a session can name words that it expects (TranscribeConfig.vocabulary)."""
+    aligner: _builtins.str
+    """How the times of words are found: "attention" (Whisper's cross-attention), or the name of an aligner's model.  Empty:
+    unknown.
+    """
     @_builtins.property
     def model(self) -> _common_pb2.ModelInfo:
         """The recognizer."""
@@ -395,10 +406,11 @@ class SttServiceGetModelResponse(_message.Message):
         model: _common_pb2.ModelInfo | None = ...,
         languages: _abc.Iterable[_builtins.str] | None = ...,
         vocabulary: _builtins.bool = ...,
+        aligner: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["model", b"model"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["languages", b"languages", "model", b"model", "vocabulary", b"vocabulary"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aligner", b"aligner", "languages", b"languages", "model", b"model", "vocabulary", b"vocabulary"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

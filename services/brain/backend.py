@@ -48,6 +48,7 @@ class Exchange:
         session_id: name of the session; empty: none.
         tone: the tone to answer in; None: the backend chooses.
         summary: a summary by `Backend.summarize` of the turns before `history`; empty: there are none.
+        language: language of `text` (BCP 47); empty: unknown.
     """
 
     text: str
@@ -56,6 +57,7 @@ class Exchange:
     session_id: str = ""
     tone: Tone | None = None
     summary: str = ""
+    language: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,7 @@ class Sentence:
         degraded: problems since the previous sentence and how they were handled; empty: none.
         backend: the backend that made it, if it is not the one that was called; empty: it is.
         spoken: as it is spoken, if the backend knows; empty: derived from `text`.
+        language: language that it is in (BCP 47); empty: unknown.
     """
 
     text: str
@@ -75,6 +78,7 @@ class Sentence:
     degraded: str = ""
     backend: str = ""
     spoken: str = field(default="", compare=False)
+    language: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

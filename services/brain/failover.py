@@ -25,7 +25,7 @@ MAX_SESSION_BREAKERS = 1024
 """Sessions whose time-outs are remembered."""
 
 INSTEAD = "the listener answers"
-BROKEN_OFF = Sentence("Sorry, I lost my thread there.", "apologetic")
+BROKEN_OFF = Sentence("Sorry, I lost my thread there.", "apologetic", language="en")
 """Ends a reply that breaks off: the fallback could not continue it."""
 
 

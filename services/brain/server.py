@@ -13,6 +13,7 @@ from oviya.errors import Busy, InvalidInput, OviyaError
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.streams import wait_for
+from oviya.text.languages import is_tag
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
 from services.brain.backend import Backend, Exchange, Role, Tone, Turn
@@ -66,7 +67,8 @@ class BrainServicer(brain_pb2_grpc.BrainServiceServicer):
                             emotion=sentence.emotion,
                             backend=backend,
                             degraded=sentence.degraded,
-                            spoken=sentence.spoken or speakable(sentence.text),
+                            spoken=sentence.spoken or speakable(sentence.text, sentence.language),
+                            language=sentence.language,
                         )
                         index += 1
         finally:
@@ -160,6 +162,8 @@ def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange
     _check_length("text", request.text, settings.max_text_chars)
     _check_length("session_id", request.session_id, settings.max_session_id_chars)
     _check_length("summary", request.summary, settings.max_text_chars)
+    if request.language and not is_tag(request.language):
+        raise InvalidInput("language", request.language, 'a BCP 47 tag such as "de"')
     return Exchange(
         text=request.text,
         history=tuple(unpack_turns(request.history, "history", settings)),
@@ -167,6 +171,7 @@ def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange
         session_id=request.session_id,
         tone=_tone(request.tone) if request.HasField("tone") else None,
         summary=request.summary,
+        language=request.language,
     )
 
 

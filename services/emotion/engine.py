@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.emotions.values import Tone
+from oviya.text.languages import is_english
 from services.emotion.affect import Affect, centre, load_affects
 from services.emotion.fusion import NO_MOOD, Estimate, Feeling, Mood, fuse, smooth
 from services.emotion.policy import Policy
@@ -35,7 +36,7 @@ class Detection:
         feeling: from words, voice and the last turn's mood together.
         intensity: how strong it is, 0 (neutral) to 1.
         tone: how to answer it.
-        text, text_affect: what the words show, and its valence and arousal; None if there were no words.
+        text, text_affect: what the words show, and its valence and arousal; None if there were no English words.
         voice: what the sound shows; None if there was no sound, or no voice in it.
         speaker: the state for the next utterance.
     """
@@ -63,7 +64,11 @@ class EmotionEngine:
         self._voice = voice
 
     def detect(
-        self, text: str | None, samples: NDArray[np.float32] | None, speaker: SpeakerState | None = None
+        self,
+        text: str | None,
+        samples: NDArray[np.float32] | None,
+        speaker: SpeakerState | None = None,
+        language: str = "",
     ) -> Detection:
         """Judges one utterance.
 
@@ -71,9 +76,10 @@ class EmotionEngine:
             text: its words; None if they were not sent.
             samples: its sound at 16 kHz, shape (samples,), full scale 1.0; None if it was not sent.
             speaker: from the speaker's last detection; None for the first one.
+            language: language of the words (BCP 47); those that are not English are not judged.  Empty: English.
         """
         before = speaker or SpeakerState()
-        words = self._text.judge(text) if text is not None else None
+        words = self._text.judge(text) if text is not None and is_english(language) else None
         voice, baseline = (None, before.baseline)
         if samples is not None:
             voice, baseline = self._voice.judge(samples, before.baseline, text or "")

@@ -76,7 +76,12 @@ class EmotionServicer(emotion_pb2_grpc.EmotionServiceServicer):
                 async with asyncio.timeout(limit_s):
                     utterance = await read_utterance(request_iterator, self._settings, self._emotions)
                     detection = await asyncio.get_running_loop().run_in_executor(
-                        self._worker, self._engine.detect, utterance.text, utterance.samples, utterance.speaker
+                        self._worker,
+                        self._engine.detect,
+                        utterance.text,
+                        utterance.samples,
+                        utterance.speaker,
+                        utterance.language,
                     )
             except TimeoutError as error:
                 raise Timeout(f"the utterance was not judged within {limit_s:g} s", hint="send it faster") from error

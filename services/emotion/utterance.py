@@ -11,6 +11,7 @@ from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput
 from oviya.streams import with_stall_timeout
+from oviya.text.languages import is_tag
 from oviya.v1 import common_pb2, emotion_pb2
 from services.emotion.affect import Affect
 from services.emotion.engine import SpeakerState
@@ -22,11 +23,15 @@ from services.emotion.voice.voice_features import RATE_HZ
 
 @dataclass(slots=True)
 class Utterance:
-    """What one Detect call has sent: its text and its sound at 16 kHz, shape (samples,); None if not sent."""
+    """What one Detect call has sent: its text and its sound at 16 kHz, shape (samples,); None if not sent.
+
+    `language` is that of the text (BCP 47); empty: unknown.
+    """
 
     text: str | None
     samples: Pcm | None
     speaker: SpeakerState
+    language: str
 
 
 async def read_utterance(
@@ -53,6 +58,8 @@ async def read_utterance(
                     raise InvalidInput("text", f"{chars} characters", f"at most {limit} characters in total")
             case "config" if first:
                 config = request.config
+                if config.language and not is_tag(config.language):
+                    raise InvalidInput("config.language", config.language, 'a BCP 47 tag such as "de"')
                 if config.HasField("format"):
                     sound = _SoundReader(check_format(config.format, "config.format"), settings.max_audio_s)
             case "audio":
@@ -67,7 +74,8 @@ async def read_utterance(
     samples = sound.read() if sound is not None else None
     if not has_text and samples is None:
         raise InvalidInput("request", "", "at least one message with text or audio before the stream ends")
-    return Utterance("".join(pieces) if has_text else None, samples, _unpack_speaker(config.state, emotions))
+    text = "".join(pieces) if has_text else None
+    return Utterance(text, samples, _unpack_speaker(config.state, emotions), config.language)
 
 
 def _unpack_speaker(state: emotion_pb2.SpeakerState, emotions: Collection[str]) -> SpeakerState:

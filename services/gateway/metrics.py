@@ -51,6 +51,11 @@ OTHER_SCRIPTS = Counter(
     "Sentences that the fallback voice read because CSM's checkpoint does not speak their script, by script",
     ["script"],
 )
+OTHER_LANGUAGES = Counter(
+    "oviya_gateway_other_language_sentences_total",
+    "Sentences that the fallback voice read because CSM's checkpoint does not speak their language, by language",
+    ["language"],
+)
 PREEMPTIVE_REPLIES = Counter(
     "oviya_gateway_early_replies_total",
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",

@@ -129,7 +129,9 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
         model = common_pb2.ModelInfo(
             name=info.name, backend=info.backend, trained=info.trained, device=info.device, license=info.license
         )
-        return stt_pb2.SttServiceGetModelResponse(model=model, languages=info.languages, vocabulary=info.vocabulary)
+        return stt_pb2.SttServiceGetModelResponse(
+            model=model, languages=info.languages, vocabulary=info.vocabulary, aligner=info.aligner
+        )
 
 
 async def _first_config(requests: AsyncIterator[stt_pb2.TranscribeRequest], stall_s: float) -> stt_pb2.TranscribeConfig:
@@ -176,11 +178,11 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
         case events.Partial():
             response.partial.text = event.text
         case events.LikelyEnd():
-            response.likely_end.text = event.text
+            response.likely_end.text, response.likely_end.language = event.text, event.language
         case events.Resumed():
             response.resumed.SetInParent()
         case events.Final():
-            response.final.text = event.text
+            response.final.text, response.final.language = event.text, event.language
             response.final.words.extend(
                 stt_pb2.Word(text=it.text, start=duration(it.start_s), end=duration(it.end_s), confidence=it.confidence)
                 for it in event.words

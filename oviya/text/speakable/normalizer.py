@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
+from oviya.text.languages import is_english
 from oviya.text.scripts import LATIN, main_script
 from oviya.text.speakable.characters import plain_characters, without_invisible
 from oviya.text.speakable.codes import say_codes, say_phones
@@ -49,19 +50,23 @@ _MARK_AND_STOP = re.compile(r"[,;:] ?([.!?\u2026])")
 _EMPTY_BRACKETS = re.compile(r"\( ?\)|\[ ?\]|\" ?\"(?!\w)")
 
 
-def speakable(text: str) -> str:
+def speakable(text: str, language: str = "") -> str:
     """Verbalizes numbers, codes, dates, times, money, units, addresses and signs, and removes markup.
 
-    Text in Latin letters is verbalized in English.  Text that is mainly in another script keeps its numbers, which a
-    voice for that script reads in its own language.  Emoji next to words are removed; emoji alone are named, so that an
-    answer is not lost.
+    English is verbalized.  Text in another language, or mainly in another script than Latin, keeps its numbers, which a
+    voice for that language reads.  Emoji next to words are removed; emoji alone are named, so that an answer is not
+    lost.
+
+    Args:
+        text: what to say.
+        language: its language (BCP 47); empty: English if its script is Latin.
 
     Returns:
         One line; empty if there is nothing to speak.
     """
     text = text.replace(_SHRUG, "\U0001f937")
     text = _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text))
-    for step in _ENGLISH if main_script(text) in (LATIN, "") else _OTHER:
+    for step in _ENGLISH if is_english(language) and main_script(text) in (LATIN, "") else _OTHER:
         text = _BLANKS.sub(" ", step(text))  # the steps expect single spaces
     text = _SPACE.sub(" ", _EMPTY_BRACKETS.sub(" ", text))
     text = _SPACE_BEFORE_MARK.sub(r"\1", text)

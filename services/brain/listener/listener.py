@@ -50,6 +50,9 @@ SUMMARY_FACTS = 4
 MIN_REPEATED_WORDS = 3
 """Shorter utterances ("yes", "thank you") may be repeated without a meaning."""
 
+LANGUAGE = "en"
+"""The listener understands and speaks English only."""
+
 WARM_UP = Exchange("what should i do when i feel sad and lonely")
 
 
@@ -77,7 +80,7 @@ class Listener:
     async def reply(self, exchange: Exchange) -> AsyncGenerator[Sentence, None]:
         """Yields the sentences of a reply.  It is made in another thread, since a long history takes time."""
         for sentence in await asyncio.get_running_loop().run_in_executor(self._worker, self.answer, exchange):
-            yield sentence
+            yield replace(sentence, language=LANGUAGE)
 
     async def summarize(self, summary: str, turns: Sequence[Turn]) -> Summary:
         """Extracts the user's sentences that contain facts, people, topics or feelings."""

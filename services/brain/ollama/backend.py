@@ -96,6 +96,7 @@ class OllamaBackend:
             first_clause_chars=settings.first_clause_chars,
             profile=self._profile,
             tools=[tool["function"]["name"] for tool in self._tools],
+            language=exchange.language,
         )
         messages, tools = self._prompt.messages(exchange), self._offered_tools()
         tool_loop = ToolLoop(self._client, self._executor, settings, parser, messages, tools)

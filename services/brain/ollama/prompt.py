@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from oviya.text.languages import is_english, name_of
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS, default_emotion
@@ -41,7 +42,7 @@ class Prompt:
         if exchange.tone is not None and exchange.tone.support != "neutral":
             text = TEXTS["answer"].format(tone=_spoken(exchange.tone.support), text=text)
         return [
-            {"role": "system", "content": self._system},
+            {"role": "system", "content": self._system + _asked_language(exchange.language)},
             *_remembered(exchange.summary),
             *(self._earlier(turn) for turn in exchange.history),
             {"role": "user", "content": text},
@@ -56,6 +57,11 @@ class Prompt:
         sentences = [segment.text for segment in [*segmenter.push(text), *segmenter.flush()]]
         tagged = (f"[{default_emotion(sentence, '')}] {sentence}" for sentence in sentences)
         return {"role": "assistant", "content": " ".join(tagged)}
+
+
+def _asked_language(tag: str) -> str:
+    """The instruction to answer in a language.  English has none: models answer in it anyway."""
+    return "" if is_english(tag) else "\n\n" + TEXTS["language"].strip().format(language=name_of(tag))
 
 
 def _remembered(summary: str) -> list[Message]:

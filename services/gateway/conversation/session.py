@@ -225,10 +225,10 @@ class Session:
             return
         self._waiting.put_nowait(utterance)
 
-    async def on_eager_end_of_turn(self, text: str) -> None:
+    async def on_eager_end_of_turn(self, text: str, language: str) -> None:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
         if self.settings.early_reply and not self.lifetime.in_turn and self._waiting.empty():
-            await self._turn_handler.start_preemptive_reply(text)
+            await self._turn_handler.start_preemptive_reply(text, language)
 
     async def on_turn_resumed(self) -> None:
         await self._turn_handler.cancel_preemptive_reply()

@@ -41,8 +41,14 @@ class ReplyGenerator:
             preemptive, self._preemptive = self._preemptive, None
             await preemptive.cancel()
 
-    def request(self, text: str, emotion: emotion_pb2.DetectResponse | None) -> brain_pb2.ReplyRequest:
-        """Makes the request for a reply to the user's words and emotion; None: the emotion is unknown."""
+    def request(self, text: str, language: str, emotion: emotion_pb2.DetectResponse | None) -> brain_pb2.ReplyRequest:
+        """Makes the request for a reply to the user's words.
+
+        Args:
+            text: the words.
+            language: their language (BCP 47); empty: unknown.
+            emotion: what the user feels; None: unknown.
+        """
         return brain_pb2.ReplyRequest(
             session_id=self.memory.session_id,
             text=text,
@@ -50,6 +56,7 @@ class ReplyGenerator:
             summary=self.memory.summary,
             user_emotion=emotion.emotions[0].emotion if emotion else "",
             tone=emotion.tone if emotion and emotion.HasField("tone") else None,
+            language=language,
         )
 
     async def reply(self, request: brain_pb2.ReplyRequest) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
@@ -62,7 +69,7 @@ class ReplyGenerator:
         return preemptive.responses()
 
     async def sentences(
-        self, text: str, detecting: asyncio.Task[emotion_pb2.DetectResponse | None], send: Send
+        self, text: str, language: str, detecting: asyncio.Task[emotion_pb2.DetectResponse | None], send: Send
     ) -> AsyncGenerator[Sentence, None]:
         """Yields the brain's reply to `text`, in sentences that can be spoken.
 
@@ -70,6 +77,7 @@ class ReplyGenerator:
 
         Args:
             text: the user's words.
+            language: their language (BCP 47); empty: unknown.
             detecting: detects the user's emotion; the brain is asked without it if it takes too long.
             send: takes Degraded events.
 
@@ -79,7 +87,7 @@ class ReplyGenerator:
         done, _ = await asyncio.wait({detecting}, timeout=self.settings.emotion_budget_s)
         if not done:
             metrics.EMOTION_LATE.inc()
-        request = self.request(text, detecting.result() if done else None)
+        request = self.request(text, language, detecting.result() if done else None)
         reply = await self.reply(request)
         self.memory.add_user(text)
         sentences: asyncio.Queue[Sentence | None] = asyncio.Queue()
@@ -106,13 +114,15 @@ class ReplyGenerator:
                 async for response in reply:
                     if response.degraded:
                         await send(conversation_pb2.Degraded(service="brain", message=response.degraded))
-                    for said in split_sentence(response.text, self.settings.max_sentence_chars, response.spoken):
+                    max_chars, language = self.settings.max_sentence_chars, response.language
+                    for said in split_sentence(response.text, max_chars, response.spoken, language):
                         count += 1
                         if count > limit:
                             message = f"the reply has more than {limit} sentences; the rest is left out"
                             await send(conversation_pb2.Degraded(service="brain", message=message))
                             return
-                        sentences.put_nowait(Sentence(said.text, said.spoken, response.emotion, tone=tone))
+                        sentence = Sentence(said.text, said.spoken, response.emotion, tone=tone, language=language)
+                        sentences.put_nowait(sentence)
             self.memory.shorten()
         finally:
             sentences.put_nowait(None)

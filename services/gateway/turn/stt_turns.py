@@ -35,8 +35,8 @@ class SttListener(Protocol):
         """Called after the events of a turn that is over."""
         ...
 
-    async def on_eager_end_of_turn(self, text: str) -> None:
-        """Called when the running turn is probably over, with its words so far.
+    async def on_eager_end_of_turn(self, text: str, language: str) -> None:
+        """Called when the running turn is probably over, with its words so far and their language (empty: unknown).
 
         `on_turn_final` follows if it is, `on_turn_resumed` if it is not.
         """
@@ -95,7 +95,7 @@ class SttTurns:
             case "partial":
                 await self._listener.on_event(self.running, "partial", message.partial)
             case "likely_end":
-                await self._listener.on_eager_end_of_turn(message.likely_end.text)
+                await self._listener.on_eager_end_of_turn(message.likely_end.text, message.likely_end.language)
             case "resumed":
                 await self._listener.on_turn_resumed()
             case "final":  # passed on with the end of the turn, which follows: the stream may break between them
@@ -139,6 +139,7 @@ class SttTurns:
                 sound=common_pb2.Audio(format=self._format, pcm=pcm),
                 decided_at=max(decided_at, ended_at),
                 final_at=self._final_at,
+                language=final.language,
             )
         )
 

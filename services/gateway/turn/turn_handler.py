@@ -59,9 +59,9 @@ class TurnHandler:
         self._replies = ReplyGenerator(self.mesh, self.settings, self.memory)
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
 
-    async def start_preemptive_reply(self, text: str) -> None:
+    async def start_preemptive_reply(self, text: str, language: str) -> None:
         """Asks the brain for a reply to `text` at an eager end of turn; `respond` uses it if the turn ends so."""
-        await self._replies.start_preemptive(partial(self._preemptive_request, text))
+        await self._replies.start_preemptive(partial(self._preemptive_request, text, language))
 
     async def cancel_preemptive_reply(self) -> None:
         await self._replies.cancel_preemptive()
@@ -79,7 +79,7 @@ class TurnHandler:
             return
         send = partial(self.send, utterance.turn)
         detecting = asyncio.create_task(self._detect_emotion(utterance))
-        speech = self.output.say(self._replies.sentences(utterance.text, detecting, send), send)
+        speech = self.output.say(self._replies.sentences(utterance.text, utterance.language, detecting, send), send)
         try:
             await speech.wait()
         except Exception as failure:  # of any kind, so that the session goes on
@@ -104,7 +104,9 @@ class TurnHandler:
     async def _detect_emotion(self, utterance: Utterance) -> emotion_pb2.DetectResponse | None:
         """Detects and reports the user's emotion; None if it could not be detected."""
         try:
-            detected = await self.mesh.detect_emotion(utterance.text, utterance.sound, self._user)
+            detected = await self.mesh.detect_emotion(
+                utterance.text, utterance.sound, self._user, language=utterance.language
+            )
             strongest = detected.emotions[0]
         except Exception as failure:  # of any kind: the turn goes on without the emotion
             metrics.EMOTION_FAILED.labels(type(failure).__name__).inc()
@@ -122,14 +124,14 @@ class TurnHandler:
             await self.send(utterance.turn, reported)
         return detected
 
-    async def _preemptive_request(self, text: str) -> brain_pb2.ReplyRequest:
+    async def _preemptive_request(self, text: str, language: str) -> brain_pb2.ReplyRequest:
         """Makes the request for words whose sound is not complete: the emotion is that of the words alone."""
         try:
             async with asyncio.timeout(self.settings.emotion_budget_s):
-                detected = await self.mesh.detect_emotion(text, None, self._user)
+                detected = await self.mesh.detect_emotion(text, None, self._user, language=language)
         except Exception:  # reported by `respond`, which asks again
             detected = None
-        return self._replies.request(text, detected if detected and detected.emotions else None)
+        return self._replies.request(text, language, detected if detected and detected.emotions else None)
 
     async def _apologize(self, utterance: Utterance, failure: OviyaError) -> None:
         """Speaks an apology, since a listener does not see the event that reports the failure.

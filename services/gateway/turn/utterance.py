@@ -19,6 +19,7 @@ class Utterance:
         sound: the speech, from which the emotion is detected; None for typed text.
         decided_at: when the sound came by which the end of the turn was decided.
         final_at: when the final transcript came.
+        language: of the words (BCP 47); empty: unknown.
     """
 
     turn: int
@@ -28,3 +29,4 @@ class Utterance:
     sound: common_pb2.Audio | None = field(default=None, repr=False)
     decided_at: float | None = None
     final_at: float | None = None
+    language: str = ""

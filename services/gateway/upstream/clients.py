@@ -77,7 +77,7 @@ class Mesh:
         return answer.plan
 
     async def detect_emotion(
-        self, text: str, sound: common_pb2.Audio | None, speaker: emotion_pb2.SpeakerState
+        self, text: str, sound: common_pb2.Audio | None, speaker: emotion_pb2.SpeakerState, *, language: str = ""
     ) -> emotion_pb2.DetectResponse:
         """Returns what the user seems to feel.
 
@@ -85,13 +85,15 @@ class Mesh:
             text: the words.
             sound: the speech, of which at most the last `MAX_DETECT_S` seconds are sent; None: there is none.
             speaker: the state from the previous answer.
+            language: language of the words (BCP 47); empty: unknown.
 
         Raises:
             Unavailable, Timeout: the emotion service does not answer.
         """
 
         async def requests() -> AsyncIterator[emotion_pb2.DetectRequest]:
-            config = emotion_pb2.DetectConfig(state=speaker, format=sound.format if sound else None)
+            format = sound.format if sound else None
+            config = emotion_pb2.DetectConfig(state=speaker, format=format, language=language)
             yield emotion_pb2.DetectRequest(config=config)
             yield emotion_pb2.DetectRequest(text=text[:MAX_DETECT_CHARS])
             if sound is not None:

@@ -16,6 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from oviya.errors import OviyaError
 from oviya.mesh.background import BackgroundLoops
 from oviya.mesh.channel import WITHOUT_PROXY
+from oviya.text.languages import primary
 from oviya.v1 import brain_pb2, csm_pb2, mimi_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings
@@ -50,11 +51,16 @@ class ServiceState:
 
 @dataclass(frozen=True)
 class CheckpointSpeech:
-    """What a checkpoint can speak: its name, its scripts (empty: any), and its main language (empty: unknown)."""
+    """What a checkpoint can speak: its name, its scripts (empty: any), and its languages, the main one first (empty: it
+    does not say)."""
 
     name: str = "csm"
     scripts: tuple[str, ...] = ()
-    language: str = ""
+    languages: tuple[str, ...] = ()
+
+    def speaks(self, language: str) -> bool:
+        """Whether it speaks a language (BCP 47), or may speak it; empty: unknown."""
+        return not language or not self.languages or primary(language) in map(primary, self.languages)
 
 
 class Readiness:
@@ -123,7 +129,7 @@ class Readiness:
     def checkpoint_speech(self) -> CheckpointSpeech:
         """What CSM's checkpoint can speak."""
         csm = self._csm_model
-        return CheckpointSpeech(csm.model.name or "csm", tuple(csm.scripts), next(iter(csm.languages), ""))
+        return CheckpointSpeech(csm.model.name or "csm", tuple(csm.scripts), tuple(csm.languages))
 
     def voice_problem(self) -> tuple[str, str] | None:
         """Returns the service that keeps CSM from speaking, and the reason; None: CSM speaks."""
@@ -198,6 +204,8 @@ class Readiness:
                 "trained": model.trained,
                 "device": model.device,
             }
+        if aligner := getattr(service.model, "aligner", ""):
+            described["aligner"] = aligner
         return described
 
     async def _follow(self, name: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
-from oviya.text.scripts import Language
+from oviya.text.languages import Language
 from oviya.text.sentences import with_end
 from oviya.v1 import common_pb2, conversation_pb2, csm_pb2, emotion_pb2
 
@@ -23,7 +23,7 @@ NEUTRAL_PLAN = emotion_pb2.ProsodyPlan(
 """Prosody of a sentence while the emotion service is unavailable: CSM's default temperature, no scaling."""
 
 ENGLISH = Language("en", "English")
-"""Language of text in Latin letters, and of text without letters."""
+"""Language of text in Latin letters, and of text without letters, where none is named."""
 
 SpeechEvent = conversation_pb2.ReplySentence | common_pb2.Audio | conversation_pb2.Degraded
 Send = Callable[[SpeechEvent], Awaitable[None]]
@@ -56,6 +56,7 @@ class Sentence:
         emotion: name of the emotion to speak with.
         strict: raise InvalidInput for an unknown emotion instead of using the neutral plan.
         tone: how strongly to show the emotion, and what to blend in.
+        language: language that it is in (BCP 47); empty: unknown.
     """
 
     text: str
@@ -63,6 +64,7 @@ class Sentence:
     emotion: str
     strict: bool = False
     tone: emotion_pb2.Tone | None = None
+    language: str = ""
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oviya.errors import InvalidInput, OviyaError
-from oviya.text.scripts import language_of, main_script, romanized, speaks
+from oviya.text.languages import language_of, name_of
+from oviya.text.scripts import LATIN, main_script, romanized, speaks
 from oviya.v1 import conversation_pb2, csm_pb2, emotion_pb2
 from services.gateway import metrics
 from services.gateway.upstream.clients import Mesh
@@ -30,7 +31,7 @@ class SegmentPlanner:
 
     Args:
         mesh: the emotion service maps emotions to prosody plans.
-        readiness: whether CSM is available, and which scripts its checkpoint speaks.
+        readiness: whether CSM is available, and which scripts and languages its checkpoint speaks.
     """
 
     mesh: Mesh
@@ -83,32 +84,39 @@ class SegmentPlanner:
         Raises:
             InvalidInput: the caller asked for CSM, whose checkpoint does not speak the script.
         """
-        voice, spoken = await self._choose_voice(sentence.spoken)
-        language = language_of(spoken) or ENGLISH
-        if language is ENGLISH:
+        voice, spoken = await self._choose_voice(sentence)
+        language = language_of(spoken, sentence.language) or ENGLISH
+        if language is ENGLISH or main_script(spoken) == LATIN:
             spoken = romanized(spoken)
         return Segment(index, sentence.text, spoken, language, plan, voice, self.options, context)
 
     def language(self, segment: Segment, voice: Voice) -> str:
         """Returns the code of the language in which `voice` reads a segment."""
-        return (self.readiness.checkpoint_speech.language or ENGLISH.code) if voice == CSM else segment.language.code
+        languages, read_in = self.readiness.checkpoint_speech.languages, segment.language.code
+        return read_in if voice != CSM or read_in in languages else next(iter(languages), ENGLISH.code)
 
-    async def _choose_voice(self, spoken: str) -> tuple[Voice, str]:
-        """Returns the voice and its words.  The fallback voice reads scripts that the checkpoint does not speak, and
-        CSM may speak the sentence after it."""
-        checkpoint, script = self.readiness.checkpoint_speech, main_script(spoken)
+    async def _choose_voice(self, sentence: Sentence) -> tuple[Voice, str]:
+        """Returns the voice and its words.  The fallback voice reads scripts and languages that the checkpoint does not
+        speak, and CSM may speak the sentence after it."""
+        checkpoint, spoken = self.readiness.checkpoint_speech, sentence.spoken
+        script, language = main_script(spoken), language_of(spoken, sentence.language)
         if self._voice != CSM:
             return self._voice, spoken
-        if speaks(checkpoint.scripts, script):
+        if not speaks(checkpoint.scripts, script):
+            limit, what = f"{', '.join(checkpoint.scripts)} script only", f"{script} script in "
+            if self.options.voice == CSM:
+                hint = "leave the choice of the voice to the gateway"
+                raise InvalidInput("text", f"{script} script", f"{checkpoint.name} speaks {limit}", hint=hint)
+            metrics.OTHER_SCRIPTS.labels(script).inc()
+        elif self.options.voice == AUTO and language is not None and not checkpoint.speaks(sentence.language):
+            limit, what = f"{', '.join(map(name_of, checkpoint.languages))} only", ""
+            metrics.OTHER_LANGUAGES.labels(language.code).inc()
+        else:
             return CSM, romanized(spoken, checkpoint.scripts) if checkpoint.scripts else spoken
-        spoken_scripts = f"{checkpoint.name} speaks {', '.join(checkpoint.scripts)} script only"
-        if self.options.voice == CSM:
-            hint = "leave the choice of the voice to the gateway"
-            raise InvalidInput("text", f"{script} script", spoken_scripts, hint=hint)
-        metrics.OTHER_SCRIPTS.labels(script).inc()
-        language = language_of(spoken) or ENGLISH
+        language = language or ENGLISH
         if language.code not in self._reported_languages:
             self._reported_languages.add(language.code)
-            message = f"{spoken_scripts}; the fallback voice reads {script} script in {language.name} ({language.code})"
+            reading = f"the fallback voice reads {what}{language.name} ({language.code})"
+            message = f"{checkpoint.name} speaks {limit}; {reading}"
             await self.send(conversation_pb2.Degraded(service="csm", message=message))
         return FALLBACK, spoken

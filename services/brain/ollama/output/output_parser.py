@@ -67,6 +67,7 @@ class OutputParser:
         first_clause_chars: length from which the first clause is returned before its sentence is complete; 0: never.
         profile: how the model writes its thinking; None: nothing is known.
         tools: names of the declared tools.
+        language: language of the answers (BCP 47); empty: unknown.
     """
 
     def __init__(
@@ -78,9 +79,11 @@ class OutputParser:
         first_clause_chars: int,
         profile: ThinkingProfile | None = None,
         tools: Collection[str] = (),
+        language: str = "",
     ) -> None:
         self._profile = profile or ThinkingProfile()
         self._tools = tools
+        self._language = language
         self.answer = ParsedAnswer()
         """The last answer that ended."""
         self._user_emotion, self._tone = user_emotion, tone
@@ -119,7 +122,7 @@ class OutputParser:
 
     def _begin_text(self) -> None:
         self._calls, self._code = ToolCallParser(self._tools), CodeBlockFilter()
-        self._segmenter, self._verbalizer = Segmenter(**self._limits), Verbalizer()
+        self._segmenter, self._verbalizer = Segmenter(**self._limits), Verbalizer(self._language)
         self._kept: list[str] = []
 
     def _parse(self, text: str) -> Iterator[list[Sentence]]:
@@ -180,4 +183,4 @@ class OutputParser:
         # Without a tag, a sentence keeps the emotion of the previous one; the first one answers the user's feeling.
         emotion = self._next_emotion or self._emotion or default_emotion(spoken.text, self._user_emotion, self._tone)
         self._emotion, self._next_emotion = emotion, ""
-        return Sentence(spoken.text, emotion, spoken=spoken.spoken)
+        return Sentence(spoken.text, emotion, spoken=spoken.spoken, language=self._language)

@@ -175,7 +175,7 @@ function show({ name, turn, value }) {
       break;
     case 'final':
       transcript.partial('');
-      transcript.userSaid(turn, value.text ?? '');
+      transcript.userSaid(turn, value.text ?? '', value.language ?? '');
       break;
     case 'turnEnded':
       transcript.thinking(true);

@@ -68,9 +68,13 @@ export class Transcript {
    * What the user said.
    * @param {number} turn
    * @param {string} text
+   * @param {string} language as a BCP 47 tag; empty: unknown
    */
-  userSaid(turn, text) {
-    if (text) this.users.set(turn, this.#addUser(text));
+  userSaid(turn, text, language) {
+    if (!text) return;
+    const item = this.#addUser(text);
+    if (language) item.lang = language;
+    this.users.set(turn, item);
   }
 
   /**
@@ -96,9 +100,9 @@ export class Transcript {
   /**
    * A sentence of the reply whose playback starts.
    * @param {number} turn
-   * @param {{text: string, plan?: {emotion: string, style?: string}}} sentence
+   * @param {{text: string, language?: string, plan?: {emotion: string, style?: string}}} sentence
    */
-  oviyaSays(turn, { text, plan }) {
+  oviyaSays(turn, { text, language, plan }) {
     this.#change(() => {
       let item = this.replies.get(turn);
       if (!item) {
@@ -109,7 +113,7 @@ export class Transcript {
         if (user) user.after(item);
         else this.list.append(item);
       }
-      item.querySelector('.words')?.append(make('span', { className: 'sentence' }, `${text} `));
+      item.querySelector('.words')?.append(make('span', { className: 'sentence', attributes: language ? { lang: language } : {} }, `${text} `));
       if (plan?.emotion && item.dataset.emotion !== plan.emotion) {
         item.dataset.emotion = plan.emotion;
         const chip = { className: 'chip', data: { style: plan.style || 'neutral' } };
