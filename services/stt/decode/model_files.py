@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import re
+import sys
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
@@ -124,8 +125,9 @@ def _embedded() -> Path:
 
 def _cached(repository: str, weights: Sequence[str], beside: Sequence[str], settings: Downloads) -> Path | None:
     """Returns the folder of a repository in the hub's cache; None if it is not there or has no weights."""
+    hub = _hub()
     try:
-        folder = _snapshot(repository, weights, beside, settings, local_files_only=True)
+        folder = _snapshot(hub, repository, weights, beside, settings, local_files_only=True)
     except Exception:  # the client raises many types
         return None
     return folder if any(list(folder.glob(pattern)) for pattern in weights) else None
@@ -139,13 +141,14 @@ def _download(
             f"the model {repository} was not found",
             hint=f"set {setting} to a folder, or STT_ALLOW_DOWNLOAD=true to download it",
         )
+    hub = _hub()
     started = time.monotonic()
     try:
-        files = _hub().HfApi().model_info(repository, files_metadata=True).siblings or ()
+        files = hub.HfApi().model_info(repository, files_metadata=True).siblings or ()
         patterns = (*weights, *beside)
         size = sum(file.size or 0 for file in files if any(fnmatchcase(file.rfilename, each) for each in patterns))
         log.info("downloading a model", repository=repository, megabytes=round(size / 1e6))
-        folder = _snapshot(repository, weights, beside, settings)
+        folder = _snapshot(hub, repository, weights, beside, settings)
     except Exception as error:  # the client raises many types
         message = shorten(str(error).strip().split("\n", 1)[0])
         raise CheckpointError(
@@ -157,13 +160,15 @@ def _download(
 
 
 def _snapshot(
-    repository: str, weights: Sequence[str], beside: Sequence[str], settings: Downloads, **options: Any
+    hub: Any, repository: str, weights: Sequence[str], beside: Sequence[str], settings: Downloads, **options: Any
 ) -> Path:
     patterns = [*weights, *beside]
     cache = settings.download_root or None
-    return Path(_hub().snapshot_download(repository, allow_patterns=patterns, cache_dir=cache, **options))
+    return Path(hub.snapshot_download(repository, allow_patterns=patterns, cache_dir=cache, **options))
 
 
 def _hub() -> Any:
     """Imports the hub's client, which takes half a second, only where a model is not a folder."""
+    if not sys.stderr.isatty():  # one of its bars would be written to the log
+        importlib.import_module("huggingface_hub.utils").disable_progress_bars()
     return importlib.import_module("huggingface_hub")
