@@ -17,9 +17,9 @@ from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.endpoint.sentence_end import sentence_end
 from services.stt.recognizer import Word
 
-UNFINISHED_SCORE, FINISHED_SCORE = -1.0, 1.0
+UNFINISHED_SCORE, FINISHED_SCORE = -0.25, 0.5
 CERTAINLY_UNFINISHED = -10.0
-LENGTHENING_LIMIT, DEFAULT_LENGTHENING, MIN_PACED_WORDS = 1.0, 0.2, 3
+LENGTHENING_LIMIT, DEFAULT_LENGTHENING, MIN_PACED_WORDS = 1.0, 0.3, 3
 """Limit of the logarithm of the last word's duration relative to the other words', the words from which on it is known,
 and the value that is assumed before: that of an end.  Speakers lengthen what precedes a boundary (Wightman et al.,
 "Segmental durations in the vicinity of prosodic phrase boundaries", JASA 1992)."""
@@ -89,10 +89,10 @@ class Weights:
 
 
 WEIGHTS = {
-    (True, True): Weights(0.0, 1.0, 1.0, 0.0, 1.0, -1.0),
-    (True, False): Weights(0.0, 1.0, 1.0, 0.0, 0.0, -1.0),
-    (False, True): Weights(0.0, 0.0, 1.0, 0.0, 1.0, -1.0),
-    (False, False): Weights(0.0, 0.0, 1.0, 0.0, 0.0, -1.0),
+    (True, True): Weights(-1.69, 0.81, 3.23, 0.29, 0.27, -0.93),
+    (True, False): Weights(-1.45, 0.88, 3.15, 0.43, 0.00, -1.24),
+    (False, True): Weights(-1.64, 0.00, 3.57, 0.24, 0.31, -1.55),
+    (False, False): Weights(-1.92, 0.00, 3.49, 0.35, 0.00, -2.10),
 }
 """By whether the words and the sound are known."""
 
@@ -100,14 +100,16 @@ WEIGHTS = {
 def completeness(
     words: Sequence[Word], fall: float | None = None, turn_end: float | None = None, language: str = "en"
 ) -> float:
-    """Returns the score that the turn is complete after `words`.
+    """Returns the score that the turn is complete after `words`; halfway to complete if nothing is known.
 
     Args:
-        words: words of the turn so far; if there are none, only the sound counts.
+        words: words of the turn so far; if there are none, the sound counts.
         fall: semitones by which the pitch ends below the turn's median; None: unknown.
         turn_end: Smart Turn's probability that the turn is over; None: unknown.
         language: Whisper's code of the language.
     """
+    if not words and turn_end is None:
+        return (UNFINISHED_SCORE + FINISHED_SCORE) / 2
     if words and goes_on(words, language):
         return CERTAINLY_UNFINISHED
     found = evidence(words, fall, turn_end, language)
