@@ -21,9 +21,9 @@ from services.stt.decode.whisper import WhisperRecognizer
 from services.stt.endpoint.completeness import evidence, goes_on
 from services.stt.settings import SttSettings
 
-SETS = {"fitted": 0.5, "development": 1.0, "human": 3.0}
+SETS = {"fitted": 0.5, "development": 1.0, "human": 2.0}
 """Human speech counts most: synthetic voices sound alike at ends and in pauses, people do not."""
-CUT_OFF = 0.06
+CUT_OFF = 0.05
 L2 = 1.0
 """Weight of the penalty on squared weights, against a hundred ends and a hundred pauses in a set."""
 STEPS = 40

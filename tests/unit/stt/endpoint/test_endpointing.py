@@ -17,13 +17,14 @@ SILENCE = EndSilence(min_s=0.3, max_s=0.9, cap_s=1.5)
 
 
 def spoken(text, last_stretch=1.0):
-    """Returns the words of `text` at 50 ms a letter, the last one stretched, with Whisper's full stop after them."""
+    """Returns the words of `text` at 50 ms a letter, the last one stretched, and a full stop that is 90 % certain."""
     words, at_s = [], 0.0
     texts = (text if text[-1] in ".,?" else f"{text}.").split()
     for index, word in enumerate(texts):
         duration_s = 0.05 * (len(plain(word)) + 1) * (last_stretch if index == len(texts) - 1 else 1.0)
         words.append(Word(plain(word), at_s, at_s + duration_s, 1.0, f" {word}"))
         at_s += duration_s
+    words[-1] = replace(words[-1], stop=0.9)
     return words
 
 
@@ -67,8 +68,8 @@ def test_a_stretched_last_word_is_an_end_and_a_hurried_one_is_not():
 
 
 def test_a_pitch_that_falls_is_an_end_and_one_that_stays_up_is_not():
-    endpointing, words = Endpointer(SILENCE), spoken("i had a long day at work", last_stretch=1.4)
-    assert endpointing.silence_s(words, fall=3.0) == pytest.approx(SILENCE.min_s)
+    endpointing, words = Endpointer(SILENCE), spoken("we ran out of milk", last_stretch=1.3)
+    assert endpointing.silence_s(words, fall=4.0) == pytest.approx(SILENCE.min_s)
     assert endpointing.silence_s(words, fall=-4.0) == SILENCE.max_s
     assert endpointing.silence_s(words) < SILENCE.max_s
 
@@ -121,6 +122,16 @@ def test_a_sentence_that_the_recognizer_leaves_open_waits_longer():
     assert completeness(left_open) < completeness(words)
     for quote in ("\N{RIGHT DOUBLE QUOTATION MARK}", '"', ")"):
         assert completeness([*words[:-1], replace(words[-1], written=f" work.{quote}")]) == completeness(words)
+
+
+def test_the_less_certain_the_full_stop_the_longer_the_wait():
+    words = spoken("we ran out of milk", last_stretch=1.3)
+    waits_s = [
+        Endpointer(SILENCE).silence_s([*words[:-1], replace(words[-1], stop=stop)], turn_end=0.9)
+        for stop in (0.98, 0.9, 0.5)
+    ]
+    assert waits_s == sorted(waits_s)
+    assert waits_s[0] < waits_s[-1] == SILENCE.max_s
 
 
 def test_the_sound_decides_where_the_words_could_be_either():
