@@ -34,4 +34,3 @@ OVERRULED_WORDS = Counter(
     "oviya_stt_overruled_words_total",
     "Committed words that the final transcript keeps although the last decode differs",
 )
-SUPPRESSED_PHRASES = Counter("oviya_stt_suppressed_phrases_total", "Phrases to which noise suppression was applied")

@@ -40,8 +40,6 @@ class SttSettings(ServiceSettings):
     """Longest turn in seconds; further speech starts a new turn."""
     max_session_s: float = Field(default=7200.0, ge=1.0, le=86_400.0)
     """Longest session in seconds, of its sound or of the clock, whichever is reached first."""
-    noise_suppression: Literal["auto", "on", "off"] = "auto"
-    """Whether noise is suppressed before decoding (DeepFilterNet; 0.15 of a core during speech)."""
     max_audio_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=MAX_MESSAGE_BYTES)
     """Largest audio message in bytes."""
     stall_s: float = Field(default=30.0, gt=0, le=3600.0)
