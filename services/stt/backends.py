@@ -1,13 +1,13 @@
-"""Makes the engine and the recognizers that the settings select."""
+"""Makes the engine and the recognizer that the settings select."""
 
 from __future__ import annotations
 
-from services.stt.decode.sphinx import SphinxRecognizer
-from services.stt.decode.whisperx_backend import WhisperXBackend
+from services.stt.decode.whisper import WhisperRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.engine import SttEngine
 from services.stt.engine.limits import EngineLimits, TurnLimits
 from services.stt.frontend.suppression import NoiseSuppressor
+from services.stt.recognizer import Recognizer
 from services.stt.settings import SttSettings
 
 
@@ -29,14 +29,18 @@ def make_engine(settings: SttSettings) -> SttEngine:
     )
     limits = EngineLimits(
         sessions=settings.sessions,
-        slots=settings.slots,
-        warm=settings.warm_decoders,
         max_session_s=settings.max_session_s,
-        slot_wait_s=settings.slot_wait_s,
+        decode_wait_s=settings.decode_wait_s,
         idle_s=settings.idle_s,
         turn_stall_s=settings.turn_stall_s,
     )
-    suppress = {"on": True, "off": False, "auto": settings.backend == "pocketsphinx"}[settings.noise_suppression]
-    make_suppressor = NoiseSuppressor if suppress else None
-    make_recognizer = SphinxRecognizer if settings.backend == "pocketsphinx" else WhisperXBackend(settings).recognizer
-    return SttEngine(turns, limits, make_recognizer, make_suppressor)
+    make_suppressor = NoiseSuppressor if settings.noise_suppression == "on" else None
+    return SttEngine(turns, limits, _make_recognizer(settings), make_suppressor)
+
+
+def _make_recognizer(settings: SttSettings) -> Recognizer:
+    if settings.backend == "whisperx":
+        from services.stt.decode.whisperx_backend import WhisperXRecognizer
+
+        return WhisperXRecognizer(settings)
+    return WhisperRecognizer(settings)

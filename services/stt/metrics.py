@@ -5,13 +5,19 @@ from __future__ import annotations
 from prometheus_client import Counter, Gauge, Histogram
 
 SESSIONS = Gauge("oviya_stt_sessions", "Open streams")
-SLOTS_TAKEN = Gauge("oviya_stt_slots_taken", "Slots in use")
-SLOT_WAIT_SECONDS = Histogram(
-    "oviya_stt_slot_wait_seconds",
-    "Time in seconds that turns waited for a slot because all were in use",
-    buckets=(0.01, 0.1, 0.5, 1, 2, 5, 10, 30),
+DECODE_SECONDS = Histogram(
+    "oviya_stt_decode_seconds",
+    "Duration in seconds of a decode, by kind (draft, final)",
+    ["kind"],
+    buckets=(0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
-SLOTS_REFUSED = Counter("oviya_stt_slots_refused_total", "Turns for which no slot became free in time")
+DECODE_WAIT_SECONDS = Histogram(
+    "oviya_stt_decode_wait_seconds",
+    "Time in seconds that final decodes waited because others were running",
+    buckets=(0.01, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+)
+DECODES_REFUSED = Counter("oviya_stt_decodes_refused_total", "Final decodes that waited too long in the queue")
+DRAFTS_FAILED = Counter("oviya_stt_drafts_failed_total", "Drafts that failed, for which no partial was sent")
 IDLE_SESSIONS = Counter("oviya_stt_idle_sessions_total", "Streams that were ended because nobody spoke")
 STALLED_TURNS = Counter("oviya_stt_stalled_turns_total", "Turns that were ended because no more sound was received")
 AUDIO_SECONDS = Counter("oviya_stt_audio_seconds_total", "Sound received, in seconds")
@@ -20,14 +26,6 @@ FINAL_SECONDS = Histogram(
     "oviya_stt_final_seconds",
     "Time in seconds from the decision that a turn is over to its final transcript",
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
-)
-RECOGNIZER_STARTS = Counter("oviya_stt_recognizer_starts_total", "Decoder processes that were started")
-RECOGNIZERS_LOST = Counter("oviya_stt_recognizers_lost_total", "Decoder processes that exited unexpectedly or hung")
-RECOVERED_PHRASES = Counter(
-    "oviya_stt_recovered_phrases_total", "Phrases that were decoded again after their decoder broke"
-)
-PARTIALS_FAILED = Counter(
-    "oviya_stt_looks_failed_total", "Partials that were skipped because the forked decoder failed"
 )
 UNALIGNED_PHRASES = Counter(
     "oviya_stt_unaligned_phrases_total", "Phrases of WhisperX with estimated word times, because no aligner fits"

@@ -1,4 +1,4 @@
-"""The contract of a recognizer: it turns the phrases of one speaker into words."""
+"""The contract of a recognizer: it turns sound into words."""
 
 from __future__ import annotations
 
@@ -24,32 +24,21 @@ def to_seconds(samples: int) -> float:
 
 @dataclass(frozen=True)
 class Word:
-    """A word of a complete phrase.
+    """A word.
 
     Attributes:
-        text: the word, lower case.
-        start_s: start in seconds from the first sample of the phrase; in an event, of the session.
+        text: the word, lower case, without surrounding punctuation.
+        start_s: start in seconds from the first sample of the sound that was decoded; in an event, of the session.
         end_s: end in seconds, not before the start.
         confidence: 0 to 1.
+        written: the word with case, punctuation and the space before it, as the model wrote it: " Hello,".
     """
 
     text: str
     start_s: float
     end_s: float
     confidence: float
-
-
-@dataclass(frozen=True)
-class HypothesisWord:
-    """A word of a phrase that is not complete.
-
-    Attributes:
-        text: the word, lower case.
-        confidence: 0 to 1; 1 also where the backend has no confidence.
-    """
-
-    text: str
-    confidence: float
+    written: str
 
 
 @dataclass(frozen=True)
@@ -64,31 +53,53 @@ class RecognizerInfo:
         vocabulary: whether a session can name words that it expects.
         device: where it runs.
         trained: False where the weights are random.
-        aligner: how word times are found: "attention" (Whisper's cross-attention), or the name of an aligner's model;
-            empty: unknown.
+        aligner: how word times are found: "attention" (of Whisper's decoder), or the name of an aligner.
     """
 
     name: str
     backend: str
     license: str
     languages: tuple[str, ...]
-    vocabulary: bool = False
+    vocabulary: bool = True
     device: str = "cpu"
     trained: bool = True
-    aligner: str = ""
+    aligner: str = "attention"
+
+
+@dataclass(frozen=True)
+class Request:
+    """Sound to decode.
+
+    Attributes:
+        sound: shape (samples,), at `SAMPLE_RATE_HZ`, at most 30 s.
+        speech_s: seconds of it that are speech according to the voice detector.
+        vocabulary: words and phrases that the speaker is likely to say.
+        language: Whisper's code; None: detected.
+        final: False for a draft, which is faster, less accurate and has only rough word times.
+    """
+
+    sound: Pcm
+    speech_s: float
+    vocabulary: tuple[str, ...] = ()
+    language: str | None = None
+    final: bool = True
+
+
+@dataclass(frozen=True)
+class Transcript:
+    """What was said.
+
+    Attributes:
+        words: the words, in order.
+        language: Whisper's code; empty: unknown.
+    """
+
+    words: tuple[Word, ...]
+    language: str
 
 
 class Recognizer(Protocol):
-    """Decodes speech as it arrives, phrase by phrase.
-
-    A phrase is a stretch of sound without a long pause; a turn has one or more.  Every method may block.  All are
-    called from one thread, in the order `begin_session (begin_phrase feed* end_phrase)*`, with `partial` between feeds.
-    A recognizer serves one session at a time.  `begin_session` is called before it serves another one, possibly in the
-    middle of a phrase, which is then discarded.
-
-    Raises (any method):
-        Unavailable: the backend broke; the next `begin_session` repairs it or raises again.
-    """
+    """A speech model that all sessions share.  Its methods block, and are called by one thread at a time."""
 
     @property
     def info(self) -> RecognizerInfo:
@@ -96,48 +107,22 @@ class Recognizer(Protocol):
         ...
 
     @property
-    def partial_every_s(self) -> float:
-        """Sound in seconds between two calls of `partial`."""
+    def max_batch(self) -> int:
+        """How many requests one call of `transcribe` may have."""
         ...
 
-    @property
-    def broken(self) -> bool:
-        """Whether the backend is known to have broken, so that only `begin_session` makes it work."""
-        ...
+    def load(self) -> None:
+        """Loads the model and runs it once.
 
-    def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
-        """Discards all adaptation to the last speaker.
-
-        Args:
-            edge_hz: upper edge of the sound's band: half of the sample rate at which it was recorded.
-            vocabulary: words and phrases that the speaker is likely to say; empty where `info.vocabulary` is False.
+        Raises:
+            CheckpointError: a model is missing or broken.
         """
         ...
 
-    def begin_phrase(self) -> None:
-        """Begins a phrase."""
-        ...
+    def transcribe(self, requests: Sequence[Request]) -> Sequence[Transcript]:
+        """Decodes `requests`, which are all drafts or all final; returns their transcripts in the same order.
 
-    def feed(self, samples: Pcm) -> None:
-        """Adds samples, shape (samples,), at `SAMPLE_RATE_HZ`; may return before they are decoded."""
-        ...
-
-    def partial(self) -> Sequence[HypothesisWord] | None:
-        """Returns the hypothesis so far: the words that the last decode would return if the phrase ended now.
-
-        None: nothing was decoded since the last call.
+        Raises:
+            Unavailable: the model broke: out of memory, device lost.
         """
-        ...
-
-    def end_phrase(self, committed: Sequence[str]) -> Sequence[Word]:
-        """Ends the phrase and returns its words, in order.
-
-        Args:
-            committed: words of the phrase that were sent to the caller.  The session keeps them whatever is returned,
-                so a backend that aligns words with the sound should align these.
-        """
-        ...
-
-    def close(self) -> None:
-        """Releases what the backend holds; `begin_session` acquires it again."""
         ...

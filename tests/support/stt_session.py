@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from typing import Any
 
 import numpy as np
 
 from oviya.audio.pcm import Pcm
+from oviya.errors import OviyaError
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.vad import VadStream
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.limits import TurnLimits
 from services.stt.engine.session import Session
 from services.stt.frontend.frontend import FrontEnd
-from services.stt.recognizer import Recognizer
+from services.stt.recognizer import Recognizer, Request, Transcript
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
 LIMITS = TurnLimits(0.3, SILENCE, max_turn_s=60.0, end_silence_s=0.6)
@@ -21,28 +24,32 @@ ADAPTIVE = TurnLimits(0.25, SILENCE, max_turn_s=60.0)
 WINDOW_S = 0.032
 
 
-class DecodingSession(Session):
-    """A session that gets its recognizer as soon as a turn starts."""
+class InlineDecodes:
+    """Runs every decode when it is submitted, so that events do not depend on time."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
+
+    def submit(self, make_request: Callable[[], Request], *, final: bool) -> Future[Transcript]:
+        result: Future[Transcript] = Future()
+        try:
+            result.set_result(self._recognizer.transcribe([make_request()])[0])
+        except OviyaError as error:
+            result.set_exception(error)
+        return result
+
+
+class InlineSession(Session):
+    """A session whose decodes take no time."""
 
     def __init__(
         self, recognizer: Recognizer, vad: VadStream, front: FrontEnd, source_hz: int, limits: TurnLimits
     ) -> None:
-        super().__init__(vad, front, source_hz, limits)
-        self._decodes_with = recognizer
-        self._fresh = True
-
-    def push(self, samples: Pcm) -> list[Event]:
-        return self._decode(super().push(samples))
+        super().__init__(vad, front, source_hz, limits, InlineDecodes(recognizer), clock=lambda: 0.0)
 
     def finish(self) -> list[Event]:
         """Ends the stream and the running turn."""
-        return self._decode(super().flush()) + self.end_turn(EndReason.STREAM_END)
-
-    def _decode(self, events: list[Event]) -> list[Event]:
-        while self.needs_recognizer:
-            events += self.attach(self._decodes_with, fresh=self._fresh)
-            self._fresh = False
-        return events
+        return super().flush() + self.end_turn(EndReason.STREAM_END)
 
 
 def join(*parts: Pcm) -> Pcm:

@@ -2,8 +2,9 @@
 
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
-committed, because more sound is unlikely to change it.  A word with a low confidence must stay unchanged for longer.
-Committed words stay in all later partials and in the final transcript.
+committed, because more sound is unlikely to change it.  The last word of a hypothesis may have been cut off, so it must
+stay unchanged for longer.  Committed words stay in all later partials and in the final transcript; how they are written
+may change, because Whisper learns from what follows where a sentence ends.
 """
 
 from __future__ import annotations
@@ -13,89 +14,81 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from services.stt import metrics
-from services.stt.recognizer import HypothesisWord, Word
+from services.stt.decode.words import spread
+from services.stt.recognizer import Word
 
-MIN_CONFIDENCE = 0.5
-"""A word with at least this confidence is committed after two hypotheses.  Set, with STABLE_S, on PocketSphinx and
-eight sentences in three of flite's voices, clean and in noise: finals that keep the committed words have no more errors
-than finals that do not."""
-STABLE_S = 0.8
-"""Sound in seconds through which a word of low confidence must stay unchanged: two or three words."""
+STABLE_S = 0.5
+"""Sound in seconds through which the last word must stay unchanged."""
 
 
 @dataclass(frozen=True)
 class _Pending:
     """A word that is not committed yet; every hypothesis since position `since_s` has it."""
 
-    text: str
+    word: Word
     since_s: float
 
 
 class LocalAgreement:
-    """Follows the hypotheses of one phrase and commits words."""
+    """Follows the hypotheses of one segment and commits words."""
 
-    def __init__(self) -> None:
-        self._committed: list[str] = []
+    def __init__(self, committed: Sequence[Word] = ()) -> None:
+        self._committed = list(committed)
         self._pending: list[_Pending] = []
 
     @property
-    def committed(self) -> list[str]:
+    def committed(self) -> list[Word]:
         """The committed words, in order."""
         return list(self._committed)
 
-    def update(self, hypothesis: Sequence[HypothesisWord], position_s: float) -> list[str]:
-        """Adds the next hypothesis and returns the committed words.
+    def update(self, hypothesis: Sequence[Word], position_s: float) -> None:
+        """Adds the next hypothesis.
 
         Args:
-            hypothesis: all words from the start of the phrase.
+            hypothesis: all words from the start of the segment.
             position_s: position in seconds up to which the sound was decoded; later than in the call before.
         """
-        rest = hypothesis[len(hypothesis) - len(continuation([word.text for word in hypothesis], self._committed)) :]
-        pending = [_Pending(word.text, position_s) for word in rest]
+        known = len(hypothesis) - len(continuation(_texts(hypothesis), _texts(self._committed)))
+        self._committed = _overrule(hypothesis[:known], self._committed)
+        rest = hypothesis[known:]
+        pending = [_Pending(word, position_s) for word in rest]
         for index, (new, old) in enumerate(zip(pending, self._pending, strict=False)):
-            if new.text != old.text:
+            if new.word.text != old.word.text:
                 break
-            pending[index] = old
+            pending[index] = _Pending(new.word, old.since_s)
         agreed = 0
-        for waiting, word in zip(pending, rest, strict=True):
-            stable_s = position_s - waiting.since_s
-            if stable_s <= 0 or (word.confidence < MIN_CONFIDENCE and stable_s < STABLE_S):
+        for index, waiting in enumerate(pending):
+            is_last = index == len(pending) - 1
+            if position_s - waiting.since_s <= (STABLE_S if is_last else 0.0):
                 break
             agreed += 1
-        self._committed += [waiting.text for waiting in pending[:agreed]]
+        self._committed += [waiting.word for waiting in pending[:agreed]]
         self._pending = pending[agreed:]
-        return self.committed
 
 
-def merge_final(committed: Sequence[str], words: Sequence[Word]) -> list[Word]:
-    """Returns the final words of a phrase: `words` of the last decode, with `committed` in place of what differs.
+def merge_final(committed: Sequence[Word], words: Sequence[Word]) -> list[Word]:
+    """Returns the final words of a segment: `words` of the last decode, with `committed` in place of what differs.
 
     A committed word that the last decode lacks gets the time of the words that it replaces, and confidence 0.
     """
-    texts = [word.text for word in words]
-    prefix = len(words) - len(continuation(texts, committed))
+    known = len(words) - len(continuation(_texts(words), _texts(committed)))
+    merged = _overrule(words[:known], committed)
+    metrics.OVERRULED_WORDS.inc(sum(word not in words for word in merged))
+    return [*merged, *words[known:]]
+
+
+def _overrule(words: Sequence[Word], committed: Sequence[Word]) -> list[Word]:
+    """Returns the committed words, from `words` where these have them."""
     merged: list[Word] = []
-    matcher = difflib.SequenceMatcher(None, texts[:prefix], list(committed), autojunk=False)
+    matcher = difflib.SequenceMatcher(None, _texts(words), _texts(committed), autojunk=False)
     for kind, start, end, first, last in matcher.get_opcodes():
         if kind == "equal":
             merged += words[start:end]
         elif first < last:
             begin_s = words[start].start_s if start < end else merged[-1].end_s if merged else 0.0
             end_s = words[end - 1].end_s if start < end else words[end].start_s if end < len(words) else begin_s
-            merged += spread(committed[first:last], begin_s, end_s, 0.0)
-            metrics.OVERRULED_WORDS.inc(last - first)
-    return [*merged, *words[prefix:]]
-
-
-def spread(words: Sequence[str], start_s: float, end_s: float, confidence: float) -> list[Word]:
-    """Estimates times for `words`: divides the interval among them in proportion to their letters."""
-    letter_s = (end_s - start_s) / sum(len(word) + 1 for word in words)
-    spread: list[Word] = []
-    for word in words:
-        next_s = start_s + letter_s * (len(word) + 1)
-        spread.append(Word(word, start_s, next_s, confidence))
-        start_s = next_s
-    return spread
+            merged += spread([word.written for word in committed[first:last]], begin_s, end_s, 0.0)
+    return merged
 
 
 def continuation(words: Sequence[str], committed: Sequence[str]) -> list[str]:
@@ -120,3 +113,7 @@ def continuation(words: Sequence[str], committed: Sequence[str]) -> list[str]:
         if row[-1] <= best_distance:
             best_count, best_distance = count, row[-1]
     return list(words[best_count:])
+
+
+def _texts(words: Sequence[Word]) -> list[str]:
+    return [word.text for word in words]

@@ -1,132 +1,231 @@
-"""Whisper as a recognizer.  Whisper decodes whole arrays, so a running phrase is decoded again and again.
+"""Whisper as the recognizer, run by CTranslate2.
 
-A `Transcriber` runs the model (`whisperx_backend`); `WhisperRecognizer` decides when, and what becomes of the result.
+Three things differ from the usual way to run Whisper:
+
+*   The encoder gets a window that fits the sound, not always 30 s, which makes it several times faster.
+*   The decoder writes timestamps, although word times do not come from them: without them it repeats itself in windows
+    shorter than 30 s.
+*   Words that were probably invented are left out (`invention`).
 """
 
 from __future__ import annotations
 
-import re
-import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+import os
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any
 
+import ctranslate2  # pyright: ignore[reportMissingTypeStubs]
 import numpy as np
+import structlog
+import tokenizers
 
-from oviya.audio.pcm import Pcm
-from services.stt.decode.agreement import continuation
-from services.stt.recognizer import HypothesisWord, RecognizerInfo, Word
+from oviya.errors import CheckpointError, Unavailable
+from services.stt.decode.model_files import find_model
+from services.stt.decode.words import split_tokens, spread, timed_words
+from services.stt.log_mel import HOP_SAMPLES, log_mel
+from services.stt.recognizer import RecognizerInfo, Request, Transcript, Word, to_samples, to_seconds
+from services.stt.settings import SttSettings
+
+log = structlog.get_logger()
+
+FINAL_WINDOW_S, DRAFT_WINDOW_S, WINDOW_STEP_S, MAX_WINDOW_S = 16, 8, 2, 30
+"""Shortest windows of the encoder, the step in which they grow, and the window that Whisper was trained on.  In windows
+that are much shorter it invents words."""
+FINAL_BEAM, DRAFT_BEAM = 2, 1
+MAX_TOKENS = 448
+"""Length of the decoder's context."""
+TOKENS_PER_S, MIN_TOKENS = 10, 24
+"""Limit of a decode, which ends those that repeat themselves: fast speech has some five tokens a second."""
+MAX_VOCABULARY_TOKENS = 200
+"""Less than half of the decoder's context, which is the most that Whisper was trained to read before the speech."""
+LICENSE = "MIT"
+"""Of OpenAI's models, which have names without a slash."""
+MAX_THREADS = 4
+"""More threads do not make the small models faster."""
 
 
 @dataclass(frozen=True)
-class Transcript:
-    """The result of a decode: the words as the model wrote them, and the language, as Whisper's code."""
+class _Tokens:
+    """Whisper's special tokens."""
 
-    words: tuple[str, ...]
-    language: str
-
-
-class Transcriber(Protocol):
-    """A Whisper model with an aligner; shared by all sessions, one call at a time.
-
-    Raises (any method):
-        Unavailable: the model broke.
-    """
-
-    info: RecognizerInfo
-    """What is loaded."""
-
-    def load(self) -> None:
-        """Loads the models and runs each once; later calls do nothing.
-
-        Raises:
-            CheckpointError: a model is missing or broken.
-        """
-        ...
-
-    def transcribe(self, sound: Pcm, vocabulary: Sequence[str], language: str | None, *, draft: bool) -> Transcript:
-        """Decodes a phrase.
-
-        Args:
-            sound: shape (samples,), 16 kHz.
-            vocabulary: words and phrases to expect.
-            language: Whisper's code; None: detected.
-            draft: faster and less accurate.
-        """
-        ...
-
-    def align(self, sound: Pcm, words: Sequence[str], language: str) -> list[Word]:
-        """Returns `words` with their times in `sound`, in seconds from its first sample."""
-        ...
+    start: int
+    previous: int
+    transcribe: int
+    end: int
+    by_language: dict[str, int]
 
 
 class WhisperRecognizer:
-    """The recognizer of one session.
+    """The `Recognizer` of STT_BACKEND=whisper.
 
     Args:
-        transcriber: shared by all sessions.
-        partial_every_s: sound between two decodes of a running phrase.
-        clock: returns the seconds of a monotonic clock.
+        settings: the model, its device and its language.
     """
 
-    broken = False
-    """The model is shared by all sessions, and `begin_session` cannot repair it."""
+    def __init__(self, settings: SttSettings) -> None:
+        self._settings = settings
+        self._language = None if settings.language == "auto" else settings.language
+        self._model: Any = None
+        self.max_batch = 1
+        self.info = RecognizerInfo(
+            name=settings.model, backend="ctranslate2", license="", languages=(self._language or "mul",)
+        )
 
-    def __init__(
-        self, transcriber: Transcriber, partial_every_s: float, clock: Callable[[], float] = time.perf_counter
-    ) -> None:
-        self._transcriber = transcriber
-        self.partial_every_s = partial_every_s
-        self._clock = clock
-        self._vocabulary: tuple[str, ...] = ()
-        self.begin_phrase()
+    def load(self) -> None:
+        if self._model is not None:
+            return
+        settings = self._settings
+        folder = find_model(settings)
+        device = settings.device
+        if device == "auto":
+            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+        compute_type = settings.compute_type
+        if compute_type == "default":
+            compute_type = "float16" if device == "cuda" else "int8"
+        threads = settings.threads or min(MAX_THREADS, os.cpu_count() or 1)
+        try:
+            self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+            model: Any = ctranslate2.models.Whisper(
+                str(folder), device=device, compute_type=compute_type, intra_threads=threads
+            )
+        except Exception as error:  # tokenizers raises nothing more specific
+            raise CheckpointError(f"cannot load the Whisper model in {folder}: {error}") from error
+        self._tokens = self._special_tokens(str(folder))
+        if not model.is_multilingual:
+            if self._language not in (None, "en"):
+                raise CheckpointError(
+                    f"{settings.model} understands English only, and STT_LANGUAGE is {self._language}",
+                    hint="set STT_MODEL to a multilingual model, e.g. base, or STT_LANGUAGE=en",
+                )
+            self._language = "en"
+        elif self._language is not None and self._language not in self._tokens.by_language:
+            raise CheckpointError(f"{settings.model} does not know the language {self._language} (STT_LANGUAGE)")
+        self._model = model
+        self.max_batch = settings.batch_size if device == "cuda" else 1
+        self.info = replace(
+            self.info,
+            name=settings.model,
+            license="" if Path(settings.model).is_dir() or "/" in settings.model else LICENSE,
+            languages=(self._language or "mul",),
+            device=device,
+        )
+        noise = np.random.default_rng(0).normal(0, 0.01, to_samples(1.0)).astype(np.float32)
+        for final in (False, True):
+            self.transcribe([Request(noise, speech_s=1.0, final=final)])
+        log.info("model loaded", model=self.info.name, device=device, compute_type=compute_type, threads=threads)
 
-    @property
-    def info(self) -> RecognizerInfo:
-        """What is loaded."""
-        return self._transcriber.info
+    def transcribe(self, requests: Sequence[Request]) -> list[Transcript]:
+        prompts = [self._vocabulary_tokens(request.vocabulary) for request in requests]
+        found: dict[int, Transcript] = {}
+        # CTranslate2 decodes only prompts of the same length together.
+        order = sorted(range(len(requests)), key=lambda index: len(prompts[index]))
+        try:
+            for _, group in groupby(order, key=lambda index: len(prompts[index])):
+                indices = list(group)
+                decoded = self._decode([requests[i] for i in indices], [prompts[i] for i in indices])
+                found |= dict(zip(indices, decoded, strict=True))
+        except RuntimeError as error:  # out of memory, device lost
+            raise Unavailable("stt", f"Whisper failed: {error}") from error
+        return [found[index] for index in range(len(requests))]
 
-    def begin_session(self, edge_hz: float, vocabulary: Sequence[str] = ()) -> None:
-        self._transcriber.load()
-        self._vocabulary = tuple(vocabulary)
+    def _decode(self, requests: Sequence[Request], prefixes: Sequence[list[int]]) -> list[Transcript]:
+        """Decodes requests with prefixes of the same length."""
+        final = requests[0].final
+        window_s = max(_window_s(request) for request in requests)
+        mels = np.stack([log_mel(it.sound, to_samples(window_s), self._model.n_mels) for it in requests])
+        encoded = self._model.encode(ctranslate2.StorageView.from_array(mels), to_cpu=False)
+        languages = self._languages(requests, encoded)
+        longest_s = max(to_seconds(len(request.sound)) for request in requests)
+        prompts = [
+            [*prefix, *self._start_sequence(language)] for prefix, language in zip(prefixes, languages, strict=True)
+        ]
+        results = self._model.generate(
+            encoded,
+            prompts,
+            beam_size=FINAL_BEAM if final else DRAFT_BEAM,
+            max_length=min(MAX_TOKENS, len(prompts[0]) + MIN_TOKENS + round(TOKENS_PER_S * longest_s)),
+            return_scores=True,
+            return_no_speech_prob=True,
+        )
+        texts = [[token for token in result.sequences_ids[0] if token < self._tokens.end] for result in results]
+        pieces = [split_tokens(text, self._text, language) for text, language in zip(texts, languages, strict=True)]
+        if final:
+            words = self._align(encoded, requests, texts, pieces, languages)
+        else:
+            words = [
+                spread([it for it, _ in split], 0.0, to_seconds(len(request.sound)), float(np.exp(result.scores[0])))
+                for split, request, result in zip(pieces, requests, results, strict=True)
+            ]
+        return [Transcript(tuple(found), language) for found, language in zip(words, languages, strict=True)]
 
-    def begin_phrase(self) -> None:
-        self._pieces: list[Pcm] = []
-        self._language: str | None = None
-        self._pause_until = 0.0
+    def _align(
+        self,
+        encoded: Any,
+        requests: Sequence[Request],
+        texts: Sequence[list[int]],
+        pieces: Sequence[Sequence[tuple[str, int]]],
+        languages: Sequence[str],
+    ) -> list[list[Word]]:
+        """Finds the times of words with the attention of the decoder."""
+        if not any(texts):
+            return [[] for _ in requests]
+        # One call has one language; where a batch has several, the others' alignments hardly differ.
+        language = Counter(languages).most_common(1)[0][0]
+        frames = [max(2, len(request.sound) // HOP_SAMPLES) for request in requests]
+        aligned = self._model.align(encoded, self._start_sequence(language), list(texts), frames)
+        return [
+            timed_words(split, result.alignments, result.text_token_probs, to_seconds(len(request.sound)))
+            for split, result, request in zip(pieces, aligned, requests, strict=True)
+        ]
 
-    def feed(self, samples: Pcm) -> None:
-        self._pieces.append(samples)
+    def _languages(self, requests: Sequence[Request], encoded: Any) -> list[str]:
+        given = [self._language or request.language for request in requests]
+        if all(given):
+            return [language or "" for language in given]
+        detected = self._model.detect_language(encoded)
+        return [language or found[0][0].strip("<|>") for language, found in zip(given, detected, strict=True)]
 
-    def partial(self) -> list[HypothesisWord] | None:
-        if self._clock() < self._pause_until:
-            return None
-        began = self._clock()
-        transcript = self._transcriber.transcribe(self._sound(), self._vocabulary, self._language, draft=True)
-        ended = self._clock()
-        # At most half of the time is spent on partials, so a session with slow decodes gets fewer and keeps up.
-        self._pause_until = ended + (ended - began)
-        self._language = transcript.language or None
-        return [HypothesisWord(word, 1.0) for word in normal(transcript.words)]  # Whisper has no confidence per word
+    def _start_sequence(self, language: str) -> list[int]:
+        tokens = self._tokens
+        if not self._model.is_multilingual:
+            return [tokens.start]
+        return [tokens.start, tokens.by_language[language], tokens.transcribe]
 
-    def end_phrase(self, committed: Sequence[str]) -> list[Word]:
-        sound = self._sound()
-        transcript = self._transcriber.transcribe(sound, self._vocabulary, None, draft=False)
-        words = normal(transcript.words)
-        self._pieces = []
-        words = [*committed, *continuation(words, committed)]
-        return self._transcriber.align(sound, words, transcript.language) if words else []
+    def _vocabulary_tokens(self, vocabulary: Iterable[str]) -> list[int]:
+        """Returns the tokens that tell the decoder which words to expect: as text that precedes the speech."""
+        listed = ", ".join(vocabulary)
+        if not listed:
+            return []
+        text = self._tokenizer.encode(f" {listed}.", add_special_tokens=False).ids
+        return [self._tokens.previous, *text[:MAX_VOCABULARY_TOKENS]]
 
-    def close(self) -> None:
-        self._pieces = []
+    def _text(self, tokens: Sequence[int]) -> str:
+        return self._tokenizer.decode(list(tokens), skip_special_tokens=False)
 
-    def _sound(self) -> Pcm:
-        sound = np.concatenate(self._pieces) if self._pieces else np.zeros(0, np.float32)
-        self._pieces = [sound]
-        return sound
+    def _special_tokens(self, folder: str) -> _Tokens:
+        vocabulary = self._tokenizer.get_vocab(with_added_tokens=True)
+        try:
+            return _Tokens(
+                start=vocabulary["<|startoftranscript|>"],
+                previous=vocabulary["<|startofprev|>"],
+                transcribe=vocabulary["<|transcribe|>"],
+                end=vocabulary["<|endoftext|>"],
+                by_language={
+                    token[2:-2]: number
+                    for token, number in vocabulary.items()
+                    if token.startswith("<|") and token.endswith("|>") and 2 <= len(token) - 4 <= 3
+                },
+            )
+        except KeyError as error:
+            raise CheckpointError(f"{folder}/tokenizer.json is not Whisper's: it has no token {error}") from error
 
 
-def normal(words: Sequence[str]) -> list[str]:
-    """Returns `words` in lower case without surrounding punctuation, which changes most between decodes."""
-    stripped = (re.sub(r"^\W++|(?<!\W)\W++$", "", word.lower()) for word in words)
-    return [word for word in stripped if word]
+def _window_s(request: Request) -> int:
+    """Returns the window of the encoder in seconds."""
+    shortest_s = FINAL_WINDOW_S if request.final else DRAFT_WINDOW_S
+    steps = -(-len(request.sound) // to_samples(WINDOW_STEP_S))
+    return min(max(shortest_s, steps * WINDOW_STEP_S), MAX_WINDOW_S)

@@ -16,12 +16,17 @@ SILENCE_PROBABILITY = 0.35
 ONSET_WINDOWS = 2
 """Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
 
+HESITATION = 3 * WINDOW_SAMPLES
+"""Silence in samples after which the speaker may have finished: 96 ms, longer than the stop of a consonant."""
+
 
 class Transition(Enum):
     """A change of the state."""
 
     STARTED = auto()
     """A turn began."""
+    HESITATED = auto()
+    """The speaker has just fallen silent; the turn goes on as if they had not."""
     PAUSED = auto()
     """The speaker paused long enough to complete a phrase; the turn goes on."""
     RESUMED = auto()
@@ -104,10 +109,13 @@ class TurnStateMachine:
         if not self.in_turn or self._silence_start is None:
             return None
         silence = self.position - self._silence_start
+        before = silence - WINDOW_SAMPLES
         if silence >= self.end_silence:
             self.end()
             return Transition.ENDED
         if self.in_phrase and silence >= self.phrase_silence:
             self._state = _State.PAUSE
             return Transition.PAUSED
+        if self.in_phrase and before < HESITATION <= silence:
+            return Transition.HESITATED
         return None

@@ -13,7 +13,6 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import Timeout
 from services.stt import metrics
 from services.stt.endpoint.vad import WINDOW_SAMPLES
-from services.stt.engine.decoder_pool import DecoderPool, Slot
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.limits import EngineLimits
 from services.stt.engine.session import Session
@@ -27,24 +26,22 @@ rest."""
 class AsyncSession:
     """One session.  Its methods must not be called concurrently.
 
-    Between turns its calls run in the `listening` threads, which all sessions share.  A turn runs in a slot of the
-    decoder pool, which is acquired when speech starts and released after the final transcript.
+    Its calls run in the `listening` threads, which all sessions share; decodes run elsewhere, and are awaited without a
+    thread.
 
-    The event iterators process sound slice by slice and also wait for a slot: a caller that sends faster than can be
-    decoded is held back by them.
+    The event iterators process sound slice by slice and wait for decodes, so they hold back a caller that sends faster
+    than can be decoded.
     """
 
     def __init__(
         self,
         make_session: Callable[[], Session],
-        pool: DecoderPool,
         listening: ThreadPoolExecutor,
         source_hz: int,
         limits: EngineLimits,
     ) -> None:
         self._make_session = make_session
-        self._pool = pool
-        self._slot: Slot | None = None
+        self._session: Session | None = None
         self._listening = listening
         self._source_hz = source_hz
         self._slice = max(1, round(source_hz * SLICE_S))
@@ -58,7 +55,7 @@ class AsyncSession:
     @property
     def in_turn(self) -> bool:
         """Whether a turn has started and not ended; pauses belong to it."""
-        return self._session.in_turn
+        return self._opened.in_turn
 
     @property
     def stall_budget_s(self) -> float:
@@ -67,7 +64,7 @@ class AsyncSession:
 
     async def open(self) -> None:
         """Opens the session; must be called first."""
-        self._session: Session = await self._run(self._make_session)
+        self._session = await self._run(self._make_session)
 
     async def push(self, samples: Pcm) -> AsyncIterator[Event]:
         """Processes samples, shape (samples,), at the session's rate; yields events as they happen.
@@ -75,8 +72,8 @@ class AsyncSession:
         Raises:
             Timeout: the session reached its maximum length, after its running turn was ended and yielded; or nobody has
                 spoken for too long.
-            Busy: a turn started, and no slot became free in time.
-            Unavailable: the recognizer broke, and again after it was repaired.
+            Busy: a decode waited too long for those of other sessions.
+            Unavailable: the recognizer broke.
         """
         self._stall_budget_s = min(self._stall_budget_s + len(samples) / self._source_hz, self._limits.turn_stall_s)
         if len(samples):
@@ -93,7 +90,7 @@ class AsyncSession:
         async for event in self._process_buffered():
             yield event
         if self.in_turn:
-            async for event in self._advance(self._session.end_turn):
+            async for event in self._advance(self._opened.end_turn):
                 yield event
         async for event in self._check_limits():
             yield event
@@ -102,7 +99,7 @@ class AsyncSession:
         """Records how long the caller's next message took, or has taken so far.
 
         A turn whose sound falls too far behind the clock ends as after silence, so that a caller that sends nothing, or
-        next to nothing, does not keep a slot.  Time that the session itself took does not count.
+        next to nothing, does not keep a turn open.  Time that the session itself took does not count.
         """
         self._stall_budget_s -= seconds
         if self._stall_budget_s > 0 or not self.in_turn:
@@ -110,7 +107,7 @@ class AsyncSession:
             return
         self._stall_budget_s = self._limits.turn_stall_s
         metrics.STALLED_TURNS.inc()
-        async for event in self._advance(self._session.end_turn, EndReason.SILENCE):
+        async for event in self._advance(self._opened.end_turn, EndReason.SILENCE):
             yield event
 
     async def finish(self) -> list[Event]:
@@ -118,13 +115,9 @@ class AsyncSession:
         return [event async for event in self._end(EndReason.STREAM_END)]
 
     def close(self) -> None:
-        """Releases the slot of an unfinished turn.
-
-        A cancelled call may still run in the slot's thread; later calls are queued behind it.
-        """
-        if self._slot is not None:
-            slot, self._slot = self._slot, None
-            self._pool.release(slot, None)
+        """Cancels the decodes of an unfinished turn."""
+        if self._session is not None:
+            self._session.close()
 
     async def _process_buffered(self) -> AsyncIterator[Event]:
         if not self._buffered_samples:
@@ -133,23 +126,23 @@ class AsyncSession:
         self._buffered, self._buffered_samples = [], 0
         for start in range(0, len(samples), self._slice):
             part = samples[start : start + self._slice]
-            async for event in self._advance(self._session.push, part):
+            async for event in self._advance(self._opened.push, part):
                 yield event
             metrics.AUDIO_SECONDS.inc(len(part) / self._source_hz)
-            if self._session.position_s >= self._limits.max_session_s:
+            if self._opened.position_s >= self._limits.max_session_s:
                 break
 
     async def _end(self, reason: EndReason) -> AsyncIterator[Event]:
         async for event in self._process_buffered():
             yield event
-        async for event in self._advance(self._session.flush):
+        async for event in self._advance(self._opened.flush):
             yield event
-        async for event in self._advance(self._session.end_turn, reason):
+        async for event in self._advance(self._opened.end_turn, reason):
             yield event
 
     async def _check_limits(self) -> AsyncIterator[Event]:
         limits, now = self._limits, self._now()
-        if max(self._session.position_s, now - self._opened_at) >= limits.max_session_s:
+        if max(self._opened.position_s, now - self._opened_at) >= limits.max_session_s:
             async for event in self._end(EndReason.MAX_LENGTH):
                 yield event
             raise Timeout(
@@ -160,29 +153,27 @@ class AsyncSession:
             raise Timeout(f"nobody has spoken for {limits.idle_s:g} s", hint="open a new stream when somebody speaks")
 
     async def _advance(self, method: Callable[..., list[Event]], *arguments: Any) -> AsyncIterator[Event]:
-        """Calls a method of the session; acquires a slot where a turn starts and releases it where one ends."""
+        """Calls a method of the session, and goes on until nothing is left to wait for."""
+        session = self._opened
         events = await self._run(method, *arguments)
         while True:
-            if self._session.in_turn or events:
+            if session.in_turn or events:
                 self._last_speech_at = self._now()
-            if self._slot is not None and not self._session.has_recognizer:
-                slot, self._slot = self._slot, None
-                self._pool.release(slot, self)
             for event in events:
                 yield event
-            if not self._session.needs_recognizer:
+            if (decode := session.awaited) is None:
                 return
-            self._slot = await self._pool.acquire(self)
-            events = await self._run(self._attach, self._slot)
+            await asyncio.wait([asyncio.wrap_future(decode)])  # its error is raised by `proceed`
+            events = await self._run(session.proceed)
 
-    def _attach(self, slot: Slot) -> list[Event]:
-        slot.loaded = True
-        fresh = slot.last_owner is not self or slot.recognizer.broken
-        return self._session.attach(slot.recognizer, fresh=fresh)
+    @property
+    def _opened(self) -> Session:
+        if self._session is None:
+            raise RuntimeError("the session has not been opened")
+        return self._session
 
     async def _run(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        thread = self._listening if self._slot is None else self._slot.thread
-        return await asyncio.get_running_loop().run_in_executor(thread, method, *arguments)
+        return await asyncio.get_running_loop().run_in_executor(self._listening, method, *arguments)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

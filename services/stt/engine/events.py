@@ -29,7 +29,8 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Partial:
-    """The words of the turn so far.  Later partials, `LikelyEnd` and `Final` begin with the same words."""
+    """The words of the turn so far.  The texts of later partials, of `LikelyEnd` and of `Final` begin with the same
+    text; punctuation after the last word is left out, because it may change."""
 
     at_s: float
     turn: int
@@ -56,7 +57,7 @@ class Resumed:
 
 @dataclass(frozen=True)
 class Final:
-    """The final transcript of the turn."""
+    """The final transcript of the turn; `language` is Whisper's code, empty if it is unknown."""
 
     at_s: float
     turn: int
@@ -65,7 +66,8 @@ class Final:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        """The words as the model wrote them."""
+        return "".join(word.written for word in self.words).strip()
 
 
 @dataclass(frozen=True)

@@ -1,42 +1,48 @@
 """One stream: sound in, events out.
 
-A session always runs the voice detector, which is cheap, and decodes only during turns.  When a turn starts it needs a
-recognizer (`needs_recognizer`) and buffers the sound until it gets one; it releases the recognizer when the turn ends.
+A session runs the voice detector on every window of sound and decodes only turns.  It does no decode itself: where it
+cannot go on without the result of one, it stops and buffers the sound (`awaited`) until that has finished.  So the same
+sound gives the same turns, however fast it arrives and however busy the machine is.
 
-Sound is resampled to 16 kHz and cut into the windows of the voice detector.  Those that belong to a turn go through the
-front end to the recognizer at once.  A turn is decoded phrase by phrase: the last passes over a phrase, which
-PocketSphinx needs some 30 ms for per second of sound, run while the speaker pauses, and their words decide how long the
-pause may last.
+The final decode of a turn starts with the first 100 ms of silence.  After 200 ms its words decide, with the melody of
+speech, how long the silence must last to end the turn; if the speaker goes on, the decode is discarded.
 """
 
 from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 from services.stt import metrics
-from services.stt.decode.agreement import LocalAgreement, merge_final
+from services.stt.decode.words import text_of, without_closing
 from services.stt.endpoint.endpointing import Endpointer
 from services.stt.endpoint.pitch import PitchTrack
 from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
 from services.stt.engine.limits import TurnLimits
+from services.stt.engine.segment import Decodes, Segment
 from services.stt.frontend.frontend import FrontEnd
-from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Word, to_samples, to_seconds
+from services.stt.recognizer import SAMPLE_RATE_HZ, Word, to_samples, to_seconds
 
 PREROLL_WINDOWS = 10
 """Windows that are kept from before the start of speech is certain: 320 ms, of which 64 ms are the start itself.  The
-first phone often precedes what the detector takes for speech, and the decoder estimates noise from what precedes
-that."""
+first phone often precedes what the detector takes for speech."""
 PARTIAL_EVERY_S = 0.256
 """The API promises a partial every 300 ms of speech, changed or not."""
+SEGMENT_S = 12.0
+"""A segment of this length ends at the next pause.  Up to 16 s the encoder takes the same time."""
+MAX_SEGMENT_S, OVERLAP_S = 28.0, 1.0
+"""A segment of this length ends in the middle of speech; words that end in its last second are decoded again with what
+follows.  Whisper's window has 30 s."""
 
 
 @dataclass(frozen=True)
@@ -46,39 +52,51 @@ class _Window:
 
 
 class Session:
-    """Transcribes one stream.  Methods block, and are called one at a time.
+    """Transcribes one stream.  Methods are called one at a time.
 
     Args:
         vad: a new stream of the voice detector.
         front: prepares sound for the recognizer; not shared with other sessions.
         source_hz: sample rate of the sound that `push` gets.
-        limits: when phrases and turns end.
+        limits: when turns end.
+        decodes: runs the decodes.
         vocabulary: words and phrases that the speaker is likely to say.
+        clock: returns the seconds of a monotonic clock.
     """
 
     def __init__(
-        self, vad: VadStream, front: FrontEnd, source_hz: int, limits: TurnLimits, vocabulary: Sequence[str] = ()
+        self,
+        vad: VadStream,
+        front: FrontEnd,
+        source_hz: int,
+        limits: TurnLimits,
+        decodes: Decodes,
+        vocabulary: Sequence[str] = (),
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._recognizer: Recognizer | None = None
-        self._edge_hz = source_hz / 2
         self._vad = vad
         self._front = front
+        self._decodes = decodes
         self._vocabulary = vocabulary
+        self._clock = clock
         self._resampler = Resampler(source_hz, SAMPLE_RATE_HZ)
         self._endpointer = Endpointer(limits.end_silence, limits.phrase_silence_s, limits.end_silence_s)
         self._state = self._endpointer.state
         self._max_turn = to_samples(limits.max_turn_s)
-        self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a recognizer
+        self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a decode
         self._recent: deque[_Window] = deque(maxlen=PREROLL_WINDOWS)
-        self._decoded_to = 0  # position up to which sound was decoded or skipped for good
-        self._phrase_start: int | None = None  # position of the open phrase's first sample
-        self._words: list[Word] = []  # of the running turn's complete phrases
-        self._agreement = LocalAgreement()
+        self._heard_to = 0  # position up to which sound belongs to a segment, or was skipped for good
+        self._segment: Segment | None = None
+        self._words: list[Word] = []  # of the turn's complete segments
+        self._language = ""
         self._pitch = PitchTrack()
         self._turn = 0
         self._partial_text = ""
-        self._partial_sent = self._partial_decoded = 0  # positions
+        self._partial_sent = 0  # position
         self._likely_end_sent = False
+        self._ending: tuple[EndReason, float, float] | None = None  # reason, end of speech, clock
+        self._awaited: Future[Any] | None = None
+        self._then: Callable[[], list[Event]] | None = None
 
     @property
     def position_s(self) -> float:
@@ -87,57 +105,65 @@ class Session:
 
     @property
     def in_turn(self) -> bool:
-        """Whether a turn has started and not ended; pauses belong to it."""
-        return self._state.in_turn
+        """Whether a turn has started, and its end was not yet returned; pauses belong to it."""
+        return self._state.in_turn or self._ending is not None
 
     @property
-    def has_recognizer(self) -> bool:
-        """Whether a recognizer is attached."""
-        return self._recognizer is not None
-
-    @property
-    def needs_recognizer(self) -> bool:
-        """Whether a turn has started and no recognizer is attached.  Sound is buffered until `attach`."""
-        return self.in_turn and self._recognizer is None
-
-    def attach(self, recognizer: Recognizer, *, fresh: bool = True) -> list[Event]:
-        """Attaches a recognizer until the turn ends, decodes the buffered sound and returns the events.
-
-        Args:
-            recognizer: used by no other session meanwhile.
-            fresh: False if no other session has used it since this one did; its adaptation to the speaker is then kept.
-        """
-        if fresh:
-            recognizer.begin_session(self._edge_hz, self._vocabulary)
-        self._recognizer = recognizer
-        self._begin_phrase()
-        return [*self._decode_partial(), *self._process(np.zeros(0, np.float32))]
+    def awaited(self) -> Future[Any] | None:
+        """The decode without which the session cannot go on; call `proceed` when it is done."""
+        return self._awaited
 
     def push(self, samples: Pcm) -> list[Event]:
-        """Processes samples, shape (samples,), at the source rate; returns the events."""
+        """Processes samples, shape (samples,), at the source rate; returns the events.
+
+        Raises:
+            Busy: a decode waited too long.
+            Unavailable: the model broke.
+        """
         return self._process(self._resampler.push(samples))
 
     def flush(self) -> list[Event]:
-        """Processes what is buffered at the end of the stream.  Nothing may be pushed after it."""
+        """Processes what is buffered at the end of the stream.  Nothing may be pushed after it.  Raises as `push`."""
         rest = self._resampler.flush()
         missing = -(len(self._rest) + len(rest)) % WINDOW_SAMPLES
         return self._process(np.concatenate((rest, np.zeros(missing, np.float32))))
 
     def end_turn(self, reason: EndReason = EndReason.REQUESTED) -> list[Event]:
-        """Ends the running turn, if there is one."""
-        return self._end_turn(reason) if self.in_turn else []
+        """Ends the running turn, if there is one; its events may need an `awaited` decode.  Raises as `push`."""
+        if not self._state.in_turn:
+            return []
+        return self._end_turn(reason) + self.proceed()
+
+    def proceed(self) -> list[Event]:
+        """Goes on after the awaited decode; returns the events.  Raises as `push`."""
+        return self._process(np.zeros(0, np.float32))
+
+    def close(self) -> None:
+        """Cancels the decodes of an unfinished turn."""
+        if self._segment is not None:
+            self._segment.close()
 
     def _process(self, samples: Pcm) -> list[Event]:
         sound = np.concatenate((self._rest, samples))
-        whole = len(sound) - len(sound) % WINDOW_SAMPLES
-        self._rest = sound[whole:]
         events: list[Event] = []
-        for start in range(0, whole, WINDOW_SAMPLES):
-            if self.needs_recognizer:
-                self._rest = sound[start:]
+        start = 0
+        while True:
+            if self._then is not None and self._awaited is not None:
+                if not self._awaited.done():
+                    break
+                then, self._then, self._awaited = self._then, None, None
+                events += then()
+            elif len(sound) - start >= WINDOW_SAMPLES:
+                start += WINDOW_SAMPLES
+                events += self._process_window(sound[start - WINDOW_SAMPLES : start])
+            else:
                 break
-            events += self._process_window(sound[start : start + WINDOW_SAMPLES])
+        self._rest = sound[start:]
         return events
+
+    def _await(self, decode: Future[Any], then: Callable[[], list[Event]]) -> None:
+        """Lets `_process` call `then` when the decode is done, before it processes another window."""
+        self._awaited, self._then = decode, then
 
     def _process_window(self, samples: Pcm) -> list[Event]:
         probability = self._vad.probability(samples)
@@ -152,118 +178,120 @@ class Session:
         elif transition is Transition.RESUMED and self._likely_end_sent:
             self._likely_end_sent = False
             events.append(Resumed(self.position_s, self._turn))
+        if self._segment is not None:
+            self._feed(self._segment, window)
+        elif transition in (Transition.STARTED, Transition.RESUMED):
+            self._segment = self._begin_segment()
         if window.is_speech and self._state.in_phrase:
             self._pitch.push(samples)
-        if self.needs_recognizer:
-            return events
-        if transition is Transition.RESUMED:
-            self._begin_phrase()
-        elif self._phrase_start is not None:
-            self._feed(window)
-        if transition is Transition.PAUSED:
-            events += self._pause()
-        elif transition is Transition.ENDED:
-            return [*events, *self._end_turn(EndReason.SILENCE)]
-        if self.in_turn and self._state.position - self._state.speech_start >= self._max_turn:
-            return [*events, *self._end_turn(EndReason.MAX_LENGTH)]
-        if self._state.in_phrase:
-            events += self._decode_partial()
-        return events
+        return events + self._follow(transition)
 
-    @property
-    def _decoder(self) -> Recognizer:
-        assert self._recognizer is not None
-        return self._recognizer
+    def _follow(self, transition: Transition | None) -> list[Event]:
+        """Does what a window calls for: decodes, partials, the end of the turn."""
+        segment, state = self._segment, self._state
+        if transition is Transition.ENDED:
+            return self._end_turn(EndReason.SILENCE)
+        if state.in_turn and state.position - state.speech_start >= self._max_turn:
+            return self._end_turn(EndReason.MAX_LENGTH)
+        if segment is None:
+            return []
+        if transition is Transition.RESUMED:
+            segment.drop_final()
+        if transition is Transition.HESITATED:
+            segment.begin_final()
+        elif transition is Transition.PAUSED:
+            self._await(segment.begin_final(), self._pause)
+        elif segment.length >= to_samples(MAX_SEGMENT_S):
+            self._await(segment.begin_final(), self._split_segment)
+        elif state.in_phrase:
+            if state.speech_end == state.position:  # in silence the final decode is about to start
+                segment.draft()
+            return list[Event](self._partial())
+        return []
 
     def _begin_turn(self) -> SpeechStarted:
-        self._words, self._partial_text = [], ""
-        self._partial_sent = self._partial_decoded = self._state.position
+        self._words, self._partial_text, self._language = [], "", ""
+        self._partial_sent = self._state.position
         self._likely_end_sent = False
         self._pitch.begin()
         return SpeechStarted(self.position_s, self._turn, to_seconds(self._state.speech_start))
 
     def _pause(self) -> list[Event]:
-        """Ends the phrase, sends its words, and lets the endpointer decide how long the pause may last."""
-        self._end_phrase()
+        """Lets the endpointer decide how long the pause may last."""
+        assert self._segment is not None
+        words, language = [*self._words, *self._segment.words()], self._segment.language
+        if self._segment.length >= to_samples(SEGMENT_S):
+            self._end_segment()
         events: list[Event] = [*self._partial()]
-        self._likely_end_sent = self._endpointer.pause(self._words, self._pitch.fall())
+        self._likely_end_sent = self._endpointer.pause(words, self._pitch.fall())
         if self._likely_end_sent:
-            events.append(LikelyEnd(self.position_s, self._turn, self._partial_text))
+            events.append(LikelyEnd(self.position_s, self._turn, text_of(words), language))
         return events
 
-    def _begin_phrase(self) -> None:
-        """Begins a phrase with the preroll that no earlier phrase has had."""
-        fresh = (self._state.position - self._decoded_to) // WINDOW_SAMPLES
+    def _split_segment(self) -> list[Event]:
+        assert self._segment is not None
+        words, self._segment = self._segment.split(OVERLAP_S)
+        self._words += words
+        return list[Event](self._partial())
+
+    def _begin_segment(self) -> Segment:
+        """Begins a segment with the preroll that belongs to no earlier one."""
+        fresh = (self._state.position - self._heard_to) // WINDOW_SAMPLES
         preroll = list(self._recent)[-fresh:]
-        self._phrase_start = self._state.position - len(preroll) * WINDOW_SAMPLES
-        self._agreement = LocalAgreement()
-        self._decoder.begin_phrase()
+        start = self._state.position - len(preroll) * WINDOW_SAMPLES
+        segment = Segment(self._decodes, start, self._vocabulary, None, self._clock)
         self._front.begin([window.samples for window in preroll if window.is_speech])
         for window in preroll:
-            self._feed(window)
+            self._feed(segment, window)
+        return segment
+
+    def _end_segment(self) -> None:
+        if self._segment is not None:
+            self._words += self._segment.words()
+            self._language = self._segment.language
+            self._segment = None
+            self._heard_to = self._state.position
 
     def _add_preroll(self, window: _Window) -> None:
-        """Keeps the last windows; those that no phrase has used show the front end the noise."""
+        """Keeps the last windows; those that no segment has used show the front end the noise."""
         recent = self._recent
         oldest_end = self._state.position - len(recent) * WINDOW_SAMPLES
-        if len(recent) == PREROLL_WINDOWS and self._phrase_start is None and oldest_end > self._decoded_to:
+        if len(recent) == PREROLL_WINDOWS and self._segment is None and oldest_end > self._heard_to:
             self._front.prime(recent[0].samples)
         recent.append(window)
 
-    def _feed(self, window: _Window) -> None:
-        sound = self._front.push(window.samples, speech=window.is_speech)
-        if len(sound):
-            self._decoder.feed(sound)
-        self._decoded_to = self._state.position
+    def _feed(self, segment: Segment, window: _Window) -> None:
+        # A single window of speech in a pause is not yet the speaker going on: the final decode stays valid.
+        speech = window.is_speech and self._state.in_phrase
+        segment.add(self._front.push(window.samples, speech=window.is_speech), speech=speech)
+        self._heard_to = self._state.position
 
-    def _decode_partial(self) -> list[Partial]:
-        """Asks the recognizer for a hypothesis when one is due, and returns a partial."""
+    def _partial(self) -> list[Partial]:
+        """Returns a partial if its text is new or the last one was sent long ago."""
         position = self._state.position
-        if position - self._partial_decoded < to_samples(self._decoder.partial_every_s):
-            return []
-        self._partial_decoded = position
-        speaking = self._state.speech_end == position
-        hypothesis = self._decoder.partial() if speaking else None  # in silence the phrase is about to end
-        if hypothesis is not None:
-            self._agreement.update(hypothesis, self.position_s)
-        return self._partial(self._agreement.committed)
-
-    def _partial(self, committed: Sequence[str] = ()) -> list[Partial]:
-        """Returns a partial if its text is new or the last one was sent long ago.
-
-        Args:
-            committed: words of the open phrase, after those of the complete phrases.
-        """
-        position = self._state.position
-        text = " ".join([*(word.text for word in self._words), *committed])
+        committed = self._segment.committed if self._segment is not None else []
+        text = without_closing(text_of([*self._words, *committed]))
         if text == self._partial_text and position - self._partial_sent < to_samples(PARTIAL_EVERY_S):
             return []
         self._partial_text, self._partial_sent = text, position
         return [Partial(self.position_s, self._turn, text)]
 
-    def _end_phrase(self) -> None:
-        if self._phrase_start is None:
-            return
-        offset_s, self._phrase_start = to_seconds(self._phrase_start), None
-        rest = self._front.end()
-        if len(rest):
-            self._decoder.feed(rest)
-        committed = self._agreement.committed
-        for word in merge_final(committed, self._decoder.end_phrase(committed)):
-            start_s = min(offset_s + word.start_s, self.position_s)
-            end_s = max(start_s, min(offset_s + word.end_s, self.position_s))
-            self._words.append(replace(word, start_s=start_s, end_s=end_s))
-
     def _end_turn(self, reason: EndReason) -> list[Event]:
-        began = time.perf_counter()
-        speech_end_s = to_seconds(self._state.speech_end)
+        self._ending = reason, to_seconds(self._state.speech_end), time.perf_counter()
         self._state.end()
-        self._end_phrase()
-        final = Final(self.position_s, self._turn, tuple(self._words))
+        if self._segment is None:
+            return self._finish_turn()
+        self._await(self._segment.begin_final(), self._finish_turn)
+        return []
+
+    def _finish_turn(self) -> list[Event]:
+        assert self._ending is not None
+        (reason, speech_end_s, decided_at), self._ending = self._ending, None
+        self._end_segment()
+        final = Final(self.position_s, self._turn, tuple(self._words), self._language)
         ended = TurnEnded(self.position_s, self._turn, reason, speech_end_s)
-        metrics.FINAL_SECONDS.observe(time.perf_counter() - began)
+        metrics.FINAL_SECONDS.observe(time.perf_counter() - decided_at)
         metrics.TURNS.labels(reason.name.lower()).inc()
         self._turn += 1
-        self._decoded_to = self._state.position
-        self._recognizer = None
+        self._heard_to = self._state.position
         return [final, ended]

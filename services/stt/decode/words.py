@@ -1,0 +1,107 @@
+"""Turns the tokens of a decode into words, with their times and confidences."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from services.stt.recognizer import Word
+
+TOKEN_S = 0.02
+"""Resolution of the alignment in seconds: one step of the encoder."""
+UNSPACED = frozenset(("zh", "ja", "th", "lo", "my", "yue", "km"))
+"""Whisper's codes of languages without spaces between words; each character counts as a word."""
+INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
+
+
+def plain(written: str) -> str:
+    """Returns a word in lower case without surrounding punctuation; empty if it has no letter or digit."""
+    return re.sub(r"^[\W_]+|[\W_]+$", "", written.lower())
+
+
+def without_closing(written: str) -> str:
+    """Returns a word, or a text, without the punctuation at its end."""
+    return re.sub(r"[\W_]+$", "", written)
+
+
+def text_of(words: Sequence[Word]) -> str:
+    """Returns the words as the model wrote them."""
+    return "".join(word.written for word in words).strip()
+
+
+def split_tokens(tokens: Sequence[int], decode: Callable[[Sequence[int]], str], language: str) -> list[tuple[str, int]]:
+    """Splits text tokens into words.
+
+    Args:
+        tokens: without special tokens.
+        decode: returns the text of some tokens.
+        language: Whisper's code.
+
+    Returns:
+        Each word as written, and its number of tokens.  Punctuation that stands alone is part of the word before it.
+    """
+    characters: list[tuple[str, int]] = []
+    pending: list[int] = []
+    for token in tokens:
+        pending.append(token)
+        piece = decode(pending)
+        if INCOMPLETE not in piece:  # a character may have several tokens
+            characters.append((piece, len(pending)))
+            pending = []
+    if pending:
+        characters.append((decode(pending).replace(INCOMPLETE, ""), len(pending)))
+    words: list[tuple[str, int]] = []
+    for piece, count in characters:
+        begins = (piece.startswith(" ") or language in UNSPACED) and plain(piece)
+        if begins or not words:
+            words.append((piece, count))
+        else:
+            words[-1] = (words[-1][0] + piece, words[-1][1] + count)
+    return words
+
+
+def timed_words(
+    pieces: Sequence[tuple[str, int]],
+    alignment: Sequence[tuple[int, int]],
+    probabilities: Sequence[float],
+    duration_s: float,
+) -> list[Word]:
+    """Returns words with times from an alignment of tokens with the sound.
+
+    Args:
+        pieces: what `split_tokens` returned.
+        alignment: pairs of a token's index and a time step, both ascending.
+        probabilities: of each token.
+        duration_s: length of the sound; no word ends later.
+    """
+    steps = np.array(alignment, np.int64).reshape(-1, 2)
+    _, firsts = np.unique(steps[:, 0], return_index=True)
+    starts_s = [*(steps[firsts, 1] * TOKEN_S), duration_s]
+    words: list[Word] = []
+    token = 0
+    for written, count in pieces:
+        start_s, end_s = (
+            min(float(starts_s[min(index, len(starts_s) - 1)]), duration_s) for index in (token, token + count)
+        )
+        confidence = float(np.mean(probabilities[token : token + count] or [0.0]))
+        token += count
+        if text := plain(written):
+            words.append(Word(text, start_s, max(start_s, end_s), min(max(confidence, 0.0), 1.0), written))
+        elif words:  # punctuation at the start of the text is left out
+            last = words[-1]
+            words[-1] = Word(last.text, last.start_s, last.end_s, last.confidence, last.written + written)
+    return words
+
+
+def spread(pieces: Sequence[str], start_s: float, end_s: float, confidence: float) -> list[Word]:
+    """Estimates the times of words: divides the interval among them in proportion to their letters."""
+    written = [piece for piece in pieces if plain(piece)]
+    letter_s = (end_s - start_s) / max(1, sum(len(piece) for piece in written))
+    words: list[Word] = []
+    for piece in written:
+        next_s = start_s + letter_s * len(piece)
+        words.append(Word(plain(piece), start_s, next_s, confidence, piece))
+        start_s = next_s
+    return words
