@@ -72,7 +72,7 @@ async def test_model_is_told_to_answer_in_the_language_that_was_spoken():
     assert "German" in german.removeprefix(english)
     assert english == unknown
     assert [sentence.language for (sentence,) in said] == ["de", "en", ""]
-    assert [sentence.spoken for (sentence,) in said][0] == "Um 5 Uhr?"  # numbers are left to the voice of the language
+    assert said[0][0].spoken == "Um 5 Uhr?"  # numbers are left to the voice of the language
     assert "5" not in said[1][0].spoken
 
 
