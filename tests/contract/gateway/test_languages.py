@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 from oviya.v1 import conversation_pb2
 from services.gateway import metrics
 from tests.support.gateway_mesh import gateway_with, speech, wait_for_state
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
-CSM, FALLBACK = conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
+AUTO, CSM, FALLBACK = conversation_pb2.VOICE_UNSPECIFIED, conversation_pb2.VOICE_CSM, conversation_pb2.VOICE_FALLBACK
 REPLY = "Das freut mich, um 5 Uhr."
 
 
@@ -64,11 +65,12 @@ async def test_a_checkpoint_speaks_the_languages_of_its_card():
     assert not heard.of("degraded")
 
 
-async def test_a_checkpoint_without_a_list_of_languages_and_a_voice_that_was_asked_for_speak_all():
-    for config in ({"csm_speaks": ()}, {"voice": CSM}):
-        heard, _, csm = await german_turn(replies_in="de", **config)
-        assert [sentence.voice for sentence in heard.of("reply_sentence")] == [CSM]
-        assert len(csm.requests) == 1
+@pytest.mark.parametrize(("csm_speaks", "voice"), [((), AUTO), (("en",), CSM)])
+async def test_a_checkpoint_that_lists_no_languages_or_was_asked_for_speaks_all(csm_speaks, voice):
+    heard, _, csm = await german_turn(replies_in="de", csm_speaks=csm_speaks, voice=voice)
+    assert [sentence.voice for sentence in heard.of("reply_sentence")] == [CSM]
+    assert len(csm.requests) == 1
+    assert not heard.of("degraded")
 
 
 async def test_without_a_checkpoint_each_reply_is_read_in_its_language():
