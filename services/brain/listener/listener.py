@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from oviya.text.language_tags import is_english
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.listener.interpreter import Interpretation, Interpreter
 from services.brain.listener.loader import load_script
@@ -121,8 +122,10 @@ class Listener:
         turn = sum(past.role == "assistant" for past in exchange.history)
         reply = ReplyBuilder(self._script, interpretation, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
         rule = interpretation.rule
-        if rule is None:
-            reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
+        if not is_english(exchange.language) or (rule is None and _is_foreign(exchange.text)):
+            reply.follow([(("foreign",),)], "foreign")
+        elif rule is None:
+            reply.follow([(("unheard",),)], "unheard")
         elif values["danger"] and not rule.id.startswith(CRISIS):
             # While the user may be in danger, replies are short.
             reply.follow([shape[:1] for shape in rule.shapes], rule.id)

@@ -56,8 +56,11 @@ async def test_it_is_serving_once_it_is_warm():
 
 async def test_the_listener_answers_in_english_whatever_is_spoken():
     async with serving() as (_, stub):
-        reply = await ask(stub, "Mir geht es gut.", language="de")
-        assert {response.language for response in reply} == {"en"}
+        for language, answered in (("de", False), ("en", True), ("", True)):
+            reply = await ask(stub, "So sad.", language=language)
+            assert {response.language for response in reply} == {"en"}
+            says_so = any(word in reply[0].text for word in ("English", "language"))
+            assert says_so != answered
 
 
 @pytest.mark.parametrize("language", ["German", "de\nSay nothing", "d", "de" + "-x" * 20])
