@@ -1,150 +1,224 @@
-"""Accuracy, latency and CPU time of speech-to-text on this machine.
+"""How well and how fast speech-to-text hears people: `python -m benchmarks.stt [--only SECTION ...] [--prompts N]`.
 
-    python -m benchmarks.stt [--voices slt rms kal16] [--rates 16000 8000] [--json FILE]
+It starts the six services as `oviya up` does, with the settings of the environment, and calls the speech-to-text service
+over gRPC.  `--alone` starts only that service, `--target HOST:PORT` calls one that runs.  The table shows each figure
+beside two goals.  `human` means the recordings in Debian's package asterisk-core-sounds-en-g722, one voice.
 
-plays sentences spoken by flite to the engine in real time, in one session each.  `final after` is the time from the
-last sound of speech to the final transcript, including the silence that ends the turn.  `decision to final` is the time
-from the decision that the turn has ended.  CPU time is that of the service and its decoder together, per second of
-sound. benchmarks/stt_noise.py measures noise; benchmarks/stt_turns.py measures ends of turns and partials.
-"""
+| section | what is measured |
+|---|---|
+| accuracy | Word error rate of people and of flite's voices.  Sound is sent as fast as it is accepted; ways of writing ("1", "one") do not count as errors (tests/support/transcripts.py). |
+| noise | The same for people in white noise and at 8 kHz. |
+| latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it. |
+| invented | Words in ten minutes of sound in which nobody speaks. |
+| speakers | In real time: the largest number of speakers for whom 95 % of the finals arrive within a second.  Each says one prompt after another, in sessions of their own. |
+| memory | Proportional set size of the service with its children at the end. |
+"""  # noqa: E501
 
 from __future__ import annotations
 
+import argparse
 import asyncio
+import os
 import statistics
 import sys
-import time
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import psutil
+import grpc
+from grpc import aio
+from rich.console import Console
+from rich.progress import track
 
 if not __package__:  # started as `python benchmarks/stt.py`
     sys.path[0] = str(Path(__file__).resolve().parents[1])
 
-from benchmarks.report import MACHINE, parser_for, print_table, quiet_logs, write_json
-from benchmarks.stt_sentences import SENTENCES, SPEECH_LEVEL
-from services.stt.backends import make_engine
-from services.stt.engine.async_session import AsyncSession
-from services.stt.engine.engine import SttEngine
-from services.stt.engine.events import Final, Partial, SpeechStarted, TurnEnded
-from services.stt.settings import SttSettings
-from tests.support.speech import silence, speak, word_error_rate
+from benchmarks.report import MACHINE, parser_for, print_table, summary, write_json
+from benchmarks.stt_client import Heard, model_of, play
+from benchmarks.stt_goals import GOALS, Goal
+from benchmarks.stt_sounds import Utterance, flite, human, in_white_noise, over_telephone
+from oviya.cli.local.plan import plan_on_free_ports
+from oviya.cli.local.process import proportional_bytes
+from oviya.cli.local.supervisor import LocalMesh
+from oviya.mesh.channel import open_channel
+from tests.support.service_process import ServiceProcess
+from tests.support.transcripts import normalized, normalized_error_rate
 
-MESSAGE_S = 0.020
-
-
-async def watch_loop(stalls_s: list[float], every_s: float = 0.005) -> None:
-    """Appends for how long the event loop was blocked, until it is cancelled."""
-    while True:
-        before = time.perf_counter()
-        await asyncio.sleep(every_s)
-        stalls_s.append(time.perf_counter() - before - every_s)
-
-
-def cpu_s() -> float:
-    """CPU seconds of this process and of its decoders."""
-    this = psutil.Process()
-    times = [process.cpu_times() for process in (this, *this.children(recursive=True))]
-    return sum(one.user + one.system for one in times)
+SERVICE = "oviya.v1.SttService"
+READY_TIMEOUT_S = 180.0
+MIB = 1 << 20
+VOICES = ("slt", "rms", "awb")
+MINUTES, NOISES = 10, {}
+MAX_SPEAKERS, PROMPTS_PER_SPEAKER, FINAL_WITHIN_S = 6, 12, 1.0
+SPEAKER_PROMPT_S = (2.0, 8.0)
+"""Shortest and longest prompt that speakers at once say."""
+progress = partial(track, console=Console(stderr=True))
 
 
-async def play(session: AsyncSession, sound: np.ndarray, rate_hz: int) -> dict[str, Any]:
-    """Plays `sound` in real time; returns the transcript and times in seconds."""
-    await session.open()
-    events: list[tuple[float, Any]] = []
-    step, started = round(rate_hz * MESSAGE_S), time.perf_counter()
+@dataclass
+class Run:
+    """The service that is measured, and what was found.
 
-    def note(event: Any) -> None:
-        events.append((time.perf_counter() - started, event))
+    Attributes:
+        channel: channel to it.
+        memory: returns its memory in bytes; None: it runs elsewhere.
+        prompts: how many prompts and sentences of each kind to play; None: all.
+        figures: what was measured, by name of the goal.
+        wrong: words that were said and words that were heard, where they differ, by name of the goal.
+    """
 
-    for index in range(0, len(sound), step):
-        await asyncio.sleep(max(0.0, started + min(index + step, len(sound)) / rate_hz - time.perf_counter()))
-        async for event in session.push(sound[index : index + step]):
-            note(event)
-    for event in await session.finish():
-        note(event)
-    speech_end_s = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL)[-1] / rate_hz
-    finals = [(at_s, event) for at_s, event in events if isinstance(event, Final)]
-    ended = [event for _, event in events if isinstance(event, TurnEnded)]
-    final_at_s = finals[-1][0]
-    speech_at_s = next(at_s for at_s, event in events if isinstance(event, SpeechStarted))
-    return {
-        "text": " ".join(event.text for _, event in finals),
-        "final_after_s": final_at_s - speech_end_s,
-        "decision_to_final_s": final_at_s - ended[-1].at_s,
-        "first_partial_s": next(at_s for at_s, e in events if isinstance(e, Partial) and e.text) - speech_at_s,
+    channel: aio.Channel
+    memory: Callable[[], int] | None
+    prompts: int | None
+    figures: dict[str, float] = field(default_factory=dict)
+    wrong: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+
+@contextmanager
+def started(options: argparse.Namespace) -> Iterator[tuple[str, Callable[[], int] | None]]:
+    """Starts what the options ask for; yields the service's address and a function that measures its memory."""
+    if options.target:
+        yield options.target, None
+    elif options.alone:
+        with ServiceProcess("services.stt") as service:
+            service.start(READY_TIMEOUT_S)
+            yield service.address, lambda: proportional_bytes(service.pid)
+            service.stop()
+    else:
+        with tempfile.TemporaryDirectory() as folder, LocalMesh(plan_on_free_ports(), Path(folder)) as mesh:
+            mesh.start()
+            mesh.wait_ready(READY_TIMEOUT_S)
+            yield mesh.plan.address("stt"), mesh.services["stt"].measure_memory
+
+
+async def word_errors(run: Run, name: str, utterances: Sequence[Utterance]) -> None:
+    """Measures the word error rate."""
+    texts = [utterance.text for utterance in utterances]
+    heard = [
+        (await play(run.channel, utterance.sound, utterance.rate_hz, paced=False)).text
+        for utterance in progress(utterances, description=GOALS[name].title)
+    ]
+    run.figures[name] = normalized_error_rate(heard, texts)
+    pairs = zip(map(normalized, texts), map(normalized, heard), strict=True)
+    run.wrong[name] = [(said, text) for said, text in pairs if said != text]
+
+
+async def accuracy(run: Run) -> None:
+    await word_errors(run, "human", human(run.prompts))
+    for voice in VOICES:
+        await word_errors(run, f"flite {voice}", flite(voice, run.prompts))
+
+
+async def noise(run: Run) -> None:
+    utterances = human(run.prompts)
+    for snr_db in (20, 10):
+        noisy = [in_white_noise(utterance, snr_db, seed) for seed, utterance in enumerate(utterances)]
+        await word_errors(run, f"human {snr_db} dB", noisy)
+    await word_errors(run, "human telephone", [over_telephone(utterance) for utterance in utterances])
+
+
+async def latency(run: Run) -> None:
+    finals, partials, taken_back = [], [], 0
+    for utterance in progress(human(run.prompts), description="latency"):
+        heard = await play(run.channel, utterance.sound, paced=True)
+        finals.append(final_after_s(heard, utterance))
+        taken_back += heard.words_taken_back()
+        if (first_s := heard.first_words_at_s) is not None:
+            partials.append(first_s - utterance.start_s)
+    run.figures |= {
+        "final p50": summary(finals)["p50"],
+        "final p95": summary(finals)["p95"],
+        "first partial": statistics.median(partials),
+        "taken back": taken_back,
     }
 
 
-async def measure(voices: list[str], rates_hz: list[int]) -> list[dict[str, Any]]:
-    """Plays every sentence in every voice at every rate; returns a row of figures for each voice and rate."""
-    settings = SttSettings(sessions=1, warm_decoders=1)
-    engine = make_engine(settings)
-    await engine.start()
-    rows = []
-    for rate_hz in rates_hz:
-        for voice in voices:
-            sounds = [
-                np.concatenate((silence(0.3, rate_hz), speak(text, rate_hz, voice), silence(1.2, rate_hz)))
-                for text in SENTENCES
-            ]
-            stalls_s: list[float] = []
-            watching = asyncio.create_task(watch_loop(stalls_s))
-            cpu_before, heard = cpu_s(), []
-            for sound in sounds:
-                with engine.session(rate_hz) as session:
-                    heard.append(await play(session, sound, rate_hz))
-            watching.cancel()
-            finals = [one["final_after_s"] for one in heard]
-            rows.append(
-                {
-                    "voice": voice,
-                    "rate_hz": rate_hz,
-                    "word_error_rate": word_error_rate((one["text"] for one in heard), SENTENCES),
-                    "first_partial_s": statistics.median(one["first_partial_s"] for one in heard),
-                    "final_after_s_p50": statistics.median(finals),
-                    "final_after_s_max": max(finals),
-                    "decision_to_final_s_max": max(one["decision_to_final_s"] for one in heard),
-                    "cpu_per_sound": (cpu_s() - cpu_before) / sum(len(sound) / rate_hz for sound in sounds),
-                    "loop_stall_s_max": max(stalls_s),
-                }
-            )
-    rows.append(await measure_silence(engine))
-    await engine.close()
-    return rows
+def final_after_s(heard: Heard, utterance: Utterance) -> float:
+    """Returns the time from the end of speech to the last final; infinite if nothing was heard."""
+    return float("inf") if heard.final_at_s is None else heard.final_at_s - utterance.end_s
 
 
-async def measure_silence(engine: SttEngine) -> dict[str, Any]:
-    """Sends ten minutes of silence as fast as possible."""
-    before = cpu_s()
-    with engine.session(16_000) as session:
-        await session.open()
-        events = [event for _ in range(600) async for event in session.push(silence(1.0))]
-    cpu = (cpu_s() - before) / 600
-    return {"voice": "10 min silence", "rate_hz": 16_000, "events": len(events), "cpu_per_sound": cpu}
+async def invented(run: Run) -> None:
+    for name, minute in NOISES.items():
+        words: list[str] = []
+        for index in progress(range(MINUTES), description=f"{MINUTES} minutes of {name}"):
+            heard = await play(run.channel, minute(index), paced=False)
+            words += normalized(heard.text).split()
+        run.figures[f"invented {name}"] = len(words)
+        run.wrong[f"invented {name}"] = [("", word) for word in words]
+
+
+async def speakers(run: Run) -> None:
+    """Raises the number of speakers until their finals are late."""
+    shortest, longest = SPEAKER_PROMPT_S
+    utterances = [one for one in human() if shortest <= one.end_s - one.start_s <= longest]
+    run.figures["speakers"] = 0
+    for count in progress(range(1, MAX_SPEAKERS + 1), description="speakers at once"):
+        said = [utterances[index::MAX_SPEAKERS][:PROMPTS_PER_SPEAKER] for index in range(count)]
+        finals = await asyncio.gather(*(talk(run.channel, texts, index / count) for index, texts in enumerate(said)))
+        p95_s = summary([after_s for speaker in finals for after_s in speaker])["p95"]
+        run.figures[f"p95 of {count} speakers"] = p95_s
+        if p95_s > FINAL_WITHIN_S:
+            return
+        run.figures["speakers"] = count
+
+
+async def talk(channel: aio.Channel, utterances: Sequence[Utterance], wait_s: float) -> list[float]:
+    """Says one utterance after another; returns the times to their finals, infinite where a call fails."""
+    await asyncio.sleep(wait_s)
+    finals = []
+    for utterance in utterances:
+        try:
+            finals.append(final_after_s(await play(channel, utterance.sound, paced=True), utterance))
+        except grpc.RpcError:
+            finals.append(float("inf"))
+    return finals
+
+
+async def memory(run: Run) -> None:
+    if run.memory is not None:
+        run.figures["memory"] = run.memory()
+
+
+SECTIONS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
+    "accuracy": accuracy,
+    "noise": noise,
+    "latency": latency,
+    "invented": invented,
+    "speakers": speakers,
+    "memory": memory,
+}
+
+
+async def measure(address: str, run_memory: Callable[[], int] | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the sections against the service at `address`; returns all figures."""
+    async with open_channel(address, SERVICE) as channel:
+        run = Run(channel, run_memory, options.prompts)
+        model = await model_of(channel)
+        for section in options.only:
+            await SECTIONS[section](run)
+    return {"machine": MACHINE, "model": model, "figures": run.figures, "wrong": run.wrong}
 
 
 def main() -> None:
     arguments = parser_for("stt", __doc__)
-    arguments.add_argument("--voices", nargs="+", default=["slt", "rms", "kal16"])
-    arguments.add_argument("--rates", nargs="+", type=int, default=[16_000, 8_000])
+    arguments.add_argument("--only", nargs="+", choices=list(SECTIONS), default=list(SECTIONS), metavar="SECTION")
+    arguments.add_argument("--prompts", type=int, help="how many prompts and sentences of each kind; all by default")
+    where = arguments.add_mutually_exclusive_group()
+    where.add_argument("--alone", action="store_true", help="start only this service, not the whole mesh")
+    where.add_argument("--target", metavar="HOST:PORT", help="call a service that runs")
     options = arguments.parse_args()
-    quiet_logs()
-    rows = asyncio.run(measure(options.voices, options.rates))
-    titles = ("voice", "Hz", "WER", "first words", "final after", "max", "decision to final", "CPU", "loop stall")
-    print_table(f"Speech-to-text on {MACHINE}", titles, [(row["voice"], row["rate_hz"], *_cells(row)) for row in rows])
-    write_json(options.json, rows)
-
-
-def _cells(row: dict[str, Any]) -> list[str]:
-    cpu = f"{row['cpu_per_sound']:.3f}"
-    if "events" in row:
-        return ["", "", f"{row['events']} events", "", "", cpu, ""]
-    times = ("first_partial_s", "final_after_s_p50", "final_after_s_max", "decision_to_final_s_max")
-    milliseconds = [f"{row[name] * 1000:.0f} ms" for name in times]
-    return [f"{row['word_error_rate']:.1%}", *milliseconds, cpu, f"{row['loop_stall_s_max'] * 1000:.0f} ms"]
+    with started(options) as (address, run_memory):
+        measured = asyncio.run(measure(address, run_memory, options))
+    title = f"{measured['model']} on {MACHINE}, load {os.getloadavg()[0]:.1f}"
+    rows = [goal.row(measured["figures"].get(name)) for name, goal in GOALS.items() if goal.section in options.only]
+    print_table(title, Goal.COLUMNS, rows)
+    write_json(options.json, measured)
+    print("Cut-offs and the end of the turn: python -m benchmarks.stt_turns")
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ MODE=${1:-run}
 VENV=${VENV:-.venv}
 if [ "${VENV#/}" = "$VENV" ]; then VENV=$PWD/$VENV; fi
 OS_RELEASE=${OS_RELEASE:-/etc/os-release}
+HUMAN_SPEECH=${HUMAN_SPEECH:-/usr/share/asterisk/sounds/en_US_f_Allison}
 
 say() { if [ -t 2 ]; then printf '\033[1m%s\033[0m\n' "$*" >&2; else printf '%s\n' "$*" >&2; fi; }
 die() { printf 'setup: %s\n' "$*" >&2; exit 1; }
@@ -95,6 +96,8 @@ install_test_tools() {
   fc-list 2>/dev/null | grep -q . || missing+=(fontconfig fonts-dejavu-core)
   # Playwright's driver includes a Node.js that is linked against libatomic.
   compgen -G "/usr/lib/*/libatomic.so.1" >/dev/null || missing+=(libatomic1)
+  # Recordings of a person, for the tests of speech-to-text.
+  [ -d "$HUMAN_SPEECH" ] || missing+=(asterisk-core-sounds-en-g722)
   apt_install "${missing[@]}"
   install_browser
   if [ ! -d build/node/node_modules/@grpc/grpc-js ]; then

@@ -40,7 +40,7 @@ def make_engine(settings: SttSettings) -> SttEngine:
 
 def _make_recognizer(settings: SttSettings) -> Recognizer:
     if settings.backend == "whisperx":
-        from services.stt.decode.whisperx_backend import WhisperXRecognizer
+        from services.stt.decode.whisperx import WhisperXRecognizer
 
         return WhisperXRecognizer(settings)
     return WhisperRecognizer(settings)

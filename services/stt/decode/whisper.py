@@ -10,12 +10,10 @@ Three things differ from the usual way to run Whisper:
 
 from __future__ import annotations
 
-import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import ctranslate2  # pyright: ignore[reportMissingTypeStubs]
@@ -25,6 +23,7 @@ import tokenizers
 
 from oviya.errors import CheckpointError, Unavailable
 from services.stt.decode.model_files import find_model
+from services.stt.decode.model_options import model_language, model_license, model_options
 from services.stt.decode.words import split_tokens, spread, timed_words
 from services.stt.log_mel import HOP_SAMPLES, log_mel
 from services.stt.recognizer import RecognizerInfo, Request, Transcript, Word, to_samples, to_seconds
@@ -42,10 +41,6 @@ TOKENS_PER_S, MIN_TOKENS = 10, 24
 """Limit of a decode, which ends those that repeat themselves: fast speech has some five tokens a second."""
 MAX_VOCABULARY_TOKENS = 200
 """Less than half of the decoder's context, which is the most that Whisper was trained to read before the speech."""
-LICENSE = "MIT"
-"""Of OpenAI's models, which have names without a slash."""
-MAX_THREADS = 4
-"""More threads do not make the small models faster."""
 
 
 @dataclass(frozen=True)
@@ -80,43 +75,31 @@ class WhisperRecognizer:
             return
         settings = self._settings
         folder = find_model(settings)
-        device = settings.device
-        if device == "auto":
-            device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
-        compute_type = settings.compute_type
-        if compute_type == "default":
-            compute_type = "float16" if device == "cuda" else "int8"
-        threads = settings.threads or min(MAX_THREADS, os.cpu_count() or 1)
+        options = model_options(settings)
         try:
             self._tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
             model: Any = ctranslate2.models.Whisper(
-                str(folder), device=device, compute_type=compute_type, intra_threads=threads
+                str(folder), options.device, compute_type=options.compute_type, intra_threads=options.threads
             )
         except Exception as error:  # tokenizers raises nothing more specific
             raise CheckpointError(f"cannot load the Whisper model in {folder}: {error}") from error
         self._tokens = self._special_tokens(str(folder))
-        if not model.is_multilingual:
-            if self._language not in (None, "en"):
-                raise CheckpointError(
-                    f"{settings.model} understands English only, and STT_LANGUAGE is {self._language}",
-                    hint="set STT_MODEL to a multilingual model, e.g. base, or STT_LANGUAGE=en",
-                )
-            self._language = "en"
-        elif self._language is not None and self._language not in self._tokens.by_language:
+        self._language = model_language(settings, multilingual=model.is_multilingual)
+        if model.is_multilingual and self._language not in (None, *self._tokens.by_language):
             raise CheckpointError(f"{settings.model} does not know the language {self._language} (STT_LANGUAGE)")
         self._model = model
-        self.max_batch = settings.batch_size if device == "cuda" else 1
+        self.max_batch = settings.batch_size if options.device == "cuda" else 1
         self.info = replace(
             self.info,
             name=settings.model,
-            license="" if Path(settings.model).is_dir() or "/" in settings.model else LICENSE,
+            license=model_license(settings.model),
             languages=(self._language or "mul",),
-            device=device,
+            device=options.device,
         )
         noise = np.random.default_rng(0).normal(0, 0.01, to_samples(1.0)).astype(np.float32)
         for final in (False, True):
             self.transcribe([Request(noise, speech_s=1.0, final=final)])
-        log.info("model loaded", model=self.info.name, device=device, compute_type=compute_type, threads=threads)
+        log.info("model loaded", model=self.info.name, **asdict(options))
 
     def transcribe(self, requests: Sequence[Request]) -> list[Transcript]:
         prompts = [self._vocabulary_tokens(request.vocabulary) for request in requests]

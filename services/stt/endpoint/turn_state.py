@@ -26,7 +26,8 @@ class Transition(Enum):
     STARTED = auto()
     """A turn began."""
     HESITATED = auto()
-    """The speaker has just fallen silent; the turn goes on as if they had not."""
+    """The speaker has just fallen silent; the turn goes on as if they had not.  Comes once in a silence, and not in one
+    whose pause or end is due as early."""
     PAUSED = auto()
     """The speaker paused long enough to complete a phrase; the turn goes on."""
     RESUMED = auto()

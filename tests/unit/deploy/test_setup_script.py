@@ -52,6 +52,8 @@ class System:
         self.browser = browser
         self.release = folder / "os-release"
         self.release.write_text(release)
+        self.human_speech = folder / "human_speech"
+        self.human_speech.mkdir()
         for tool in TOOLS:
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.fail(f"no {tool} here"))
         self.stand_in("sudo", '#!/bin/sh\nshift\nexec "$@"\n')
@@ -76,7 +78,8 @@ class System:
             ["bash", str(ROOT / "deploy/setup.sh"), mode],
             env={
                 "PATH": str(self.bin), "LOG": str(self.log), "VENV": str(self.venv),
-                "HOME": os.environ.get("HOME", "/"), "OS_RELEASE": str(self.release), **env,
+                "HOME": os.environ.get("HOME", "/"), "OS_RELEASE": str(self.release),
+                "HUMAN_SPEECH": str(self.human_speech), **env,
             },
             capture_output=True, text=True, timeout=60, check=False,
         )  # fmt: skip
@@ -187,8 +190,9 @@ def test_missing_test_tools_come_from_apt_and_a_refusal_names_them(tmp_path):
     system.python("python3.11", 11)
     (system.bin / "flite").unlink()
     (system.bin / "redis-server").unlink()
+    system.human_speech.rmdir()
     assert system.setup("dev")[0] == 0
-    assert system.apt == ["flite", "redis-server"]
+    assert system.apt == ["flite", "redis-server", "asterisk-core-sounds-en-g722"]
     system.stand_in("apt-get", "#!/bin/sh\nexit 100\n")
     code, said = system.setup("dev")
     assert code == 1

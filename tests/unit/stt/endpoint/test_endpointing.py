@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oviya.errors import CheckpointError
+from services.stt.decode.words import plain
 from services.stt.endpoint.endpointing import Endpointer, EndSilence
 from services.stt.endpoint.sentence_end import SentenceEnd, completeness
 from services.stt.recognizer import Word
@@ -17,8 +18,8 @@ def spoken(text, last_stretch=1.0):
     words, at_s = [], 0.0
     texts = text.split()
     for index, word in enumerate(texts):
-        duration_s = 0.05 * (len(word) + 1) * (last_stretch if index == len(texts) - 1 else 1.0)
-        words.append(Word(word, at_s, at_s + duration_s, 1.0))
+        duration_s = 0.05 * (len(plain(word)) + 1) * (last_stretch if index == len(texts) - 1 else 1.0)
+        words.append(Word(plain(word), at_s, at_s + duration_s, 1.0, f" {word}"))
         at_s += duration_s
     return words
 
