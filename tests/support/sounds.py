@@ -131,7 +131,9 @@ def knocks(seconds: float, seed: int = 0) -> Pcm:
             _add(sound, start, 0.8 * _burst(random, 0.4, 120, 150))
             continue
         for index in range(int(random.integers(2, 5))):
-            _add(sound, start + round(index * 0.18 * RATE_HZ), 0.5 * _burst(random, 0.08, random.uniform(150, 500), 300))
+            _add(
+                sound, start + round(index * 0.18 * RATE_HZ), 0.5 * _burst(random, 0.08, random.uniform(150, 500), 300)
+            )
     return _clipped(sound)
 
 
