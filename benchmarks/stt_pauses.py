@@ -135,7 +135,9 @@ def _prompts(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
             match = difflib.SequenceMatcher(None, said, [word.text for word in heard], autojunk=False)
             blocks = match.get_matching_blocks()
             index = next((b + place - a for a, b, size in blocks if a <= place < a + size), None)
-            cut = None if index is None else (_softest(sound, heard[index].start_s),) * 2
+            if index is not None:
+                at = _softest(sound, heard[index].start_s)
+                cut = at, at
         whole = not FRAGMENT.search(prompt.text)
         yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), whole)
 

@@ -73,7 +73,7 @@ def follow(heard: list[Event], sound: np.ndarray, text: str) -> dict[str, Any]:
     finals = [one for one in heard if isinstance(one, Final)]
     heard_text = " ".join(final.text for final in finals)
     return {
-        "end_of_turn_s": ends[-1].event.at_s - loud[-1],
+        "end_of_turn_s": ends[-1].at_s - loud[-1],
         "likely_end_s": likely[-1] - loud[-1] if likely else None,
         "turns": len(ends),
         "errors": word_errors(normalized(heard_text), normalized(text)),
