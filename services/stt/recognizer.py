@@ -78,7 +78,7 @@ class Request:
         speech_s: seconds of it that are speech according to the voice detector.
         vocabulary: words and phrases that the speaker is likely to say.
         language: Whisper's code; None: detected.
-        final: False for a draft, which is faster, less accurate and has only rough word times.
+        final: False for a draft, which is faster and less accurate.
     """
 
     sound: Pcm
