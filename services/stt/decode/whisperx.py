@@ -1,4 +1,4 @@
-"""WhisperX: faster-whisper's decoder, and optionally a wav2vec 2.0 model that finds the times of words.
+"""WhisperX: faster-whisper's decoder, and a wav2vec 2.0 model that finds the times of words, if there is one.
 
 The packages are installed in a separate environment (requirements/whisperx.txt) and imported when a model is loaded.
 """
@@ -93,7 +93,9 @@ class WhisperXRecognizer:
             raise
         except Exception as error:  # tokenizers raises nothing more specific
             raise CheckpointError(f"cannot load the Whisper model in {folder}: {error}") from error
-        self._aligner = load_aligner(self._language or "en", options.device, settings)
+        # CTranslate2 may find a GPU that the installed build of torch cannot use.
+        torch_device = options.device if importlib.import_module("torch").cuda.is_available() else "cpu"
+        self._aligner = load_aligner(self._language or "en", torch_device, settings)
         self._pipeline = pipeline
         self.info = replace(
             self.info,
