@@ -2,8 +2,8 @@
 
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
-committed, because more sound is unlikely to change it.  The last word of a hypothesis may have been cut off, so it must
-stay unchanged for longer.  Committed words stay in all later partials and in the final transcript; how they are written
+committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer, and one
+at the very end may have been cut off.  Committed words stay in all later partials and in the final transcript; how they are written
 may change, because Whisper learns from what follows where a sentence ends.
 """
 
@@ -17,8 +17,12 @@ from services.stt import metrics
 from services.stt.decode.words import spread
 from services.stt.recognizer import Word
 
-STABLE_S = 0.5
-"""Sound in seconds through which the last word must stay unchanged."""
+MIN_CONFIDENCE, STABLE_S = 0.5, 1.5
+"""A word with at least this confidence is committed after two hypotheses, others after so many seconds of sound.  Set,
+with OPEN_S, on 60 prompts of a human voice and hypotheses every 0.2 and 0.4 s: the error rate of the final transcripts,
+which keep committed words, rises by a tenth; without confidences it doubles."""
+OPEN_S = 0.2
+"""A word that ends so close to the end of the sound is not committed."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class LocalAgreement:
 
         Args:
             hypothesis: all words from the start of the segment.
-            position_s: position in seconds up to which the sound was decoded; later than in the call before.
+            position_s: how much of the segment was decoded, in seconds; more than in the call before.
         """
         known = len(hypothesis) - len(continuation(_texts(hypothesis), _texts(self._committed)))
         self._committed = _overrule(hypothesis[:known], self._committed)
@@ -57,9 +61,10 @@ class LocalAgreement:
                 break
             pending[index] = _Pending(new.word, old.since_s)
         agreed = 0
-        for index, waiting in enumerate(pending):
-            is_last = index == len(pending) - 1
-            if position_s - waiting.since_s <= (STABLE_S if is_last else 0.0):
+        for waiting in pending:
+            stable_s = position_s - waiting.since_s
+            certain = waiting.word.confidence >= MIN_CONFIDENCE or stable_s >= STABLE_S
+            if stable_s <= 0 or not certain or waiting.word.end_s > position_s - OPEN_S:
                 break
             agreed += 1
         self._committed += [waiting.word for waiting in pending[:agreed]]

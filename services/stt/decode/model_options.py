@@ -7,9 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ctranslate2  # pyright: ignore[reportMissingTypeStubs]
+import structlog
 
 from oviya.errors import CheckpointError
+from services.stt.decode.cuda import HINT, LIBRARY, load_cublas
 from services.stt.settings import SttSettings
+
+log = structlog.get_logger()
 
 LICENSE = "MIT"
 """Of OpenAI's models, which have names without a slash."""
@@ -33,14 +37,31 @@ class ModelOptions:
 
 
 def model_options(settings: SttSettings) -> ModelOptions:
-    """Returns the options for this machine; replaces what the settings leave to the service."""
-    device = settings.device
-    if device == "auto":
-        device = "cuda" if ctranslate2.get_cuda_device_count() else "cpu"
+    """Returns the options for this machine; replaces what the settings leave to the service.
+
+    Raises:
+        CheckpointError: STT_DEVICE is cuda, and there is no GPU or no cuBLAS.
+    """
+    device = _device(settings.device)
     compute_type = settings.compute_type
     if compute_type == "default":
         compute_type = "float16" if device == "cuda" else "int8"
     return ModelOptions(device, compute_type, settings.threads or min(MAX_THREADS, os.cpu_count() or 1))
+
+
+def _device(wanted: str) -> str:
+    if wanted == "cpu":
+        return wanted
+    if not ctranslate2.get_cuda_device_count():
+        if wanted == "cuda":
+            raise CheckpointError("STT_DEVICE is cuda, and there is no GPU", hint="set STT_DEVICE=cpu")
+        return "cpu"
+    if load_cublas():
+        return "cuda"
+    if wanted == "cuda":
+        raise CheckpointError(f"STT_DEVICE is cuda, and {LIBRARY} was not found", hint=HINT)
+    log.warning("the GPU is not used: a library is missing", library=LIBRARY, hint=HINT)
+    return "cpu"
 
 
 def model_language(settings: SttSettings, *, multilingual: bool) -> str | None:

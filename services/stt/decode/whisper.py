@@ -24,7 +24,7 @@ import tokenizers
 from oviya.errors import CheckpointError, Unavailable
 from services.stt.decode.model_files import find_model
 from services.stt.decode.model_options import model_language, model_license, model_options
-from services.stt.decode.words import split_tokens, spread, timed_words
+from services.stt.decode.words import split_tokens, timed_words
 from services.stt.log_mel import HOP_SAMPLES, log_mel
 from services.stt.recognizer import RecognizerInfo, Request, Transcript, Word, to_samples, to_seconds
 from services.stt.settings import SttSettings
@@ -136,13 +136,7 @@ class WhisperRecognizer:
         )
         texts = [[token for token in result.sequences_ids[0] if token < self._tokens.end] for result in results]
         pieces = [split_tokens(text, self._text, language) for text, language in zip(texts, languages, strict=True)]
-        if final:
-            words = self._align(encoded, requests, texts, pieces, languages)
-        else:
-            words = [
-                spread([it for it, _ in split], 0.0, to_seconds(len(request.sound)), float(np.exp(result.scores[0])))
-                for split, request, result in zip(pieces, requests, results, strict=True)
-            ]
+        words = self._align(encoded, requests, texts, pieces, languages)
         return [Transcript(tuple(found), language) for found, language in zip(words, languages, strict=True)]
 
     def _align(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -85,13 +86,15 @@ def timed_words(
         start_s, end_s = (
             min(float(starts_s[min(index, len(starts_s) - 1)]), duration_s) for index in (token, token + count)
         )
-        confidence = float(np.mean(probabilities[token : token + count] or [0.0]))
+        known = [min(max(float(it), 0.0), 1.0) for it in probabilities[token : token + count]]
         token += count
+        # Punctuation has a token of its own, the word's last one.
+        stop = known[-1] if known and without_closing(written) != written.rstrip() else None
         if text := plain(written):
-            words.append(Word(text, start_s, max(start_s, end_s), min(max(confidence, 0.0), 1.0), written))
+            words.append(Word(text, start_s, max(start_s, end_s), float(np.mean(known or [0.0])), written, stop))
         elif words:  # punctuation at the start of the text is left out
             last = words[-1]
-            words[-1] = Word(last.text, last.start_s, last.end_s, last.confidence, last.written + written)
+            words[-1] = replace(last, written=last.written + written)
     return words
 
 

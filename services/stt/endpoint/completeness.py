@@ -1,8 +1,9 @@
 """Scores whether a turn is complete when its speaker pauses.
 
 The score joins what the words say (`sentence_end`, English only), how the last one is lengthened, how far the pitch
-falls (`pitch`), how the sound ends (`smart_turn`) and how the recognizer punctuates.  Each has its own blind spots: "we
-ran out of milk" may end or go on, which only its sound tells; synthetic voices sound the same in both cases.
+falls (`pitch`), how the sound ends (`smart_turn`) and how certain the recognizer is of its last full stop, which it
+writes by the words and the sound.  Each has its own blind spots: "we ran out of milk" may end or go on, which only its
+sound tells; synthetic voices sound alike in both cases.
 """
 
 from __future__ import annotations
@@ -17,17 +18,21 @@ from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.endpoint.sentence_end import sentence_end
 from services.stt.recognizer import Word
 
-UNFINISHED_SCORE, FINISHED_SCORE = -1.0, 1.0
+UNFINISHED_SCORE, FINISHED_SCORE = -0.15, 0.35
+"""Up to the first score nothing is complete; from the second on a turn is.  In training/turn_end.py one pause within a
+sentence in twenty scores above 0."""
 CERTAINLY_UNFINISHED = -10.0
-LENGTHENING_LIMIT, DEFAULT_LENGTHENING, MIN_PACED_WORDS = 1.0, 0.2, 3
+LENGTHENING_LIMIT, DEFAULT_LENGTHENING, MIN_PACED_WORDS = 1.0, 0.3, 3
 """Limit of the logarithm of the last word's duration relative to the other words', the words from which on it is known,
 and the value that is assumed before: that of an end.  Speakers lengthen what precedes a boundary (Wightman et al.,
 "Segmental durations in the vicinity of prosodic phrase boundaries", JASA 1992)."""
 FALL_LIMIT, DEFAULT_FALL = 4.0, 1.5
 """Limit of the semitones by which the pitch ends below the turn's median, and the value that is assumed for questions,
 which may end high, and where too little is voiced."""
-SOUND_LIMIT, TEXT_LIMIT = 4.0, 4.0
-"""Limits of Smart Turn's log-odds and of those of the words."""
+LOG_ODDS_LIMIT = 4.0
+"""Limit of all log-odds."""
+NO_STOP, DEFAULT_STOP = -3.0, 2.0
+"""Log-odds of a full stop where the recognizer writes none, and where it writes one with unknown probability."""
 MIN_QUESTION_WORDS = 4
 CLOSING = (
     *".?!",
@@ -39,7 +44,7 @@ CLOSING = (
 )
 CONTINUING = (*",;:-", "\N{EN DASH}", "\N{EM DASH}", "\N{HORIZONTAL ELLIPSIS}", "...", "\N{IDEOGRAPHIC COMMA}")
 """Punctuation with which a sentence ends, and with which it goes on.  Whisper ends most unfinished sentences with a
-full stop as well, but hardly any finished one without."""
+full stop as well, but is less certain of it."""
 QUOTES = " \"')\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
 
 _WORDS = tomllib.loads((Path(__file__).parent / "data" / "endpointing.toml").read_text(encoding="utf-8"))
@@ -55,14 +60,14 @@ class Evidence:
         lengthening: logarithm of the last word's duration per letter relative to the other words'.
         fall: semitones by which the pitch ends below the turn's median.
         sound: Smart Turn's log-odds that the turn is over; None: unknown.
-        left_open: 1.0 if the recognizer writes no full stop, question mark or exclamation mark at the end, else 0.0.
+        stop: log-odds of the full stop, question mark or exclamation mark at the end.
     """
 
     text: float | None
     lengthening: float
     fall: float
     sound: float | None
-    left_open: float
+    stop: float
 
 
 @dataclass(frozen=True)
@@ -74,7 +79,7 @@ class Weights:
     lengthening: float
     fall: float
     sound: float
-    left_open: float
+    stop: float
 
     def score(self, evidence: Evidence) -> float:
         """Returns the log-odds that the turn is complete."""
@@ -84,30 +89,32 @@ class Weights:
             + self.lengthening * evidence.lengthening
             + self.fall * evidence.fall
             + self.sound * (evidence.sound or 0.0)
-            + self.left_open * evidence.left_open
+            + self.stop * evidence.stop
         )
 
 
 WEIGHTS = {
-    (True, True): Weights(0.0, 1.0, 1.0, 0.0, 1.0, -1.0),
-    (True, False): Weights(0.0, 1.0, 1.0, 0.0, 0.0, -1.0),
-    (False, True): Weights(0.0, 0.0, 1.0, 0.0, 1.0, -1.0),
-    (False, False): Weights(0.0, 0.0, 1.0, 0.0, 0.0, -1.0),
+    (True, True): Weights(-2.57, 0.80, 2.82, 0.11, 0.10, 0.87),
+    (True, False): Weights(-2.68, 0.82, 2.78, 0.15, 0.00, 0.92),
+    (False, True): Weights(-3.20, 0.00, 2.93, 0.03, 0.13, 0.96),
+    (False, False): Weights(-3.33, 0.00, 2.87, 0.06, 0.00, 1.02),
 }
-"""By whether the words and the sound are known."""
+"""By whether the words and the sound are known; fitted by training/turn_end.py."""
 
 
 def completeness(
     words: Sequence[Word], fall: float | None = None, turn_end: float | None = None, language: str = "en"
 ) -> float:
-    """Returns the score that the turn is complete after `words`.
+    """Returns the score that the turn is complete after `words`; halfway to complete if nothing is known.
 
     Args:
-        words: words of the turn so far; if there are none, only the sound counts.
+        words: words of the turn so far; if there are none, the sound counts.
         fall: semitones by which the pitch ends below the turn's median; None: unknown.
         turn_end: Smart Turn's probability that the turn is over; None: unknown.
         language: Whisper's code of the language.
     """
+    if not words and turn_end is None:
+        return (UNFINISHED_SCORE + FINISHED_SCORE) / 2
     if words and goes_on(words, language):
         return CERTAINLY_UNFINISHED
     found = evidence(words, fall, turn_end, language)
@@ -129,11 +136,11 @@ def evidence(words: Sequence[Word], fall: float | None, turn_end: float | None, 
     english = language == "en" and bool(texts)
     is_question = english and texts[0] in QUESTION_OPENERS and len(texts) >= MIN_QUESTION_WORDS
     return Evidence(
-        text=_limit(sentence_end().score(texts), TEXT_LIMIT) if english else None,
+        text=_limit(sentence_end().score(texts), LOG_ODDS_LIMIT) if english else None,
         lengthening=_lengthening(words),
         fall=DEFAULT_FALL if fall is None or is_question else _limit(fall, FALL_LIMIT),
         sound=None if turn_end is None else _log_odds(turn_end),
-        left_open=float(bool(words) and not words[-1].written.rstrip(QUOTES).endswith(CLOSING)),
+        stop=_stop(words[-1]) if words else DEFAULT_STOP,
     )
 
 
@@ -147,8 +154,14 @@ def _lengthening(words: Sequence[Word]) -> float:
     return _limit(math.log(paces_s[-1] / others_s), LENGTHENING_LIMIT)
 
 
+def _stop(last: Word) -> float:
+    if not last.written.rstrip(QUOTES).endswith(CLOSING):
+        return NO_STOP
+    return DEFAULT_STOP if last.stop is None else _log_odds(last.stop)
+
+
 def _log_odds(probability: float) -> float:
-    least = 1 / (1 + math.exp(SOUND_LIMIT))
+    least = 1 / (1 + math.exp(LOG_ODDS_LIMIT))
     bounded = min(max(probability, least), 1 - least)
     return math.log(bounded / (1 - bounded))
 

@@ -20,10 +20,10 @@ from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.endpoint.turn_state import Transition, TurnStateMachine
 from services.stt.recognizer import Word, to_samples, to_seconds
 
-LIKELY_END_SCORE = 1.0
-"""Completeness from which on a turn has probably ended, so that a reply may be prepared.  It finds 94 % of the ends in
-the sentences that the scores were set on; it is also reached in 15 % of the pauses within a clause and 40 % of those
-between two clauses, where the prepared reply is discarded."""
+LIKELY_END_SCORE = -1.5
+"""Completeness from which on a turn has probably ended, so that a reply may be prepared.  On the development sets of
+benchmarks/stt_pauses.py it finds 95 % of the ends; it is also reached in 14 % (human) to 27 % (flite) of the pauses at
+clauses, where the prepared reply is discarded."""
 PAUSES_KEPT = 20
 PAUSES_TRUSTED = 4
 """Number of the speaker's own pauses that weigh as much as the setting."""

@@ -23,8 +23,8 @@ from services.stt.recognizer import Request, Transcript, Word, to_samples, to_se
 
 log = structlog.get_logger()
 
-DRAFT_EVERY_S = 0.3
-"""Sound in seconds between two drafts, at least."""
+FIRST_DRAFT_S, DRAFT_EVERY_S = 0.25, 0.3
+"""Speech in seconds before the first draft, and sound between two drafts, at least."""
 DRAFT_SHARE = 0.5
 """The share of the time that drafts of one segment may take, with their wait in the queue: on a busy machine every
 speaker gets fewer."""
@@ -71,7 +71,7 @@ class Segment:
         self._agreement = LocalAgreement()
         self._draft: Future[Transcript] | None = None
         self._drafted_at, self._drafted = 0.0, 0  # clock and length when the running draft was submitted
-        self._next_draft = to_samples(DRAFT_EVERY_S)  # length
+        self._next_draft = 0  # length
         self._final: Future[Transcript] | None = None
         self._words: list[Word] | None = None  # of the final decode
         self.language = ""
@@ -86,6 +86,7 @@ class Segment:
         """Adds samples, shape (samples,); speech makes a final decode void."""
         if speech and self._first_speech is None:
             self._first_speech = self.length
+            self._next_draft = self.length + to_samples(FIRST_DRAFT_S)
         self._pieces.append(samples)
         self.length += len(samples)
         if speech:
@@ -136,7 +137,8 @@ class Segment:
             transcript = self.begin_final().result()
             self.language = transcript.language
             self._words = [self._place(word) for word in merge_final(self.committed, transcript.words)]
-            self._agreement.update(self._words, to_seconds(self.length))
+            # The pause makes the last word whole.
+            self._agreement.update(transcript.words, to_seconds(self.length))
         return self._words
 
     def split(self, overlap_s: float) -> tuple[list[Word], Segment]:

@@ -179,7 +179,9 @@ def test_a_sentence_that_ends_with_a_quantity_waits_like_any_other(text):
         for index, word in enumerate(text.split())
     ]
     last = words[-1]
-    words[-1] = Word(last.text, last.start_s, last.start_s + 1.8 * (last.end_s - last.start_s), 1.0, last.written)
+    words[-1] = Word(
+        last.text, last.start_s, last.start_s + 1.8 * (last.end_s - last.start_s), 1.0, f"{last.written}.", 0.9
+    )
     assert Endpointer(SILENCE).silence_s(words, fall=3.0) < SILENCE.max_s
 
 
