@@ -15,7 +15,7 @@ from oviya.v1 import stt_pb2, stt_pb2_grpc
 from services.stt.decode.whisperx import WhisperXRecognizer
 from services.stt.decode.whisperx_aligner import load_aligner
 from services.stt.decode.words import text_of
-from services.stt.recognizer import Request, to_seconds
+from services.stt.recognizer import Request, Word, to_seconds
 from services.stt.settings import SttSettings
 from tests.support.checkpoints.whisper import write_aligner, write_whisper
 from tests.support.human_speech import prompts, read_prompt
@@ -86,10 +86,10 @@ def decode(recognizer, sound, **fields):
     return transcript
 
 
-def align(aligner, sound, written):
+def align(aligner, sound, *texts):
     loaded = load_aligner("en", "cpu", SttSettings(align_model=str(aligner)))
     assert loaded is not None
-    return loaded.align(sound, written)
+    return loaded.align(np.array(sound), [Word(text, 0.0, 0.0, 0.9, f" {text}") for text in texts], "en")
 
 
 def check_times(words, length_s):
@@ -141,7 +141,7 @@ async def test_a_session_names_words_that_it_expects(stub):
     assert normalized(named) == CALLED.replace("catherine", "kathryn")
 
 
-def test_a_draft_has_the_words_and_rough_times(recognizer):
+def test_a_draft_has_words_with_times_and_confidences(recognizer):
     unaligned = metric("stt_unaligned_phrases_total")
     prompt = next(prompt for prompt in prompts() if prompt.name == "queue-thankyou")
     sound = read_prompt(prompt.name)
@@ -149,6 +149,8 @@ def test_a_draft_has_the_words_and_rough_times(recognizer):
     assert text_of(transcript.words) == "Thank you for your patience."
     assert [word.text for word in transcript.words] == prompt.text.split()
     check_times(transcript.words, to_seconds(len(sound)))
+    assert len({word.confidence for word in transcript.words}) > 1
+    assert transcript.words[-1].stop is not None
     assert metric("stt_unaligned_phrases_total") == unaligned
 
 
@@ -167,25 +169,26 @@ def test_an_aligner_gives_the_times(recognizer, aligner):
         sound = read_prompt(prompt.name)
         words, attended = decode(aligned, sound).words, decode(recognizer, sound).words
         assert [word.written for word in words] == [word.written for word in attended]
-        assert [word.text for word in words] == [word.text for word in attended]
+        assert [word.confidence for word in words] == pytest.approx([word.confidence for word in attended], abs=0.05)
         assert [word.start_s for word in words] != [word.start_s for word in attended]
         check_times(words, to_seconds(len(sound)))
     # Only the decodes of the other recognizer are counted.
     assert metric("stt_unaligned_phrases_total") == unaligned + len(prompts()[::50])
 
 
-def test_the_aligner_leaves_out_what_is_not_a_word(aligner):
-    sound = np.array(speak(CALLED))
-    words = align(
-        aligner, sound, [" I'm", " 42", " \N{EM DASH}", " well-known", " caf\N{LATIN SMALL LETTER E WITH ACUTE}."]
-    )
+def test_words_with_characters_that_the_aligner_does_not_know_are_aligned(aligner):
+    texts = ["i'm", "42", "well-known", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    sound = speak(CALLED)
+    words = align(aligner, sound, *texts)
     assert words is not None
-    assert [word.text for word in words] == ["i'm", "42", "well-known", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    assert [word.text for word in words] == texts
+    assert {word.confidence for word in words} == {0.9}
+    assert words[-1].end_s > 0.0
     check_times(words, to_seconds(len(sound)))
 
 
 def test_more_words_than_fit_into_the_sound_are_not_aligned(aligner):
-    assert align(aligner, silence(0.1), CALLED.split()) is None
+    assert align(aligner, silence(0.1), *CALLED.split()) is None
 
 
 def test_a_language_is_detected_and_an_aligner_of_another_language_is_not_used(multilingual, aligner):
