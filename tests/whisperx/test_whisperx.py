@@ -13,15 +13,16 @@ import pytest
 from oviya.errors import CheckpointError
 from oviya.v1 import stt_pb2, stt_pb2_grpc
 from services.stt.decode.whisperx import WhisperXRecognizer
+from services.stt.decode.whisperx_aligner import load_aligner
 from services.stt.decode.words import text_of
-from services.stt.recognizer import Request, to_seconds
+from services.stt.recognizer import Request, Word, to_seconds
 from services.stt.settings import SttSettings
 from tests.support.checkpoints.whisper import write_aligner, write_whisper
 from tests.support.human_speech import prompts, read_prompt
 from tests.support.metrics import metric
 from tests.support.service_process import ServiceProcess
 from tests.support.speech import silence, speak
-from tests.support.stt_calls import config, finals, pieces, transcribe
+from tests.support.stt_calls import TIMEOUT_S, config, finals, pieces, transcribe
 from tests.support.transcripts import normalized, normalized_error_rate
 
 pytestmark = pytest.mark.whisperx
@@ -30,7 +31,7 @@ START_S = 120.0
 SAID = prompts()[::5]
 MAX_ERROR_RATE = 0.08
 LEAD_S, TAIL_S = 0.5, 2.0
-VOCABULARY = "my friend is called catherine"
+CALLED = "my friend is called catherine"
 UNALIGNED = "oviya_stt_unaligned_phrases_total"
 
 
@@ -68,6 +69,12 @@ def process():
         yield process
 
 
+@pytest.fixture
+async def stub(process):
+    async with process.channel() as channel:
+        yield stt_pb2_grpc.SttServiceStub(channel)
+
+
 def loaded(**settings):
     recognizer = WhisperXRecognizer(SttSettings(backend="whisperx", **settings))
     recognizer.load()
@@ -77,6 +84,12 @@ def loaded(**settings):
 def decode(recognizer, sound, **fields):
     [transcript] = recognizer.transcribe([Request(np.array(sound), to_seconds(len(sound)), **fields)])
     return transcript
+
+
+def align(aligner, sound, *texts):
+    loaded = load_aligner("en", "cpu", SttSettings(align_model=str(aligner)))
+    assert loaded is not None
+    return loaded.align(np.array(sound), [Word(text, 0.0, 0.0, 0.9, f" {text}") for text in texts], "en")
 
 
 def check_times(words, length_s):
@@ -91,29 +104,26 @@ def within(stub, prompt):
     return transcribe(stub, config(), *pieces(sound))
 
 
-async def test_people_are_heard_through_the_service(process):
-    async with process.channel() as channel:
-        stub = stt_pb2_grpc.SttServiceStub(channel)
-        heard = [await within(stub, prompt) for prompt in SAID]
-        texts = [" ".join(finals(responses)) for responses in heard]
-        assert len(SAID) == 31
-        assert normalized_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
-        assert sum(text[0].isupper() and text[-1] in ".?!" for text in texts) >= 20
-        for prompt, responses in zip(SAID, heard, strict=True):
-            end = timedelta(seconds=LEAD_S + to_seconds(len(read_prompt(prompt.name))) + TAIL_S)
-            for response in responses:
-                if response.WhichOneof("event") == "final":
-                    words = response.final.words
-                    times = [time.ToTimedelta() for word in words for time in (word.start, word.end)]
-                    assert times == sorted(times)
-                    assert times[-1] <= end
-                    assert response.final.language == "en"
+async def test_people_are_heard_through_the_service(process, stub):
+    heard = [await within(stub, prompt) for prompt in SAID]
+    texts = [" ".join(finals(responses)) for responses in heard]
+    assert len(SAID) == 31
+    assert normalized_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
+    assert sum(text[0].isupper() and text[-1] in ".?!" for text in texts) >= 20
+    for prompt, responses in zip(SAID, heard, strict=True):
+        end = timedelta(seconds=LEAD_S + to_seconds(len(read_prompt(prompt.name))) + TAIL_S)
+        for response in responses:
+            if response.WhichOneof("event") == "final":
+                words = response.final.words
+                times = [time.ToTimedelta() for word in words for time in (word.start, word.end)]
+                assert times == sorted(times)
+                assert times[-1] <= end
+                assert response.final.language == "en"
     assert process.metric(UNALIGNED) >= len(SAID)
 
 
-async def test_without_an_aligner_the_service_warns_and_names_attention(process):
-    async with process.channel() as channel:
-        response = await stt_pb2_grpc.SttServiceStub(channel).GetModel(stt_pb2.SttServiceGetModelRequest())
+async def test_without_an_aligner_the_service_warns_and_names_attention(process, stub):
+    response = await stub.GetModel(stt_pb2.SttServiceGetModelRequest(), timeout=TIMEOUT_S)
     assert (response.model.backend, response.model.name, response.model.license) == ("whisperx", "tiny.en", "MIT")
     assert (list(response.languages), response.vocabulary, response.aligner) == (["en"], True, "attention")
     [warning] = process.events("no aligner, word times come from Whisper's attention")
@@ -123,17 +133,15 @@ async def test_without_an_aligner_the_service_warns_and_names_attention(process)
     assert all(line.startswith("{") for line in process.printed().splitlines())
 
 
-async def test_a_session_names_words_that_it_expects(process):
-    sound = np.concatenate((silence(LEAD_S), speak(VOCABULARY), silence(TAIL_S)))
-    async with process.channel() as channel:
-        stub = stt_pb2_grpc.SttServiceStub(channel)
-        [plain] = finals(await transcribe(stub, config(), *pieces(sound)))
-        [named] = finals(await transcribe(stub, config(vocabulary=["Kathryn"]), *pieces(sound)))
-    assert normalized(plain) == VOCABULARY
-    assert normalized(named) == VOCABULARY.replace("catherine", "kathryn")
+async def test_a_session_names_words_that_it_expects(stub):
+    sound = np.concatenate((silence(LEAD_S), speak(CALLED), silence(TAIL_S)))
+    [plain] = finals(await transcribe(stub, config(), *pieces(sound)))
+    [named] = finals(await transcribe(stub, config(vocabulary=["Kathryn"]), *pieces(sound)))
+    assert normalized(plain) == CALLED
+    assert normalized(named) == CALLED.replace("catherine", "kathryn")
 
 
-def test_a_draft_has_the_words_and_rough_times(recognizer):
+def test_a_draft_has_words_with_times_and_confidences(recognizer):
     unaligned = metric("stt_unaligned_phrases_total")
     prompt = next(prompt for prompt in prompts() if prompt.name == "queue-thankyou")
     sound = read_prompt(prompt.name)
@@ -141,6 +149,8 @@ def test_a_draft_has_the_words_and_rough_times(recognizer):
     assert text_of(transcript.words) == "Thank you for your patience."
     assert [word.text for word in transcript.words] == prompt.text.split()
     check_times(transcript.words, to_seconds(len(sound)))
+    assert len({word.confidence for word in transcript.words}) > 1
+    assert transcript.words[-1].stop is not None
     assert metric("stt_unaligned_phrases_total") == unaligned
 
 
@@ -159,18 +169,33 @@ def test_an_aligner_gives_the_times(recognizer, aligner):
         sound = read_prompt(prompt.name)
         words, attended = decode(aligned, sound).words, decode(recognizer, sound).words
         assert [word.written for word in words] == [word.written for word in attended]
-        assert [word.text for word in words] == [word.text for word in attended]
+        assert [word.confidence for word in words] == pytest.approx([word.confidence for word in attended], abs=0.05)
         assert [word.start_s for word in words] != [word.start_s for word in attended]
         check_times(words, to_seconds(len(sound)))
     # Only the decodes of the other recognizer are counted.
     assert metric("stt_unaligned_phrases_total") == unaligned + len(prompts()[::50])
 
 
+def test_words_with_characters_that_the_aligner_does_not_know_are_aligned(aligner):
+    texts = ["i'm", "42", "well-known", "caf\N{LATIN SMALL LETTER E WITH ACUTE}"]
+    sound = speak(CALLED)
+    words = align(aligner, sound, *texts)
+    assert words is not None
+    assert [word.text for word in words] == texts
+    assert {word.confidence for word in words} == {0.9}
+    assert words[-1].end_s > 0.0
+    check_times(words, to_seconds(len(sound)))
+
+
+def test_more_words_than_fit_into_the_sound_are_not_aligned(aligner):
+    assert align(aligner, silence(0.1), *CALLED.split()) is None
+
+
 def test_a_language_is_detected_and_an_aligner_of_another_language_is_not_used(multilingual, aligner):
     recognizer = loaded(model=str(multilingual), align_model=str(aligner))
     assert recognizer.info.languages == ("mul",)
     assert recognizer.info.license == ""
-    sound = speak(VOCABULARY)
+    sound = speak(CALLED)
     assert len(decode(recognizer, sound).language) in (2, 3)
     unaligned = metric("stt_unaligned_phrases_total")
     german = decode(recognizer, sound, language="de")
