@@ -33,7 +33,7 @@ from deploy.torch_build import CUDA_PREFIXES
 
 OLDEST_PYTHON = "3.11"
 MASTER = "dev"
-SILERO = "silero.txt"
+WEIGHTS = "weights.txt"
 WHISPERX, WHISPERX_ALONE, WHISPERX_TEST = "whisperx.txt", "whisperx-alone.txt", "whisperx-test.txt"
 MIB = 1 << 20
 
@@ -57,15 +57,15 @@ def plan_locks(pyproject: dict[str, Any], root: Path = ROOT) -> dict[str, Inputs
     """Returns the inputs of each lock by its name; each follows the one that constrains it."""
     project = pyproject["project"]
     extras = list(project["optional-dependencies"])
-    locks = {MASTER: Inputs(requirements(project, extras), (SILERO,), None)}
+    locks = {MASTER: Inputs(requirements(project, extras), (WEIGHTS,), None)}
     for extra in extras:
         if extra != MASTER:
-            has_stt = any(name_of(each) == "pocketsphinx" for each in requirements(project, [extra]))
-            locks[extra] = Inputs(requirements(project, [extra]), (SILERO,) if has_stt else ())
+            has_stt = any(name_of(each) == "ctranslate2" for each in requirements(project, [extra]))
+            locks[extra] = Inputs(requirements(project, [extra]), (WEIGHTS,) if has_stt else ())
     whisperx = [*requirements(project, ["stt"]), *read_requirements(root / LOCK_FOLDER / WHISPERX)]
-    locks["whisperx"] = Inputs(whisperx, (SILERO, WHISPERX_ALONE), None)
+    locks["whisperx"] = Inputs(whisperx, (WEIGHTS, WHISPERX_ALONE), None)
     tests = read_requirements(root / LOCK_FOLDER / WHISPERX_TEST)
-    locks["whisperx-test"] = Inputs([*whisperx, *tests], (SILERO, WHISPERX_ALONE), "whisperx")
+    locks["whisperx-test"] = Inputs([*whisperx, *tests], (WEIGHTS, WHISPERX_ALONE), "whisperx")
     # pip, and the build requirements of the project.
     locks["bootstrap"] = Inputs(["pip>=24", *pyproject["build-system"]["requires"]])
     # uv makes the locks, and installs torch if pip's index has no build for the machine.

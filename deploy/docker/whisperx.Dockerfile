@@ -1,5 +1,5 @@
 # Speech-to-text with WhisperX: `docker build -f deploy/docker/whisperx.Dockerfile .` (or use compose.whisperx.yaml).
-# The image contains no weights: mount a folder with them, or allow their download.
+# The image contains the weights of Whisper tiny.en: for other models mount a folder, or allow their download.
 # For pinning the base image by its digest, see deploy/docker/Dockerfile.
 ARG PYTHON_IMAGE=python:3.11-slim
 

