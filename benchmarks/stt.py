@@ -48,6 +48,7 @@ from oviya.mesh.channel import open_channel
 from tests.support.service_process import ServiceProcess
 from tests.support.sounds import SOUNDS
 from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"
 READY_TIMEOUT_S = 180.0
@@ -110,7 +111,7 @@ async def word_errors(run: Run, name: str, utterances: Sequence[Utterance]) -> N
         (await play(run.channel, utterance.sound, utterance.rate_hz, paced=False)).text
         for utterance in progress(utterances, description=GOALS[name].title)
     ]
-    run.figures[name] = normalized_error_rate(heard, texts)
+    run.figures[name] = word_error_rate(heard, texts)
     pairs = zip(map(normalized, texts), map(normalized, heard), strict=True)
     run.wrong[name] = [(said, text) for said, text in pairs if said != text]
 
