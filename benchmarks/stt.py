@@ -47,7 +47,6 @@ from oviya.cli.local.supervisor import LocalMesh
 from oviya.mesh.channel import open_channel
 from tests.support.service_process import ServiceProcess
 from tests.support.sounds import SOUNDS
-from tests.support.transcripts import normalized, normalized_error_rate
 from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"

@@ -59,19 +59,11 @@ def plain_words(text: str) -> list[str]:
 
 
 def word_errors(heard: str, said: str) -> int:
-<<<<<<< HEAD
-    """Counts the substituted, missing and inserted words: the Levenshtein distance between the word sequences.
-
-    Case and punctuation do not count.
-    """
-    ours, theirs = plain_words(heard), plain_words(said)
-=======
     """Counts the substituted, missing and inserted words, however they are written (`normalized`).
 
     This is the Levenshtein distance between the word sequences.
     """
     ours, theirs = normalized(heard).split(), normalized(said).split()
->>>>>>> stttests
     row = list(range(len(theirs) + 1))
     for i, word in enumerate(ours, 1):
         diagonal, row[0] = row[0], i

@@ -21,9 +21,9 @@ from tests.support.checkpoints.whisper import write_aligner, write_whisper
 from tests.support.human_speech import prompts, read_prompt
 from tests.support.metrics import metric
 from tests.support.service_process import ServiceProcess
-from tests.support.speech import silence, speak
+from tests.support.speech import silence, speak, word_error_rate
 from tests.support.stt_calls import TIMEOUT_S, config, finals, pieces, transcribe
-from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.transcripts import normalized
 
 pytestmark = pytest.mark.whisperx
 
@@ -108,7 +108,7 @@ async def test_people_are_heard_through_the_service(process, stub):
     heard = [await within(stub, prompt) for prompt in SAID]
     texts = [" ".join(finals(responses)) for responses in heard]
     assert len(SAID) == 31
-    assert normalized_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
+    assert word_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
     assert sum(text[0].isupper() and text[-1] in ".?!" for text in texts) >= 20
     for prompt, responses in zip(SAID, heard, strict=True):
         end = timedelta(seconds=LEAD_S + to_seconds(len(read_prompt(prompt.name))) + TAIL_S)

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
+from services.stt.frontend.frontend import FrontEnd
 
 from services.stt.endpoint.vad import SileroVad
 from services.stt.engine.session import Session
-from services.stt.frontend.frontend import FrontEnd
 from tests.support.stt_recognizers import whisper
 from tests.support.stt_session import LIMITS, InlineSession
 
