@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -49,9 +50,17 @@ def silence(seconds: float, rate_hz: int = 16_000) -> NDArray[np.float32]:
     return np.zeros(round(seconds * rate_hz), np.float32)
 
 
+def plain_words(text: str) -> list[str]:
+    """Returns the words of a transcript in lower case, without the punctuation around them."""
+    return re.findall(r"\w+(?:[-'.]\w+)*", text.lower())
+
+
 def word_errors(heard: str, said: str) -> int:
-    """Counts the substituted, missing and inserted words: the Levenshtein distance between the word sequences."""
-    ours, theirs = heard.split(), said.split()
+    """Counts the substituted, missing and inserted words: the Levenshtein distance between the word sequences.
+
+    Case and punctuation do not count.
+    """
+    ours, theirs = plain_words(heard), plain_words(said)
     row = list(range(len(theirs) + 1))
     for i, word in enumerate(ours, 1):
         diagonal, row[0] = row[0], i
