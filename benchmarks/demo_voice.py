@@ -37,7 +37,8 @@ from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
-from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.speech import word_error_rate
+from tests.support.transcripts import normalized
 from training.demo_voice import speech
 from training.demo_voice.voices import ANONYMOUS_IDS, HELD_OUT, SPEAKERS, STYLES, Style, Voice
 
@@ -107,7 +108,7 @@ class DemoVoice:
 
 def error_rate(heard: Sequence[str], texts: Sequence[str]) -> float:
     """Word error rate in percent."""
-    return 100 * normalized_error_rate(heard, texts)
+    return 100 * word_error_rate(heard, texts)
 
 
 def measure_words(

@@ -46,13 +46,21 @@ from oviya.cli.local.process import proportional_bytes
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.mesh.channel import open_channel
 from tests.support.service_process import ServiceProcess
-from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.sounds import SOUNDS
+from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"
 READY_TIMEOUT_S = 180.0
 MIB = 1 << 20
 VOICES = ("slt", "rms", "awb")
-MINUTES, NOISES = 10, {}
+MINUTES = 10
+NOISES = {
+    "silence": ("silence",),
+    "noise": ("white noise", "pink noise", "brown noise", "street"),
+    "music": ("music",),
+    "clicks": ("keyboard",),
+}
+"""Which of `SOUNDS` each minute consists of, in turn."""
 MAX_SPEAKERS, PROMPTS_PER_SPEAKER, FINAL_WITHIN_S = 6, 12, 1.0
 SPEAKER_PROMPT_S = (2.0, 8.0)
 """Shortest and longest prompt that speakers at once say."""
@@ -102,7 +110,7 @@ async def word_errors(run: Run, name: str, utterances: Sequence[Utterance]) -> N
         (await play(run.channel, utterance.sound, utterance.rate_hz, paced=False)).text
         for utterance in progress(utterances, description=GOALS[name].title)
     ]
-    run.figures[name] = normalized_error_rate(heard, texts)
+    run.figures[name] = word_error_rate(heard, texts)
     pairs = zip(map(normalized, texts), map(normalized, heard), strict=True)
     run.wrong[name] = [(said, text) for said, text in pairs if said != text]
 
@@ -143,10 +151,11 @@ def final_after_s(heard: Heard, utterance: Utterance) -> float:
 
 
 async def invented(run: Run) -> None:
-    for name, minute in NOISES.items():
+    for name, kinds in NOISES.items():
         words: list[str] = []
         for index in progress(range(MINUTES), description=f"{MINUTES} minutes of {name}"):
-            heard = await play(run.channel, minute(index), paced=False)
+            minute = SOUNDS[kinds[index % len(kinds)]](60.0, index)
+            heard = await play(run.channel, minute, paced=False)
             words += normalized(heard.text).split()
         run.figures[f"invented {name}"] = len(words)
         run.wrong[f"invented {name}"] = [("", word) for word in words]

@@ -25,8 +25,15 @@ from benchmarks.stt_sentences import DEVELOPMENT, HELD_OUT, TURNS, clause_place
 from oviya.audio.pcm import Pcm
 from services.stt.endpoint.pitch import PitchTrack
 from services.stt.endpoint.smart_turn import SmartTurn
-from services.stt.endpoint.turn_state import HESITATION, SPEECH_PROBABILITY, Transition, TurnStateMachine
+from services.stt.endpoint.turn_state import (
+    HESITATION,
+    ONSET_WINDOWS,
+    SPEECH_PROBABILITY,
+    Transition,
+    TurnStateMachine,
+)
 from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
+from services.stt.engine.session import PREROLL_WINDOWS
 from services.stt.recognizer import Recognizer, Request, Word, to_samples, to_seconds
 from tests.support.human_speech import prompts, read_prompt
 from tests.support.speech import pause_place, silence, speak
@@ -39,7 +46,6 @@ SENTENCES = {
 HUMAN = ("human", "human held-out")
 SETS = (*SENTENCES, *HUMAN)
 PHRASE_S, LEAD_S, TAIL_S = 0.2, 0.5, 0.5
-PREROLL = 8 * WINDOW_SAMPLES
 MAX_PROMPT_S, MIN_CUT_WORDS = 28.0, 4
 NOISE = 2e-4
 """RMS of the noise in silence that is added to human speech: -74 dBFS, as in its own pauses."""
@@ -129,7 +135,9 @@ def _prompts(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
             match = difflib.SequenceMatcher(None, said, [word.text for word in heard], autojunk=False)
             blocks = match.get_matching_blocks()
             index = next((b + place - a for a, b, size in blocks if a <= place < a + size), None)
-            cut = None if index is None else (_softest(sound, heard[index].start_s),) * 2
+            if index is not None:
+                at = _softest(sound, heard[index].start_s)
+                cut = at, at
         whole = not FRAGMENT.search(prompt.text)
         yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), whole)
 
@@ -175,10 +183,12 @@ class Observer:
                 pitch.push(window)
             if transition is Transition.PAUSED:
                 paused = state.position
-        first = max(0, state.speech_start - PREROLL)
+        first = max(0, state.speech_start - (PREROLL_WINDOWS - ONSET_WINDOWS) * WINDOW_SAMPLES)
         heard = sound[first : state.speech_end + HESITATION]
         words = self._recognizer.transcribe([Request(heard, to_seconds(len(heard)), language="en")])[0].words
-        return Pause(is_end, tuple(words), pitch.fall(), self._smart_turn.probability(sound[first:paused]))
+        return Pause(
+            is_end, tuple(words), pitch.fall(), self._smart_turn.probability(sound[state.speech_start : paused])
+        )
 
 
 LONGER_THAN_S, SHARE_LONGER = (0.1, 0.3, 0.6, 1.0, 1.6, 3.0), (1.0, 0.556, 0.217, 0.10, 0.05, 0.01)

@@ -1,4 +1,4 @@
-"""When turns end, and when their words appear: `python -m benchmarks.stt_turns [--sets human "human held-out" ...]`.
+"""When turns end: `python -m benchmarks.stt_turns [--sets human "human held-out" ...]`.
 
 The sets of sentences are those of `benchmarks.stt_pauses`.  The first table tells how well a turn's end is told from a
 pause within it 200 ms after speech stops: by the words, the lengthening of the last one and the pitch ("words"), by
@@ -6,13 +6,10 @@ Smart Turn, and by `completeness`, which joins them.  It gives the ends that sco
 two operating points in the terms of eot-bench.
 
 The second table is of the whole engine.  Sound is pushed in steps of 20 ms as fast as it is accepted.  Times are
-positions in the sound: an event has the position at which it was decided.  `late` is the delay that processing would
-add in real time; it depends on the machine and its load.
+positions in the sound: an event has the position at which it was decided, whatever its computation took.
 
 `end of turn` is the time from the last sound of speech to the event that ends the turn, `likely end` to the event that
-lets a reply be prepared; `first words` is the time from the first sound of speech to the first partial with a word.  A
-committed word is `taken back` if a later partial, a likely end or the final transcript does not begin with it and all
-words before it.  `told while speaking` counts the words of the finals that were committed by the last sound of speech.
+lets a reply be prepared.
 
 Each sentence is also spoken with a pause of 700 ms at a clause.  It is `cut off` if the turn ends in that pause.
 """
@@ -21,8 +18,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -43,12 +39,12 @@ from benchmarks.stt_sentences import SPEECH_LEVEL
 from oviya.audio.pcm import Pcm
 from services.stt.backends import make_engine
 from services.stt.decode.whisper import WhisperRecognizer
-from services.stt.decode.words import plain
 from services.stt.endpoint.completeness import completeness
 from services.stt.engine.engine import SttEngine
-from services.stt.engine.events import Event, Final, LikelyEnd, Partial, TurnEnded
+from services.stt.engine.events import Event, Final, LikelyEnd, TurnEnded
 from services.stt.settings import SttSettings
 from tests.support.speech import silence, word_errors
+from tests.support.transcripts import normalized
 
 RATE_HZ, STEP = 16_000, 320
 TAIL_S, PAUSE_S = 2.8, 0.7
@@ -59,72 +55,30 @@ SCORES = {
 }
 
 
-@dataclass(frozen=True)
-class TimedEvent:
-    """An event, and the delay in seconds that processing would have added in real time."""
-
-    event: Event
-    late_s: float
-
-
-async def play(engine: SttEngine, sound: np.ndarray) -> list[TimedEvent]:
+async def play(engine: SttEngine, sound: Pcm) -> list[Event]:
     """Plays `sound` in a new session."""
     with engine.session(RATE_HZ) as session:
         await session.open()
-        heard: list[TimedEvent] = []
-        done_s = 0.0  # when processing would be done in real time
+        heard: list[Event] = []
         for start in range(0, len(sound), STEP):
-            due_s = min(start + STEP, len(sound)) / RATE_HZ
-            began = time.perf_counter()
-            events = [event async for event in session.push(sound[start : start + STEP])]
-            done_s = max(done_s, due_s) + time.perf_counter() - began
-            heard += [TimedEvent(event, done_s - due_s) for event in events]
-        return heard + [TimedEvent(event, 0.0) for event in await session.finish()]
+            heard += [event async for event in session.push(sound[start : start + STEP])]
+        return heard + await session.finish()
 
 
-def follow(heard: list[TimedEvent], sound: np.ndarray, text: str) -> dict[str, Any]:
+def follow(heard: list[Event], sound: np.ndarray, text: str) -> dict[str, Any]:
     """Returns the figures of a sentence without a pause."""
     loud = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL) / RATE_HZ
-    ends = [one for one in heard if isinstance(one.event, TurnEnded)]
-    likely = [one.event.at_s for one in heard if isinstance(one.event, LikelyEnd)]
-    told = [one.event for one in heard if isinstance(one.event, Partial) and one.event.text]
-    finals = [one.event for one in heard if isinstance(one.event, Final)]
-    published, taken_back, told_speaking = 0, 0, 0
-    for final in finals:
-        texts = [
-            _plain(one.event.text).split()
-            for one in heard
-            if isinstance(one.event, Partial | LikelyEnd | Final) and one.event.turn == final.turn
-        ]
-        published += len(texts[-2]) if len(texts) > 1 else 0
-        taken_back += sum(len(before) - _common(before, after) for before, after in itertools.pairwise(texts))
-        told_speaking += max(
-            (len(_plain(one.text).split()) for one in told if one.turn == final.turn and one.at_s <= loud[-1]),
-            default=0,
-        )
+    ends = [one for one in heard if isinstance(one, TurnEnded)]
+    likely = [one.at_s for one in heard if isinstance(one, LikelyEnd)]
+    finals = [one for one in heard if isinstance(one, Final)]
     heard_text = " ".join(final.text for final in finals)
     return {
-        "end_of_turn_s": ends[-1].event.at_s - loud[-1],
-        "end_late_s": ends[-1].late_s,
+        "end_of_turn_s": ends[-1].at_s - loud[-1],
         "likely_end_s": likely[-1] - loud[-1] if likely else None,
-        "first_words_s": told[0].at_s - loud[0] if told else None,
         "turns": len(ends),
-        "words": len(_plain(heard_text).split()),
-        "told_speaking": told_speaking,
-        "published": published,
-        "taken_back": taken_back,
-        "errors": word_errors(_plain(heard_text), _plain(text)),
-        "said": len(_plain(text).split()),
+        "errors": word_errors(normalized(heard_text), normalized(text)),
+        "said": len(normalized(text).split()),
     }
-
-
-def _common(before: list[str], after: list[str]) -> int:
-    """Returns the length of the common prefix."""
-    return len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], zip(before, after, strict=False))))
-
-
-def _plain(text: str) -> str:
-    return " ".join(word for piece in text.split() if (word := plain(piece)))
 
 
 def compare(spoken: list[Utterance], observer: Observer) -> dict[str, OperatingPoints]:
@@ -153,7 +107,7 @@ async def measure(engine: SttEngine, name: str, spoken: list[Utterance]) -> dict
     for utterance in paused:
         heard = await play(engine, _around(utterance.with_pause(PAUSE_S), utterance))
         begins_s = LEAD_S + (utterance.cut or (0, 0))[0] / RATE_HZ
-        ends_s = [one.event.at_s for one in heard if isinstance(one.event, TurnEnded)]
+        ends_s = [one.at_s for one in heard if isinstance(one, TurnEnded)]
         if any(begins_s < end_s < begins_s + PAUSE_S for end_s in ends_s):
             per_voice[utterance.voice][0] += 1
             cut.append(utterance.before)
@@ -175,17 +129,12 @@ async def measure(engine: SttEngine, name: str, spoken: list[Utterance]) -> dict
         "sentences": len(whole),
         "pauses": len(paused),
         "end_of_turn_s": quantiles("end_of_turn_s", 10, 50, 90, 100),
-        "end_late_s": quantiles("end_late_s", 50, 90),
         "likely_end_s": quantiles("likely_end_s", 50, 90),
         "with_likely_end": sum(one["likely_end_s"] is not None for one in whole),
         "whole_sentences_cut": sum(one["turns"] > 1 for one in whole),
         "cut_off": len(cut) / len(paused),
         "cut_off_by_voice": {voice: f"{cuts} of {said}" for voice, (cuts, said) in per_voice.items()},
         "cut_off_after": cut,
-        "first_words_s": quantiles("first_words_s", 50, 90, 100),
-        "told_while_speaking": total("told_speaking") / total("words"),
-        "words_published": total("published"),
-        "words_taken_back": total("taken_back"),
         "word_error_rate": total("errors") / total("said"),
     }
 
@@ -236,14 +185,10 @@ def print_turns(rows: list[dict[str, Any]]) -> None:
     figures = {
         "sentences, pauses": lambda row: f"{row['sentences']}, {row['pauses']}; {' '.join(row['voices'])}",
         "end of turn after a whole sentence": lambda row: _milliseconds(row["end_of_turn_s"]),
-        "  late by": lambda row: _milliseconds(row["end_late_s"]),
         "likely end": lambda row: f"{_milliseconds(row['likely_end_s'])} (of {row['with_likely_end']})",
         f"cut off in a pause of {PAUSE_S * 1000:.0f} ms": lambda row: f"{row['cut_off']:.1%}",
         "  by voice": lambda row: ", ".join(f"{voice} {cuts}" for voice, cuts in row["cut_off_by_voice"].items()),
         "cut off without a pause": lambda row: f"{row['whole_sentences_cut']} of {row['sentences']}",
-        "first words after speech starts": lambda row: _milliseconds(row["first_words_s"]),
-        "words told while speaking": lambda row: f"{row['told_while_speaking']:.0%}",
-        "published words taken back": lambda row: f"{row['words_taken_back']} of {row['words_published']}",
         "word error rate of the finals": lambda row: f"{row['word_error_rate']:.1%}",
     }
     columns = ("figure", *(row["set"] for row in rows))

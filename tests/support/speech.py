@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -14,9 +15,12 @@ from numpy.typing import NDArray
 
 from oviya.audio.resample import Resampler
 from oviya.audio.wav import read_wav
+from tests.support.transcripts import normalized
 
 SAD = "what should i do when i feel sad and lonely"
-"""The sentence of most measurements."""
+"""The sentence of most measurements.  Whisper's tiny.en hears "satan lonely" if flite's slt says it."""
+LONELY = "what should i do when i feel lonely"
+"""A sentence that tiny.en hears without an error from all of flite's voices."""
 
 
 @cache
@@ -49,9 +53,17 @@ def silence(seconds: float, rate_hz: int = 16_000) -> NDArray[np.float32]:
     return np.zeros(round(seconds * rate_hz), np.float32)
 
 
+def plain_words(text: str) -> list[str]:
+    """Returns the words of a transcript in lower case, without the punctuation around them."""
+    return re.findall(r"\w+(?:[-'.]\w+)*", text.lower())
+
+
 def word_errors(heard: str, said: str) -> int:
-    """Counts the substituted, missing and inserted words: the Levenshtein distance between the word sequences."""
-    ours, theirs = heard.split(), said.split()
+    """Counts the substituted, missing and inserted words, however they are written (`normalized`).
+
+    This is the Levenshtein distance between the word sequences.
+    """
+    ours, theirs = normalized(heard).split(), normalized(said).split()
     row = list(range(len(theirs) + 1))
     for i, word in enumerate(ours, 1):
         diagonal, row[0] = row[0], i
@@ -63,7 +75,7 @@ def word_errors(heard: str, said: str) -> int:
 def word_error_rate(heard: Iterable[str], said: Iterable[str]) -> float:
     """Returns the word errors of several utterances, relative to the number of words that were said."""
     pairs = list(zip(heard, said, strict=True))
-    return sum(word_errors(*pair) for pair in pairs) / sum(len(text.split()) for _, text in pairs)
+    return sum(word_errors(*pair) for pair in pairs) / sum(len(normalized(text).split()) for _, text in pairs)
 
 
 @cache

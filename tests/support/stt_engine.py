@@ -1,18 +1,15 @@
-"""A speech-to-text engine for a test, and its decoders."""
+"""A speech-to-text engine for a test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
-import psutil
 import pytest
-from prometheus_client.metrics import MetricWrapperBase
 
 from oviya.audio.pcm import Pcm
-from services.stt.decode.sphinx import SphinxRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.engine import SttEngine
@@ -20,6 +17,7 @@ from services.stt.engine.events import Event, Final
 from services.stt.engine.limits import EngineLimits, TurnLimits
 from services.stt.recognizer import Recognizer
 from tests.support.speech import silence, speak
+from tests.support.stt_recognizers import whisper
 
 TURNS = TurnLimits(0.25, EndSilence(0.35, 0.9, 1.5), max_turn_s=60.0)
 THANKS = "thank you very much"
@@ -30,30 +28,19 @@ SPOKEN = len(SENTENCE) - round(1.2 * 16_000)
 
 @asynccontextmanager
 async def running(
-    sessions: int = 1,
-    warm: int = 1,
-    make_recognizer: Callable[[], Recognizer] = SphinxRecognizer,
-    turns: TurnLimits = TURNS,
-    **limits: Any,
+    recognizer: Recognizer | None = None, turns: TurnLimits = TURNS, **limits: Any
 ) -> AsyncIterator[SttEngine]:
-    """Runs an engine that has as many slots as sessions, unless `limits` say otherwise."""
-    limits = {"sessions": sessions, "slots": sessions, "warm": warm, "max_session_s": 600.0, **limits}
-    engine = SttEngine(turns, EngineLimits(**limits), make_recognizer)
+    """Runs an engine, with Whisper unless another recognizer is given.
+
+    Decodes may wait for a minute, unless `limits` say otherwise: the machine may run other tests at the same time.
+    """
+    limits = {"max_session_s": 600.0, "decode_wait_s": 60.0, **limits}
+    engine = SttEngine(turns, EngineLimits(**limits), recognizer or whisper())
     await engine.start()
     try:
         yield engine
     finally:
         await engine.close()
-
-
-def decoders() -> list[psutil.Process]:
-    """Returns the decoder processes of this process."""
-    found: list[psutil.Process] = []
-    for child in psutil.Process().children():
-        with suppress(psutil.NoSuchProcess):  # it has just ended
-            if "services.stt.decode.sphinx_worker" in child.cmdline():
-                found.append(child)
-    return found
 
 
 def count_only_sound(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +65,6 @@ async def transcribe(session: AsyncSession, sound: Pcm) -> list[Event]:
     """Opens the session, pushes `sound` and ends the stream; returns the events."""
     await session.open()
     return await push_and_finish(session, sound)
-
-
-def value(metric: MetricWrapperBase, suffix: str = "_total") -> float:
-    """Returns the value of a counter without labels."""
-    return next(
-        sample.value for family in metric.collect() for sample in family.samples if sample.name.endswith(suffix)
-    )
 
 
 def text_of(events: Iterable[Event]) -> str:

@@ -10,6 +10,7 @@ import numpy as np
 
 from oviya.audio.pcm import Pcm
 from oviya.errors import OviyaError
+from services.stt.decode.words import plain
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.endpoint.smart_turn import SmartTurn
 from services.stt.endpoint.vad import VadStream
@@ -37,6 +38,29 @@ class InlineDecodes:
         except OviyaError as error:
             result.set_exception(error)
         return result
+
+
+class HeldDecodes:
+    """Keeps decodes until `run`."""
+
+    def __init__(self) -> None:
+        self.submitted: list[tuple[Callable[[], Request], Future[Transcript]]] = []
+
+    def submit(self, make_request: Callable[[], Request], *, final: bool) -> Future[Transcript]:
+        result: Future[Transcript] = Future()
+        self.submitted.append((make_request, result))
+        return result
+
+    @property
+    def waiting(self) -> list[Request]:
+        """The requests that were neither run nor cancelled."""
+        return [make_request() for make_request, result in self.submitted if not result.done()]
+
+    def run(self, recognizer: Recognizer) -> None:
+        """Runs what is waiting."""
+        for make_request, result in self.submitted:
+            if not result.done():
+                result.set_result(recognizer.transcribe([make_request()])[0])
 
 
 class InlineSession(Session):
@@ -68,3 +92,8 @@ def push_all(session: Session, sound: Pcm, chunk: int = 320) -> list[Event]:
     for start in range(0, len(sound), chunk):
         events += session.push(sound[start : start + chunk])
     return events
+
+
+def plain_words(text: str) -> list[str]:
+    """Returns the words of an event's text in lower case without punctuation, which may change from event to event."""
+    return [word for written in text.split() if (word := plain(written))]

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 
 from num2words import num2words
-
-from tests.support.speech import word_error_rate
 
 _CONTRACTIONS = {
     r"\bwon't\b": "will not",
@@ -72,8 +69,3 @@ def _join_letters(words: list[str]) -> str:
         spelled = len(before) == len(word) == 1 and {before, word} - {"a", "i"}
         text += word if spelled else f" {word}"
     return text.strip()
-
-
-def normalized_error_rate(heard: Iterable[str], said: Iterable[str]) -> float:
-    """Returns the word errors of several utterances after `normalized`, relative to the number of words said."""
-    return word_error_rate(map(normalized, heard), list(map(normalized, said)))

@@ -2,9 +2,9 @@
 
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
-committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer, and one
-at the very end may have been cut off.  Committed words stay in all later partials and in the final transcript; how they are written
-may change, because Whisper learns from what follows where a sentence ends.
+committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer, and
+one at the very end may have been cut off.  Committed words stay in all later partials and in the final transcript; how
+they are written may change, because Whisper learns from what follows where a sentence ends.
 """
 
 from __future__ import annotations

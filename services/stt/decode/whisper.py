@@ -22,6 +22,7 @@ import structlog
 import tokenizers
 
 from oviya.errors import CheckpointError, Unavailable
+from services.stt.decode.invention import Evidence, credible_words
 from services.stt.decode.model_files import find_model
 from services.stt.decode.model_options import model_language, model_license, model_options
 from services.stt.decode.words import split_tokens, timed_words
@@ -137,7 +138,13 @@ class WhisperRecognizer:
         texts = [[token for token in result.sequences_ids[0] if token < self._tokens.end] for result in results]
         pieces = [split_tokens(text, self._text, language) for text, language in zip(texts, languages, strict=True)]
         words = self._align(encoded, requests, texts, pieces, languages)
-        return [Transcript(tuple(found), language) for found, language in zip(words, languages, strict=True)]
+        return [
+            Transcript(tuple(credible_words(found, self._evidence(result))), language)
+            for found, result, language in zip(words, results, languages, strict=True)
+        ]
+
+    def _evidence(self, result: Any) -> Evidence:
+        return Evidence(result.scores[0], result.no_speech_prob, english_only=not self._model.is_multilingual)
 
     def _align(
         self,

@@ -1,4 +1,4 @@
-"""WhisperX: faster-whisper's decoder, and optionally a wav2vec 2.0 model that finds the times of words.
+"""WhisperX: faster-whisper's decoder, and a wav2vec 2.0 model that finds the times of words, if there is one.
 
 The packages are installed in a separate environment (requirements/whisperx.txt) and imported when a model is loaded.
 """
@@ -8,7 +8,6 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import logging
-import math
 import os
 import warnings
 from collections.abc import Sequence
@@ -25,7 +24,7 @@ from services.stt import metrics
 from services.stt.decode.model_files import find_model
 from services.stt.decode.model_options import model_language, model_license, model_options
 from services.stt.decode.whisperx_aligner import WhisperXAligner, load_aligner
-from services.stt.decode.words import split_tokens, spread, timed_words
+from services.stt.decode.words import split_tokens, timed_words
 from services.stt.log_mel import HOP_SAMPLES
 from services.stt.recognizer import SAMPLE_RATE_HZ, RecognizerInfo, Request, Transcript, Word, to_samples, to_seconds
 from services.stt.settings import SttSettings
@@ -93,7 +92,9 @@ class WhisperXRecognizer:
             raise
         except Exception as error:  # tokenizers raises nothing more specific
             raise CheckpointError(f"cannot load the Whisper model in {folder}: {error}") from error
-        self._aligner = load_aligner(self._language or "en", options.device, settings)
+        # CTranslate2 may find a GPU that the installed build of torch cannot use.
+        torch_device = options.device if importlib.import_module("torch").cuda.is_available() else "cpu"
+        self._aligner = load_aligner(self._language or "en", torch_device, settings)
         self._pipeline = pipeline
         self.info = replace(
             self.info,
@@ -113,20 +114,17 @@ class WhisperXRecognizer:
             raise Unavailable("stt", f"WhisperX failed: {error}") from error
 
     def _transcribe(self, request: Request) -> Transcript:
-        text, language, confidence = self._decode(request)
-        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
-        pieces = split_tokens(tokens, self._tokenizer.decode, language)
-        if not request.final:
-            written = [piece for piece, _ in pieces]
-            return Transcript(tuple(spread(written, 0.0, to_seconds(len(request.sound)), confidence)), language)
-        words = self._aligned_words(request.sound, pieces, language)
-        if words is None:
-            metrics.UNALIGNED_PHRASES.inc()
-            words = self._attended_words(request.sound, tokens, pieces, language)
+        text, language = self._decode(request)
+        words = self._attended_words(text, request.sound, language)
+        if request.final and words:
+            aligned = self._aligner.align(request.sound, words, language) if self._aligner else None
+            if aligned is None:
+                metrics.UNALIGNED_PHRASES.inc()
+            words = aligned or words
         return Transcript(tuple(words), language)
 
-    def _decode(self, request: Request) -> tuple[str, str, float]:
-        """Runs the pipeline; returns the text, its language and its confidence."""
+    def _decode(self, request: Request) -> tuple[str, str]:
+        """Runs the pipeline; returns the text and its language."""
         pipeline = self._pipeline
         pipeline.options = replace(
             pipeline.options,
@@ -135,18 +133,11 @@ class WhisperXRecognizer:
         )
         result = pipeline.transcribe(request.sound, batch_size=1, language=self._language or request.language)
         [segment] = result["segments"]
-        return segment["text"], result["language"], min(math.exp(segment["avg_logprob"]), 1.0)
+        return segment["text"], result["language"]
 
-    def _aligned_words(self, sound: Pcm, pieces: Sequence[tuple[str, int]], language: str) -> list[Word] | None:
-        """Returns the words with the times of the aligner; None: it does not fit them."""
-        if self._aligner is None or self._aligner.language != language:
-            return None
-        return self._aligner.align(sound, [piece for piece, _ in pieces])
-
-    def _attended_words(
-        self, sound: Pcm, tokens: list[int], pieces: Sequence[tuple[str, int]], language: str
-    ) -> list[Word]:
-        """Returns the words of the last decode with the times of the decoder's attention."""
+    def _attended_words(self, text: str, sound: Pcm, language: str) -> list[Word]:
+        """Returns the words of the last decode with the confidences of Whisper and the times of its attention."""
+        tokens = self._tokenizer.encode(text, add_special_tokens=False).ids
         if not tokens:
             return []
         model = self._pipeline.model
@@ -155,6 +146,7 @@ class WhisperXRecognizer:
         )
         frames = max(2, len(sound) // HOP_SAMPLES)
         [aligned] = model.model.align(model.encoder_output, list(start.sot_sequence), [tokens], frames)
+        pieces = split_tokens(tokens, self._tokenizer.decode, language)
         return timed_words(pieces, aligned.alignments, aligned.text_token_probs, to_seconds(len(sound)))
 
     @property

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Sequence
 from contextlib import redirect_stdout
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,6 @@ import structlog
 from oviya.audio.pcm import Pcm
 from oviya.errors import CheckpointError
 from services.stt.decode.model_files import model_folder
-from services.stt.decode.words import plain
 from services.stt.recognizer import Word, to_seconds
 from services.stt.settings import SttSettings
 
@@ -28,8 +28,6 @@ DEFAULTS = {
     "it": "jonatasgrosman/wav2vec2-large-xlsr-53-italian",
 }
 """Aligners for the languages for which WhisperX uses torchaudio's, which cannot be loaded from a folder."""
-UNKNOWN_CONFIDENCE = 0.5
-"""Confidence of a word for which the aligner has no score."""
 
 
 class WhisperXAligner:
@@ -49,33 +47,32 @@ class WhisperXAligner:
         self._metadata = metadata
         self._device = device
 
-    def align(self, sound: Pcm, written: Sequence[str]) -> list[Word] | None:
+    def align(self, sound: Pcm, words: Sequence[Word], language: str) -> list[Word] | None:
         """Finds the times of words.
 
         Args:
             sound: shape (samples,), 16 kHz.
-            written: the words as the model wrote them.
+            words: what was said; their times are ignored.
+            language: Whisper's code.
 
         Returns:
-            The words that have a letter or digit.  None: some could not be aligned.
+            The words with new times.  None: the aligner is for another language, or could not align all words.
         """
-        written = [word for word in written if plain(word)]
-        letters = [plain(word).replace(" ", "") for word in written]
-        if not written:
-            return []
+        if language != self.language:
+            return None
+        letters = [word.text.replace(" ", "") for word in words]
         duration_s = to_seconds(len(sound))
         segment = {"text": " ".join(letters), "start": 0.0, "end": duration_s}
         alignment = importlib.import_module("whisperx.alignment")
         found = alignment.align([segment], self._model, self._metadata, sound, self._device)["word_segments"]
-        if [word["word"] for word in found] != letters or not all("start" in word and "end" in word for word in found):
+        if [each["word"] for each in found] != letters or not all("start" in each and "end" in each for each in found):
             return None
-        words: list[Word] = []
-        for word, text in zip(found, written, strict=True):
-            start_s = min(float(word["start"]), duration_s)
-            end_s = min(max(start_s, float(word["end"])), duration_s)
-            score = float(word.get("score", UNKNOWN_CONFIDENCE))
-            words.append(Word(plain(text), start_s, end_s, min(max(score, 0.0), 1.0), text))
-        return words
+        aligned: list[Word] = []
+        for word, each in zip(words, found, strict=True):
+            start_s = min(float(each["start"]), duration_s)
+            end_s = min(max(start_s, float(each["end"])), duration_s)
+            aligned.append(replace(word, start_s=start_s, end_s=end_s))
+        return aligned
 
 
 def load_aligner(language: str, device: str, settings: SttSettings) -> WhisperXAligner | None:

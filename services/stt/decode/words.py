@@ -89,7 +89,7 @@ def timed_words(
         known = [min(max(float(it), 0.0), 1.0) for it in probabilities[token : token + count]]
         token += count
         # Punctuation has a token of its own, the word's last one.
-        stop = known[-1] if known and without_closing(written) != written.rstrip() else None
+        stop = known.pop() if len(known) > 1 and without_closing(written) != written.rstrip() else None
         if text := plain(written):
             words.append(Word(text, start_s, max(start_s, end_s), float(np.mean(known or [0.0])), written, stop))
         elif words:  # punctuation at the start of the text is left out

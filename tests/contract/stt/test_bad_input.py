@@ -10,7 +10,8 @@ from oviya.audio.pcm import F32LE
 from oviya.errors import InvalidInput
 from oviya.v1 import stt_pb2
 from tests.support.espeak_speech import speak_in_language
-from tests.support.speech import silence, speak
+from tests.support.sounds import SOUNDS
+from tests.support.speech import silence, speak, word_errors
 from tests.support.stt_calls import (
     END_TURN,
     THANKS,
@@ -23,6 +24,7 @@ from tests.support.stt_calls import (
     pieces,
     transcribe,
 )
+from tests.support.transcripts import normalized
 
 NOT_A_NUMBER, INFINITE = np.full(160, np.nan, "<f4").tobytes(), np.full(160, -np.inf, "<f4").tobytes()
 SHORT_SILENCE, LONG_SILENCE = config(), config()
@@ -103,3 +105,17 @@ async def test_another_language_makes_whole_turns(stub):
     assert len(finals(responses)) == len(ends(responses)) >= 1
     assert any(finals(responses))  # tiny.en writes what it sounds like in English
     await assert_hears(stub)
+
+
+@pytest.mark.parametrize("name", ["music", "keyboard", "street"])
+async def test_sound_without_speech_makes_no_words(stub, name):
+    responses = await transcribe(stub, config(), *pieces(SOUNDS[name](15.0, 7)))
+    assert "".join(finals(responses)) == ""
+    assert len(finals(responses)) == len(ends(responses))
+    await assert_hears(stub)
+
+
+async def test_speech_after_music_is_heard(stub):
+    sound = np.concatenate((SOUNDS["music"](10.0, 1), silence(1.0), speak(THANKS), silence(1.0)))
+    text = finals(await transcribe(stub, config(), *pieces(sound)))[-1]
+    assert word_errors(normalized(text), THANKS) <= 1

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from tests.support.human_speech import prompts, read_prompt
-from tests.support.speech import silence, speak
+from tests.support.speech import silence, speak, word_error_rate
 from tests.support.stt_calls import config, finals, pieces, transcribe
-from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.transcripts import normalized
 
 LEAD_S, TAIL_S = 0.5, 2.0
 MAX_ERROR_RATE = 0.08
@@ -34,7 +34,7 @@ async def test_a_person_is_heard(stub):
     heard = [await hear(stub, read_prompt(prompt.name)) for prompt in SAID]
     texts = [" ".join(finals(responses)) for responses in heard]
     assert len(SAID) == 16
-    assert normalized_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
+    assert word_error_rate(texts, [prompt.text for prompt in SAID]) <= MAX_ERROR_RATE, texts
     assert sum(text[0].isupper() for text in texts) >= 12  # some prompts are parts of sentences
     assert sum(text[-1] in ".?!" for text in texts) >= 14
     for prompt, responses in zip(SAID, heard, strict=True):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from tests.support.human_speech import prompts, read_prompt
-from tests.support.transcripts import normalized, normalized_error_rate
+from tests.support.speech import word_error_rate
+from tests.support.transcripts import normalized
 
 
 @pytest.mark.parametrize(
@@ -33,9 +34,9 @@ def test_normalized(written: str, words: str) -> None:
 
 
 def test_both_sides_are_treated_alike() -> None:
-    assert normalized_error_rate(["I'm at 1 Main Street."], ["i am at one main street"]) == 0
-    assert normalized_error_rate(["i am at one main street"], ["I'm at 1 Main Street."]) == 0
-    assert normalized_error_rate(["I am at two."], ["i am at one"]) == pytest.approx(1 / 4)
+    assert word_error_rate(["I'm at 1 Main Street."], ["i am at one main street"]) == 0
+    assert word_error_rate(["i am at one main street"], ["I'm at 1 Main Street."]) == 0
+    assert word_error_rate(["I am at two."], ["i am at one"]) == pytest.approx(1 / 4)
 
 
 def test_every_prompt_is_installed_and_has_words() -> None:

@@ -21,14 +21,14 @@ from services.csm.request.request import FinishReason, GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.checkpoints.csm import load_reference
-from tests.support.transcripts import normalized_error_rate
+from tests.support.speech import word_error_rate
 from training.demo_voice.voices import SPEAKERS
 
 torch.set_num_threads(1)
 CSM, MIMI = shipped_checkpoint("demo-csm"), shipped_checkpoint("demo-mimi")
 SENTENCES = 10
-MOST_WORD_ERRORS_PERCENT = 20.0
-"""Of the ten, as PocketSphinx hears them: 7 % when these weights came; those before had 28 % of 200 sentences."""
+MOST_WORD_ERRORS_PERCENT = 12.0
+"""Of the ten, as Whisper tiny.en hears them; of a hundred sentences it gets 3 % wrong."""
 MOST_MB = 36.0
 
 
@@ -71,7 +71,7 @@ def test_ten_new_sentences_are_understood_and_end(engine: CsmEngine, mimi: MimiE
         assert reason is FinishReason.END_FRAME, text
         with mimi.open_decoder() as stream:
             heard.append(recognize(stream.decode(codes).result()))
-    assert 100 * normalized_error_rate(heard, texts) <= MOST_WORD_ERRORS_PERCENT
+    assert 100 * word_error_rate(heard, texts) <= MOST_WORD_ERRORS_PERCENT
 
 
 def test_each_voice_has_a_clip_in_each_style_of_the_emotions(checkpoint: Checkpoint):

@@ -1,30 +1,41 @@
-"""The decoder and the voice detector that the tests of sessions share."""
+"""The recognizer and the voice detector that the tests of sessions share."""
 
 from __future__ import annotations
 
 import pytest
-
-from services.stt.decode.sphinx import SphinxRecognizer
-from services.stt.endpoint.vad import SileroVad
 from services.stt.frontend.frontend import FrontEnd
-from tests.support.stt_session import LIMITS, DecodingSession
+
+from services.stt.endpoint.vad import SileroVad
+from services.stt.engine.session import Session
+from tests.support.stt_recognizers import whisper
+from tests.support.stt_session import LIMITS, InlineSession
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def recognizer():
-    recognizer = SphinxRecognizer()
-    yield recognizer
-    recognizer.close()
+    return whisper()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def vad():
     return SileroVad()
 
 
 @pytest.fixture
 def open_session(recognizer, vad):
-    def open_session(rate_hz=16_000, limits=LIMITS, make_suppressor=None):
-        return DecodingSession(recognizer, vad.stream(), FrontEnd(make_suppressor), rate_hz, limits)
+    """Opens a session whose decodes take no time."""
+
+    def open_session(rate_hz=16_000, limits=LIMITS, make_suppressor=None, recognizer=recognizer):
+        return InlineSession(recognizer, vad.stream(), FrontEnd(make_suppressor), rate_hz, limits)
 
     return open_session
+
+
+@pytest.fixture
+def open_waiting_session(vad):
+    """Opens a session that waits for the given decodes."""
+
+    def open_waiting_session(decodes, limits=LIMITS):
+        return Session(vad.stream(), FrontEnd(), 16_000, limits, decodes)
+
+    return open_waiting_session
