@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,7 @@ from oviya.audio.pcm import Pcm
 RATE_HZ = 16_000
 Sound = Callable[[float, int], Pcm]
 """Makes a sound of so many seconds from a seed."""
-Samples = NDArray[np.float64]
+Samples = NDArray[np.floating[Any]]
 
 KEYS_A_SECOND, KNOCKS_A_SECOND, CARS_A_SECOND, TONES_A_SECOND = 6.0, 0.5, 0.4, 0.4
 BREATH_PERIOD_S = 4.0

@@ -7,7 +7,7 @@ all, the form of the text, and repetition.
 The thresholds were set on Whisper tiny.en with a window of 16 s.  The probability of no speech was 0.03 to 0.63 for 120
 short words ("yes", "stop") without noise and in noise of 20 and 10 dB, at most 0.55 for whole sentences, and 0.5 to
 0.97 for what the voice detector takes for speech in telephone tones and knocks.  With a window of 8 s it differs by
-less than 0.1.
+less than 0.1.  It rises as the sound gets quieter: of 32 short words 40 dB below their usual level, two were above 0.7.
 """
 
 from __future__ import annotations
