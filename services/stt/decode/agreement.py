@@ -3,7 +3,9 @@
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
 committed, because more sound is unlikely to change it.  The last word of a hypothesis may have been cut off, so it must
-stay unchanged for longer.  Committed words stay in all later partials and in the final transcript; how they are written
+stay unchanged for longer.  Two kinds of endings are not committed, however often they come: digits, because "5" may
+become "555", and what repeats the words before it, because Whisper repeats itself if it gets little sound.  Committed
+words stay in all later partials and in the final transcript; how they are written
 may change, because Whisper learns from what follows where a sentence ends.
 """
 
@@ -56,14 +58,25 @@ class LocalAgreement:
             if new.word.text != old.word.text:
                 break
             pending[index] = _Pending(new.word, old.since_s)
-        agreed = 0
-        for index, waiting in enumerate(pending):
+        agreed, certain = 0, _length_of_certain(_texts(hypothesis)) - known
+        for index, waiting in enumerate(pending[: max(certain, 0)]):
             is_last = index == len(pending) - 1
             if position_s - waiting.since_s <= (STABLE_S if is_last else 0.0):
                 break
             agreed += 1
         self._committed += [waiting.word for waiting in pending[:agreed]]
         self._pending = pending[agreed:]
+
+
+def _length_of_certain(words: Sequence[str]) -> int:
+    """Returns the number of words before digits, or a repetition of several words, at the end."""
+    length = len(words)
+    while length and any(map(str.isdigit, words[length - 1])):
+        length -= 1
+    for size in range(2, length // 2 + 1):
+        while words[length - 2 * size : length - size] == words[length - size : length]:
+            length -= size
+    return length
 
 
 def merge_final(committed: Sequence[Word], words: Sequence[Word]) -> list[Word]:
