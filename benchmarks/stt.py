@@ -46,6 +46,7 @@ from oviya.cli.local.process import proportional_bytes
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.mesh.channel import open_channel
 from tests.support.service_process import ServiceProcess
+from tests.support.speech import word_error_rate
 from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"
