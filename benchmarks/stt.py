@@ -51,6 +51,7 @@ from services.stt.decode.whisper import WhisperRecognizer
 from services.stt.settings import SttSettings
 from tests.support.service_process import ServiceProcess
 from tests.support.sounds import SOUNDS
+from tests.support.speech import word_error_rate
 from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"

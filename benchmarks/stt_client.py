@@ -13,6 +13,7 @@ from grpc import aio
 
 from oviya.audio.pcm import Pcm
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
+from tests.support.speech import plain_words
 
 MESSAGE_S = 0.020
 
@@ -67,10 +68,9 @@ class Heard:
 
 
 def _taken_back(before: str, after: str) -> int:
-    if after.startswith(before):
-        return 0
-    words = zip(before.split(), after.split(), strict=False)
-    return max(1, len(before.split()) - len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], words))))
+    said = plain_words(before)
+    stand = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, plain_words(after), strict=False))
+    return len(said) - len(list(stand))
 
 
 async def play(channel: aio.Channel, sound: Pcm, rate_hz: int = 16_000, *, paced: bool) -> Heard:

@@ -2,9 +2,10 @@
 
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
-committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer, and
-one at the very end may have been cut off.  Committed words stay in all later partials and in the final transcript; how
-they are written may change, because Whisper learns from what follows where a sentence ends.
+committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer.  Some
+endings are never committed: a word that may have been cut off, digits, because "5" may become "555", and what repeats
+the words before it, as Whisper does with little sound.  Committed words stay in all later partials and in the final
+transcript; how they are written may change, because Whisper learns from what follows where a sentence ends.
 """
 
 from __future__ import annotations
@@ -61,7 +62,7 @@ class LocalAgreement:
                 break
             pending[index] = _Pending(new.word, old.since_s)
         agreed = 0
-        for waiting in pending:
+        for waiting in pending[: max(0, _certain_length(_texts(hypothesis)) - known)]:
             stable_s = position_s - waiting.since_s
             certain = waiting.word.confidence >= MIN_CONFIDENCE or stable_s >= STABLE_S
             if stable_s <= 0 or not certain or waiting.word.end_s > position_s - OPEN_S:
@@ -69,6 +70,17 @@ class LocalAgreement:
             agreed += 1
         self._committed += [waiting.word for waiting in pending[:agreed]]
         self._pending = pending[agreed:]
+
+
+def _certain_length(words: Sequence[str]) -> int:
+    """Returns the number of words before digits, or a repetition of several words, at the end."""
+    length = len(words)
+    while length and any(map(str.isdigit, words[length - 1])):
+        length -= 1
+    for size in range(2, length // 2 + 1):
+        while words[length - 2 * size : length - size] == words[length - size : length]:
+            length -= size
+    return length
 
 
 def merge_final(committed: Sequence[Word], words: Sequence[Word]) -> list[Word]:

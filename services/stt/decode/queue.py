@@ -67,6 +67,8 @@ class DecodeQueue:
         """
         job = _Job(make_request)
         with self._changed:
+            if self._closed:  # nobody would ever run it
+                job.result.cancel()
             (self._finals if final else self._drafts).append(job)
             self._changed.notify()
         return job.result
