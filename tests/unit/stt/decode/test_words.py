@@ -47,7 +47,7 @@ def test_words_get_the_times_and_the_mean_probability_of_their_tokens():
     first, second = timed_words(pieces, alignment, [0.9, 0.8, 0.4], 2.0)
     assert (first.text, first.written, first.start_s, first.end_s) == ("hello", " Hello", 0.2, 0.6)
     assert (second.text, second.written, second.start_s, second.end_s) == ("anna", " Anna.", 0.6, 2.0)
-    assert (first.confidence, second.confidence) == pytest.approx((0.9, 0.6))
+    assert (first.confidence, second.confidence) == pytest.approx((0.9, 0.8))
 
 
 def test_no_word_ends_after_the_sound_or_before_its_start():

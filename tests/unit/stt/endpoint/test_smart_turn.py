@@ -28,6 +28,8 @@ def reference():
     """The features as the package computes them, in a module that needs numpy alone."""
     path = find_model().parents[1] / "_whisper_features.py"
     spec = importlib.util.spec_from_file_location("smart_turn_reference", path)
+    assert spec is not None
+    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module.compute_whisper_log_mel_features
