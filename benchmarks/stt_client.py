@@ -50,10 +50,15 @@ class Heard:
         """When the first partial with words arrived."""
         return min((arrival.at_s for arrival in self.of("partial") if arrival.response.partial.text), default=None)
 
+    @property
+    def turn_ends_s(self) -> list[float]:
+        """Where turns ended, as positions in the sound."""
+        return [arrival.response.at.ToTimedelta().total_seconds() for arrival in self.of("turn_ended")]
+
     def words_taken_back(self) -> int:
         """Counts the words of partials with which a later transcript of the turn does not begin."""
         texts: dict[int, list[str]] = {}
-        for _, response in ((arrival.at_s, arrival.response) for arrival in self.arrivals):
+        for response in (arrival.response for arrival in self.arrivals):
             kind = response.WhichOneof("event")
             if kind in ("partial", "likely_end", "final"):
                 texts.setdefault(response.turn, []).append(getattr(response, kind).text)
