@@ -32,9 +32,10 @@ from services.stt.settings import SttSettings
 
 log = structlog.get_logger()
 
-FINAL_WINDOW_S, DRAFT_WINDOW_S, WINDOW_STEP_S, MAX_WINDOW_S = 16, 8, 2, 30
-"""Shortest windows of the encoder, the step in which they grow, and the window that Whisper was trained on.  In windows
-that are much shorter it invents words."""
+FINAL_WINDOW_S, DRAFT_WINDOW_S, WINDOW_STEP_S, MAX_WINDOW_S = 10, 8, 2, 30
+"""Shortest windows of the encoder, the step in which they grow, and the window that Whisper was trained on.  With
+timestamps and a beam of 2, tiny.en gets 3.3 % of the words of 155 human prompts wrong in a window of 8 s, 3.2 % in 10 s
+and 3.0 % in 16 s, and takes 171, 192 and 270 ms."""
 FINAL_BEAM, DRAFT_BEAM = 2, 1
 MAX_TOKENS = 448
 """Length of the decoder's context."""

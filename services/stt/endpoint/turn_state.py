@@ -16,8 +16,8 @@ SILENCE_PROBABILITY = 0.35
 ONSET_WINDOWS = 2
 """Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
 
-HESITATION = 3 * WINDOW_SAMPLES
-"""Silence in samples after which the speaker may have finished: 96 ms, longer than the stop of a consonant."""
+HESITATION = 2 * WINDOW_SAMPLES
+"""Silence in samples after which the speaker may have finished: 64 ms, longer than the stop of a consonant."""
 
 
 class Transition(Enum):

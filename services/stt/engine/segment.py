@@ -23,7 +23,7 @@ from services.stt.recognizer import Request, Transcript, Word, to_samples, to_se
 
 log = structlog.get_logger()
 
-FIRST_DRAFT_S, EARLY_DRAFT_EVERY_S, DRAFT_EVERY_S = 0.25, 0.2, 0.4
+FIRST_DRAFT_S, EARLY_DRAFT_EVERY_S, DRAFT_EVERY_S = 0.25, 0.15, 0.4
 """Speech in seconds before the first draft, and sound between two drafts, in the first second and afterwards.  Two
 drafts with little sound between them agree on more errors."""
 DRAFT_SHARE = 0.5
