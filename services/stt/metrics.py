@@ -35,3 +35,7 @@ OVERRULED_WORDS = Counter(
     "oviya_stt_overruled_words_total",
     "Committed words that the final transcript keeps although the last decode differs",
 )
+REPEATED_DECODES = Counter(
+    "oviya_stt_repeated_decodes_total",
+    "Final decodes that had probably repeated words and were done again, in the full window",
+)

@@ -26,7 +26,7 @@ class SttSettings(ServiceSettings):
     as busy."""
     end_silence_min_s: float = Field(default=0.3, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn after a complete sentence, unless a session sets its own silence."""
-    end_silence_max_s: float = Field(default=0.9, ge=0.2, le=5.0)
+    end_silence_max_s: float = Field(default=0.8, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn in the middle of a sentence."""
     end_silence_cap_s: float = Field(default=1.5, ge=0.2, le=10.0)
     """Longest silence in seconds within a turn, however long the speaker's own pauses are."""
@@ -81,6 +81,6 @@ class SttSettings(ServiceSettings):
             raise ValueError(
                 "STT_PHRASE_SILENCE_S, STT_END_SILENCE_MIN_S, STT_END_SILENCE_MAX_S and STT_END_SILENCE_CAP_S "
                 "must be in ascending order, e.g. STT_PHRASE_SILENCE_S=0.2 STT_END_SILENCE_MIN_S=0.3 "
-                "STT_END_SILENCE_MAX_S=0.9 STT_END_SILENCE_CAP_S=1.5"
+                "STT_END_SILENCE_MAX_S=0.8 STT_END_SILENCE_CAP_S=1.5"
             )
         return self

@@ -104,7 +104,7 @@ def _overrule(words: Sequence[Word], committed: Sequence[Word]) -> list[Word]:
         elif first < last:
             begin_s = words[start].start_s if start < end else merged[-1].end_s if merged else 0.0
             end_s = words[end - 1].end_s if start < end else words[end].start_s if end < len(words) else begin_s
-            merged += spread([word.written for word in committed[first:last]], begin_s, end_s, 0.0)
+            merged += spread([word.written for word in committed[first:last]], begin_s, max(begin_s, end_s), 0.0)
     return merged
 
 

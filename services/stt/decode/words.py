@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -19,12 +19,20 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 def plain(written: str) -> str:
     """Returns a word in lower case without surrounding punctuation; empty if it has no letter or digit."""
-    return re.sub(r"^[\W_]+|[\W_]+$", "", written.lower())
+    text = without_closing(written.lower())
+    return text[next((index for index, character in enumerate(text) if _is_part_of_word(character)), len(text)) :]
 
 
 def without_closing(written: str) -> str:
     """Returns a word, or a text, without the punctuation at its end."""
-    return re.sub(r"[\W_]+$", "", written)
+    end = len(written)
+    while end and not _is_part_of_word(written[end - 1]):
+        end -= 1
+    return written[:end]
+
+
+def _is_part_of_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM"  # letters, numbers, and the marks that scripts of India add
 
 
 def text_of(words: Sequence[Word]) -> str:

@@ -94,10 +94,10 @@ class Weights:
 
 
 WEIGHTS = {
-    (True, True): Weights(-2.57, 0.80, 2.82, 0.11, 0.10, 0.87),
-    (True, False): Weights(-2.68, 0.82, 2.78, 0.15, 0.00, 0.92),
-    (False, True): Weights(-3.20, 0.00, 2.93, 0.03, 0.13, 0.96),
-    (False, False): Weights(-3.33, 0.00, 2.87, 0.06, 0.00, 1.02),
+    (True, True): Weights(-2.16, 0.84, 2.79, 0.11, 0.08, 0.86),
+    (True, False): Weights(-2.21, 0.84, 2.77, 0.14, 0.00, 0.91),
+    (False, True): Weights(-2.95, 0.00, 2.70, 0.07, 0.08, 0.98),
+    (False, False): Weights(-3.02, 0.00, 2.68, 0.09, 0.00, 1.02),
 }
 """By whether the words and the sound are known; fitted by training/turn_end.py."""
 

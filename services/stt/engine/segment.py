@@ -1,7 +1,7 @@
 """A segment: the part of a turn that is decoded as one, and what is known of its words.
 
-Whisper understands a few words better together with those before them, and a window of 16 s costs the same whether it
-is full or not.  A segment therefore stays open over pauses and is decoded from its start again and again: drafts while
+Whisper understands a few words better together with those before them, and its window costs the same whether it is full
+or not.  A segment therefore stays open over pauses and is decoded from its start again and again: drafts while
 the speaker talks, a final decode whenever they fall silent.  A final decode is void once there is more speech.
 """
 

@@ -4,7 +4,7 @@ A session runs the voice detector on every window of sound and decodes only turn
 cannot go on without the result of one, it stops and buffers the sound (`awaited`) until that has finished.  So the same
 sound gives the same turns, however fast it arrives and however busy the machine is.
 
-The final decode of a turn starts with the first 100 ms of silence.  After 200 ms its words decide, with the melody of
+The final decode of a turn starts with the first 64 ms of silence.  After 200 ms its words decide, with the melody of
 speech, how long the silence must last to end the turn; if the speaker goes on, the decode is discarded.
 """
 
@@ -41,7 +41,7 @@ first phone often precedes what the detector takes for speech."""
 PARTIAL_EVERY_S = 0.256
 """The API promises a partial every 300 ms of speech, changed or not."""
 SEGMENT_S = 12.0
-"""A segment of this length ends at the next pause.  Up to 16 s the encoder takes the same time."""
+"""A segment of this length ends at the next pause; longer ones would delay their final decodes."""
 MAX_SEGMENT_S, OVERLAP_S = 28.0, 1.0
 """A segment of this length ends in the middle of speech; words that end in its last second are decoded again with what
 follows.  Whisper's window has 30 s."""

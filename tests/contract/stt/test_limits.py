@@ -1,9 +1,9 @@
-"""Sessions, slots and stalls: who is admitted, who waits, who is disconnected."""
+"""Sessions, decodes and stalls: who is admitted, who waits, who is disconnected."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+import threading
 
 import grpc
 import numpy as np
@@ -13,9 +13,11 @@ from oviya.audio.pcm import F32LE
 from oviya.errors import Busy, Timeout
 from oviya.status import error_from_rpc
 from oviya.v1 import stt_pb2, stt_pb2_grpc
-from oviya.writing import write
+from services.stt.decode.queue import DecodeQueue
+from services.stt.decode.whisper import WhisperRecognizer
 from tests.support.exchange import exchange, rest_of
-from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.metrics import metric
+from tests.support.speech import LONELY, SAD, silence, speak, word_errors
 from tests.support.stt_calls import (
     END_TURN,
     THANKS,
@@ -32,6 +34,7 @@ from tests.support.stt_calls import (
     transcribe,
 )
 from tests.support.stt_engine import count_only_sound
+from tests.support.waiting import until
 
 
 async def test_a_full_service_rejects_at_once_and_admits_later():
@@ -61,8 +64,8 @@ async def listen_in_silence(stub, stop):
     return await rest_of(call)
 
 
-async def test_eight_quiet_callers_leave_the_slots_to_the_speaker():
-    async with serving(sessions=64, slots=1) as (_, stub):
+async def test_eight_quiet_callers_leave_the_recognizer_to_the_speaker():
+    async with serving(sessions=64) as (_, stub):
         stop = asyncio.Event()
         quiet = [asyncio.create_task(listen_in_silence(stub, stop)) for _ in range(8)]
         await asyncio.sleep(0.5)
@@ -72,39 +75,49 @@ async def test_eight_quiet_callers_leave_the_slots_to_the_speaker():
         assert await asyncio.gather(*quiet) == [[]] * 8
 
 
-async def test_more_speakers_than_slots_are_all_heard():
-    async with serving(sessions=64, slots=2, warm_decoders=2, slot_wait_s=60.0) as (_, stub):
+async def test_many_speakers_are_all_heard():
+    async with serving(sessions=64, decode_wait_s=60.0) as (_, stub):
         said = [config(), *pieces(np.concatenate((silence(0.3), speak(THANKS), silence(1.2))))]
         heard = await asyncio.gather(*(transcribe(stub, *said) for _ in range(6)))
     assert [word_errors(finals(responses)[0], THANKS) <= 1 for responses in heard] == [True] * 6
 
 
-async def test_a_speaker_for_whom_no_slot_becomes_free_is_rejected_and_others_go_on():
-    async with serving(sessions=64, slots=1, slot_wait_s=0.3) as (_, stub):
-        first = stub.Transcribe(timeout=TIMEOUT_S)
-        sound = pieces(sentence())
-        for request in (config(), *sound[: len(sound) // 2]):
-            await first.write(request)
-        await first.read()  # it has the slot
-        second: Any = stub.Transcribe(timeout=TIMEOUT_S)
-        for request in (config(), *sound):
-            await write(second, request)
-        assert (await second.read()).WhichOneof("event") == "speech_started"  # before it waits for a slot
-        with pytest.raises(grpc.RpcError) as caught:
-            await rest_of(second)
-        assert caught.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        error = error_from_rpc(caught.value, "stt")
+async def test_a_speaker_whose_decode_waits_too_long_is_rejected_and_others_go_on(monkeypatch):
+    entered, leave, queued = threading.Event(), threading.Event(), []
+    transcribe_now, submit = WhisperRecognizer.transcribe, DecodeQueue.submit
+
+    def transcribe_slowly(self, requests):
+        if requests[0].final and not entered.is_set():
+            entered.set()
+            assert leave.wait(TIMEOUT_S)
+        return transcribe_now(self, requests)
+
+    def submit_and_count(self, make_request, *, final):
+        queued.append(final)
+        return submit(self, make_request, final=final)
+
+    said = [config(), *pieces(np.concatenate((silence(0.3), speak(LONELY), silence(1.2))))]  # it has one final decode
+    async with serving(sessions=64, decode_wait_s=0.3) as (_, stub):
+        monkeypatch.setattr(WhisperRecognizer, "transcribe", transcribe_slowly)
+        monkeypatch.setattr(DecodeQueue, "submit", submit_and_count)
+        first = asyncio.create_task(transcribe(stub, *said))
+        await until(entered.is_set)
+        refused = metric("stt_decodes_refused_total")
+        second = asyncio.create_task(failure(stub, *said))
+        await until(lambda: queued.count(True) == 2)
+        await asyncio.sleep(0.4)  # longer than it may wait
+        leave.set()
+        code, error = await second
+        assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
         assert isinstance(error, Busy)
         assert error.retry_after_s > 0
-        for request in sound[len(sound) // 2 :]:
-            await first.write(request)
-        await first.done_writing()
-        assert word_errors(finals(await rest_of(first))[0], SAD) <= 2
+        assert metric("stt_decodes_refused_total") == refused + 1
+        assert word_errors(finals(await first)[0], LONELY) == 0
         await assert_hears(stub)
 
 
-async def test_a_caller_that_stops_sending_while_it_speaks_gets_its_words_and_frees_the_slot():
-    async with serving(sessions=64, slots=1, turn_stall_s=2.0, slot_wait_s=30.0) as (_, stub):
+async def test_a_caller_that_stops_sending_while_it_speaks_gets_its_words():
+    async with serving(sessions=64, turn_stall_s=2.0) as (_, stub):
         stalled = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *pieces(np.concatenate((silence(0.3), speak(SAD))))):
             await stalled.write(request)

@@ -1,11 +1,8 @@
-"""The service while a decoder dies and while it stops."""
+"""The service while it stops."""
 
 from __future__ import annotations
 
 import asyncio
-from typing import Any
-
-import psutil
 
 from oviya.mesh.probe import is_serving
 from tests.support.exchange import rest_of
@@ -19,22 +16,6 @@ from tests.support.stt_calls import (
     sentence,
     serving,
 )
-
-
-async def test_a_decoder_that_is_killed_in_the_middle_of_a_turn_costs_no_word():
-    async with serving() as (_, stub):
-        [decoder] = [one for one in psutil.Process().children() if "services.stt.decode.sphinx_worker" in one.cmdline()]
-        call: Any = stub.Transcribe(timeout=TIMEOUT_S)
-        sound = pieces(sentence())
-        for request in (config(), *sound[: len(sound) // 2]):
-            await call.write(request)
-        while (await call.read()).WhichOneof("event") != "partial":
-            pass
-        decoder.kill()
-        for request in sound[len(sound) // 2 :]:
-            await call.write(request)
-        await call.done_writing()
-        assert word_errors(finals(await rest_of(call))[0], SAD) <= 2
 
 
 async def test_health_follows_the_service_and_a_stream_in_flight_finishes():

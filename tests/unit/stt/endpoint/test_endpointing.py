@@ -137,7 +137,7 @@ def test_the_less_certain_the_full_stop_the_longer_the_wait():
 def test_the_sound_decides_where_the_words_could_be_either():
     endpointing, words = Endpointer(SILENCE), spoken("we ran out of milk", last_stretch=1.3)
     over_s, running_s = (endpointing.silence_s(words, turn_end=turn_end) for turn_end in (0.98, 0.02))
-    assert over_s < running_s == SILENCE.max_s
+    assert over_s < running_s - 0.05
 
 
 def test_no_sound_ends_an_unfinished_clause():

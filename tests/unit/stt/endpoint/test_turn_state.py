@@ -99,7 +99,7 @@ def test_a_silence_shorter_than_a_hesitation_ends_the_turn_at_once():
 def test_a_speaker_who_only_hesitates_does_not_pause(machine):
     short = [0.0] * HESITATION_WINDOWS
     edges = play(machine, 0.9, 0.9, *short, 0.9, *short, 0.9, *short[:-1], 0.9)
-    assert edges == [(2, Transition.STARTED), (5, Transition.HESITATED), (9, Transition.HESITATED)]
+    assert edges == [(2, Transition.STARTED), (4, Transition.HESITATED), (7, Transition.HESITATED)]
     assert machine.in_phrase
 
 

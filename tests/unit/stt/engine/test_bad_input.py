@@ -7,7 +7,6 @@ from functools import partial
 import numpy as np
 import psutil
 import pytest
-from services.stt.frontend.suppression import NoiseSuppressor
 
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.events import Final, SpeechStarted, TurnEnded
@@ -21,7 +20,7 @@ THANKS = "thank you very much"
 
 @pytest.fixture
 def open_session(open_session):
-    return partial(open_session, limits=LIMITS, make_suppressor=NoiseSuppressor)
+    return partial(open_session, limits=LIMITS)
 
 
 def music(seconds, rate_hz=16_000):
