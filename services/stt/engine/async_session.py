@@ -163,7 +163,10 @@ class AsyncSession:
                 yield event
             if (decode := session.awaited) is None:
                 return
-            await asyncio.wait([asyncio.wrap_future(decode)])  # its error is raised by `proceed`
+            waiting = asyncio.wrap_future(decode)
+            await asyncio.wait([waiting])
+            if not waiting.cancelled():
+                waiting.exception()  # asyncio would log that nobody read it; `proceed` raises it
             events = await self._run(session.proceed)
 
     @property
