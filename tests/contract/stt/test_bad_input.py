@@ -9,7 +9,8 @@ import pytest
 from oviya.audio.pcm import F32LE
 from oviya.errors import InvalidInput, Unsupported
 from oviya.v1 import stt_pb2
-from tests.support.speech import silence
+from services.stt.recognizer import RecognizerInfo
+from tests.support.speech import LONELY, silence, speak
 from tests.support.stt_calls import (
     END_TURN,
     assert_hears,
@@ -19,8 +20,10 @@ from tests.support.stt_calls import (
     failure,
     finals,
     pieces,
+    serving,
     transcribe,
 )
+from tests.support.stt_recognizers import ScriptedRecognizer
 
 NOT_A_NUMBER, INFINITE = np.full(160, np.nan, "<f4").tobytes(), np.full(160, -np.inf, "<f4").tobytes()
 SHORT_SILENCE, LONG_SILENCE = config(), config()
@@ -68,12 +71,16 @@ async def test_bad_input_is_named_and_disturbs_nothing(stub, requests, field, va
     assert limit in error.limit
 
 
-async def test_a_vocabulary_is_refused_by_a_backend_that_cannot_use_it(stub):
-    code, error = await failure(stub, config(vocabulary=["Oviya"]))
-    await assert_hears(stub)
-    assert code == grpc.StatusCode.UNIMPLEMENTED
-    assert isinstance(error, Unsupported)
-    assert "pocketsphinx" in str(error)
+async def test_a_vocabulary_is_refused_by_a_backend_that_cannot_use_it():
+    class WithoutVocabulary(ScriptedRecognizer):
+        info = RecognizerInfo("scripted", "test", "", ("en",), vocabulary=False)
+
+    async with serving(WithoutVocabulary("Hello.")) as (_, stub):
+        code, error = await failure(stub, config(vocabulary=["Oviya"]))
+        assert code == grpc.StatusCode.UNIMPLEMENTED
+        assert isinstance(error, Unsupported)
+        assert "test" in str(error)
+        assert finals(await transcribe(stub, config(), *pieces(speak(LONELY)))) == ["Hello."]
 
 
 async def test_empty_audio_and_no_audio_are_no_mistakes(stub):

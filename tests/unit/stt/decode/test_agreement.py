@@ -7,25 +7,27 @@ import random
 
 import pytest
 
-from services.stt.decode.agreement import MIN_CONFIDENCE, STABLE_S, LocalAgreement, continuation, merge_final
-from services.stt.recognizer import HypothesisWord, Word
-
-
-def hypothesis(text, confidence=1.0):
-    return [HypothesisWord(word, confidence) for word in text.split()]
-
-
-def committed(*decodes, confidence=1.0, every_s=0.2):
-    agreement = LocalAgreement()
-    return [
-        " ".join(agreement.update(hypothesis(decode, confidence), index * every_s))
-        for index, decode in enumerate(decodes)
-    ]
+from services.stt.decode.agreement import STABLE_S, LocalAgreement, continuation, merge_final
+from services.stt.decode.words import plain, text_of
+from services.stt.recognizer import Word
 
 
 def decoded(text):
     """The words of `text`, half a second each."""
-    return [Word(word, index / 2, index / 2 + 0.4, 0.9) for index, word in enumerate(text.split())]
+    return [Word(plain(word), index / 2, index / 2 + 0.4, 0.9, f" {word}") for index, word in enumerate(text.split())]
+
+
+def texts(words):
+    return " ".join(word.text for word in words)
+
+
+def committed(*decodes, every_s=0.2):
+    """Returns what is committed after each of the decodes."""
+    agreement, after = LocalAgreement(), []
+    for index, decode in enumerate(decodes):
+        agreement.update(decoded(decode), index * every_s)
+        after.append(texts(agreement.committed))
+    return after
 
 
 def test_words_are_committed_once_two_hypotheses_agree():
@@ -34,32 +36,48 @@ def test_words_are_committed_once_two_hypotheses_agree():
         "what",
         "what should",
         "what should i",
-        "what should i do",
+        "what should i",
     ]
 
 
 def test_an_empty_hypothesis_withdraws_nothing():
-    assert committed("good morning", "good morning", "", "", "good morning anna", "good morning anna")[-3:] == [
+    assert committed("good morning", "good morning anna", "", "", "good morning anna", "good morning anna")[1:] == [
         "good morning",
         "good morning",
-        "good morning anna",
+        "good morning",
+        "good morning",
+        "good morning",
     ]
 
 
-def test_a_word_in_doubt_must_be_stable_for_longer():
-    every_s, doubtful = 0.2, MIN_CONFIDENCE - 0.01
-    decodes = ["what"] * 6
-    assert committed(*decodes, confidence=MIN_CONFIDENCE, every_s=every_s).index("what") == 1
-    assert committed(*decodes, confidence=doubtful, every_s=every_s).index("what") == round(STABLE_S / every_s)
-    wavering = ["what", "what", "watt", "what", "what", "what"]
-    assert committed(*wavering, confidence=doubtful, every_s=every_s)[-1] == ""
+def test_the_last_word_must_stay_for_longer():
+    every_s = 0.2
+    assert committed(*["what"] * 6, every_s=every_s).index("what") == int(STABLE_S / every_s) + 1
+    assert committed("what", "what", "watt", "what", "what", "what", every_s=every_s)[-1] == ""
 
 
-def test_nothing_is_committed_beyond_a_word_in_doubt():
+def test_case_and_punctuation_are_no_disagreement_and_may_change_later():
     agreement = LocalAgreement()
-    for at_s in (0.0, 0.2):
-        agreement.update([*hypothesis("what"), *hypothesis("shall", confidence=0.1), *hypothesis("i do")], at_s)
-    assert agreement.committed == ["what"]
+    for step, text in enumerate(("Well, yes", "well Yes. And", "Well! yes, and", "So")):
+        agreement.update(decoded(text), step * 0.2)
+    assert texts(agreement.committed) == "well yes"
+    agreement = LocalAgreement()
+    for step, text in enumerate(("Well, yes and", "Well, yes and", "Well. Yes, and no")):
+        agreement.update(decoded(text), step * 0.2)
+    assert text_of(agreement.committed[:2]) == "Well. Yes,"
+
+
+@pytest.mark.parametrize("text", ["my number is 5", "my number is 5, 5", "my number is 555"])
+def test_digits_at_the_end_are_not_committed(text):
+    assert committed(*[text] * 10)[-1] == "my number is"
+    assert committed(*[f"{text} thanks"] * 10)[-1].endswith("thanks")
+
+
+@pytest.mark.parametrize("times", [2, 3, 4])
+def test_a_repetition_at_the_end_is_not_committed(times):
+    assert committed(*[" ".join(["thank you very much"] * times)] * 10)[-1] == "thank you very much"
+    said = "thank you very much thank you very much indeed"
+    assert committed(*[said] * 10)[-1] == said
 
 
 def test_whatever_is_decoded_committed_words_stay():
@@ -68,18 +86,20 @@ def test_whatever_is_decoded_committed_words_stay():
         agreement, before = LocalAgreement(), []
         for step in range(20):
             words = [draw.choice("abc") * draw.randint(1, 2) for _ in range(draw.randint(0, 6))]
-            after = agreement.update([HypothesisWord(word, draw.random()) for word in words], step * 0.2)
+            agreement.update(decoded(" ".join(words)), step * 0.2)
+            after = [word.text for word in agreement.committed]
             assert after[: len(before)] == before
             before = after
-        final = merge_final(before, decoded(" ".join(draw.choice("abc") for _ in range(draw.randint(0, 8)))))
+        last = decoded(" ".join(draw.choice("abc") for _ in range(draw.randint(0, 8))))
+        final = merge_final(agreement.committed, last)
         assert [word.text for word in final[: len(before)]] == before
         for word, following in itertools.pairwise(final):
             assert word.start_s <= word.end_s <= following.start_s + 1e-9
 
 
 def test_the_final_keeps_committed_words_in_the_time_of_those_they_replace():
-    final = merge_final(["i", "can", "not", "sleep"], decoded("i cannot sleep tonight"))
-    assert [word.text for word in final] == ["i", "can", "not", "sleep", "tonight"]
+    final = merge_final(decoded("i can not sleep"), decoded("i cannot sleep tonight"))
+    assert texts(final) == "i can not sleep tonight"
     sure = {word.text: word for word in decoded("i cannot sleep tonight")}
     assert [word for word in final if word.text in sure] == [sure["i"], sure["sleep"], sure["tonight"]]
     can, nought = final[1:3]
@@ -88,11 +108,16 @@ def test_the_final_keeps_committed_words_in_the_time_of_those_they_replace():
     assert can.confidence == nought.confidence == 0.0
 
 
+def test_the_final_is_written_as_the_last_decode_writes_it():
+    final = merge_final(decoded("so what can i do"), decoded("So, what can I do?"))
+    assert text_of(final) == "So, what can I do?"
+
+
 def test_a_committed_word_that_the_last_decode_lacks_lies_between_its_neighbours():
-    final = merge_final(["so", "what", "now"], decoded("so now"))
-    assert [word.text for word in final] == ["so", "what", "now"]
+    final = merge_final(decoded("so what now"), decoded("so now"))
+    assert texts(final) == "so what now"
     assert final[0].end_s <= final[1].start_s <= final[1].end_s <= final[2].start_s
-    assert [word.text for word in merge_final(["hello"], [])] == ["hello"]
+    assert texts(merge_final(decoded("hello"), [])) == "hello"
     assert merge_final([], decoded("good morning")) == decoded("good morning")
 
 

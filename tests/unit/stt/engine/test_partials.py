@@ -46,7 +46,9 @@ def test_partials_come_as_often_while_no_draft_has_finished(open_waiting_session
 
 
 def test_partials_are_written_as_sentences_without_the_punctuation_at_their_end(open_session):
-    recognizer = ScriptedRecognizer("Hello,", "Hello, my", "Hello, my name", "Hello, my name", "Hello. My name is Anna.")
+    recognizer = ScriptedRecognizer(
+        "Hello,", "Hello, my", "Hello, my name", "Hello, my name", "Hello. My name is Anna."
+    )
     events = push_all(open_session(recognizer=recognizer), join(silence(0.5), speak(LONELY), silence(1.0)))
     texts = [partial.text for partial in of(Partial, events)]
     assert list(dict.fromkeys(texts))[:3] == ["", "Hello", "Hello, my"]
