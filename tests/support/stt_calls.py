@@ -29,7 +29,7 @@ END_TURN = stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())
 
 @asynccontextmanager
 async def serving(recognizer: Recognizer | None = None, **settings: Any):
-        """Runs a service with the recognizer that all tests of a process share."""
+    """Runs a service with the recognizer that all tests of a process share."""
     settings = {"sessions": 1, "decode_wait_s": 60.0, **settings}
     with patch("services.stt.backends._make_recognizer", lambda settings: recognizer or whisper()):
         service = SttService(SttSettings(**settings))

@@ -88,7 +88,7 @@ async def test_a_speaker_whose_decode_waits_too_long_is_rejected_and_others_go_o
             decoding.set()
             assert go_on.wait(TIMEOUT_S)
 
-    async with serving(WrappedRecognizer(whisper(), hold), sessions=64, decode_wait_s=0.3) as (served, stub):
+    async with serving(WrappedRecognizer(whisper(), hold), sessions=64, decode_wait_s=0.3) as (served, _):
         sound = pieces(sentence())
         # A retry would hide the rejection.
         async with grpc.aio.insecure_channel(served.address) as channel:
