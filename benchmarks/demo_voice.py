@@ -2,8 +2,8 @@
 
     python -m benchmarks.demo_voice [--sentences 200] [--only codec,voice,style,speaker,reference,speed] [--json FILE]
 
-speaks held-out sentences with the demo checkpoints and measures them with PocketSphinx and Praat.  The reference is the
-same sentences from the synthesizer that the voice was trained on.  `speed` starts the mesh and speaks through it.
+speaks held-out sentences with the demo checkpoints and measures them with Whisper tiny.en and Praat.  The reference is
+the same sentences from the synthesizer that the voice was trained on.  `speed` starts the mesh and speaks through it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from benchmarks.demo_voice_measures import RATE_HZ, Prosody, Sound, Speakers, lacks_end, prosody, recognize, words
+from benchmarks.demo_voice_measures import RATE_HZ, Prosody, Sound, Speakers, lacks_end, prosody, recognize
 from benchmarks.report import parser_for, print_table, write_json
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
@@ -38,6 +38,7 @@ from services.csm.request.request import GenerateRequest
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.speech import word_error_rate
+from tests.support.transcripts import normalized
 from training.demo_voice import speech
 from training.demo_voice.voices import ANONYMOUS_IDS, HELD_OUT, SPEAKERS, STYLES, Style, Voice
 
@@ -107,7 +108,7 @@ class DemoVoice:
 
 def error_rate(heard: Sequence[str], texts: Sequence[str]) -> float:
     """Word error rate in percent."""
-    return 100 * word_error_rate(heard, map(words, texts))
+    return 100 * word_error_rate(heard, texts)
 
 
 def measure_words(
@@ -129,7 +130,7 @@ def measure_words(
         figures["voice_word_error_percent"] = error_rate(heard, texts)
         figures["voice_word_error_points"] = error_rate(heard, texts) - error_rate(before, texts)
         ends = list(pool.map(lacks_end, made, originals))
-        unheard = [words(t).split()[-1] not in h.split()[-2:] for t, h in zip(texts, heard, strict=True)]
+        unheard = [normalized(t).split()[-1] not in h.split()[-2:] for t, h in zip(texts, heard, strict=True)]
         missing = [t for t, end, word in zip(texts, ends, unheard, strict=True) if end and word]
         lengths = [prosody(a).length_s / prosody(b).length_s for a, b in zip(made, originals, strict=True)]
         figures["last_word_missing_percent"] = 100 * len(missing) / len(texts)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import cache
 
 import numpy as np
 import parselmouth
 import soxr
 from numpy.typing import NDArray
+
+from services.stt.decode.model_files import EMBEDDED
+from services.stt.decode.whisper import WhisperRecognizer
+from services.stt.recognizer import SAMPLE_RATE_HZ, Request, to_seconds
+from services.stt.settings import SttSettings
+from tests.support.transcripts import normalized
 
 Sound = NDArray[np.float32]
 
@@ -19,28 +24,20 @@ ACTIVE_DB = 30.0
 """Frames within so many dB of the loudest one are speech."""
 
 
-def words(text: str) -> str:
-    """Returns a text as a recognizer writes it: lower case, no punctuation."""
-    return " ".join(re.findall(r"[a-z0-9']+", text.lower()))
-
-
-_decoder: Any = None
+@cache
+def _recognizer() -> WhisperRecognizer:
+    """Returns the recognizer of this process, which is one of a pool, on one core."""
+    recognizer = WhisperRecognizer(SttSettings(model=EMBEDDED, language="en", device="cpu", threads=1))
+    recognizer.load()
+    return recognizer
 
 
 def recognize(sound: Sound) -> str:
-    """Transcribes with PocketSphinx and its default settings; keeps one decoder per process."""
-    global _decoder  # noqa: PLW0603 - a process of the pool owns one
-    if _decoder is None:
-        from pocketsphinx import Decoder
-
-        _decoder = Decoder(samprate=16_000, loglevel="FATAL")
-    samples = soxr.resample(np.pad(sound, RATE_HZ // 4), RATE_HZ, 16_000)
-    pcm = (np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes()
-    _decoder.start_utt()
-    _decoder.process_raw(pcm, full_utt=True)
-    _decoder.end_utt()
-    hypothesis = _decoder.hyp()
-    return words(re.sub(r"\(\d\)", "", hypothesis.hypstr)) if hypothesis else ""
+    """Transcribes with Whisper tiny.en, as speech-to-text does; returns the text as `normalized` writes it."""
+    samples = soxr.resample(np.pad(sound, RATE_HZ // 4), RATE_HZ, SAMPLE_RATE_HZ)
+    request = Request(samples, speech_s=to_seconds(len(samples)), final=True)
+    (transcript,) = _recognizer().transcribe([request])
+    return normalized(" ".join(word.text for word in transcript.words))
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ beside two goals.  `human` means the recordings in Debian's package asterisk-cor
 | accuracy | Word error rate of people and of flite's voices.  Sound is sent as fast as it is accepted; ways of writing ("1", "one") do not count as errors (tests/support/transcripts.py). |
 | noise | The same for people in white noise and at 8 kHz. |
 | latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it. |
+| turns | Held-out sentences, spoken with a pause of 700 ms at a clause and without: how often the pause ends the turn, and the sound between the last sound of speech and the end of the turn.  benchmarks/stt_turns.py has more. |
 | invented | Words in ten minutes of sound in which nobody speaks. |
 | speakers | In real time: the largest number of speakers for whom 95 % of the finals arrive within a second.  Each says one prompt after another, in sessions of their own. |
 | memory | Proportional set size of the service with its children at the end. |
@@ -40,20 +41,32 @@ if not __package__:  # started as `python benchmarks/stt.py`
 from benchmarks.report import MACHINE, parser_for, print_table, summary, write_json
 from benchmarks.stt_client import Heard, model_of, play
 from benchmarks.stt_goals import GOALS, Goal
-from benchmarks.stt_sounds import Utterance, flite, human, in_white_noise, over_telephone
+from benchmarks.stt_pauses import utterances
+from benchmarks.stt_sounds import LEAD_S, RATE_HZ, Utterance, flite, human, in_white_noise, over_telephone, spoken
 from oviya.cli.local.plan import plan_on_free_ports
 from oviya.cli.local.process import proportional_bytes
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.mesh.channel import open_channel
+from services.stt.decode.whisper import WhisperRecognizer
+from services.stt.settings import SttSettings
 from tests.support.service_process import ServiceProcess
+from tests.support.sounds import SOUNDS
 from tests.support.speech import word_error_rate
 from tests.support.transcripts import normalized
 
 SERVICE = "oviya.v1.SttService"
 READY_TIMEOUT_S = 180.0
 MIB = 1 << 20
+PAUSE_S = 0.7
 VOICES = ("slt", "rms", "awb")
-MINUTES, NOISES = 10, {}
+MINUTES = 10
+NOISES = {
+    "silence": ("silence",),
+    "noise": ("white noise", "pink noise", "brown noise", "street"),
+    "music": ("music",),
+    "clicks": ("keyboard",),
+}
+"""Which of `SOUNDS` each minute consists of, in turn."""
 MAX_SPEAKERS, PROMPTS_PER_SPEAKER, FINAL_WITHIN_S = 6, 12, 1.0
 SPEAKER_PROMPT_S = (2.0, 8.0)
 """Shortest and longest prompt that speakers at once say."""
@@ -143,11 +156,31 @@ def final_after_s(heard: Heard, utterance: Utterance) -> float:
     return float("inf") if heard.final_at_s is None else heard.final_at_s - utterance.end_s
 
 
+async def turns(run: Run) -> None:
+    recognizer = WhisperRecognizer(SttSettings())
+    recognizer.load()  # it finds where recordings are cut
+    for name, held_out in (("human", "human held-out"), ("flite", "held-out")):
+        cut_off: list[bool] = []
+        ends_s: list[float] = []
+        for one in progress(list(utterances(held_out, recognizer))[: run.prompts], description=f"turns, {name}"):
+            if one.cut is not None:
+                pause_s = LEAD_S + one.cut[0] / RATE_HZ
+                heard = await play(run.channel, spoken(one.text, one.with_pause(PAUSE_S)).sound, paced=False)
+                cut_off.append(any(pause_s < end_s < pause_s + PAUSE_S for end_s in heard.turn_ends_s))
+            if one.whole:
+                whole = spoken(one.text, one.sound)
+                heard = await play(run.channel, whole.sound, paced=False)
+                ends_s += [end_s - whole.end_s for end_s in heard.turn_ends_s[-1:]]
+        run.figures[f"cut off {name}"] = statistics.mean(cut_off)
+        run.figures[f"end of turn {name}"] = statistics.median(ends_s)
+
+
 async def invented(run: Run) -> None:
-    for name, minute in NOISES.items():
+    for name, kinds in NOISES.items():
         words: list[str] = []
         for index in progress(range(MINUTES), description=f"{MINUTES} minutes of {name}"):
-            heard = await play(run.channel, minute(index), paced=False)
+            minute = SOUNDS[kinds[index % len(kinds)]](60.0, index)
+            heard = await play(run.channel, minute, paced=False)
             words += normalized(heard.text).split()
         run.figures[f"invented {name}"] = len(words)
         run.wrong[f"invented {name}"] = [("", word) for word in words]
@@ -189,6 +222,7 @@ SECTIONS: dict[str, Callable[[Run], Coroutine[Any, Any, None]]] = {
     "accuracy": accuracy,
     "noise": noise,
     "latency": latency,
+    "turns": turns,
     "invented": invented,
     "speakers": speakers,
     "memory": memory,
@@ -219,7 +253,6 @@ def main() -> None:
     rows = [goal.row(measured["figures"].get(name)) for name, goal in GOALS.items() if goal.section in options.only]
     print_table(title, Goal.COLUMNS, rows)
     write_json(options.json, measured)
-    print("Cut-offs and the end of the turn: python -m benchmarks.stt_turns")
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from grpc import aio
 
 from oviya.audio.pcm import Pcm
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
+from tests.support.speech import plain_words
 
 MESSAGE_S = 0.020
 
@@ -50,10 +51,15 @@ class Heard:
         """When the first partial with words arrived."""
         return min((arrival.at_s for arrival in self.of("partial") if arrival.response.partial.text), default=None)
 
+    @property
+    def turn_ends_s(self) -> list[float]:
+        """Where turns ended, as positions in the sound."""
+        return [arrival.response.at.ToTimedelta().total_seconds() for arrival in self.of("turn_ended")]
+
     def words_taken_back(self) -> int:
         """Counts the words of partials with which a later transcript of the turn does not begin."""
         texts: dict[int, list[str]] = {}
-        for _, response in ((arrival.at_s, arrival.response) for arrival in self.arrivals):
+        for response in (arrival.response for arrival in self.arrivals):
             kind = response.WhichOneof("event")
             if kind in ("partial", "likely_end", "final"):
                 texts.setdefault(response.turn, []).append(getattr(response, kind).text)
@@ -62,10 +68,9 @@ class Heard:
 
 
 def _taken_back(before: str, after: str) -> int:
-    if after.startswith(before):
-        return 0
-    words = zip(before.split(), after.split(), strict=False)
-    return max(1, len(before.split()) - len(list(itertools.takewhile(lambda pair: pair[0] == pair[1], words))))
+    said = plain_words(before)
+    stand = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(said, plain_words(after), strict=False))
+    return len(said) - len(list(stand))
 
 
 async def play(channel: aio.Channel, sound: Pcm, rate_hz: int = 16_000, *, paced: bool) -> Heard:

@@ -40,7 +40,8 @@ class Utterance:
     end_s: float
 
 
-def _utterance(text: str, speech: Pcm) -> Utterance:
+def spoken(text: str, speech: Pcm) -> Utterance:
+    """Returns an utterance with silence around `speech`, 16 kHz."""
     sound = np.concatenate((silence(LEAD_S), speech, silence(TAIL_S)))
     loud = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL) / RATE_HZ
     return Utterance(text, speech, sound, RATE_HZ, float(loud[0]), float(loud[-1]))
@@ -48,12 +49,12 @@ def _utterance(text: str, speech: Pcm) -> Utterance:
 
 def human(count: int | None = None) -> list[Utterance]:
     """Returns the prompts spoken by a person; `count` of them, evenly spaced, or all."""
-    return [_utterance(prompt.text, read_prompt(prompt.name)) for prompt in _sample(prompts(), count)]
+    return [spoken(prompt.text, read_prompt(prompt.name)) for prompt in _sample(prompts(), count)]
 
 
 def flite(voice: str, count: int | None = None) -> list[Utterance]:
     """Returns the sentences of `benchmarks/stt_sentences.txt` in one of flite's voices; `count` of them, or all."""
-    return [_utterance(text, speak(text, RATE_HZ, voice)) for text in _sample(TURNS, count)]
+    return [spoken(text, speak(text, RATE_HZ, voice)) for text in _sample(TURNS, count)]
 
 
 def _sample(items: Sequence[Item], count: int | None) -> list[Item]:

@@ -33,7 +33,7 @@ from deploy.torch_build import CUDA_PREFIXES
 
 OLDEST_PYTHON = "3.11"
 MASTER = "dev"
-WEIGHTS = "weights.txt"
+WEIGHTS, CUDA = "weights.txt", "cuda.txt"
 WHISPERX, WHISPERX_ALONE, WHISPERX_TEST = "whisperx.txt", "whisperx-alone.txt", "whisperx-test.txt"
 MIB = 1 << 20
 
@@ -62,6 +62,7 @@ def plan_locks(pyproject: dict[str, Any], root: Path = ROOT) -> dict[str, Inputs
         if extra != MASTER:
             has_stt = any(name_of(each) == "ctranslate2" for each in requirements(project, [extra]))
             locks[extra] = Inputs(requirements(project, [extra]), (WEIGHTS,) if has_stt else ())
+    locks["cuda"] = Inputs(read_requirements(root / LOCK_FOLDER / CUDA))
     whisperx = [*requirements(project, ["stt"]), *read_requirements(root / LOCK_FOLDER / WHISPERX)]
     locks["whisperx"] = Inputs(whisperx, (WEIGHTS, WHISPERX_ALONE), None)
     tests = read_requirements(root / LOCK_FOLDER / WHISPERX_TEST)

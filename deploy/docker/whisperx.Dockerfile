@@ -6,6 +6,8 @@ ARG PYTHON_IMAGE=python:3.11-slim
 FROM ${PYTHON_IMAGE} AS build
 # The build of torch: cpu, or for a GPU e.g. cu130.  Wheels in deploy/docker/wheels take precedence.
 ARG TORCH_BACKEND=cpu
+# For speech-to-text on a GPU: cuda.
+ARG CUDA_LOCK=
 ENV PIP_NO_CACHE_DIR=1 UV_NO_CACHE=1 PIP_FIND_LINKS=/wheels
 RUN python -m venv /opt/oviya
 ENV PATH=/opt/oviya/bin:$PATH
@@ -15,7 +17,7 @@ COPY requirements/ /build/requirements/
 COPY deploy/*.py /build/deploy/
 WORKDIR /build
 # Dependencies come before the code, so that a change of the code builds in seconds.
-RUN python -m deploy.install --extras stt --locks whisperx --with-torch --torch-backend "$TORCH_BACKEND"
+RUN python -m deploy.install --extras stt --locks "whisperx${CUDA_LOCK:+,$CUDA_LOCK}" --with-torch --torch-backend "$TORCH_BACKEND"
 # torchaudio's native library is built for CUDA and does not load without it; it is not needed.
 RUN python -c 'import sys, torch; sys.exit(torch.version.cuda is not None)' \
  && find /opt/oviya -path '*/torchaudio/*' -name '*.so' -delete || true

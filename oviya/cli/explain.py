@@ -12,7 +12,7 @@ SHOWN = 3
 def explained(feeling: UserFeeling) -> Iterator[tuple[str, str]]:
     """Yields (heading, line): the evidence of voice and words, their fusion, and the tone of the reply."""
     yield "voice", _side(feeling.voice, "no voice was heard")
-    yield "words", _side(feeling.text, "no words")
+    yield "words", _side(feeling.text, "no English words")
     place = f"valence {feeling.valence:+.2f}, arousal {feeling.arousal:+.2f}, intensity {feeling.intensity:.2f}"
     yield "felt", f"{_scores(feeling.emotions)}: {place}"
     tone = feeling.tone

@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
-from oviya.text.languages import is_english
+from oviya.text.language_tags import is_english
 
 EXIT_FAILED = 1
 """The command failed."""

@@ -118,7 +118,7 @@ class UserFeeling:
     """The details behind `UserEmotion`, and the tone of the reply.  Follows `UserEmotion`.
 
     `emotions` and their shares combine words, voice and the mood of the last turn, best first.  `text` is None without
-    words, `voice` without audible speech.
+    English words, `voice` without audible speech.
     """
 
     turn: int

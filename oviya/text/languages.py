@@ -1,21 +1,17 @@
-"""Languages, and the one in which a text is read aloud."""
+"""The language in which a text is read aloud."""
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass
 
+from oviya.text.language_tags import name_of, primary
 from oviya.text.scripts import LATIN, main_script
 from oviya.text.tables import load_table
 
 _TABLES = load_table("languages")
-_NAMES: dict[str, str] = _TABLES["names"]
 _VOICES: dict[str, list[str]] = _TABLES["voices"]
 _ALL_VOICES = frozenset(tag for tags in _VOICES.values() for tag in tags)
 _ESPEAK: dict[str, str] = _TABLES["espeak"]
-_TAG = re.compile(r"[a-zA-Z]{2,3}(?:-[a-zA-Z0-9]{1,8})*")
-MAX_TAG_CHARS = 35
-"""RFC 5646 recommends room for tags of this length."""
 _UKRAINIAN, _PERSIAN, _URDU = (
     frozenset("\u0456\u0457\u0454\u0491"),
     frozenset("\u067e\u0686\u0698\u06af"),
@@ -29,26 +25,6 @@ class Language:
 
     code: str
     name: str
-
-
-def is_tag(tag: str) -> bool:
-    """Whether `tag` has the form of a BCP 47 tag of a language."""
-    return len(tag) <= MAX_TAG_CHARS and _TAG.fullmatch(tag) is not None
-
-
-def primary(tag: str) -> str:
-    """The language of a BCP 47 tag without script and region: "pt" of "pt-BR"."""
-    return tag.split("-", 1)[0].lower()
-
-
-def is_english(tag: str) -> bool:
-    """Whether `tag` names English, or no language: what is not known is taken for English."""
-    return primary(tag) in ("en", "")
-
-
-def name_of(tag: str) -> str:
-    """The English name of a language; the tag itself if it has none here."""
-    return _NAMES.get(primary(tag), tag)
 
 
 def language_of(text: str, tag: str = "") -> Language | None:
@@ -76,4 +52,4 @@ def language_of(text: str, tag: str = "") -> Language | None:
 
 
 def _language(tag: str) -> Language:
-    return Language(_ESPEAK.get(tag, tag), _NAMES[tag])
+    return Language(_ESPEAK.get(tag, tag), name_of(tag))

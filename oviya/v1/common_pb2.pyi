@@ -144,7 +144,7 @@ class ModelInfo(_message.Message):
     name: _builtins.str
     """Name on the model's card, e.g. "demo-csm" or "csm-1b".  Empty: the backend has no named model."""
     backend: _builtins.str
-    """The implementation that runs it, e.g. "pocketsphinx", "oviya-csm".  Never empty."""
+    """The implementation that runs it, e.g. "ctranslate2", "oviya-csm".  Never empty."""
     trained: _builtins.bool
     """True where the model's card says that its weights were trained.  False: random weights, which speak noise."""
     device: _builtins.str

@@ -174,13 +174,13 @@ class TranscribeResponse(_message.Message):
 
     @_builtins.property
     def partial(self) -> Global___Transcript:
-        """What has been heard of the turn so far; begins with the previous partial.  Its words stand: nothing that follows
-        in the turn takes one back.  Punctuation after the last word may be missing until the word after it is heard.
+        """What has been heard of the turn so far; begins with the words of the previous partial.  They stand: nothing that
+        follows in the turn takes one back.  Their case and punctuation may change; the last word has no punctuation yet.
         """
 
     @_builtins.property
     def final(self) -> Global___Transcript:
-        """What was said in the turn; begins with the last partial, and nothing changes it later."""
+        """What was said in the turn; begins with the words of the last partial, and nothing changes it later."""
 
     @_builtins.property
     def turn_ended(self) -> Global___TurnEnded:
@@ -188,8 +188,8 @@ class TranscribeResponse(_message.Message):
 
     @_builtins.property
     def likely_end(self) -> Global___Transcript:
-        """The turn is probably over: an answer may be prepared.  Begins with the last partial.  Followed by a final transcript
-        with the same text, or by resumed.
+        """The turn is probably over: an answer may be prepared.  Begins with the words of the last partial.  Followed by a
+        final transcript with the same text, or by resumed.
         """
 
     @_builtins.property

@@ -13,7 +13,7 @@ from oviya.errors import Busy, InvalidInput, OviyaError
 from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.streams import wait_for
-from oviya.text.languages import is_tag
+from oviya.text.language_tags import is_tag
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
 from services.brain.backend import Backend, Exchange, Role, Tone, Turn

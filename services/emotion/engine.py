@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oviya.emotions.values import Tone
-from oviya.text.languages import is_english
+from oviya.text.language_tags import is_english
 from services.emotion.affect import Affect, centre, load_affects
 from services.emotion.fusion import NO_MOOD, Estimate, Feeling, Mood, fuse, smooth
 from services.emotion.policy import Policy

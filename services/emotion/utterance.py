@@ -11,7 +11,7 @@ from oviya.audio.pcm import Pcm, check_format, decode_pcm
 from oviya.audio.resample import Resampler
 from oviya.errors import InvalidInput
 from oviya.streams import with_stall_timeout
-from oviya.text.languages import is_tag
+from oviya.text.language_tags import is_tag
 from oviya.v1 import common_pb2, emotion_pb2
 from services.emotion.affect import Affect
 from services.emotion.engine import SpeakerState

@@ -6,7 +6,6 @@ from services.stt.decode.whisper import WhisperRecognizer
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.engine import SttEngine
 from services.stt.engine.limits import EngineLimits, TurnLimits
-from services.stt.frontend.suppression import NoiseSuppressor
 from services.stt.recognizer import Recognizer
 from services.stt.settings import SttSettings
 
@@ -34,13 +33,12 @@ def make_engine(settings: SttSettings) -> SttEngine:
         idle_s=settings.idle_s,
         turn_stall_s=settings.turn_stall_s,
     )
-    make_suppressor = NoiseSuppressor if settings.noise_suppression == "on" else None
-    return SttEngine(turns, limits, _make_recognizer(settings), make_suppressor)
+    return SttEngine(turns, limits, _make_recognizer(settings))
 
 
 def _make_recognizer(settings: SttSettings) -> Recognizer:
     if settings.backend == "whisperx":
-        from services.stt.decode.whisperx_backend import WhisperXRecognizer
+        from services.stt.decode.whisperx import WhisperXRecognizer
 
         return WhisperXRecognizer(settings)
     return WhisperRecognizer(settings)

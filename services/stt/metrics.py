@@ -28,10 +28,14 @@ FINAL_SECONDS = Histogram(
     buckets=(0.001, 0.005, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5),
 )
 UNALIGNED_PHRASES = Counter(
-    "oviya_stt_unaligned_phrases_total", "Phrases of WhisperX with estimated word times, because no aligner fits"
+    "oviya_stt_unaligned_phrases_total",
+    "Final decodes of WhisperX whose word times come from Whisper's attention, because no aligner fits",
 )
 OVERRULED_WORDS = Counter(
     "oviya_stt_overruled_words_total",
     "Committed words that the final transcript keeps although the last decode differs",
 )
-SUPPRESSED_PHRASES = Counter("oviya_stt_suppressed_phrases_total", "Phrases to which noise suppression was applied")
+REPEATED_DECODES = Counter(
+    "oviya_stt_repeated_decodes_total",
+    "Final decodes that had probably repeated words and were done again, in the full window",
+)

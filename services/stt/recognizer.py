@@ -32,6 +32,8 @@ class Word:
         end_s: end in seconds, not before the start.
         confidence: 0 to 1.
         written: the word with case, punctuation and the space before it, as the model wrote it: " Hello,".
+        stop: probability that the model gives the punctuation after the word, 0 to 1; None: there is none, or the
+            probability is unknown.
     """
 
     text: str
@@ -39,6 +41,7 @@ class Word:
     end_s: float
     confidence: float
     written: str
+    stop: float | None = None
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,7 @@ class Request:
         speech_s: seconds of it that are speech according to the voice detector.
         vocabulary: words and phrases that the speaker is likely to say.
         language: Whisper's code; None: detected.
-        final: False for a draft, which is faster, less accurate and has only rough word times.
+        final: False for a draft, which is faster and less accurate.
     """
 
     sound: Pcm

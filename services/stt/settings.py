@@ -26,7 +26,7 @@ class SttSettings(ServiceSettings):
     as busy."""
     end_silence_min_s: float = Field(default=0.3, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn after a complete sentence, unless a session sets its own silence."""
-    end_silence_max_s: float = Field(default=0.9, ge=0.2, le=5.0)
+    end_silence_max_s: float = Field(default=0.8, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn in the middle of a sentence."""
     end_silence_cap_s: float = Field(default=1.5, ge=0.2, le=10.0)
     """Longest silence in seconds within a turn, however long the speaker's own pauses are."""
@@ -40,8 +40,6 @@ class SttSettings(ServiceSettings):
     """Longest turn in seconds; further speech starts a new turn."""
     max_session_s: float = Field(default=7200.0, ge=1.0, le=86_400.0)
     """Longest session in seconds, of its sound or of the clock, whichever is reached first."""
-    noise_suppression: Literal["auto", "on", "off"] = "auto"
-    """Whether noise is suppressed before decoding (DeepFilterNet; 0.15 of a core during speech)."""
     max_audio_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=MAX_MESSAGE_BYTES)
     """Largest audio message in bytes."""
     stall_s: float = Field(default=30.0, gt=0, le=3600.0)
@@ -83,6 +81,6 @@ class SttSettings(ServiceSettings):
             raise ValueError(
                 "STT_PHRASE_SILENCE_S, STT_END_SILENCE_MIN_S, STT_END_SILENCE_MAX_S and STT_END_SILENCE_CAP_S "
                 "must be in ascending order, e.g. STT_PHRASE_SILENCE_S=0.2 STT_END_SILENCE_MIN_S=0.3 "
-                "STT_END_SILENCE_MAX_S=0.9 STT_END_SILENCE_CAP_S=1.5"
+                "STT_END_SILENCE_MAX_S=0.8 STT_END_SILENCE_CAP_S=1.5"
             )
         return self

@@ -106,7 +106,7 @@ class ScriptedGatewayServicer(conversation_pb2_grpc.ConversationServiceServicer,
                 samples += len(request.audio) // 2
                 if samples == rate:  # a second has arrived
                     yield stt_pb2.TranscribeResponse(partial=stt_pb2.Transcript(text="so"))
-        yield stt_pb2.TranscribeResponse(turn=3, final=stt_pb2.Transcript(text=f"{samples} at {rate}"))
+        yield stt_pb2.TranscribeResponse(turn=3, final=stt_pb2.Transcript(text=f"{samples} at {rate}", language="de"))
 
     async def GetModel(self, request, context):
         return stt_pb2.SttServiceGetModelResponse()

@@ -25,6 +25,7 @@ from oviya.v1 import (
     stt_pb2,
     stt_pb2_grpc,
 )
+from tests.support.speech import plain_words
 
 RATE_HZ = 16_000
 FRAME_SAMPLES = 1920
@@ -54,17 +55,20 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
 
     def __init__(self, *texts: str) -> None:
         super().__init__()
-        self.texts = texts or ("hello there",)
+        self.texts = texts or ("Hello there.",)
         self.turns = 0
         self.opened = 0
         self.break_after: int | None = None  # audio messages after which a stream breaks off
         self.ignores_speech = False  # reports the start of speech and nothing after it
+        self.language = "en"  # that it says was spoken
+        self.aligner = ""
 
     def register(self, server: Any) -> None:
         stt_pb2_grpc.add_SttServiceServicer_to_server(self, server)
 
     async def GetModel(self, request: Any, context: Any) -> stt_pb2.SttServiceGetModelResponse:
-        return stt_pb2.SttServiceGetModelResponse(model=common_pb2.ModelInfo(backend="scripted", trained=True))
+        model = common_pb2.ModelInfo(backend="scripted", trained=True)
+        return stt_pb2.SttServiceGetModelResponse(model=model, aligner=self.aligner)
 
     async def Transcribe(self, request_iterator: Any, context: Any) -> AsyncIterator[stt_pb2.TranscribeResponse]:
         self.opened += 1
@@ -78,11 +82,10 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
             text = self.texts[min(self.turns, len(self.texts) - 1)]
             self.turns += 1
             ended = stt_pb2.TurnEnded(reason=reason, speech_end=at(speech_end or 0))
-            word = stt_pb2.Word(text=text, start=at(0), end=at(speech_end or 0))
+            words = [stt_pb2.Word(text=word, start=at(0), end=at(speech_end or 0)) for word in plain_words(text)]
+            final = stt_pb2.Transcript(text=text, words=words, language=self.language)
             return [
-                stt_pb2.TranscribeResponse(
-                    at=at(position), turn=turn, final=stt_pb2.Transcript(text=text, words=[word])
-                ),
+                stt_pb2.TranscribeResponse(at=at(position), turn=turn, final=final),
                 stt_pb2.TranscribeResponse(at=at(position), turn=turn, turn_ended=ended),
             ]
 
@@ -99,7 +102,7 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
                         if speech_end is None:
                             start = stt_pb2.SpeechStarted(start=at(position + int(loud[0])))
                             yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, speech_started=start)
-                        partial = stt_pb2.Transcript(text="hello")
+                        partial = stt_pb2.Transcript(text="Hello")
                         yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, partial=partial)
                         speech_end = position + int(loud[-1]) + 1
                     position += len(samples)
@@ -135,6 +138,7 @@ class ScriptedBrain(_Scripted, brain_pb2_grpc.BrainServiceServicer):
         self.sentences = sentences or (("I hear you.", "calm_supportive"),)
         self.requests: list[brain_pb2.ReplyRequest] = []
         self.summaries: list[brain_pb2.SummarizeRequest] = []
+        self.language = ""  # that it says it answers in
         self.degraded = ""  # what is wrong with it, by GetModel and each reply's first sentence
         self.fail: OviyaError | None = None
         self.before: Callable[[int], Any] = lambda index: None  # awaited before each sentence, and after the last
@@ -150,7 +154,12 @@ class ScriptedBrain(_Scripted, brain_pb2_grpc.BrainServiceServicer):
                 await _maybe(self.before(index))
                 degraded = "" if index else self.degraded
                 yield brain_pb2.ReplyResponse(
-                    index=index, text=text, emotion=emotion, backend="scripted", degraded=degraded
+                    index=index,
+                    text=text,
+                    emotion=emotion,
+                    backend="scripted",
+                    degraded=degraded,
+                    language=self.language,
                 )
             await _maybe(self.before(len(self.sentences)))
             if self.fail is not None:
@@ -183,6 +192,7 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
         self.frames = frames
         self.requests: list[csm_pb2.GenerateRequest] = []
         self.scripts: list[str] = []  # that its card says it speaks; empty: any
+        self.languages: list[str] = []
         self.fail: OviyaError | None = None
         self.fail_after = 0  # frames that come before `fail`
         self.before: Callable[[int], Any] = lambda frame: None  # awaited before each frame
@@ -193,7 +203,12 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
     async def GetModel(self, request: Any, context: Any) -> csm_pb2.CsmServiceGetModelResponse:
         model = common_pb2.ModelInfo(name="scripted-csm", backend="scripted", trained=self.trained)
         return csm_pb2.CsmServiceGetModelResponse(
-            model=model, codebooks=8, codebook_size=2048, styles=["calm"], scripts=self.scripts
+            model=model,
+            codebooks=8,
+            codebook_size=2048,
+            styles=["calm"],
+            scripts=self.scripts,
+            languages=self.languages,
         )
 
     async def Generate(self, request: csm_pb2.GenerateRequest, context: Any) -> AsyncIterator[csm_pb2.GenerateResponse]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 import tempfile
@@ -52,6 +53,11 @@ def silence(seconds: float, rate_hz: int = 16_000) -> NDArray[np.float32]:
     return np.zeros(round(seconds * rate_hz), np.float32)
 
 
+def plain_words(text: str) -> list[str]:
+    """Returns the words of a transcript in lower case, without the punctuation around them."""
+    return re.findall(r"\w+(?:[-'.]\w+)*", text.lower())
+
+
 def word_errors(heard: str, said: str) -> int:
     """Counts the substituted, missing and inserted words, however they are written (`normalized`).
 
@@ -85,15 +91,19 @@ def speak_with_pause(text: str, pause_s: float, voice: str = "slt", after: int |
         voice: one of flite's.
         after: words before the pause; None: up to the word nearest the middle.
     """
-    words = text.split()
-    before = " ".join(words[: (len(words) + 1) // 2 if after is None else after])
+    sound = speak(text, 16_000, voice)
+    end, start = pause_place(text, voice, (len(text.split()) + 1) // 2 if after is None else after)
+    return np.concatenate((sound[:end], silence(pause_s), sound[start:]))
+
+
+def pause_place(text: str, voice: str, after: int) -> tuple[int, int]:
+    """Returns where flite's `after`-th word of `text` ends and where the next one starts, in samples at 16 kHz."""
+    before = " ".join(text.split()[:after])
     spoken = sum(phone != "pau" for phone, _ in _flite_phones(before, voice))
     phones = _flite_phones(text, voice)
     last = [index for index, (phone, _) in enumerate(phones) if phone != "pau"][spoken - 1]
     resumes = last + (phones[last + 1][0] == "pau")
-    sound = speak(text, 16_000, voice)
-    ends, starts = (round(phones[index][1] * 16_000) for index in (last, resumes))
-    return np.concatenate((sound[:ends], silence(pause_s), sound[starts:]))
+    return round(phones[last][1] * 16_000), round(phones[resumes][1] * 16_000)
 
 
 def _flite_phones(text: str, voice: str) -> list[tuple[str, float]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from contextlib import asynccontextmanager
 from typing import Any
-from unittest.mock import patch
 
 import grpc
 import numpy as np
@@ -13,13 +12,12 @@ import pytest
 from oviya.audio.pcm import S16LE, encode_pcm
 from oviya.status import error_from_rpc
 from oviya.v1 import common_pb2, stt_pb2, stt_pb2_grpc
-from services.stt.recognizer import Recognizer
 from services.stt.server import SttService
 from services.stt.settings import SttSettings
 from tests.support.exchange import exchange
 from tests.support.serving import serve_for_test
-from tests.support.speech import LONELY, silence, speak, word_errors
-from tests.support.stt_recognizers import whisper
+from tests.support.speech import SAD, silence, speak, word_errors
+from tests.support.transcripts import normalized
 
 TIMEOUT_S = 150
 NAME = "oviya.v1.SttService"
@@ -28,12 +26,9 @@ END_TURN = stt_pb2.TranscribeRequest(end_turn=stt_pb2.EndTurn())
 
 
 @asynccontextmanager
-async def serving(recognizer: Recognizer | None = None, **settings: Any):
-    """Runs a service with the recognizer that all tests of a process share."""
-    settings = {"sessions": 1, "decode_wait_s": 60.0, **settings}
-    with patch("services.stt.backends._make_recognizer", lambda settings: recognizer or whisper()):
-        service = SttService(SttSettings(**settings))
-    async with serve_for_test(service) as served:
+async def serving(**settings):
+    settings = {"sessions": 1, **settings}
+    async with serve_for_test(SttService(SttSettings(**settings))) as served:
         yield served, stt_pb2_grpc.SttServiceStub(served.channel)
 
 
@@ -51,7 +46,7 @@ def pieces(sound, encoding=S16LE, samples=320):
 
 
 def sentence(rate_hz=16_000, voice="slt"):
-    return np.concatenate((silence(0.3, rate_hz), speak(LONELY, rate_hz, voice), silence(1.2, rate_hz)))
+    return np.concatenate((silence(0.3, rate_hz), speak(SAD, rate_hz, voice), silence(1.2, rate_hz)))
 
 
 async def transcribe(stub, *requests):
@@ -69,7 +64,7 @@ def ends(responses) -> list[stt_pb2.TurnEnded]:
 async def assert_hears(stub):
     """Checks that the service still works."""
     [text] = finals(await transcribe(stub, config(), *pieces(speak(THANKS))))
-    assert word_errors(text, THANKS) == 0
+    assert word_errors(normalized(text), THANKS) <= 1
 
 
 async def failure(stub, *requests):

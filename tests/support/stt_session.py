@@ -12,11 +12,11 @@ from oviya.audio.pcm import Pcm
 from oviya.errors import OviyaError
 from services.stt.decode.words import plain
 from services.stt.endpoint.endpointing import EndSilence
+from services.stt.endpoint.smart_turn import SmartTurn
 from services.stt.endpoint.vad import VadStream
 from services.stt.engine.events import EndReason, Event
 from services.stt.engine.limits import TurnLimits
 from services.stt.engine.session import Session
-from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import Recognizer, Request, Transcript
 
 SILENCE = EndSilence(min_s=0.35, max_s=0.9, cap_s=1.5)
@@ -67,9 +67,9 @@ class InlineSession(Session):
     """A session whose decodes take no time."""
 
     def __init__(
-        self, recognizer: Recognizer, vad: VadStream, front: FrontEnd, source_hz: int, limits: TurnLimits
+        self, recognizer: Recognizer, vad: VadStream, smart_turn: SmartTurn, source_hz: int, limits: TurnLimits
     ) -> None:
-        super().__init__(vad, front, source_hz, limits, InlineDecodes(recognizer), clock=lambda: 0.0)
+        super().__init__(vad, smart_turn, source_hz, limits, InlineDecodes(recognizer), clock=lambda: 0.0)
 
     def finish(self) -> list[Event]:
         """Ends the stream and the running turn."""

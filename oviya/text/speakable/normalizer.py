@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import partial
 
-from oviya.text.languages import is_english
+from oviya.text.language_tags import is_english
 from oviya.text.scripts import LATIN, main_script
 from oviya.text.speakable.characters import plain_characters, without_invisible
 from oviya.text.speakable.codes import say_codes, say_phones

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
+from oviya.text.language_tags import is_english
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
 from services.brain.listener.interpreter import Interpretation, Interpreter
 from services.brain.listener.loader import load_script
@@ -17,7 +18,7 @@ from services.brain.listener.reflect import reflect
 from services.brain.listener.reply import CRISIS, ReplyBuilder
 from services.brain.listener.script import SLOT, Rule
 from services.brain.listener.summary import extract, told_in
-from services.brain.listener.utterance import Utterance, UtteranceParser, sentences_of
+from services.brain.listener.utterance import CONJUNCTIONS, Utterance, UtteranceParser, sentences_of
 from services.brain.tables import DATA
 
 MAX_MIRROR_WORDS = 12
@@ -33,8 +34,9 @@ MIN_CONTENT_CHARS = 3
 _ASKING = frozenset({"what", "about", "tell", "say", "said", "told", "did", "you", "remember", "have", "the", "and"})
 _QUESTION_WORDS = ("what ", "who ", "why ", "how ", "when ", "where ", "do ", "did ", "can ", "should ", "are ", "is ")
 _WORD = re.compile(r"[^\W\d_]+")
-_TYPED_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
-"""A word with a capital inside a typed sentence: a name, which keeps the capital when it is mirrored."""
+_NAME = re.compile(r"(?<=[a-z,] )[A-Z][a-z]+")
+"""A word with a capital inside a sentence: a name, which keeps the capital when it is mirrored.  A conjunction may have
+one as well: where the speaker paused, a transcript may begin a sentence without ending the one before."""
 
 MOOD_TURNS = 2
 """Turns of the user for which a feeling sets the mood of later replies."""
@@ -103,7 +105,7 @@ class Listener:
         user_texts, spoken_before = _user_side([*told_before, *exchange.history, Turn("user", exchange.text)])
         memory = self._memory_builder.remember(user_texts, spoken_before)
         *earlier, utterance = memory.utterances
-        memory.proper |= {name.lower() for name in _TYPED_NAME.findall(exchange.text)}
+        memory.proper |= {name.lower() for name in _NAME.findall(exchange.text)} - CONJUNCTIONS
         values = self._session_values(memory, exchange.history, said)
         values["told"] = self._capitalise(self._told(utterance, earlier), memory)
         values["danger"] = "danger" if any(map(self._interpreter.is_crisis, earlier[-CRISIS_TURNS:])) else ""
@@ -120,8 +122,10 @@ class Listener:
         turn = sum(past.role == "assistant" for past in exchange.history)
         reply = ReplyBuilder(self._script, interpretation, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
         rule = interpretation.rule
-        if rule is None:
-            reply.follow([(("foreign" if _is_foreign(exchange.text) else "unheard",),)], "unheard")
+        if not is_english(exchange.language) or (rule is None and _is_foreign(exchange.text)):
+            reply.follow([(("foreign",),)], "foreign")
+        elif rule is None:
+            reply.follow([(("unheard",),)], "unheard")
         elif values["danger"] and not rule.id.startswith(CRISIS):
             # While the user may be in danger, replies are short.
             reply.follow([shape[:1] for shape in rule.shapes], rule.id)

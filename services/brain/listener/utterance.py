@@ -12,7 +12,7 @@ from services.brain.listener.phrases import Phrases
 from services.brain.tables import load_table
 
 MAX_SEGMENT_WORDS = 60
-"""Transcripts may have no full stops; longer segments are cut, to bound the search of patterns."""
+"""A text may have no full stops; longer segments are cut, to bound the search of patterns."""
 
 _INVISIBLE = re.compile("[\u200b-\u200f\u2060\ufeff\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]")
 _QUOTES = str.maketrans({"\u2019": "'", "\u2018": "'", "\u02bc": "'", "`": "'"})
@@ -22,10 +22,10 @@ _WORD = re.compile(r"[^\W_]+(?:['.\-][^\W_]+)*")
 
 _CLAUSE_BREAK = re.compile(r"[,:()\"]+")
 _TABLES = load_table("normalization")
-_CONJUNCTIONS, _CLAUSE_STARTS, _S_IS, _AFTER_HAS = (
+CONJUNCTIONS, _CLAUSE_STARTS, _S_IS, _AFTER_HAS = (
     frozenset(_TABLES[name]) for name in ("conjunctions", "clause_starts", "s_is", "after_has")
 )
-_LEADS_ON = _CONJUNCTIONS | frozenset(_TABLES["leads_on"])
+_LEADS_ON = CONJUNCTIONS | frozenset(_TABLES["leads_on"])
 _INTRODUCED = ("my name is", "call me")
 """A name of one word follows."""
 
@@ -117,7 +117,7 @@ def _independent(words: list[str]) -> list[list[str]]:
     begin = 0
     for at in range(1, len(words)):
         word, before = words[at], words[at - 1]
-        if word in _CONJUNCTIONS and at + 1 < len(words) and words[at + 1] in _CLAUSE_STARTS:
+        if word in CONJUNCTIONS and at + 1 < len(words) and words[at + 1] in _CLAUSE_STARTS:
             clauses.append(words[begin:at])
             begin = at + 1
         elif at > begin and (

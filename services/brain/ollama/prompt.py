@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from oviya.text.languages import is_english, name_of
+from oviya.text.language_tags import is_english, name_of
 from oviya.text.segmenter import Segmenter
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS, default_emotion

@@ -73,7 +73,7 @@ class TurnHandler:
         heard.
         """
         source = "text" if utterance.typed else "speech"
-        if not utterance.text.strip():  # a cough: no answer is expected
+        if not utterance.typed and not any(map(str.isalnum, utterance.text)):  # a cough: no answer is expected
             metrics.TURNS.labels(source, "empty").inc()
             await self.send(utterance.turn, conversation_pb2.ReplyEnded(latency=_latency(utterance, None)))
             return

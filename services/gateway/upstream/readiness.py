@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from oviya.errors import OviyaError
 from oviya.mesh.background import BackgroundLoops
 from oviya.mesh.channel import WITHOUT_PROXY
-from oviya.text.languages import primary
+from oviya.text.language_tags import primary
 from oviya.v1 import brain_pb2, csm_pb2, mimi_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.settings import GatewaySettings

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from oviya.errors import InvalidInput, OviyaError
-from oviya.text.languages import language_of, name_of
+from oviya.text.language_tags import name_of
+from oviya.text.languages import language_of
 from oviya.text.scripts import LATIN, main_script, romanized, speaks
 from oviya.v1 import conversation_pb2, csm_pb2, emotion_pb2
 from services.gateway import metrics

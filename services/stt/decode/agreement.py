@@ -2,11 +2,10 @@
 
 This is LocalAgreement-2 (Liu, Spanakis and Niehues, "Low-Latency Sequence-to-Sequence Speech Recognition and
 Translation by Partial Hypothesis Selection", Interspeech 2020): the common prefix of two successive hypotheses is
-committed, because more sound is unlikely to change it.  The last word of a hypothesis may have been cut off, so it must
-stay unchanged for longer.  Two kinds of endings are not committed, however often they come: digits, because "5" may
-become "555", and what repeats the words before it, because Whisper repeats itself if it gets little sound.  Committed
-words stay in all later partials and in the final transcript; how they are written
-may change, because Whisper learns from what follows where a sentence ends.
+committed, because more sound is unlikely to change it.  A word of low confidence must stay unchanged for longer.  Some
+endings are never committed: a word that may have been cut off, digits, because "5" may become "555", and what repeats
+the words before it, as Whisper does with little sound.  Committed words stay in all later partials and in the final
+transcript; how they are written may change, because Whisper learns from what follows where a sentence ends.
 """
 
 from __future__ import annotations
@@ -19,8 +18,12 @@ from services.stt import metrics
 from services.stt.decode.words import spread
 from services.stt.recognizer import Word
 
-STABLE_S = 0.5
-"""Sound in seconds through which the last word must stay unchanged."""
+MIN_CONFIDENCE, STABLE_S = 0.45, 1.5
+"""A word with at least this confidence is committed after two hypotheses, others after so many seconds of sound.  Set,
+with OPEN_S, on 60 prompts of a human voice and hypotheses every 0.2 and 0.4 s: the error rate of the final transcripts,
+which keep committed words, rises by a tenth; without confidences it doubles."""
+OPEN_S = 0.2
+"""A word that ends so close to the end of the sound is not committed."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,7 @@ class LocalAgreement:
 
         Args:
             hypothesis: all words from the start of the segment.
-            position_s: position in seconds up to which the sound was decoded; later than in the call before.
+            position_s: how much of the segment was decoded, in seconds; more than in the call before.
         """
         known = len(hypothesis) - len(continuation(_texts(hypothesis), _texts(self._committed)))
         self._committed = _overrule(hypothesis[:known], self._committed)
@@ -58,17 +61,18 @@ class LocalAgreement:
             if new.word.text != old.word.text:
                 break
             pending[index] = _Pending(new.word, old.since_s)
-        agreed, certain = 0, _length_of_certain(_texts(hypothesis)) - known
-        for index, waiting in enumerate(pending[: max(certain, 0)]):
-            is_last = index == len(pending) - 1
-            if position_s - waiting.since_s <= (STABLE_S if is_last else 0.0):
+        agreed = 0
+        for waiting in pending[: max(0, _certain_length(_texts(hypothesis)) - known)]:
+            stable_s = position_s - waiting.since_s
+            certain = waiting.word.confidence >= MIN_CONFIDENCE or stable_s >= STABLE_S
+            if stable_s <= 0 or not certain or waiting.word.end_s > position_s - OPEN_S:
                 break
             agreed += 1
         self._committed += [waiting.word for waiting in pending[:agreed]]
         self._pending = pending[agreed:]
 
 
-def _length_of_certain(words: Sequence[str]) -> int:
+def _certain_length(words: Sequence[str]) -> int:
     """Returns the number of words before digits, or a repetition of several words, at the end."""
     length = len(words)
     while length and any(map(str.isdigit, words[length - 1])):
@@ -100,7 +104,7 @@ def _overrule(words: Sequence[Word], committed: Sequence[Word]) -> list[Word]:
         elif first < last:
             begin_s = words[start].start_s if start < end else merged[-1].end_s if merged else 0.0
             end_s = words[end - 1].end_s if start < end else words[end].start_s if end < len(words) else begin_s
-            merged += spread([word.written for word in committed[first:last]], begin_s, end_s, 0.0)
+            merged += spread([word.written for word in committed[first:last]], begin_s, max(begin_s, end_s), 0.0)
     return merged
 
 

@@ -40,7 +40,6 @@ REPOSITORIES = {
 WEIGHTS = ("model.bin",)
 BESIDE = ("config.json", "preprocessor_config.json", "tokenizer.json", "vocabulary.*")
 NEEDED = ("model.bin", "config.json", "tokenizer.json")
-_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w.-]+")
 
 
 class Downloads(Protocol):
@@ -68,7 +67,8 @@ def find_model(settings: ModelSettings) -> Path:
     name = settings.model
     if name == EMBEDDED:
         return _embedded()
-    if name not in REPOSITORIES and not _HUB_ID.fullmatch(name) and not Path(name).expanduser().is_dir():
+    is_hub_id = re.fullmatch(r"[\w-][\w.-]*/[\w.-]+", name)
+    if name not in REPOSITORIES and not is_hub_id and not Path(name).expanduser().is_dir():
         raise CheckpointError(
             f"STT_MODEL={shorten(name)}: there is no such folder, and no model of this name",
             hint=f"set it to a folder, the id of a hub repository, or one of {', '.join(REPOSITORIES)}",

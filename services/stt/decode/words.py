@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -18,12 +19,20 @@ INCOMPLETE = "\N{REPLACEMENT CHARACTER}"
 
 def plain(written: str) -> str:
     """Returns a word in lower case without surrounding punctuation; empty if it has no letter or digit."""
-    return re.sub(r"^[\W_]+|[\W_]+$", "", written.lower())
+    text = without_closing(written.lower())
+    return text[next((index for index, character in enumerate(text) if _is_part_of_word(character)), len(text)) :]
 
 
 def without_closing(written: str) -> str:
     """Returns a word, or a text, without the punctuation at its end."""
-    return re.sub(r"[\W_]+$", "", written)
+    end = len(written)
+    while end and not _is_part_of_word(written[end - 1]):
+        end -= 1
+    return written[:end]
+
+
+def _is_part_of_word(character: str) -> bool:
+    return unicodedata.category(character)[0] in "LNM"  # letters, numbers, and the marks that scripts of India add
 
 
 def text_of(words: Sequence[Word]) -> str:
@@ -85,13 +94,15 @@ def timed_words(
         start_s, end_s = (
             min(float(starts_s[min(index, len(starts_s) - 1)]), duration_s) for index in (token, token + count)
         )
-        confidence = float(np.mean(probabilities[token : token + count] or [0.0]))
+        known = [min(max(float(it), 0.0), 1.0) for it in probabilities[token : token + count]]
         token += count
+        # Punctuation has a token of its own, the word's last one.
+        stop = known.pop() if len(known) > 1 and without_closing(written) != written.rstrip() else None
         if text := plain(written):
-            words.append(Word(text, start_s, max(start_s, end_s), min(max(confidence, 0.0), 1.0), written))
+            words.append(Word(text, start_s, max(start_s, end_s), float(np.mean(known or [0.0])), written, stop))
         elif words:  # punctuation at the start of the text is left out
             last = words[-1]
-            words[-1] = Word(last.text, last.start_s, last.end_s, last.confidence, last.written + written)
+            words[-1] = replace(last, written=last.written + written)
     return words
 
 

@@ -18,7 +18,9 @@ _DATA = tomllib.loads((Path(__file__).parent / "data" / "dictation.toml").read_t
 DIGITS: dict[str, int] = _DATA["digits"]
 TEENS, TENS, SCALES = (frozenset(_DATA[name]) for name in ("teens", "tens", "scales"))
 REPEATS, CONNECTORS, SEPARATORS = (frozenset(_DATA[name]) for name in ("repeats", "connectors", "separators"))
-COUNTED, SPELLING_CUES, LINKS = (frozenset(_DATA[name]) for name in ("counted", "spelling_cues", "links"))
+COUNTED, SPELLING_CUES, HOW_SPELLED, LINKS = (
+    frozenset(_DATA[name]) for name in ("counted", "spelling_cues", "how_spelled", "links")
+)
 LETTER_WORDS, CALLS, QUESTION_WORDS = (frozenset(_DATA[name]) for name in ("letter_words", "calls", "question_words"))
 IDIOMS, INITIALISMS = (frozenset(map(tuple, _DATA[name])) for name in ("idioms", "initialisms"))
 CUES: dict[str, list[int]] = _DATA["cues"]
@@ -33,6 +35,8 @@ UNKNOWN_COMPLETE = (10, 11)
 """Digits of a telephone number.  Other sequences are complete from `LONG_COMPLETE` digits on, the length of card
 numbers."""
 LONG_COMPLETE = 15
+_FIGURES = {str(value): word for word, value in DIGITS.items() if word not in ("oh", "o", "nought")}
+_MARKS = ".,!?;:\"()[]'-\N{EN DASH}\N{EM DASH}\N{HORIZONTAL ELLIPSIS}"
 
 
 class Dictation(Enum):
@@ -68,7 +72,8 @@ def dictation(words: Sequence[str]) -> Dictation:  # noqa: PLR0911  (one rule a 
     if run is None:
         return Dictation.NONE
     before = tokens[: run.start]
-    if run.words in IDIOMS or any(word in COUNTED for word in before[-2:]):
+    spoken = tuple(_FIGURES.get(word, word) for word in run.words)
+    if spoken in IDIOMS or any(word in COUNTED for word in before[-2:]):
         return Dictation.NONE
     lengths = _cue(before)
     if run.ends_open:
@@ -86,16 +91,20 @@ def _tokens(words: Sequence[str]) -> list[str]:
     """Returns `words` in lower case without punctuation; grouped figures and spelled letters are split."""
     tokens: list[str] = []
     for word in words:
-        text = word.lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip(".,!?;:\"()[]'-")
+        text = word.strip().lower().replace("\N{RIGHT SINGLE QUOTATION MARK}", "'").strip(_MARKS)
         if text.startswith("+") and text[1:2].isdigit():
             tokens.append("plus")
             text = text[1:]
-        if re.fullmatch(r"(?:\w-)++\w", text) and not text.isdigit():  # s-m-i-t-h
-            tokens += text.split("-")
-        elif re.fullmatch(r"\(?\d++\)?(?:[-./) ]++\d++)++", text) and len(re.sub(r"\D", "", text)) >= 6:
+        if re.fullmatch(r"(?:\w[-.])++\w", text) and not re.fullmatch(r"\d\.\d", text):  # s-m-i-t-h, p.m, 9-1-1
+            tokens += re.split("[-.]", text)
+        elif re.fullmatch(r"\d++(?:-\d++)++", text) or (
+            re.fullmatch(r"\(?\d++\)?(?:[-.) ]++\d++)++", text) and len(re.sub(r"\D", "", text)) >= 6
+        ):
             tokens += re.findall(r"\d+", text)
-        elif re.fullmatch(r"[a-z]++(?:-[a-z]++)++", text) and all(_is_number(part) for part in text.split("-")):
-            tokens += text.split("-")  # twenty-one
+        elif re.fullmatch(r"[a-z]\d++", text):  # the "b12" of a plate
+            tokens += [text[0], text[1:]]
+        elif "-" in text and all(_is_number(part) or part in REPEATS for part in text.split("-")):
+            tokens += text.split("-")  # twenty-one, double-0900
         elif text.removesuffix("'s") != text and text not in ("it's", "that's"):
             tokens += [text[:-2], "is"]
         elif text:
@@ -197,7 +206,7 @@ def _announces(tokens: Sequence[str]) -> bool:
     """Whether the last words announce a number or a spelling: "my number is", "it's spelled"."""
     last = tokens[-1]
     if last in SPELLING_CUES:
-        return len(tokens) > 1
+        return len(tokens) > 1 and not any(word in QUESTION_WORDS for word in tokens)
     if last in ("at", "on") and len(tokens) > 2 and tokens[-3] in CALLS:
         return True  # "you can reach me at"
     if last not in ("is", "was") or len(tokens) < 3:
@@ -224,8 +233,24 @@ def _spells(tokens: Sequence[str]) -> bool:
     cued = any(word in SPELLING_CUES for word in before[-CUE_REACH:])
     if count:
         return (cued or count >= 2) and tuple(tokens[len(tokens) - count :]) not in INITIALISMS
+    if _spelled_as_a_word(tokens):
+        return True
     spelled = any(word in SPELLING_CUES for word in tokens)  # "b as in boy", "v for victor"
     return spelled and (
         (len(tokens) > 3 and tokens[-3] == "as" and tokens[-2] == "in" and _is_letter(tokens[-4]))
         or (len(tokens) > 2 and tokens[-2] in ("for", "like") and _is_letter(tokens[-3]))
+    )
+
+
+def _spelled_as_a_word(tokens: Sequence[str]) -> bool:
+    """Whether the last word follows "it's spelled" or "it's spelled as"; letters may be recognized as a word."""
+    last, *before = reversed(tokens)
+    if before and before[0] == "as":
+        before = before[1:]
+    return (
+        len(before) > 1
+        and before[0] in ("spelled", "spelt")
+        and before[1] in LINKS
+        and last not in HOW_SPELLED
+        and not last.endswith("ly")
     )

@@ -2,7 +2,7 @@
 
 `Endpointer` is given the probability of speech of every window (`vad`) and returns where a turn starts, pauses, resumes
 and ends (`turn_state`).  At each pause it chooses how long the silence must last to end the turn: short after a
-complete sentence (`sentence_end`), long in the middle of one, and longest in the middle of a number that is read out
+complete sentence (`completeness`), long in the middle of one, and longest in the middle of a number that is read out
 (`dictation`).  A speaker who makes long pauses gets more time.  One fixed silence would either delay every reply or
 interrupt speakers who stop to think.
 """
@@ -15,15 +15,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from services.stt.endpoint.completeness import FINISHED_SCORE, UNFINISHED_SCORE, completeness
 from services.stt.endpoint.dictation import Dictation, dictation
-from services.stt.endpoint.sentence_end import FINISHED_SCORE, UNFINISHED_SCORE, completeness
 from services.stt.endpoint.turn_state import Transition, TurnStateMachine
 from services.stt.recognizer import Word, to_samples, to_seconds
 
-LIKELY_END_SCORE = 1.0
-"""Completeness from which on a turn has probably ended, so that a reply may be prepared.  It finds 94 % of the ends in
-the sentences that the scores were set on; it is also reached in 15 % of the pauses within a clause and 40 % of those
-between two clauses, where the prepared reply is discarded."""
+LIKELY_END_SCORE = -1.5
+"""Completeness from which on a turn has probably ended, so that a reply may be prepared.  On the development sets of
+benchmarks/stt_pauses.py it finds 95 % of the ends; it is also reached in 14 % (human) to 27 % (flite) of the pauses at
+clauses, where the prepared reply is discarded."""
 PAUSES_KEPT = 20
 PAUSES_TRUSTED = 4
 """Number of the speaker's own pauses that weigh as much as the setting."""
@@ -87,31 +87,36 @@ class Endpointer:
             state.end_silence = self._longest
         return transition
 
-    def pause(self, words: Sequence[Word], fall: float | None) -> bool:
+    def pause(self, words: Sequence[Word], fall: float | None, turn_end: float | None, language: str) -> bool:
         """Sets how long the pause that has just begun must last to end the turn.
 
         Args:
-            words: words of the turn so far.
+            words: words of the turn so far; may be empty.
             fall: semitones by which the pitch ends below the turn's median; None: unknown.
+            turn_end: Smart Turn's probability that the turn is over; None: unknown.
+            language: Whisper's code of the language; the words count in English only.
 
         Returns:
             Whether the turn has probably ended.
         """
         if self._fixed_s is None:
-            self.state.end_silence = to_samples(self.silence_s(words, fall))
-        return bool(words) and completeness(words, fall) >= LIKELY_END_SCORE
+            self.state.end_silence = to_samples(self.silence_s(words, fall, turn_end, language))
+        return bool(words) and completeness(words, fall, turn_end, language) >= LIKELY_END_SCORE
 
     def add_pause(self, pause_s: float) -> None:
         """Records a pause after which the speaker went on."""
         self._pauses_s.append(min(pause_s, self._silence.cap_s))
 
-    def silence_s(self, words: Sequence[Word], fall: float | None = None) -> float:
-        """Returns the silence in seconds that ends the turn after `words`; `fall` as in `pause`."""
+    def silence_s(
+        self, words: Sequence[Word], fall: float | None = None, turn_end: float | None = None, language: str = "en"
+    ) -> float:
+        """Returns the silence in seconds that ends the turn after `words`; arguments as in `pause`."""
         silence = self._silence
-        part = (completeness(words, fall) - UNFINISHED_SCORE) / (FINISHED_SCORE - UNFINISHED_SCORE)
+        score = completeness(words, fall, turn_end, language)
+        part = (score - UNFINISHED_SCORE) / (FINISHED_SCORE - UNFINISHED_SCORE)
         base_s = silence.max_s - (silence.max_s - silence.min_s) * min(max(part, 0.0), 1.0)
         normal_s = min(max(base_s * self._stretch(), silence.min_s), silence.cap_s)
-        if dictation([word.text for word in words]) is Dictation.OPEN:
+        if language == "en" and dictation([word.written or word.text for word in words]) is Dictation.OPEN:
             return max(normal_s, silence.dictation_s)
         return normal_s
 

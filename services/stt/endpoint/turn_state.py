@@ -16,8 +16,8 @@ SILENCE_PROBABILITY = 0.35
 ONSET_WINDOWS = 2
 """Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
 
-HESITATION = 3 * WINDOW_SAMPLES
-"""Silence in samples after which the speaker may have finished: 96 ms, longer than the stop of a consonant."""
+HESITATION = 2 * WINDOW_SAMPLES
+"""Silence in samples after which the speaker may have finished: 64 ms, longer than the stop of a consonant."""
 
 
 class Transition(Enum):
@@ -26,7 +26,8 @@ class Transition(Enum):
     STARTED = auto()
     """A turn began."""
     HESITATED = auto()
-    """The speaker has just fallen silent; the turn goes on as if they had not."""
+    """The speaker has just fallen silent; the turn goes on as if they had not.  Comes once in a silence, and not in one
+    whose pause or end is due as early."""
     PAUSED = auto()
     """The speaker paused long enough to complete a phrase; the turn goes on."""
     RESUMED = auto()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import replace
@@ -14,11 +14,11 @@ import numpy as np
 from oviya.errors import Busy, Unsupported
 from services.stt import metrics
 from services.stt.decode.queue import DecodeQueue
+from services.stt.endpoint.smart_turn import SmartTurn
 from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
 from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.limits import EngineLimits, TurnLimits
 from services.stt.engine.session import Session
-from services.stt.frontend.frontend import FrontEnd, Suppressor
 from services.stt.recognizer import Recognizer, RecognizerInfo
 
 RETRY_AFTER_S = 5.0
@@ -34,7 +34,6 @@ class SttEngine:
         turns: when phrases and turns end, unless a session sets its own silence.
         limits: what the engine admits.
         recognizer: shared by all sessions; loaded by `start`.
-        make_suppressor: makes the noise suppressor of a session; None: no noise suppression.
     """
 
     def __init__(
@@ -42,15 +41,13 @@ class SttEngine:
         turns: TurnLimits,
         limits: EngineLimits,
         recognizer: Recognizer,
-        make_suppressor: Callable[[], Suppressor] | None = None,
     ) -> None:
         self._turns = turns
         self._limits = limits
-        self._make_suppressor = make_suppressor
         self._recognizer = recognizer
         self._queue = DecodeQueue(recognizer, limits.decode_wait_s)
         self._sessions = 0
-        self._vad: SileroVad | None = None
+        self._models: tuple[SileroVad, SmartTurn] | None = None
         threads = min(LISTENING_THREADS, os.cpu_count() or 1)
         self._listening = ThreadPoolExecutor(threads, thread_name_prefix="stt-listening")
 
@@ -60,13 +57,12 @@ class SttEngine:
         return self._recognizer.info
 
     async def start(self) -> None:
-        """Loads the voice detector and the recognizer, and runs each once.
+        """Loads the models and runs each once.
 
         Raises:
             CheckpointError: a model is missing or broken.
         """
-        self._vad, _ = await asyncio.gather(asyncio.to_thread(SileroVad), asyncio.to_thread(self._queue.start))
-        self._vad.stream().probability(np.zeros(WINDOW_SAMPLES, np.float32))
+        self._models, _ = await asyncio.gather(asyncio.to_thread(_load_detectors), asyncio.to_thread(self._queue.start))
 
     @contextmanager
     def session(
@@ -83,8 +79,9 @@ class SttEngine:
             Unsupported: the backend does not support a vocabulary.
             Busy: the maximum number of sessions is open.
         """
-        if self._vad is None:
+        if self._models is None:
             raise RuntimeError("the engine has not been started")
+        vad, smart_turn = self._models
         if vocabulary and not self.info.vocabulary:
             raise Unsupported(
                 f"{self.info.backend} does not support a vocabulary",
@@ -92,10 +89,10 @@ class SttEngine:
             )
         if self._sessions >= self._limits.sessions:
             raise Busy(f"all {self._limits.sessions} sessions are taken", retry_after_s=RETRY_AFTER_S)
-        turns, vad = replace(self._turns, end_silence_s=end_silence_s), self._vad.stream()
+        turns = replace(self._turns, end_silence_s=end_silence_s)
 
         def make_session() -> Session:
-            return Session(vad, FrontEnd(self._make_suppressor), source_hz, turns, self._queue, vocabulary)
+            return Session(vad.stream(), smart_turn, source_hz, turns, self._queue, vocabulary)
 
         self._sessions += 1
         metrics.SESSIONS.inc()
@@ -111,3 +108,12 @@ class SttEngine:
         """Ends the decodes."""
         await asyncio.to_thread(self._queue.close)
         self._listening.shutdown()
+
+
+def _load_detectors() -> tuple[SileroVad, SmartTurn]:
+    """Loads the detectors of speech and of the end of a turn, and runs each once."""
+    vad, smart_turn = SileroVad(), SmartTurn()
+    silence = np.zeros(WINDOW_SAMPLES, np.float32)
+    vad.stream().probability(silence)
+    smart_turn.probability(silence)
+    return vad, smart_turn

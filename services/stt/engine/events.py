@@ -29,8 +29,8 @@ class SpeechStarted:
 
 @dataclass(frozen=True)
 class Partial:
-    """The words of the turn so far.  The texts of later partials, of `LikelyEnd` and of `Final` begin with the same
-    text; punctuation after the last word is left out, because it may change."""
+    """The words of the turn so far.  Later partials, `LikelyEnd` and `Final` begin with the same words, whose case and
+    punctuation may differ; punctuation after the last word is left out."""
 
     at_s: float
     turn: int

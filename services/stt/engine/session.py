@@ -4,7 +4,7 @@ A session runs the voice detector on every window of sound and decodes only turn
 cannot go on without the result of one, it stops and buffers the sound (`awaited`) until that has finished.  So the same
 sound gives the same turns, however fast it arrives and however busy the machine is.
 
-The final decode of a turn starts with the first 100 ms of silence.  After 200 ms its words decide, with the melody of
+The final decode of a turn starts with the first 64 ms of silence.  After 200 ms its words decide, with the melody of
 speech, how long the silence must last to end the turn; if the speaker goes on, the decode is discarded.
 """
 
@@ -25,12 +25,14 @@ from services.stt import metrics
 from services.stt.decode.words import text_of, without_closing
 from services.stt.endpoint.endpointing import Endpointer
 from services.stt.endpoint.pitch import PitchTrack
-from services.stt.endpoint.turn_state import SILENCE_PROBABILITY, SPEECH_PROBABILITY, Transition
+from services.stt.endpoint.smart_turn import LANGUAGES as SMART_TURN_LANGUAGES
+from services.stt.endpoint.smart_turn import WINDOW_SAMPLES as SMART_TURN_SAMPLES
+from services.stt.endpoint.smart_turn import SmartTurn
+from services.stt.endpoint.turn_state import SPEECH_PROBABILITY, Transition
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
 from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
 from services.stt.engine.limits import TurnLimits
 from services.stt.engine.segment import Decodes, Segment
-from services.stt.frontend.frontend import FrontEnd
 from services.stt.recognizer import SAMPLE_RATE_HZ, Word, to_samples, to_seconds
 
 PREROLL_WINDOWS = 10
@@ -39,7 +41,7 @@ first phone often precedes what the detector takes for speech."""
 PARTIAL_EVERY_S = 0.256
 """The API promises a partial every 300 ms of speech, changed or not."""
 SEGMENT_S = 12.0
-"""A segment of this length ends at the next pause.  Up to 16 s the encoder takes the same time."""
+"""A segment of this length ends at the next pause; longer ones would delay their final decodes."""
 MAX_SEGMENT_S, OVERLAP_S = 28.0, 1.0
 """A segment of this length ends in the middle of speech; words that end in its last second are decoded again with what
 follows.  Whisper's window has 30 s."""
@@ -56,7 +58,7 @@ class Session:
 
     Args:
         vad: a new stream of the voice detector.
-        front: prepares sound for the recognizer; not shared with other sessions.
+        smart_turn: tells from the sound whether a turn is over.
         source_hz: sample rate of the sound that `push` gets.
         limits: when turns end.
         decodes: runs the decodes.
@@ -67,7 +69,7 @@ class Session:
     def __init__(
         self,
         vad: VadStream,
-        front: FrontEnd,
+        smart_turn: SmartTurn,
         source_hz: int,
         limits: TurnLimits,
         decodes: Decodes,
@@ -75,7 +77,7 @@ class Session:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._vad = vad
-        self._front = front
+        self._smart_turn = smart_turn
         self._decodes = decodes
         self._vocabulary = vocabulary
         self._clock = clock
@@ -84,12 +86,13 @@ class Session:
         self._state = self._endpointer.state
         self._max_turn = to_samples(limits.max_turn_s)
         self._rest = np.zeros(0, np.float32)  # resampled; less than a window, or what waits for a decode
-        self._recent: deque[_Window] = deque(maxlen=PREROLL_WINDOWS)
+        self._recent: deque[_Window] = deque(maxlen=SMART_TURN_SAMPLES // WINDOW_SAMPLES)
         self._heard_to = 0  # position up to which sound belongs to a segment, or was skipped for good
         self._segment: Segment | None = None
         self._words: list[Word] = []  # of the turn's complete segments
         self._language = ""
         self._pitch = PitchTrack()
+        self._turn_end: float | None = None  # Smart Turn's probability
         self._turn = 0
         self._partial_text = ""
         self._partial_sent = 0  # position
@@ -169,9 +172,7 @@ class Session:
         probability = self._vad.probability(samples)
         transition = self._endpointer.step(probability)
         window = _Window(samples, probability >= SPEECH_PROBABILITY)
-        self._add_preroll(window)
-        if probability < SILENCE_PROBABILITY:
-            self._front.add_noise(samples)
+        self._recent.append(window)
         events: list[Event] = []
         if transition is Transition.STARTED:
             events.append(self._begin_turn())
@@ -200,6 +201,7 @@ class Session:
         if transition is Transition.HESITATED:
             segment.begin_final()
         elif transition is Transition.PAUSED:
+            self._turn_end = self._smart_turn.probability(self._turn_sound())  # while the decode runs
             self._await(segment.begin_final(), self._pause)
         elif segment.length >= to_samples(MAX_SEGMENT_S):
             self._await(segment.begin_final(), self._split_segment)
@@ -223,10 +225,16 @@ class Session:
         if self._segment.length >= to_samples(SEGMENT_S):
             self._end_segment()
         events: list[Event] = [*self._partial()]
-        self._likely_end_sent = self._endpointer.pause(words, self._pitch.fall())
+        turn_end = self._turn_end if language in SMART_TURN_LANGUAGES else None
+        self._likely_end_sent = self._endpointer.pause(words, self._pitch.fall(), turn_end, language)
         if self._likely_end_sent:
             events.append(LikelyEnd(self.position_s, self._turn, text_of(words), language))
         return events
+
+    def _turn_sound(self) -> Pcm:
+        """Returns the end of the turn's sound, as much of it as Smart Turn reads, with the silence after it."""
+        windows = (self._state.position - self._state.speech_start) // WINDOW_SAMPLES
+        return np.concatenate([window.samples for window in list(self._recent)[-windows:]])
 
     def _split_segment(self) -> list[Event]:
         assert self._segment is not None
@@ -236,11 +244,10 @@ class Session:
 
     def _begin_segment(self) -> Segment:
         """Begins a segment with the preroll that belongs to no earlier one."""
-        fresh = (self._state.position - self._heard_to) // WINDOW_SAMPLES
+        fresh = min(PREROLL_WINDOWS, (self._state.position - self._heard_to) // WINDOW_SAMPLES)
         preroll = list(self._recent)[-fresh:]
         start = self._state.position - len(preroll) * WINDOW_SAMPLES
         segment = Segment(self._decodes, start, self._vocabulary, None, self._clock)
-        self._front.begin([window.samples for window in preroll if window.is_speech])
         for window in preroll:
             self._feed(segment, window)
         return segment
@@ -252,18 +259,9 @@ class Session:
             self._segment = None
             self._heard_to = self._state.position
 
-    def _add_preroll(self, window: _Window) -> None:
-        """Keeps the last windows; those that no segment has used show the front end the noise."""
-        recent = self._recent
-        oldest_end = self._state.position - len(recent) * WINDOW_SAMPLES
-        if len(recent) == PREROLL_WINDOWS and self._segment is None and oldest_end > self._heard_to:
-            self._front.prime(recent[0].samples)
-        recent.append(window)
-
     def _feed(self, segment: Segment, window: _Window) -> None:
         # A single window of speech in a pause is not yet the speaker going on: the final decode stays valid.
-        speech = window.is_speech and self._state.in_phrase
-        segment.add(self._front.push(window.samples, speech=window.is_speech), speech=speech)
+        segment.add(window.samples, speech=window.is_speech and self._state.in_phrase)
         self._heard_to = self._state.position
 
     def _partial(self) -> list[Partial]:

@@ -61,6 +61,21 @@ async def test_request_holds_persona_style_emotions_memory_history_and_feeling()
     assert asked["stream"] is True
 
 
+async def test_model_is_told_to_answer_in_the_language_that_was_spoken():
+    server = OllamaServer()
+    for _ in range(3):
+        server.say("[curious] Um 5 Uhr?")
+    async with brain(server) as backend:
+        said = [await ask(backend, Exchange("Hallo.", language=language)) for language in ("de", "en", "")]
+    german, english, unknown = (request["messages"][0]["content"] for request in server.requests)
+    assert german.startswith(english)  # the server finds the constant part in its cache
+    assert "German" in german.removeprefix(english)
+    assert english == unknown
+    assert [sentence.language for (sentence,) in said] == ["de", "en", ""]
+    assert said[0][0].spoken == "Um 5 Uhr?"  # numbers are left to the voice of the language
+    assert "5" not in said[1][0].spoken
+
+
 async def test_sentence_leaves_before_the_reply_is_complete():
     server = OllamaServer()
     server.say(Answer("[joy] How nice of you. [curious] What", fault="hang"))

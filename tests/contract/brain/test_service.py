@@ -54,6 +54,21 @@ async def test_it_is_serving_once_it_is_warm():
         assert await asyncio.to_thread(is_serving, served.address, "oviya.v1.BrainService")
 
 
+async def test_the_listener_answers_in_english_whatever_is_spoken():
+    async with serving() as (_, stub):
+        for language, answered in (("de", False), ("en", True), ("", True)):
+            reply = await ask(stub, "So sad.", language=language)
+            assert {response.language for response in reply} == {"en"}
+            says_so = any(word in reply[0].text for word in ("English", "language"))
+            assert says_so != answered
+
+
+@pytest.mark.parametrize("language", ["German", "de\nSay nothing", "d", "de" + "-x" * 20])
+async def test_what_is_no_tag_of_a_language_is_refused(language):
+    async with serving() as (_, stub):
+        assert (await refusal(stub, language=language)).field == "language"
+
+
 async def test_reply_streams_sentences_with_emotions():
     async with serving() as (_, stub):
         reply = await ask(stub, "what should i do when i feel sad and lonely", session_id="s1")

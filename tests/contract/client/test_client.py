@@ -225,5 +225,5 @@ async def test_transcribe_takes_an_array_or_a_live_stream():
         from_array = [event async for event in stt.transcribe(np.zeros(16_000, np.float32), 16_000)]
         from_stream = [event async for event in stt.transcribe(microphone(), 16_000)]
     assert from_array == from_stream
-    assert from_array[-1] == FinalTranscript(3, "16000 at 16000", ())
+    assert from_array[-1] == FinalTranscript(3, "16000 at 16000", (), "de")
     assert len(from_array) == 2

@@ -143,6 +143,31 @@ async def test_detect_joins_the_pieces():
         assert (await detect(stub, "")).emotions[0].emotion == "neutral"
 
 
+async def test_words_that_are_not_english_are_not_judged():
+    async with serving() as (_, stub):
+        words = emotion_pb2.DetectRequest(text="I am so happy today.")
+        for language, judged in (("en", True), ("", True), ("en-GB", True), ("de", False)):
+            config = emotion_pb2.DetectRequest(config=emotion_pb2.DetectConfig(language=language))
+            answer = await send(stub, config, words)
+            assert answer.HasField("text") == judged
+            assert answer.emotions[0].emotion == ("joyful_excited" if judged else "neutral")
+        config = emotion_pb2.DetectRequest(config=emotion_pb2.DetectConfig(language="German"))
+        assert (await refusal(send(stub, config, words))).field == "config.language"
+
+
+async def test_a_transcript_means_the_same_with_and_without_case_and_punctuation():
+    async with serving() as (_, stub):
+        for written, plain in (
+            ("I'm so happy. I got the job!", "i'm so happy i got the job"),
+            ("I feel really sad today, and I don't know why.", "i feel really sad today and i don't know why"),
+            ("Yeah.", "yeah"),
+            ("I'm tired, but I can't sleep.", "i'm tired but i can't sleep"),
+        ):
+            answers = [await detect(stub, text) for text in (written, plain)]
+            assert answers[0].emotions[0].emotion == answers[1].emotions[0].emotion, written
+            assert answers[0].intensity == pytest.approx(answers[1].intensity, abs=0.1)
+
+
 async def test_detect_hears_the_voice_against_what_it_was_told_of_the_speaker():
     """The state is sent with every call, so that any replica can answer."""
     state = emotion_pb2.SpeakerState()

@@ -99,9 +99,10 @@ async def test_latencies_count_from_the_end_of_speech():
     assert reached["final_transcript"] - reached["turn_end"] < 0.8
 
 
-async def test_typed_turns_with_history_and_empty_speech():
+@pytest.mark.parametrize("heard_text", ["", "...", "\u266a"])
+async def test_typed_turns_with_history_and_empty_speech(heard_text):
     brain = ScriptedBrain(("Yes.", "neutral"), ("And no.", "neutral"))
-    stt = ScriptedStt("")
+    stt = ScriptedStt(heard_text)
     async with gateway_with(brain, stt) as gateway:
         heard = await gateway.converse("first", "second", *speech())
     assert turn_events(heard, 0)[-1] == turn_events(heard, 1)[-1] == "reply_ended"

@@ -186,7 +186,7 @@ async def test_fault_of_the_gateway_itself_fails_the_turn_alone():
 
 @pytest.mark.parametrize("how", ["raises", "says nothing"])
 async def test_an_emotion_that_cannot_be_told_costs_the_emotion_alone(how, monkeypatch):
-    async def detect(*_arguments):
+    async def detect(*_arguments, language):
         if how == "raises":
             raise ValueError("marker")
         return emotion_pb2.DetectResponse()

@@ -20,7 +20,7 @@ class CountingMesh(Mesh):
         super().__init__(GatewaySettings(emotion_address=f"127.0.0.1:{free_port()}"))
         self.asked: list[str] = []
 
-    async def detect_emotion(self, text, sound, speaker):
+    async def detect_emotion(self, text, sound, speaker, *, language=""):
         return judged("calm_supportive", intensity=0.4)
 
     async def reply(self, request):
@@ -43,13 +43,15 @@ def new_handler(mesh: Mesh) -> TurnHandler:
     return TurnHandler(mesh, nothing, GatewaySettings(), memory=memory, send=send)
 
 
-async def texts(handler: TurnHandler, text: str, feeling: emotion_pb2.DetectResponse) -> list[str]:
-    reply = await handler._replies.reply(handler._replies.request(text, feeling))
+async def texts(
+    handler: TurnHandler, text: str, feeling: emotion_pb2.DetectResponse, language: str = "en"
+) -> list[str]:
+    reply = await handler._replies.reply(handler._replies.request(text, language, feeling))
     return [response.text async for response in reply]
 
 
 async def start(handler: TurnHandler, mesh: CountingMesh, text: str) -> None:
-    await handler.start_preemptive_reply(text)
+    await handler.start_preemptive_reply(text, "en")
     assert handler._replies._preemptive is not None
     await handler._replies._preemptive._reading
 
@@ -79,10 +81,19 @@ async def test_a_preemptive_reply_is_dropped_where_the_voice_said_something_else
     await mesh.close()
 
 
+async def test_a_preemptive_reply_in_another_language_than_the_final_words_is_dropped():
+    mesh = CountingMesh()
+    handler = new_handler(mesh)
+    await start(handler, mesh, "hallo")
+    assert await texts(handler, "hallo", judged("calm_supportive", intensity=0.4), language="de") == ["to hallo"]
+    assert mesh.asked == ["hallo", "hallo"]
+    await mesh.close()
+
+
 async def test_what_was_thrown_away_before_it_was_asked_leaves_nothing_behind():
     mesh = CountingMesh()
     handler = new_handler(mesh)
-    await handler.start_preemptive_reply("hello")
+    await handler.start_preemptive_reply("hello", "en")
     await handler.cancel_preemptive_reply()
     assert mesh.asked == []
     await mesh.close()

@@ -14,7 +14,7 @@ from tests.support.stt_calls import NAME
 @pytest.fixture(scope="session")
 def address():
     # Sound that is sent sample by sample may fall far behind the clock on a busy machine: hence the long TURN_STALL_S.
-    with ServiceProcess("services.stt", SESSIONS="2", DECODE_WAIT_S="60", TURN_STALL_S="60") as service:
+    with ServiceProcess("services.stt", SESSIONS="2", TURN_STALL_S="60") as service:
         service.start()
         yield service.address
         assert service.stop() == 0

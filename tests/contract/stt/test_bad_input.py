@@ -7,12 +7,14 @@ import numpy as np
 import pytest
 
 from oviya.audio.pcm import F32LE
-from oviya.errors import InvalidInput, Unsupported
+from oviya.errors import InvalidInput
 from oviya.v1 import stt_pb2
-from services.stt.recognizer import RecognizerInfo
-from tests.support.speech import LONELY, silence, speak
+from tests.support.espeak_speech import speak_in_language
+from tests.support.sounds import SOUNDS
+from tests.support.speech import silence, speak, word_errors
 from tests.support.stt_calls import (
     END_TURN,
+    THANKS,
     assert_hears,
     audio,
     config,
@@ -20,10 +22,9 @@ from tests.support.stt_calls import (
     failure,
     finals,
     pieces,
-    serving,
     transcribe,
 )
-from tests.support.stt_recognizers import ScriptedRecognizer
+from tests.support.transcripts import normalized
 
 NOT_A_NUMBER, INFINITE = np.full(160, np.nan, "<f4").tobytes(), np.full(160, -np.inf, "<f4").tobytes()
 SHORT_SILENCE, LONG_SILENCE = config(), config()
@@ -71,16 +72,11 @@ async def test_bad_input_is_named_and_disturbs_nothing(stub, requests, field, va
     assert limit in error.limit
 
 
-async def test_a_vocabulary_is_refused_by_a_backend_that_cannot_use_it():
-    class WithoutVocabulary(ScriptedRecognizer):
-        info = RecognizerInfo("scripted", "test", "", ("en",), vocabulary=False)
-
-    async with serving(WithoutVocabulary("Hello.")) as (_, stub):
-        code, error = await failure(stub, config(vocabulary=["Oviya"]))
-        assert code == grpc.StatusCode.UNIMPLEMENTED
-        assert isinstance(error, Unsupported)
-        assert "test" in str(error)
-        assert finals(await transcribe(stub, config(), *pieces(speak(LONELY)))) == ["Hello."]
+async def test_the_largest_vocabulary_stalls_nothing(stub):
+    names = [f"{number:02} " + "Llanfair " * 6 for number in range(100)]
+    responses = await transcribe(stub, config(vocabulary=names), *pieces(speak(THANKS)))
+    assert len(finals(responses)) == len(ends(responses)) == 1
+    await assert_hears(stub)
 
 
 async def test_empty_audio_and_no_audio_are_no_mistakes(stub):
@@ -101,3 +97,25 @@ async def test_loud_and_clipped_sound_is_heard_without_harm(stub):
     responses = await transcribe(stub, config(encoding=F32LE), *pieces(noise, F32LE), *pieces(silence(1), F32LE))
     assert len(finals(responses)) == len(ends(responses))
     await assert_hears(stub)
+
+
+async def test_another_language_makes_whole_turns(stub):
+    german = speak_in_language("Guten Morgen. Wie komme ich von hier zum Bahnhof, bitte?", "de")
+    responses = await transcribe(stub, config(), *pieces(np.concatenate((silence(0.5), german, silence(2.0)))))
+    assert len(finals(responses)) == len(ends(responses)) >= 1
+    assert any(finals(responses))  # tiny.en writes what it sounds like in English
+    await assert_hears(stub)
+
+
+@pytest.mark.parametrize("name", ["music", "keyboard", "street"])
+async def test_sound_without_speech_makes_no_words(stub, name):
+    responses = await transcribe(stub, config(), *pieces(SOUNDS[name](15.0, 7)))
+    assert "".join(finals(responses)) == ""
+    assert len(finals(responses)) == len(ends(responses))
+    await assert_hears(stub)
+
+
+async def test_speech_after_music_is_heard(stub):
+    sound = np.concatenate((SOUNDS["music"](10.0, 1), silence(1.0), speak(THANKS), silence(1.0)))
+    text = finals(await transcribe(stub, config(), *pieces(sound)))[-1]
+    assert word_errors(normalized(text), THANKS) <= 1

@@ -113,7 +113,9 @@ export class Transcript {
         if (user) user.after(item);
         else this.list.append(item);
       }
-      item.querySelector('.words')?.append(make('span', { className: 'sentence', attributes: language ? { lang: language } : {} }, `${text} `));
+      const words = make('span', { className: 'sentence' }, `${text} `);
+      if (language) words.lang = language;
+      item.querySelector('.words')?.append(words);
       if (plan?.emotion && item.dataset.emotion !== plan.emotion) {
         item.dataset.emotion = plan.emotion;
         const chip = { className: 'chip', data: { style: plan.style || 'neutral' } };

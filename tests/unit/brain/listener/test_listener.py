@@ -9,7 +9,7 @@ import pytest
 from services.brain.backend import Exchange, Turn
 from services.brain.emotions import EMOTIONS
 from services.brain.listener import Listener
-from services.brain.listener.reply import MAX_SENTENCES
+from services.brain.listener.reply import MAX_SENTENCES, ReplyBuilder
 from tests.support.listener_talk import Talk, answers, text_of
 
 
@@ -98,6 +98,39 @@ def test_strange_input_gets_a_proper_reply(listener, said):
     for sentence in reply:
         assert len(sentence.text) < 400
         assert sentence.emotion in EMOTIONS
+
+
+@pytest.mark.parametrize(
+    ("written", "plain"),
+    [
+        ("Yeah.", "yeah"),
+        ("Mm-hmm.", "mm-hmm"),
+        ("Okay, I guess so.", "okay i guess so"),
+        ("Stop.", "stop"),
+        ("I want to die.", "i want to die"),
+        ("My name's Anna.", "my name's anna"),
+        ("My mother died last week.", "my mother died last week"),
+        ("I'm tired, but I can't sleep.", "i'm tired but i can't sleep"),
+        ("Mr. Smith told me that I'm fired.", "mr smith told me that i'm fired"),
+        ("Good morning, Oviya. How are you?", "good morning oviya how are you"),
+    ],
+)
+def test_a_transcript_means_the_same_with_and_without_case_and_punctuation(listener, written, plain, monkeypatch):
+    rules = []
+    follow = ReplyBuilder.follow
+    monkeypatch.setattr(
+        ReplyBuilder, "follow", lambda self, shapes, rule: rules.append(rule) or follow(self, shapes, rule)
+    )
+    for text in (written, plain):
+        listener.answer(Exchange(text, session_id="s"))
+    assert rules[0] == rules[1] != "unheard"
+
+
+def test_names_of_a_transcript_keep_their_capital_and_conjunctions_get_none(listener):
+    said = answers(listener, "I want to go home And sleep beside Rex")
+    mirrored = [text_of(reply) for reply in said if "home" in text_of(reply)]
+    assert mirrored
+    assert all("home and sleep beside Rex" in text for text in mirrored)
 
 
 def test_the_longest_history_is_answered(listener):

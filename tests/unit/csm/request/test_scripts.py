@@ -8,7 +8,8 @@ import pytest
 
 from oviya.errors import InvalidInput
 from oviya.model.checkpoint import ModelCard, read_card, write_card
-from oviya.text.scripts import language_of, main_script, romanized
+from oviya.text.languages import language_of
+from oviya.text.scripts import main_script, romanized
 from services.csm.model.config import CsmConfig
 from services.csm.request.limits import Limits, check_text
 from services.csm.request.tokenizer import TextTokenizer

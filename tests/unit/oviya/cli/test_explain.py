@@ -32,5 +32,5 @@ def test_both_sides_the_result_and_the_policy_are_told():
 def test_a_side_that_is_missing_is_reported_too():
     shown = lines(None, None, Tone("neutral", "calm", "calm", "curious", 0.3, "", 0.0, "none"))
     assert shown["voice"] == "no voice was heard"
-    assert shown["words"] == "no words"
+    assert shown["words"] == "no English words"
     assert "mixed in" not in shown["tone"]

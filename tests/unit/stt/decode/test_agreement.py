@@ -3,29 +3,35 @@
 from __future__ import annotations
 
 import itertools
+import math
 import random
 
 import pytest
 
-from services.stt.decode.agreement import STABLE_S, LocalAgreement, continuation, merge_final
+from services.stt.decode.agreement import OPEN_S, STABLE_S, LocalAgreement, continuation, merge_final
 from services.stt.decode.words import plain, text_of
 from services.stt.recognizer import Word
 
+START_S = 10.0
 
-def decoded(text):
-    """The words of `text`, half a second each."""
-    return [Word(plain(word), index / 2, index / 2 + 0.4, 0.9, f" {word}") for index, word in enumerate(text.split())]
+
+def decoded(text, confidence=0.9):
+    """The words of `text`, a tenth of a second each."""
+    return [
+        Word(plain(word), index / 10, index / 10 + 0.1, confidence, f" {word}")
+        for index, word in enumerate(text.split())
+    ]
 
 
 def texts(words):
     return " ".join(word.text for word in words)
 
 
-def committed(*decodes, every_s=0.2):
-    """Returns what is committed after each of the decodes."""
+def committed(*decodes, every_s=0.2, confidence=0.9):
+    """Returns what is committed after each of the decodes; the sound is longer than the words."""
     agreement, after = LocalAgreement(), []
     for index, decode in enumerate(decodes):
-        agreement.update(decoded(decode), index * every_s)
+        agreement.update(decoded(decode, confidence), START_S + index * every_s)
         after.append(texts(agreement.committed))
     return after
 
@@ -36,7 +42,7 @@ def test_words_are_committed_once_two_hypotheses_agree():
         "what",
         "what should",
         "what should i",
-        "what should i",
+        "what should i do",
     ]
 
 
@@ -46,24 +52,34 @@ def test_an_empty_hypothesis_withdraws_nothing():
         "good morning",
         "good morning",
         "good morning",
-        "good morning",
+        "good morning anna",
     ]
 
 
-def test_the_last_word_must_stay_for_longer():
+def test_a_word_of_low_confidence_must_stay_for_longer():
     every_s = 0.2
-    assert committed(*["what"] * 6, every_s=every_s).index("what") == int(STABLE_S / every_s) + 1
-    assert committed("what", "what", "watt", "what", "what", "what", every_s=every_s)[-1] == ""
+    after = committed(*["what"] * 10, every_s=every_s, confidence=0.3)
+    assert after.index("what") == math.ceil(STABLE_S / every_s)
+    assert committed(*["what"] * 5, "watt", *["what"] * 5, every_s=every_s, confidence=0.3)[-1] == ""
+
+
+def test_a_word_at_the_end_of_the_sound_may_have_been_cut_off():
+    agreement = LocalAgreement()
+    for position_s in (0.32, 0.36):
+        agreement.update(decoded("what should"), position_s)
+    assert texts(agreement.committed) == "what"
+    agreement.update(decoded("what should"), 0.2 + OPEN_S + 0.01)
+    assert texts(agreement.committed) == "what should"
 
 
 def test_case_and_punctuation_are_no_disagreement_and_may_change_later():
     agreement = LocalAgreement()
     for step, text in enumerate(("Well, yes", "well Yes. And", "Well! yes, and", "So")):
-        agreement.update(decoded(text), step * 0.2)
-    assert texts(agreement.committed) == "well yes"
+        agreement.update(decoded(text), START_S + step * 0.2)
+    assert texts(agreement.committed) == "well yes and"
     agreement = LocalAgreement()
     for step, text in enumerate(("Well, yes and", "Well, yes and", "Well. Yes, and no")):
-        agreement.update(decoded(text), step * 0.2)
+        agreement.update(decoded(text), START_S + step * 0.2)
     assert text_of(agreement.committed[:2]) == "Well. Yes,"
 
 
@@ -86,7 +102,7 @@ def test_whatever_is_decoded_committed_words_stay():
         agreement, before = LocalAgreement(), []
         for step in range(20):
             words = [draw.choice("abc") * draw.randint(1, 2) for _ in range(draw.randint(0, 6))]
-            agreement.update(decoded(" ".join(words)), step * 0.2)
+            agreement.update(decoded(" ".join(words)), START_S + step * 0.2)
             after = [word.text for word in agreement.committed]
             assert after[: len(before)] == before
             before = after

@@ -47,7 +47,7 @@ def test_words_get_the_times_and_the_mean_probability_of_their_tokens():
     first, second = timed_words(pieces, alignment, [0.9, 0.8, 0.4], 2.0)
     assert (first.text, first.written, first.start_s, first.end_s) == ("hello", " Hello", 0.2, 0.6)
     assert (second.text, second.written, second.start_s, second.end_s) == ("anna", " Anna.", 0.6, 2.0)
-    assert (first.confidence, second.confidence) == pytest.approx((0.9, 0.6))
+    assert (first.confidence, second.confidence) == pytest.approx((0.9, 0.8))
 
 
 def test_no_word_ends_after_the_sound_or_before_its_start():
@@ -83,3 +83,19 @@ def test_texts_are_as_written():
     assert text_of(words) == "Hello, world."
     assert without_closing(text_of(words)) == "Hello, world"
     assert without_closing("It's 5%...") == "It's 5"
+
+
+PIECES = [(" Well,", 2), (" I", 1), (" know.", 2)]
+ALIGNMENT = [(0, 5), (1, 10), (2, 20), (3, 30), (4, 40)]
+
+
+def test_a_word_with_punctuation_has_its_probability():
+    words = timed_words(PIECES, ALIGNMENT, [0.9, 0.4, 0.8, 0.7, 0.6], 1.0)
+    assert [word.stop for word in words] == [0.4, None, 0.6]
+    assert [word.confidence for word in words] == pytest.approx([0.9, 0.8, 0.7])
+
+
+def test_a_word_that_the_model_has_not_scored_has_none():
+    words = timed_words(PIECES, ALIGNMENT, [], 1.0)
+    assert [word.stop for word in words] == [None, None, None]
+    assert [word.confidence for word in words] == [0.0, 0.0, 0.0]

@@ -54,6 +54,21 @@ OPEN = [
     "it's spelled b as in boy",
     "that is spelled v for victor",
     "alpha bravo",
+    # as Whisper writes them
+    "My number is 555.",
+    "My number is...",
+    "My phone number is 415-55-5",
+    "Sure, it's 0777 double-0900.",
+    "5 5 5 1 2 3 4",
+    "555-1234",
+    "5, 5, 5,",
+    "The code is 4-8",
+    "My account number is 1-2-3, 5-6,",
+    "My plate is a B12.",
+    "S-M-I-T-H",
+    "S.M.I.",
+    "It's spelled SMI.",
+    "It's spelled as SMI",
 ]
 """More follows, according to the words."""
 
@@ -94,6 +109,22 @@ COMPLETE = [
     "i want to go to the",
     "can you spell it",
     "",
+    # as Whisper writes them
+    "one, two, three",
+    "1, 2, 3.",
+    "Call 9-1-1",
+    "9-1-1.",
+    "at 6 p.m.",
+    "at 6pm.",
+    "It costs $50.",
+    "It took 10-15",
+    "on 12/25/2024.",
+    "It's 3.14.",
+    "I take vitamin B12.",
+    "I live in the U.S.",
+    "It's spelled differently.",
+    "I think it's spelled right.",
+    "How is it spelled?",
 ]
 """As complete as the sentence is."""
 
@@ -127,7 +158,7 @@ def test_a_number_of_full_length_is_not_waited_for_as_long(text):
 
 
 def silence_s(text):
-    words = [Word(word, 0.3 * index, 0.3 * index + 0.25, 1.0) for index, word in enumerate(text.split())]
+    words = [Word(word, 0.3 * index, 0.3 * index + 0.25, 1.0, f" {word}") for index, word in enumerate(text.split())]
     return Endpointer(SILENCE).silence_s(words)
 
 
@@ -144,10 +175,13 @@ def test_nothing_else_waits_longer_than_an_unfinished_sentence(text):
 @pytest.mark.parametrize("text", ["it's half past six", "it is half past six", "i was born in nineteen eighty four"])
 def test_a_sentence_that_ends_with_a_quantity_waits_like_any_other(text):
     words = [
-        Word(word, 0.3 * index, 0.3 * index + 0.05 * (len(word) + 1), 1.0) for index, word in enumerate(text.split())
+        Word(word, 0.3 * index, 0.3 * index + 0.05 * (len(word) + 1), 1.0, f" {word}")
+        for index, word in enumerate(text.split())
     ]
     last = words[-1]
-    words[-1] = Word(last.text, last.start_s, last.start_s + 1.8 * (last.end_s - last.start_s), 1.0)
+    words[-1] = Word(
+        last.text, last.start_s, last.start_s + 1.8 * (last.end_s - last.start_s), 1.0, f"{last.written}.", 0.9
+    )
     assert Endpointer(SILENCE).silence_s(words, fall=3.0) < SILENCE.max_s
 
 
@@ -155,7 +189,7 @@ def test_a_speaker_with_long_pauses_is_waited_for_as_long_as_the_longest_of_both
     endpointing = Endpointer(EndSilence(min_s=0.3, max_s=0.9, cap_s=3.0, dictation_s=2.2))
     for _ in range(40):
         endpointing.add_pause(2.9)
-    assert endpointing.silence_s([Word("five", 0.0, 0.3, 1.0)] * 3) > 2.2
+    assert endpointing.silence_s([Word("five", 0.0, 0.3, 1.0, " five")] * 3) > 2.2
 
 
 @pytest.mark.parametrize("text", ["milk, eggs,", "first of all:", "and then I went -"])

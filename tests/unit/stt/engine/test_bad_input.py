@@ -11,7 +11,6 @@ import pytest
 from services.stt.endpoint.endpointing import EndSilence
 from services.stt.engine.events import Final, SpeechStarted, TurnEnded
 from services.stt.engine.limits import TurnLimits
-from services.stt.frontend.suppression import NoiseSuppressor
 from tests.support.speech import LONELY, silence, speak, word_errors
 from tests.support.stt_session import of
 
@@ -21,7 +20,7 @@ THANKS = "thank you very much"
 
 @pytest.fixture
 def open_session(open_session):
-    return partial(open_session, limits=LIMITS, make_suppressor=NoiseSuppressor)
+    return partial(open_session, limits=LIMITS)
 
 
 def music(seconds, rate_hz=16_000):

@@ -30,7 +30,7 @@ def test_the_last_decode_starts_with_the_silence_and_is_the_only_one(open_sessio
     session = open_session(recognizer=counted)
     ended = of(TurnEnded, push_all(session, join(silence(0.3), speak(LONELY), silence(1.0))))[0]
     assert len(counted.finals) == 1
-    assert 0.09 <= started_s[0] - ended.speech_end_s <= 0.1 + 2 * WINDOW_S
+    assert started_s[0] - ended.speech_end_s == pytest.approx(2 * WINDOW_S)
 
 
 def test_a_decode_of_the_sound_so_far_is_discarded_if_the_speaker_goes_on(open_waiting_session, recognizer):
@@ -155,7 +155,7 @@ def test_a_pause_between_the_groups_of_a_phone_number_does_not_end_the_turn(open
     )
     events = push_all(open_session(limits=limits), sound)
     [final] = of(Final, events)
-    assert word_errors(final.text, "my number is five five five one two three four five six seven") <= 3
+    assert "".join(filter(str.isdigit, final.text)) == "5551234567"
     assert 0.8 <= silence_before_end(events) <= 2.3
 
 

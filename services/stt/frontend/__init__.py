@@ -1,1 +1,0 @@
-"""Sound before it is decoded: band limits, noise suppression and level."""
