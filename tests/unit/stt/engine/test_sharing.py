@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any, cast
 
 import pytest
 
 from oviya.errors import Busy, Unavailable
+from services.stt.engine.async_session import AsyncSession
 from services.stt.engine.events import Partial, SpeechStarted, TurnEnded
+from services.stt.engine.limits import EngineLimits
 from tests.support.metrics import metric
 from tests.support.speech import silence, word_errors
 from tests.support.stt_engine import SENTENCE, SPOKEN, THANKS, push, push_and_finish, running, text_of, transcribe
@@ -70,15 +74,47 @@ async def test_a_caller_that_leaves_cancels_its_decodes():
     async with running(recognizer) as engine:
         first = asyncio.create_task(hear(engine, vocabulary=FIRST))
         await until(gate.entered.is_set)
-        second = asyncio.create_task(hear(engine, vocabulary=SECOND))
-        await until(lambda: engine._queue._finals)
-        second.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await second
+        with engine.session(16_000, vocabulary=SECOND) as session:
+            second = asyncio.create_task(transcribe(session, SENTENCE))
+            await until(lambda: session._session is not None and session._session.awaited)
+            second.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await second
+        await until(lambda: all(job.result.cancelled() for job in (*engine._queue._finals, *engine._queue._drafts)))
         gate.opened.set()
         assert word_errors(text_of(await first), THANKS) == 0
         assert word_errors(text_of(await hear(engine)), THANKS) == 0
     assert SECOND not in [request.vocabulary for request in recognizer.requests]
+
+
+async def test_a_session_is_closed_after_the_call_that_is_running():
+    """The call may still submit decodes."""
+    entered, go_on, closed = threading.Event(), threading.Event(), threading.Event()
+
+    class Listening:
+        in_turn, position_s, awaited = False, 0.0, None
+
+        def push(self, samples):
+            entered.set()
+            assert go_on.wait(PATIENCE_S)
+            assert not closed.is_set()
+            return []
+
+        def close(self):
+            closed.set()
+
+    with ThreadPoolExecutor(1) as listening:
+        session = AsyncSession(cast(Any, Listening), listening, 16_000, EngineLimits())
+        await session.open()
+        pushing = asyncio.create_task(push(session, silence(0.1)))
+        await until(entered.is_set)
+        pushing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await pushing
+        session.close()
+        assert not closed.is_set()
+        go_on.set()
+        await until(closed.is_set)
 
 
 async def test_a_decode_that_waits_too_long_fails_its_session_and_no_other():
