@@ -183,6 +183,11 @@ class WhisperRecognizer:
         if all(given):
             return [language or "" for language in given]
         detected = self._model.detect_language(encoded)
+        if not all(detected):  # first seen by `load`
+            raise CheckpointError(
+                f"{self._settings.model} cannot detect languages: its config.json has no lang_ids",
+                hint="set STT_LANGUAGE, or add the ids of the language tokens to config.json",
+            )
         return [language or found[0][0].strip("<|>") for language, found in zip(given, detected, strict=True)]
 
     def _start_sequence(self, language: str) -> list[int]:
