@@ -183,10 +183,10 @@ class WhisperRecognizer:
         if all(given):
             return [language or "" for language in given]
         detected = self._model.detect_language(encoded)
-        if not all(detected):  # first seen by `load`
+        if not all(detected):
             raise CheckpointError(
                 f"{self._settings.model} cannot detect languages: its config.json has no lang_ids",
-                hint="set STT_LANGUAGE, or add the ids of the language tokens to config.json",
+                hint="set STT_LANGUAGE",
             )
         return [language or found[0][0].strip("<|>") for language, found in zip(given, detected, strict=True)]
 
