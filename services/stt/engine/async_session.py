@@ -164,7 +164,8 @@ class AsyncSession:
                 yield event
             if (decode := session.awaited) is None:
                 return
-            await asyncio.wait([asyncio.wrap_future(decode)])  # its error is raised by `proceed`
+            # `proceed` raises its error; gather takes notice of it, so that asyncio does not log it as overlooked.
+            await asyncio.gather(asyncio.wrap_future(decode), return_exceptions=True)
             events = await self._run(session.proceed)
 
     @property

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
@@ -164,6 +165,8 @@ async def test_a_final_decode_that_fails_ends_its_session_and_no_other():
         if request.final and request.vocabulary == FIRST:
             raise Unavailable("stt", "out of memory")
 
+    logged = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: logged.append(context["message"]))
     async with running(WrappedRecognizer(whisper(), fail)) as engine:
         first, second = await asyncio.gather(
             hear(engine, vocabulary=FIRST), hear(engine, vocabulary=SECOND), return_exceptions=True
@@ -171,3 +174,6 @@ async def test_a_final_decode_that_fails_ends_its_session_and_no_other():
         assert isinstance(first, Unavailable)
         assert not isinstance(second, BaseException)
         assert word_errors(text_of(second), THANKS) == 0
+    del first
+    gc.collect()
+    assert logged == []  # asyncio would log an error that nobody took
