@@ -174,6 +174,6 @@ async def test_a_final_decode_that_fails_ends_its_session_and_no_other():
         assert isinstance(first, Unavailable)
         assert not isinstance(second, BaseException)
         assert word_errors(text_of(second), THANKS) == 0
-    del first
+    del engine, first
     gc.collect()
     assert logged == []  # asyncio would log an error that nobody took
