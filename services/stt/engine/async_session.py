@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,7 @@ class AsyncSession:
     ) -> None:
         self._make_session = make_session
         self._session: Session | None = None
+        self._call: Future[Any] = Future()  # the last one
         self._listening = listening
         self._source_hz = source_hz
         self._slice = max(1, round(source_hz * SLICE_S))
@@ -115,9 +116,9 @@ class AsyncSession:
         return [event async for event in self._end(EndReason.STREAM_END)]
 
     def close(self) -> None:
-        """Cancels the decodes of an unfinished turn."""
+        """Cancels the decodes of an unfinished turn, after a call that is still running, which may submit some."""
         if self._session is not None:
-            self._session.close()
+            self._call.add_done_callback(lambda _: self._opened.close())
 
     async def _process_buffered(self) -> AsyncIterator[Event]:
         if not self._buffered_samples:
@@ -163,10 +164,8 @@ class AsyncSession:
                 yield event
             if (decode := session.awaited) is None:
                 return
-            waiting = asyncio.wrap_future(decode)
-            await asyncio.wait([waiting])
-            if not waiting.cancelled():
-                waiting.exception()  # asyncio would log that nobody read it; `proceed` raises it
+            # `proceed` raises its error; gather takes notice of it, so that asyncio does not log it as overlooked.
+            await asyncio.gather(asyncio.wrap_future(decode), return_exceptions=True)
             events = await self._run(session.proceed)
 
     @property
@@ -176,7 +175,8 @@ class AsyncSession:
         return self._session
 
     async def _run(self, method: Callable[..., Any], *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._listening, method, *arguments)
+        self._call = self._listening.submit(method, *arguments)
+        return await asyncio.wrap_future(self._call)
 
     def _now(self) -> float:
         return asyncio.get_running_loop().time()

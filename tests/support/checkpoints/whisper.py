@@ -54,6 +54,11 @@ def write_whisper(folder: Path, *, seed: int = 0) -> Path:
     _write_tokenizer(source, tokens)
     TransformersConverter(str(source), copy_files=["tokenizer.json"]).convert(str(folder), force=True)
     shutil.rmtree(source)
+    # The converter finds the languages only if it has Whisper's own tokenizer.
+    config_file = folder / "config.json"
+    config_json = json.loads(config_file.read_text())
+    config_json["lang_ids"] = [tokens.index(token) for token in _language_tokens()]
+    config_file.write_text(json.dumps(config_json))
     return folder
 
 
@@ -89,11 +94,11 @@ def write_aligner(folder: Path, *, seed: int = 0) -> Path:
     return folder
 
 
-def _languages() -> list[str]:
-    """Returns the codes of the 99 languages, without Cantonese, which was added later."""
-    from faster_whisper.tokenizer import _LANGUAGE_CODES  # pyright: ignore[reportMissingImports]
+def _language_tokens() -> list[str]:
+    """Returns the tokens of the 99 languages, without Cantonese, which was added later."""
+    from transformers.models.whisper.tokenization_whisper import LANGUAGES
 
-    return [code for code in _LANGUAGE_CODES if code != "yue"]
+    return [f"<|{code}|>" for code in LANGUAGES if code != "yue"]
 
 
 def _tokens() -> list[str]:
@@ -103,7 +108,7 @@ def _tokens() -> list[str]:
     special = [
         "<|endoftext|>",
         "<|startoftranscript|>",
-        *(f"<|{code}|>" for code in _languages()),
+        *_language_tokens(),
         "<|translate|>",
         "<|transcribe|>",
         "<|startoflm|>",
@@ -126,7 +131,4 @@ def _write_tokenizer(folder: Path, tokens: list[str]) -> None:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(token, special=True) for token in tokens if token.startswith("<|")])
-    languages = [f"<|{code}|>" for code in _languages()]  # CTranslate2 finds their ids by this list
-    PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, eos_token="<|endoftext|>", additional_special_tokens=languages
-    ).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token="<|endoftext|>").save_pretrained(folder)
