@@ -57,11 +57,11 @@ class Heard:
         return [arrival.response.at.ToTimedelta().total_seconds() for arrival in self.of("turn_ended")]
 
     def words_taken_back(self) -> int:
-        """Counts the words of partials with which a later transcript of the turn does not begin."""
+        """Counts the words of partials with which a later partial, or the final, does not begin."""
         texts: dict[int, list[str]] = {}
         for response in (arrival.response for arrival in self.arrivals):
             kind = response.WhichOneof("event")
-            if kind in ("partial", "likely_end", "final"):
+            if kind in ("partial", "final"):
                 texts.setdefault(response.turn, []).append(getattr(response, kind).text)
         pairs = itertools.chain.from_iterable(itertools.pairwise(turn) for turn in texts.values())
         return sum(_taken_back(before, after) for before, after in pairs)
