@@ -37,7 +37,9 @@ LAYERS = {
     "services.mimi": (
         "server, detect_watermark > load > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
     ),
-    "services.stt": "server > backends > engine > decode, endpoint > log_mel > recognizer > settings, metrics",
+    "services.stt": (
+        "server > backends > engine > decode, endpoint > log_mel > recognizer > settings, metrics, packages"
+    ),
 }
 """Rooms, from the top down.  A room imports what is to its right; rooms between two `>` do not import each other."""
 

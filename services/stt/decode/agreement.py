@@ -37,8 +37,8 @@ class _Pending:
 class LocalAgreement:
     """Follows the hypotheses of one segment and commits words."""
 
-    def __init__(self, committed: Sequence[Word] = ()) -> None:
-        self._committed = list(committed)
+    def __init__(self) -> None:
+        self._committed: list[Word] = []
         self._pending: list[_Pending] = []
 
     @property

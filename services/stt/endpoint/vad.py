@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +9,8 @@ import onnxruntime  # pyright: ignore[reportMissingTypeStubs]
 
 from oviya.audio.pcm import Pcm
 from oviya.errors import CheckpointError
+from services.stt.endpoint.onnx_model import load_onnx
+from services.stt.packages import package_folders
 
 WINDOW_SAMPLES = 512
 """The model's input: 32 ms at 16 kHz ..."""
@@ -28,9 +29,8 @@ def find_model() -> Path:
     Raises:
         CheckpointError: the package is not installed.
     """
-    spec = find_spec("silero_vad")
-    for folder in (spec.submodule_search_locations or ()) if spec else ():
-        path = Path(folder) / "data" / "silero_vad.onnx"
+    for folder in package_folders("silero_vad"):
+        path = folder / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
     raise CheckpointError(
@@ -46,15 +46,7 @@ class SileroVad:
     """
 
     def __init__(self, path: Path | None = None) -> None:
-        options = onnxruntime.SessionOptions()
-        # A call takes 0.2 ms: more threads would not help.
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        options.log_severity_level = 3  # errors only; the file causes harmless warnings about unused initializers
-        path = path or find_model()
-        try:
-            self._session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime's own types, none of them public
-            raise CheckpointError(f"cannot load Silero VAD from {path}: {error}") from error
+        self._session = load_onnx(path or find_model(), "Silero VAD")
 
     def stream(self) -> VadStream:
         """Returns a new stream."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import TypeAlias
 
+from services.stt.decode.words import text_of
 from services.stt.recognizer import Word
 
 
@@ -67,7 +68,7 @@ class Final:
     @property
     def text(self) -> str:
         """The words as the model wrote them."""
-        return "".join(word.written for word in self.words).strip()
+        return text_of(self.words)
 
 
 @dataclass(frozen=True)

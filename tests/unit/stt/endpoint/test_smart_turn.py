@@ -73,7 +73,7 @@ def test_a_file_that_is_no_model_is_refused(tmp_path):
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch):
-    monkeypatch.setattr(smart_turn, "find_spec", lambda name: None)
+    monkeypatch.setattr(smart_turn, "package_folders", lambda name: [])
     with pytest.raises(CheckpointError, match="not installed") as raised:
         SmartTurn()
     assert "pipecat-ai" in raised.value.hint
