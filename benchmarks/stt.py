@@ -8,7 +8,7 @@ beside two goals.  `human` means the recordings in Debian's package asterisk-cor
 |---|---|
 | accuracy | Word error rate of people and of flite's voices.  Sound is sent as fast as it is accepted; ways of writing ("1", "one") do not count as errors (tests/support/transcripts.py). |
 | noise | The same for people in white noise and at 8 kHz. |
-| latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it. |
+| latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it.  A third of the prompts are fragments ("has left the conference"), after which the turn waits for more. |
 | turns | Held-out sentences, spoken with a pause of 700 ms at a clause and without: how often the pause ends the turn, and the sound between the last sound of speech and the end of the turn.  benchmarks/stt_turns.py has more. |
 | invented | Words in ten minutes of sound in which nobody speaks. |
 | speakers | In real time: the largest number of speakers for whom 95 % of the finals arrive within a second.  Each says one prompt after another, in sessions of their own. |
@@ -41,7 +41,7 @@ if not __package__:  # started as `python benchmarks/stt.py`
 from benchmarks.report import MACHINE, parser_for, print_table, summary, write_json
 from benchmarks.stt_client import Heard, model_of, play
 from benchmarks.stt_goals import GOALS, Goal
-from benchmarks.stt_pauses import utterances
+from benchmarks.stt_pauses import is_whole, utterances
 from benchmarks.stt_sounds import LEAD_S, RATE_HZ, Utterance, flite, human, in_white_noise, over_telephone, spoken
 from oviya.cli.local.plan import plan_on_free_ports
 from oviya.cli.local.process import proportional_bytes
@@ -136,16 +136,22 @@ async def noise(run: Run) -> None:
 
 
 async def latency(run: Run) -> None:
-    finals, partials, taken_back = [], [], 0
+    finals: list[float] = []
+    whole: list[float] = []
+    partials, taken_back = [], 0
     for utterance in progress(human(run.prompts), description="latency"):
         heard = await play(run.channel, utterance.sound, paced=True)
         finals.append(final_after_s(heard, utterance))
+        if is_whole(utterance.text):
+            whole.append(finals[-1])
         taken_back += heard.words_taken_back()
         if (first_s := heard.first_words_at_s) is not None:
             partials.append(first_s - utterance.start_s)
     run.figures |= {
         "final p50": summary(finals)["p50"],
         "final p95": summary(finals)["p95"],
+        "whole final p50": summary(whole)["p50"],
+        "whole final p95": summary(whole)["p95"],
         "first partial": statistics.median(partials),
         "taken back": taken_back,
     }

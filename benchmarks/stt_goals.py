@@ -56,6 +56,8 @@ GOALS = {
     "human telephone": Goal("noise", "  human at 8 kHz", "%", 12, 8),
     "final p50": Goal("latency", "end of speech to final transcript, p50", "ms", 450, 350),
     "final p95": Goal("latency", "  p95", "ms", 700, 500),
+    "whole final p50": Goal("latency", "  whole sentences, p50", "ms", 450, 350),
+    "whole final p95": Goal("latency", "  whole sentences, p95", "ms", 700, 500),
     "first partial": Goal("latency", "start of speech to first partial, p50", "ms", 900, 600),
     "taken back": Goal("latency", "words of partials taken back", "", 0, 0),
     "cut off human": Goal("turns", "cut off in pauses of 700 ms, human", "%", 8, 3),

@@ -58,6 +58,11 @@ FRAGMENT = re.compile(
 """Prompts that are part of a sentence; they are cut in two, but their ends are no ends of turns."""
 
 
+def is_whole(text: str) -> bool:
+    """Whether a prompt is a whole sentence."""
+    return not FRAGMENT.search(text)
+
+
 @dataclass(frozen=True)
 class Utterance:
     """A sentence that can be spoken with or without a pause.
@@ -138,8 +143,7 @@ def _prompts(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
             if index is not None:
                 at = _softest(sound, heard[index].start_s)
                 cut = at, at
-        whole = not FRAGMENT.search(prompt.text)
-        yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), whole)
+        yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), is_whole(prompt.text))
 
 
 def _softest(sound: Pcm, near_s: float) -> int:

@@ -24,7 +24,7 @@ class SttSettings(ServiceSettings):
     decode_wait_s: float = Field(default=5.0, gt=0, le=60.0)
     """Longest time in seconds that the final decode of a turn waits for those of other speakers; then its stream ends
     as busy."""
-    end_silence_min_s: float = Field(default=0.3, ge=0.2, le=5.0)
+    end_silence_min_s: float = Field(default=0.25, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn after a complete sentence, unless a session sets its own silence."""
     end_silence_max_s: float = Field(default=0.8, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn in the middle of a sentence."""
@@ -80,7 +80,7 @@ class SttSettings(ServiceSettings):
         if not self.phrase_silence_s <= self.end_silence_min_s <= self.end_silence_max_s <= self.end_silence_cap_s:
             raise ValueError(
                 "STT_PHRASE_SILENCE_S, STT_END_SILENCE_MIN_S, STT_END_SILENCE_MAX_S and STT_END_SILENCE_CAP_S "
-                "must be in ascending order, e.g. STT_PHRASE_SILENCE_S=0.2 STT_END_SILENCE_MIN_S=0.3 "
+                "must be in ascending order, e.g. STT_PHRASE_SILENCE_S=0.2 STT_END_SILENCE_MIN_S=0.25 "
                 "STT_END_SILENCE_MAX_S=0.8 STT_END_SILENCE_CAP_S=1.5"
             )
         return self

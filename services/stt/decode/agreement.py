@@ -18,12 +18,13 @@ from services.stt import metrics
 from services.stt.decode.words import spread
 from services.stt.recognizer import Word
 
-MIN_CONFIDENCE, STABLE_S = 0.45, 1.5
+MIN_CONFIDENCE, STABLE_S = 0.45, 0.8
 """A word with at least this confidence is committed after two hypotheses, others after so many seconds of sound.  Set,
-with OPEN_S, on 60 prompts of a human voice and hypotheses every 0.2 and 0.4 s: the error rate of the final transcripts,
-which keep committed words, rises by a tenth; without confidences it doubles."""
+with OPEN_S, on 80 sentences of a human voice and of flite's: 4.1 % of the words of the final transcripts, which keep
+committed words, are wrong, and 3.4 % if nothing is committed; without confidences errors double."""
 OPEN_S = 0.2
-"""A word that ends so close to the end of the sound is not committed."""
+"""A word that ends so close to the end of the sound is not committed, except the first one: half of
+the first partials come 0.58 s after the start of speech instead of 0.72 s, and one word in 800 more is wrong."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,8 @@ class LocalAgreement:
         for waiting in pending[: max(0, _certain_length(_texts(hypothesis)) - known)]:
             stable_s = position_s - waiting.since_s
             certain = waiting.word.confidence >= MIN_CONFIDENCE or stable_s >= STABLE_S
-            if stable_s <= 0 or not certain or waiting.word.end_s > position_s - OPEN_S:
+            is_open = waiting.word.end_s > position_s - OPEN_S and known + agreed > 0
+            if stable_s <= 0 or not certain or is_open:
                 break
             agreed += 1
         self._committed += [waiting.word for waiting in pending[:agreed]]

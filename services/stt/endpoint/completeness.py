@@ -94,10 +94,10 @@ class Weights:
 
 
 WEIGHTS = {
-    (True, True): Weights(-2.16, 0.84, 2.79, 0.11, 0.08, 0.86),
-    (True, False): Weights(-2.21, 0.84, 2.77, 0.14, 0.00, 0.91),
-    (False, True): Weights(-2.95, 0.00, 2.70, 0.07, 0.08, 0.98),
-    (False, False): Weights(-3.02, 0.00, 2.68, 0.09, 0.00, 1.02),
+    (True, True): Weights(-2.12, 0.85, 2.62, 0.13, 0.05, 0.94),
+    (True, False): Weights(-2.20, 0.85, 2.61, 0.15, 0.00, 0.97),
+    (False, True): Weights(-2.99, 0.00, 2.50, 0.09, 0.05, 1.07),
+    (False, False): Weights(-3.00, 0.00, 2.49, 0.11, 0.00, 1.11),
 }
 """By whether the words and the sound are known; fitted by training/turn_end.py."""
 

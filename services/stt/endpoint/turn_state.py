@@ -16,8 +16,9 @@ SILENCE_PROBABILITY = 0.35
 ONSET_WINDOWS = 2
 """Consecutive windows of speech that start a turn: 64 ms, longer than a click and shorter than a syllable."""
 
-HESITATION = 2 * WINDOW_SAMPLES
-"""Silence in samples after which the speaker may have finished: 64 ms, longer than the stop of a consonant."""
+HESITATION = WINDOW_SAMPLES
+"""Silence in samples after which the speaker may have finished: 32 ms.  Human prompts have such a silence within speech
+every 7 s, one of 64 ms every 8 s."""
 
 
 class Transition(Enum):

@@ -26,9 +26,13 @@ log = structlog.get_logger()
 FIRST_DRAFT_S, EARLY_DRAFT_EVERY_S, DRAFT_EVERY_S = 0.25, 0.15, 0.4
 """Speech in seconds before the first draft, and sound between two drafts, in the first second and afterwards.  Two
 drafts with little sound between them agree on more errors."""
-DRAFT_SHARE = 0.5
-"""The share of the time that drafts of one segment may take, with their wait in the queue: on a busy machine every
-speaker gets fewer."""
+EARLY_DRAFT_SHARE, DRAFT_SHARE = 1.0, 0.5
+"""The share of the time that drafts of one segment may take, with their wait in the queue, in the first second and
+afterwards: on a busy machine every speaker gets fewer."""
+
+DETECT_S = 2.0
+"""Speech in seconds from which on its language is detected.  With less, Whisper is often wrong: it is taken to be that
+of an earlier segment, if there is one."""
 
 EDGE_S = 0.1
 """How far words may extend beyond what the voice detector takes for speech, which misses soft consonants."""
@@ -47,7 +51,7 @@ class Segment:
         decodes: runs the decodes.
         start: position of the first sample in the session.
         vocabulary: words and phrases that the speaker is likely to say.
-        language: Whisper's code; None: detected.
+        language: the session's so far, as Whisper's code; None: unknown.
         clock: returns the seconds of a monotonic clock.
     """
 
@@ -61,7 +65,8 @@ class Segment:
     ) -> None:
         self._decodes = decodes
         self._start = start
-        self._request = Request(np.zeros(0, np.float32), 0.0, tuple(vocabulary), language)
+        self._vocabulary = tuple(vocabulary)
+        self._known_language = language
         self._clock = clock
         self._pieces: list[Pcm] = []
         self._speech = 0  # samples
@@ -77,6 +82,11 @@ class Segment:
         self._words: list[Word] | None = None  # of the final decode
         self.language = ""
         """The last one that was recognized, as Whisper's code."""
+
+    @property
+    def known_language(self) -> str | None:
+        """The session's language so far: that of this segment if it has enough speech, else of an earlier one."""
+        return (self._speech >= to_samples(DETECT_S) and self.language) or self._known_language
 
     @property
     def committed(self) -> list[Word]:
@@ -154,7 +164,7 @@ class Segment:
         kept = max(len(self.committed), sum(word.end_s <= limit_s for word in words))
         cut_s = words[kept - 1].end_s if kept else limit_s
         cut = min(max(to_samples(cut_s) - self._start, 0), self.length)
-        rest = Segment(self._decodes, self._start + cut, self._request.vocabulary, self._request.language, self._clock)
+        rest = Segment(self._decodes, self._start + cut, self._vocabulary, self.known_language, self._clock)
         rest.language = self.language
         rest.add(self._sound()[cut:], speech=True)
         return words[:kept], rest
@@ -162,8 +172,8 @@ class Segment:
     def _take_draft(self, draft: Future[Transcript]) -> None:
         turnaround_s = self._clock() - self._drafted_at
         early = self._drafted - (self._first_speech or 0) < to_samples(1.0)
-        every_s = EARLY_DRAFT_EVERY_S if early else DRAFT_EVERY_S
-        self._next_draft = self._drafted + to_samples(max(every_s, turnaround_s / DRAFT_SHARE))
+        every_s, share = (EARLY_DRAFT_EVERY_S, EARLY_DRAFT_SHARE) if early else (DRAFT_EVERY_S, DRAFT_SHARE)
+        self._next_draft = self._drafted + to_samples(max(every_s, turnaround_s / share))
         if draft.cancelled():
             return
         if error := draft.exception():
@@ -188,7 +198,9 @@ class Segment:
         sound = self._sound()
         if not final:
             self._drafted = len(sound)
-        return replace(self._request, sound=sound, speech_s=to_seconds(min(self._speech, len(sound))), final=final)
+        speech = min(self._speech, len(sound))
+        language = self._known_language if speech < to_samples(DETECT_S) else None
+        return Request(sound, to_seconds(speech), self._vocabulary, language, final)
 
     def _sound(self) -> Pcm:
         """Returns the sound so far; may be called in the thread of the queue."""

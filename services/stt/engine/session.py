@@ -4,7 +4,7 @@ A session runs the voice detector on every window of sound and decodes only turn
 cannot go on without the result of one, it stops and buffers the sound (`awaited`) until that has finished.  So the same
 sound gives the same turns, however fast it arrives and however busy the machine is.
 
-The final decode of a turn starts with the first 64 ms of silence.  After 200 ms its words decide, with the melody of
+The final decode of a turn starts with the first 32 ms of silence.  After 200 ms its words decide, with the melody of
 speech, how long the silence must last to end the turn; if the speaker goes on, the decode is discarded.
 """
 
@@ -91,6 +91,7 @@ class Session:
         self._segment: Segment | None = None
         self._words: list[Word] = []  # of the turn's complete segments
         self._language = ""
+        self._known_language: str | None = None  # of the session
         self._pitch = PitchTrack()
         self._turn_end: float | None = None  # Smart Turn's probability
         self._turn = 0
@@ -247,7 +248,7 @@ class Session:
         fresh = min(PREROLL_WINDOWS, (self._state.position - self._heard_to) // WINDOW_SAMPLES)
         preroll = list(self._recent)[-fresh:]
         start = self._state.position - len(preroll) * WINDOW_SAMPLES
-        segment = Segment(self._decodes, start, self._vocabulary, None, self._clock)
+        segment = Segment(self._decodes, start, self._vocabulary, self._known_language, self._clock)
         for window in preroll:
             self._feed(segment, window)
         return segment
@@ -255,7 +256,7 @@ class Session:
     def _end_segment(self) -> None:
         if self._segment is not None:
             self._words += self._segment.words()
-            self._language = self._segment.language
+            self._language, self._known_language = self._segment.language, self._segment.known_language
             self._segment = None
             self._heard_to = self._state.position
 

@@ -82,5 +82,5 @@ def test_free_ports_are_different_and_free():
 
 def test_services_keep_small_heaps_unless_the_environment_says_otherwise():
     assert plan_mesh({}).env["MALLOC_ARENA_MAX"] == "1"
-    assert plan_mesh({}).env["MALLOC_TRIM_THRESHOLD_"] == "65536"
+    assert plan_mesh({}).env["MALLOC_TRIM_THRESHOLD_"] == "16777216"
     assert plan_mesh({"MALLOC_ARENA_MAX": "8"}).env["MALLOC_ARENA_MAX"] == "8"

@@ -91,15 +91,15 @@ def test_one_silence_for_phrase_and_turn_ends_the_turn_at_once():
     ]
 
 
-def test_a_silence_shorter_than_a_hesitation_ends_the_turn_at_once():
-    machine = TurnStateMachine(2 * WINDOW_SAMPLES, 2 * WINDOW_SAMPLES)
-    assert play(machine, 0.9, 0.9, 0.0, 0.0) == [(2, Transition.STARTED), (4, Transition.ENDED)]
+def test_a_silence_no_longer_than_a_hesitation_ends_the_turn_at_once():
+    machine = TurnStateMachine(WINDOW_SAMPLES, WINDOW_SAMPLES)
+    assert play(machine, 0.9, 0.9, 0.0) == [(2, Transition.STARTED), (3, Transition.ENDED)]
 
 
 def test_a_speaker_who_only_hesitates_does_not_pause(machine):
     short = [0.0] * HESITATION_WINDOWS
-    edges = play(machine, 0.9, 0.9, *short, 0.9, *short, 0.9, *short[:-1], 0.9)
-    assert edges == [(2, Transition.STARTED), (4, Transition.HESITATED), (7, Transition.HESITATED)]
+    edges = play(machine, 0.9, 0.9, *short, 0.9, *short, 0.9, 0.4, 0.9)
+    assert edges == [(2, Transition.STARTED), (3, Transition.HESITATED), (5, Transition.HESITATED)]
     assert machine.in_phrase
 
 

@@ -30,7 +30,7 @@ def test_the_last_decode_starts_with_the_silence_and_is_the_only_one(open_sessio
     session = open_session(recognizer=counted)
     ended = of(TurnEnded, push_all(session, join(silence(0.3), speak(LONELY), silence(1.0))))[0]
     assert len(counted.finals) == 1
-    assert started_s[0] - ended.speech_end_s == pytest.approx(2 * WINDOW_S)
+    assert started_s[0] - ended.speech_end_s == pytest.approx(WINDOW_S)
 
 
 def test_a_decode_of_the_sound_so_far_is_discarded_if_the_speaker_goes_on(open_waiting_session, recognizer):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from oviya.errors import Unavailable
-from services.stt.engine.segment import DRAFT_EVERY_S, DRAFT_SHARE, Segment
+from services.stt.engine.segment import DETECT_S, DRAFT_EVERY_S, DRAFT_SHARE, Segment
 from services.stt.recognizer import Transcript, Word
 from tests.support.metrics import metric
 from tests.support.stt_session import HeldDecodes
@@ -81,6 +81,29 @@ def test_a_draft_has_the_newest_sound_and_a_final_that_of_its_moment():
     [final] = decodes.waiting  # the draft was cancelled
     assert (len(final.sound), final.final) == (6400, True)
     assert final.speech_s == pytest.approx(0.4)
+
+
+@pytest.mark.parametrize(("known", "expected"), [(None, None), ("de", "de")])
+def test_little_speech_is_in_the_language_of_what_came_before(known, expected):
+    decodes = HeldDecodes()
+    segment = Segment(decodes, 0, language=known)
+    talk(segment, DETECT_S - 0.2)
+    segment.begin_final()
+    assert decodes.waiting[-1].language == expected
+    decodes.submitted[-1][1].set_result(transcript(0.5))
+    segment.words()
+    assert segment.known_language == expected
+
+
+def test_the_language_of_more_speech_is_detected():
+    decodes = HeldDecodes()
+    segment = Segment(decodes, 0, language="de")
+    talk(segment, DETECT_S + 0.2)
+    segment.begin_final()
+    assert decodes.waiting[-1].language is None
+    decodes.submitted[-1][1].set_result(transcript(0.5))
+    _, rest = segment.split(1.0)
+    assert segment.known_language == rest.known_language == "en"
 
 
 def test_silence_leaves_a_final_decode_valid_and_speech_cancels_it():
