@@ -8,7 +8,7 @@ beside two goals.  `human` means the recordings in Debian's package asterisk-cor
 |---|---|
 | accuracy | Word error rate of people and of flite's voices.  Sound is sent as fast as it is accepted; ways of writing ("1", "one") do not count as errors (tests/support/transcripts.py). |
 | noise | The same for people in white noise and at 8 kHz. |
-| latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it.  A third of the prompts are fragments ("has left the conference"), after which the turn waits for more. |
+| latency | In real time, one speaker: from the last sound of speech to the final transcript, and from the first one to the first partial with words.  A word of a partial is taken back if a later transcript of the turn does not begin with it.  Whole sentences are also counted alone: a third of the prompts are fragments ("has left the conference"), after which the turn waits for more. |
 | turns | Held-out sentences, spoken with a pause of 700 ms at a clause and without: how often the pause ends the turn, and the sound between the last sound of speech and the end of the turn.  benchmarks/stt_turns.py has more. |
 | invented | Words in ten minutes of sound in which nobody speaks. |
 | speakers | In real time: the largest number of speakers for whom 95 % of the finals arrive within a second.  Each says one prompt after another, in sessions of their own. |

@@ -10,8 +10,6 @@ from services.stt.endpoint.sentence_end import CONJUNCTIONS
 
 TURNS = tuple(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").splitlines())
 """Forty sentences for ends of turns, each also spoken with a pause after the word nearest its middle."""
-SENTENCES = TURNS[:8]
-"""Those for word error rates."""
 
 
 OTHERS = (ROOT / "training" / "demo_voice" / "texts" / "held_out.txt").read_text(encoding="utf-8").splitlines()

@@ -1,9 +1,9 @@
 """When turns end: `python -m benchmarks.stt_turns [--sets human "human held-out" ...]`.
 
 The sets of sentences are those of `benchmarks.stt_pauses`.  The first table tells how well a turn's end is told from a
-pause within it 200 ms after speech stops: by the words, the lengthening of the last one and the pitch ("words"), by
-Smart Turn, and by `completeness`, which joins them.  It gives the ends that score above all but 5 % of the pauses, and
-two operating points in the terms of eot-bench.
+pause within it 200 ms after speech stops: by the words, the lengthening of the last one, the pitch and the recognizer's
+certainty of the full stop ("words"), by Smart Turn, and by `completeness`, which joins them.  It gives the ends that
+score above all but 5 % of the pauses, and two operating points in the terms of eot-bench.
 
 The second table is of the whole engine.  Sound is pushed in steps of 20 ms as fast as it is accepted.  Times are
 positions in the sound: an event has the position at which it was decided, whatever its computation took.

@@ -30,11 +30,13 @@ class _TurnEndReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_TurnEnd
     TURN_END_REASON_UNSPECIFIED: _TurnEndReason.ValueType  # 0
     """Not used."""
     TURN_END_REASON_SILENCE: _TurnEndReason.ValueType  # 1
-    """The user fell silent."""
+    """The user fell silent, or the caller's sound fell too far behind the clock."""
     TURN_END_REASON_REQUESTED: _TurnEndReason.ValueType  # 2
     """The caller sent EndTurn."""
     TURN_END_REASON_MAX_LENGTH: _TurnEndReason.ValueType  # 3
-    """The turn reached the longest length that the service allows; speech that goes on is a new turn."""
+    """The turn reached the longest length that the service allows, and speech that goes on is a new turn; or the session
+    did, and the stream ends.
+    """
     TURN_END_REASON_STREAM_END: _TurnEndReason.ValueType  # 4
     """The caller half-closed the stream."""
 
@@ -44,11 +46,13 @@ class TurnEndReason(_TurnEndReason, metaclass=_TurnEndReasonEnumTypeWrapper):
 TURN_END_REASON_UNSPECIFIED: TurnEndReason.ValueType  # 0
 """Not used."""
 TURN_END_REASON_SILENCE: TurnEndReason.ValueType  # 1
-"""The user fell silent."""
+"""The user fell silent, or the caller's sound fell too far behind the clock."""
 TURN_END_REASON_REQUESTED: TurnEndReason.ValueType  # 2
 """The caller sent EndTurn."""
 TURN_END_REASON_MAX_LENGTH: TurnEndReason.ValueType  # 3
-"""The turn reached the longest length that the service allows; speech that goes on is a new turn."""
+"""The turn reached the longest length that the service allows, and speech that goes on is a new turn; or the session
+did, and the stream ends.
+"""
 TURN_END_REASON_STREAM_END: TurnEndReason.ValueType  # 4
 """The caller half-closed the stream."""
 Global___TurnEndReason: _TypeAlias = TurnEndReason  # noqa: Y015
@@ -174,8 +178,9 @@ class TranscribeResponse(_message.Message):
 
     @_builtins.property
     def partial(self) -> Global___Transcript:
-        """What has been heard of the turn so far; begins with the words of the previous partial.  They stand: nothing that
-        follows in the turn takes one back.  Their case and punctuation may change; the last word has no punctuation yet.
+        """What has been heard of the turn so far; comes at least every 300 ms of speech, changed or not.  Begins with the
+        words of the previous partial.  They stand: nothing that follows in the turn takes one back.  Their case and
+        punctuation may change; the last word has no punctuation yet.
         """
 
     @_builtins.property
@@ -306,7 +311,9 @@ class Word(_message.Message):
     text: _builtins.str
     """The word in lower case, without punctuation around it, e.g. "hello".  Never empty."""
     confidence: _builtins.float
-    """Confidence from 0 (none) to 1 (certain).  0 has also a word that a partial had told and the last decode does not hear."""
+    """Confidence from 0 (none) to 1 (certain).  0 also marks a word that a
+    partial contained and the last decode did not.
+    """
     @_builtins.property
     def start(self) -> _duration_pb2.Duration:
         """Start in the session's audio.  Zero: the very start."""

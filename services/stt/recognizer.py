@@ -55,7 +55,6 @@ class RecognizerInfo:
         languages: BCP 47 tags.
         vocabulary: whether a session can name words that it expects.
         device: where it runs.
-        trained: False where the weights are random.
         aligner: how word times are found: "attention" (of Whisper's decoder), or the name of an aligner.
     """
 
@@ -65,7 +64,6 @@ class RecognizerInfo:
     languages: tuple[str, ...]
     vocabulary: bool = True
     device: str = "cpu"
-    trained: bool = True
     aligner: str = "attention"
 
 

@@ -127,7 +127,7 @@ class SttServicer(stt_pb2_grpc.SttServiceServicer):
     ) -> stt_pb2.SttServiceGetModelResponse:
         info = self._engine.info
         model = common_pb2.ModelInfo(
-            name=info.name, backend=info.backend, trained=info.trained, device=info.device, license=info.license
+            name=info.name, backend=info.backend, trained=True, device=info.device, license=info.license
         )
         return stt_pb2.SttServiceGetModelResponse(
             model=model, languages=info.languages, vocabulary=info.vocabulary, aligner=info.aligner

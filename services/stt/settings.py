@@ -29,7 +29,8 @@ class SttSettings(ServiceSettings):
     end_silence_max_s: float = Field(default=0.8, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn in the middle of a sentence."""
     end_silence_cap_s: float = Field(default=1.5, ge=0.2, le=10.0)
-    """Longest silence in seconds within a turn, however long the speaker's own pauses are."""
+    """Longest silence in seconds that ends a turn, however long the speaker's own pauses are, except in the middle of a
+    number or a spelling."""
     end_silence_dictation_s: float = Field(default=2.2, ge=0.2, le=5.0)
     """Silence in seconds that ends a turn in the middle of a number or a spelling that is read out; people pause for
     more than a second between groups of digits."""
@@ -66,7 +67,7 @@ class SttSettings(ServiceSettings):
     threads: int = Field(default=0, ge=0, le=256)
     """Number of CPU threads for decoding; 0: one per core, at most four."""
     batch_size: int = Field(default=16, ge=1, le=256)
-    """Number of sessions whose sound a GPU decodes at once; a CPU decodes one at a time."""
+    """Number of sessions whose sound Whisper decodes at once on a GPU; a CPU, and WhisperX, decode one at a time."""
     align_model: str = ""
     """Folder or hub id of the wav2vec 2.0 model that aligns the words, for WhisperX; empty: its default for the
     language, where that is at hand."""

@@ -4,11 +4,12 @@ Given sound without speech, Whisper writes what is frequent in its training data
 "[Music]", or one word again and again.  Three things show this: the probability that the decoder gives to no speech at
 all, the form of the text, and repetition.
 
-The thresholds were set on Whisper tiny.en with a window of 16 s.  The probability of no speech was 0.03 to 0.68 for 180
-recordings of short words ("yes", "stop") without noise and in white noise of 20 and 10 dB, at most 0.55 for whole
-sentences, and 0.5 to 0.97 for what the voice detector takes for speech in telephone tones and knocks.  One of the 138
-short words that were recognized is lost, "stop" at 10 dB.  The probability rises as the sound gets quieter: of 32 short
-words 40 dB below flite's level, two are lost.  With a window of 8 s it differs by less than 0.1.
+The thresholds were set on Whisper tiny.en with a window of 16 s, a little longer than a final decode's.  The
+probability of no speech was 0.03 to 0.68 for 180 recordings of short words ("yes", "stop") without noise and in white
+noise of 20 and 10 dB, at most 0.55 for whole sentences, and 0.5 to 0.97 for what the voice detector takes for speech in
+telephone tones and knocks.  One of the 138 short words that were recognized is lost, "stop" at 10 dB.  The probability
+rises as the sound gets quieter: of 32 short words 40 dB below flite's level, two are lost.  With a window of 8 s it
+differs by less than 0.1.
 """
 
 from __future__ import annotations

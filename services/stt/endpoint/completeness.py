@@ -18,7 +18,7 @@ from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.endpoint.sentence_end import sentence_end
 from services.stt.recognizer import Word
 
-UNFINISHED_SCORE, FINISHED_SCORE = -0.15, 0.35
+UNFINISHED_SCORE, FINISHED_SCORE = 0.2, 0.35
 """Up to the first score nothing is complete; from the second on a turn is.  In training/turn_end.py one pause within a
 sentence in twenty scores above 0."""
 CERTAINLY_UNFINISHED = -10.0
@@ -47,7 +47,7 @@ CONTINUING = (*",;:-", "\N{EN DASH}", "\N{EM DASH}", "\N{HORIZONTAL ELLIPSIS}", 
 full stop as well, but is less certain of it."""
 QUOTES = " \"')\N{RIGHT DOUBLE QUOTATION MARK}\N{RIGHT SINGLE QUOTATION MARK}"
 
-_WORDS = tomllib.loads((Path(__file__).parent / "data" / "endpointing.toml").read_text(encoding="utf-8"))
+_WORDS = tomllib.loads((Path(__file__).parent / "data" / "sentence_words.toml").read_text(encoding="utf-8"))
 FILLERS, QUESTION_OPENERS = (frozenset(_WORDS[name]) for name in ("fillers", "question_openers"))
 
 
@@ -122,7 +122,8 @@ def completeness(
 
 
 def goes_on(words: Sequence[Word], language: str = "en") -> bool:
-    """Whether the words are certainly not complete: they end with a comma, a filler, or in a number read out."""
+    """Whether the turn must not be taken for complete: the words end with a comma, a filler, or a number or a spelling
+    that is read out, even one of full length."""
     if words[-1].written.rstrip(QUOTES).endswith(CONTINUING):
         return True
     if language != "en":

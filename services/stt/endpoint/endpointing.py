@@ -42,7 +42,7 @@ class EndSilence:
     Attributes:
         min_s: after a complete sentence.
         max_s: in the middle of a sentence.
-        cap_s: the longest, whatever the speaker's own pauses are.
+        cap_s: the longest, whatever the speaker's own pauses are, except in dictation.
         dictation_s: in the middle of a number or a spelling that is read out, at least; 0: as elsewhere.
     """
 

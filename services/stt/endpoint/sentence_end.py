@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 
 from oviya.errors import CheckpointError
 
-MODEL_FILE = Path(__file__).parent / "data" / "endpointing.npz"
-"""Weights of the sentence-end model, made by training/endpointing.py."""
+MODEL_FILE = Path(__file__).parent / "data" / "sentence_end.npz"
+"""Weights of the sentence-end model, made by training/sentence_end.py."""
 
-_WORDS = tomllib.loads((Path(__file__).parent / "data" / "endpointing.toml").read_text(encoding="utf-8"))
+_WORDS = tomllib.loads((Path(__file__).parent / "data" / "sentence_words.toml").read_text(encoding="utf-8"))
 CONJUNCTIONS = frozenset(_WORDS["conjunctions"])
 
 

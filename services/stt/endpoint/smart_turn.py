@@ -42,7 +42,7 @@ def find_model() -> Path:
             return path
     raise CheckpointError(
         "Smart Turn v3.2 is not installed",
-        hint="pip install --no-deps pipecat-ai==1.14.0 (only its ONNX file is used)",
+        hint="pip install --no-deps -r requirements/weights.txt",
     )
 
 

@@ -33,9 +33,7 @@ def find_model() -> Path:
         path = folder / "data" / "silero_vad.onnx"
         if path.is_file():
             return path
-    raise CheckpointError(
-        "Silero VAD is not installed", hint="pip install --no-deps silero-vad (only its ONNX file is used)"
-    )
+    raise CheckpointError("Silero VAD is not installed", hint="pip install --no-deps -r requirements/weights.txt")
 
 
 class SileroVad:

@@ -1,1 +1,1 @@
-"""The engine: sessions, their limits and the decoder pool."""
+"""The engine: sessions, the segments of their turns, and their limits."""

@@ -39,7 +39,7 @@ PREROLL_WINDOWS = 10
 """Windows that are kept from before the start of speech is certain: 320 ms, of which 64 ms are the start itself.  The
 first phone often precedes what the detector takes for speech."""
 PARTIAL_EVERY_S = 0.256
-"""The API promises a partial every 300 ms of speech, changed or not."""
+"""The API promises a partial at least every 300 ms of speech, changed or not."""
 SEGMENT_S = 12.0
 """A segment of this length ends at the next pause; longer ones would delay their final decodes."""
 MAX_SEGMENT_S, OVERLAP_S = 28.0, 1.0
@@ -207,7 +207,7 @@ class Session:
         elif segment.length >= to_samples(MAX_SEGMENT_S):
             self._await(segment.begin_final(), self._split_segment)
         elif state.in_phrase:
-            if state.speech_end == state.position:  # in silence the final decode is about to start
+            if state.speech_end == state.position:  # in silence a final decode runs already
                 segment.draft()
             return list[Event](self._partial())
         return []

@@ -42,7 +42,7 @@ async def test_a_full_service_rejects_at_once_and_admits_later():
         first = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *pieces(sentence())):
             await first.write(request)
-        await first.read()  # it has a slot
+        await first.read()  # it is admitted
         async with grpc.aio.insecure_channel(served.address) as channel:  # without a retry policy
             code, error = await failure(stt_pb2_grpc.SttServiceStub(channel), config())
         assert code == grpc.StatusCode.RESOURCE_EXHAUSTED
@@ -157,7 +157,7 @@ async def listen_in_silence_until_it_fails(stub):
         pass
 
 
-async def test_a_cancelled_call_frees_its_slot():
+async def test_a_cancelled_call_frees_its_place():
     async with serving(sessions=1) as (_, stub):
         call = stub.Transcribe(timeout=TIMEOUT_S)
         for request in (config(), *pieces(speak(SAD))):

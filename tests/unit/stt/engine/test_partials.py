@@ -64,7 +64,7 @@ SEVERAL_PHRASES = join(
 @pytest.mark.parametrize("noise", [0.0, 0.004])
 @pytest.mark.parametrize("sound", [join(silence(0.5), speak(LONELY), silence(1.0)), SEVERAL_PHRASES])
 def test_no_committed_word_is_withdrawn_by_a_partial_a_likely_end_or_the_final(open_session, sound, noise):
-    """Without noise suppression the hypotheses change a lot."""
+    """In noise the hypotheses change a lot."""
     noisy = sound + np.random.default_rng(1).normal(0, noise, len(sound)).astype(np.float32)
     events = push_all(open_session(), noisy)
     assert len(of(Final, events)) == 1

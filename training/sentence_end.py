@@ -1,11 +1,11 @@
 """Trains the sentence-end model of services/stt/endpoint/sentence_end.py.
 
     pip install scikit-learn
-    python training/endpointing.py FOLDER
+    python -m training.sentence_end FOLDER
 
 FOLDER has GoEmotions' train.tsv and dev.tsv (Demszky et al. 2020, Apache-2.0), of which only the texts are used, not
 the labels.  A sentence that ends with a full stop, an exclamation mark or a question mark is a positive example, and
-its prefixes are negative ones.  Writes services/stt/endpoint/data/endpointing.npz and prints, for the dev sentences,
+its prefixes are negative ones.  Writes services/stt/endpoint/data/sentence_end.npz and prints, for the dev sentences,
 the recall at several false-positive rates.
 """
 
@@ -14,15 +14,12 @@ from __future__ import annotations
 import argparse
 import random
 import re
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 from scipy.sparse import csr_matrix  # pyright: ignore[reportMissingImports]
 from sklearn.linear_model import LogisticRegression  # pyright: ignore[reportMissingImports]
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 from services.stt.endpoint.sentence_end import MODEL_FILE, bucket, features
 
