@@ -166,6 +166,8 @@ def _vocabulary(config: stt_pb2.TranscribeConfig) -> list[str]:
     for index, entry in enumerate(config.vocabulary):
         if not entry.strip() or len(entry) > MAX_VOCABULARY_CHARS:
             raise InvalidInput(f"config.vocabulary[{index}]", entry, f"1 to {MAX_VOCABULARY_CHARS} characters")
+        if "<|" in entry:  # Whisper would read it as one of its special tokens
+            raise InvalidInput(f"config.vocabulary[{index}]", entry, "must not contain <|")
     return [entry.strip() for entry in config.vocabulary]
 
 

@@ -41,6 +41,8 @@ class SttSettings(ServiceSettings):
     """Longest turn in seconds; further speech starts a new turn."""
     max_session_s: float = Field(default=7200.0, ge=1.0, le=86_400.0)
     """Longest session in seconds, of its sound or of the clock, whichever is reached first."""
+    max_connection_age_grace_s: float = Field(default=7500.0, ge=1, le=86_400)
+    """Time in seconds that calls on an aged connection may go on: more than the longest session."""
     max_audio_bytes: int = Field(default=MAX_MESSAGE_BYTES, ge=1024, le=MAX_MESSAGE_BYTES)
     """Largest audio message in bytes."""
     stall_s: float = Field(default=30.0, gt=0, le=3600.0)
@@ -75,6 +77,14 @@ class SttSettings(ServiceSettings):
     """Folder for downloads; empty: the hub's cache."""
     allow_download: bool = False
     """Whether missing models may be downloaded from the hub at start; nothing is downloaded later."""
+
+    @model_validator(mode="after")
+    def _connections_outlive_sessions(self) -> SttSettings:
+        if self.max_session_s > self.max_connection_age_grace_s:
+            raise ValueError(
+                "STT_MAX_SESSION_S must not exceed STT_MAX_CONNECTION_AGE_GRACE_S, after which connections are closed"
+            )
+        return self
 
     @model_validator(mode="after")
     def _silences_are_in_order(self) -> SttSettings:

@@ -11,8 +11,9 @@ transcript; how they are written may change, because Whisper learns from what fo
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from services.stt import metrics
 from services.stt.decode.words import spread
@@ -88,25 +89,32 @@ def _certain_length(words: Sequence[str]) -> int:
 def merge_final(committed: Sequence[Word], words: Sequence[Word]) -> list[Word]:
     """Returns the final words of a segment: `words` of the last decode, with `committed` in place of what differs.
 
-    A committed word that the last decode lacks gets the time of the words that it replaces, and confidence 0.
+    A committed word that the last decode lacks gets the time of the words that it replaces, if there are any, and
+    confidence 0.
     """
     known = len(words) - len(continuation(_texts(words), _texts(committed)))
-    merged = _overrule(words[:known], committed)
+    next_s = words[known].start_s if known < len(words) else math.inf
+    merged = _overrule(words[:known], committed, next_s)
     metrics.OVERRULED_WORDS.inc(sum(word not in words for word in merged))
     return [*merged, *words[known:]]
 
 
-def _overrule(words: Sequence[Word], committed: Sequence[Word]) -> list[Word]:
-    """Returns the committed words, from `words` where these have them."""
+def _overrule(words: Sequence[Word], committed: Sequence[Word], next_s: float = math.inf) -> list[Word]:
+    """Returns the committed words, from `words` where these have them; what follows them starts at `next_s`."""
     merged: list[Word] = []
     matcher = difflib.SequenceMatcher(None, _texts(words), _texts(committed), autojunk=False)
     for kind, start, end, first, last in matcher.get_opcodes():
         if kind == "equal":
             merged += words[start:end]
-        elif first < last:
-            begin_s = words[start].start_s if start < end else merged[-1].end_s if merged else 0.0
-            end_s = words[end - 1].end_s if start < end else words[end].start_s if end < len(words) else begin_s
-            merged += spread([word.written for word in committed[first:last]], begin_s, max(begin_s, end_s), 0.0)
+        elif first < last and start < end:
+            written = [word.written for word in committed[first:last]]
+            merged += spread(written, words[start].start_s, words[end - 1].end_s, 0.0)
+        else:
+            least_s = merged[-1].end_s if merged else 0.0
+            most_s = max(least_s, words[end].start_s if end < len(words) else next_s)
+            for word in committed[first:last]:
+                start_s, end_s = (min(max(it, least_s), most_s) for it in (word.start_s, word.end_s))
+                merged.append(replace(word, start_s=start_s, end_s=end_s, confidence=0.0))
     return merged
 
 

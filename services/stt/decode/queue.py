@@ -69,6 +69,9 @@ class DecodeQueue:
         with self._changed:
             if self._closed:  # nobody would ever run it
                 job.result.cancel()
+                return job.result
+            if not final:  # while finals keep the thread busy, nothing else removes them
+                self._drafts = deque(draft for draft in self._drafts if not draft.result.cancelled())
             (self._finals if final else self._drafts).append(job)
             self._changed.notify()
         return job.result

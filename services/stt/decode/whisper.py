@@ -26,7 +26,7 @@ from services.stt import metrics
 from services.stt.decode.invention import Evidence, credible_words
 from services.stt.decode.model_files import find_model
 from services.stt.decode.model_options import model_language, model_license, model_options
-from services.stt.decode.words import split_tokens, timed_words
+from services.stt.decode.words import UNSPACED, split_tokens, timed_words
 from services.stt.log_mel import HOP_SAMPLES, log_mel
 from services.stt.recognizer import RecognizerInfo, Request, Transcript, Word, to_samples, to_seconds
 from services.stt.settings import SttSettings
@@ -40,11 +40,12 @@ timestamps and a beam of 2, tiny.en takes 171 ms on average for 155 human prompt
 wrong in 8 s, 2.6 % in 10 s and 1.2 % from 14 s on, because it repeats them."""
 FINAL_BEAM, DRAFT_BEAM = 2, 1
 MAX_TOKENS = 448
-"""Length of the decoder's context."""
-TOKENS_PER_S, MIN_TOKENS = 10, 24
-"""Limit of a decode, which ends those that repeat themselves: fast speech has some five tokens a second."""
-MAX_WORDS_PER_S, MIN_FAST_WORDS = 6.0, 3
-"""More words per second of speech, and a few more, are suspicious: fast speakers reach some five a second."""
+"""Length of the decoder's context, at most half of which is what it writes."""
+TOKENS_PER_S, MIN_TOKENS = 10, 12
+"""Limit of a decode, which ends those that repeat themselves: fast English has some six tokens a second."""
+MAX_WORDS_PER_S, MAX_UNSPACED_PER_S, MIN_FAST_WORDS = 6.0, 15.0, 3
+"""More words per second of speech, and a few more, are suspicious: fast speakers reach some five a second.  Languages
+without spaces count in tokens."""
 MAX_VOCABULARY_TOKENS = 200
 """Less than half of the decoder's context, which is the most that Whisper was trained to read before the speech."""
 
@@ -135,15 +136,16 @@ class WhisperRecognizer:
         mels = np.stack([log_mel(it.sound, to_samples(window_s), self._model.n_mels) for it in requests])
         encoded = self._model.encode(ctranslate2.StorageView.from_array(mels), to_cpu=False)
         languages = self._languages(requests, encoded)
-        longest_s = max(to_seconds(len(request.sound)) for request in requests)
         prompts = [
             [*prefix, *self._start_sequence(language)] for prefix, language in zip(prefixes, languages, strict=True)
         ]
+        limit = MIN_TOKENS + round(TOKENS_PER_S * max(to_seconds(len(request.sound)) for request in requests))
         results = self._model.generate(
             encoded,
             prompts,
             beam_size=FINAL_BEAM if final else DRAFT_BEAM,
-            max_length=min(MAX_TOKENS, len(prompts[0]) + MIN_TOKENS + round(TOKENS_PER_S * longest_s)),
+            # CTranslate2 writes at most half as many tokens, and no more than fit after the prompt.
+            max_length=min(MAX_TOKENS, max(2 * limit, len(prompts[0]) - 1 + limit)),
             return_scores=True,
             return_no_speech_prob=True,
         )
@@ -235,6 +237,7 @@ def _window_s(request: Request) -> int:
 def _is_suspicious(transcript: Transcript, speech_s: float) -> bool:
     """Whether a decode has probably repeated itself: it has too many words, or ends with some of them twice."""
     words = [word.text for word in transcript.words]
-    if len(words) > MIN_FAST_WORDS + MAX_WORDS_PER_S * speech_s:
+    words_per_s = MAX_UNSPACED_PER_S if transcript.language in UNSPACED else MAX_WORDS_PER_S
+    if len(words) > MIN_FAST_WORDS + words_per_s * speech_s:
         return True
     return any(words[-size:] == words[-2 * size : -size] for size in range(3, len(words) // 2 + 1))

@@ -131,6 +131,8 @@ class WhisperXRecognizer:
             beam_size=FINAL_BEAM if request.final else DRAFT_BEAM,
             hotwords=", ".join(request.vocabulary) or None,
         )
+        if self._language is None:
+            pipeline.tokenizer = None  # a decode that failed has left that of its language
         result = pipeline.transcribe(request.sound, batch_size=1, language=self._language or request.language)
         [segment] = result["segments"]
         return segment["text"], result["language"]

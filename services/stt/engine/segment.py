@@ -76,7 +76,8 @@ class Segment:
         """Samples so far."""
         self._agreement = LocalAgreement()
         self._draft: Future[Transcript] | None = None
-        self._drafted_at, self._drafted = 0.0, 0  # clock and length when the running draft was submitted
+        self._drafted_at, self._drafted = 0.0, 0  # clock and length when the last draft was submitted
+        self._draft_ended_at = 0.0  # clock
         self._next_draft = 0  # length
         self._final: Future[Transcript] | None = None
         self._words: list[Word] | None = None  # of the final decode
@@ -113,6 +114,7 @@ class Segment:
         if self._draft is None and self.length >= self._next_draft:
             self._drafted_at, self._drafted = self._clock(), self.length
             self._draft = self._decodes.submit(lambda: self._snapshot(final=False), final=False)
+            self._draft.add_done_callback(self._note_end_of_draft)
             if self._draft.done():
                 self.draft()
 
@@ -148,7 +150,8 @@ class Segment:
             transcript = self.begin_final().result()
             self.language = transcript.language
             self._words = [self._place(word) for word in merge_final(self.committed, transcript.words)]
-            # The pause makes the last word whole.
+            # The pause makes the last word whole.  A draft that still runs knows less than the final decode.
+            self._draft = None
             self._agreement.update(transcript.words, to_seconds(self.length))
         return self._words
 
@@ -169,8 +172,11 @@ class Segment:
         rest.add(self._sound()[cut:], speech=True)
         return words[:kept], rest
 
+    def _note_end_of_draft(self, _: Future[Transcript]) -> None:
+        self._draft_ended_at = self._clock()
+
     def _take_draft(self, draft: Future[Transcript]) -> None:
-        turnaround_s = self._clock() - self._drafted_at
+        turnaround_s = self._draft_ended_at - self._drafted_at
         early = self._drafted - (self._first_speech or 0) < to_samples(1.0)
         every_s, share = (EARLY_DRAFT_EVERY_S, EARLY_DRAFT_SHARE) if early else (DRAFT_EVERY_S, DRAFT_SHARE)
         self._next_draft = self._drafted + to_samples(max(every_s, turnaround_s / share))

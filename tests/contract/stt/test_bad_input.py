@@ -53,6 +53,7 @@ LONG_SILENCE.config.end_silence.FromMilliseconds(5_001)
         pytest.param([LONG_SILENCE], "config.end_silence", "5.001 s", "0.2 to 5 s", id="silence too long"),
         pytest.param([config(vocabulary=["a"] * 101)], "config.vocabulary", "101 entries", "100", id="much vocabulary"),
         pytest.param([config(vocabulary=["a", " "])], "config.vocabulary[1]", " ", "1 to 64", id="empty word"),
+        pytest.param([config(vocabulary=["<|en|>"])], "config.vocabulary[0]", "<|en|>", "<|", id="special token"),
         pytest.param([config(vocabulary=["x" * 65])], "config.vocabulary[0]", "x" * 65, "64", id="long word"),
         pytest.param([config(), audio(b"\0" * 321)], "audio", "321 bytes", "2 bytes", id="odd bytes"),
         pytest.param([config(encoding=F32LE), audio(b"\0" * 6)], "audio", "6 bytes", "4 bytes", id="part of a float"),

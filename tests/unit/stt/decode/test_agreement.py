@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+from dataclasses import replace
 
 import pytest
 
@@ -134,6 +135,16 @@ def test_a_committed_word_that_the_last_decode_lacks_lies_between_its_neighbours
     assert texts(final) == "so what now"
     assert final[0].end_s <= final[1].start_s <= final[1].end_s <= final[2].start_s
     assert texts(merge_final(decoded("hello"), [])) == "hello"
+
+
+def test_committed_words_after_the_end_of_the_last_decode_keep_their_times():
+    told = decoded("good morning anna how are you")
+    final = merge_final(told, decoded("good morning"))
+    assert final == [*told[:2], *(replace(word, confidence=0.0) for word in told[2:])]
+    assert merge_final(told, []) == [replace(word, confidence=0.0) for word in told]
+
+
+def test_nothing_committed_needs_no_merging():
     assert merge_final([], decoded("good morning")) == decoded("good morning")
 
 

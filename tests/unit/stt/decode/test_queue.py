@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from concurrent.futures import CancelledError
 from contextlib import contextmanager
 
@@ -76,6 +77,23 @@ def test_a_cancelled_decode_is_removed():
         recognizer.gate.set()
         assert heard(other) == ["b"]
     assert recognizer.batches == [["first"], ["b"]]
+
+
+def test_cancelled_drafts_let_go_of_their_sound_while_finals_keep_the_thread_busy():
+    recognizer = GatedRecognizer()
+    with running(recognizer) as queue:
+        occupy(queue, recognizer)
+        submit(queue, "final")
+        kept = []
+        for _ in range(3):
+            sound = np.zeros(1600, np.float32)
+            kept.append(weakref.ref(sound))
+            queue.submit(lambda sound=sound: Request(sound, 0.1), final=False).cancel()
+            del sound
+        waiting = submit(queue, "draft", final=False)
+        assert [reference() for reference in kept] == [None] * 3
+        recognizer.gate.set()
+        assert heard(waiting) == ["draft"]
 
 
 def test_a_request_is_made_when_its_decode_starts():

@@ -57,6 +57,15 @@ def test_requests_of_a_batch_are_answered_in_their_order():
     assert [text.split()[0] for text in heard] == ["What", "Thank", "Thank", "What"]
 
 
+@pytest.mark.parametrize("vocabulary", [(), ("Oviya",) * 40])
+def test_the_limit_of_a_decode_counts_what_it_writes(monkeypatch, vocabulary):
+    """Two of the tokens are timestamps, and the words of the sentence have one each."""
+    monkeypatch.setattr("services.stt.decode.whisper.TOKENS_PER_S", 0)
+    monkeypatch.setattr("services.stt.decode.whisper.MIN_TOKENS", 6)
+    [transcript] = whisper().transcribe([request(vocabulary=vocabulary, final=False)])
+    assert 4 <= len(transcript.words) <= 5
+
+
 def test_the_languages_of_a_multilingual_model_are_detected_or_given(multilingual):
     recognizer = loaded(model=multilingual)
     assert recognizer.info.languages == ("mul",)

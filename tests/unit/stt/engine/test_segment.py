@@ -69,6 +69,40 @@ def test_slow_decodes_make_drafts_rarer():
     assert stuck == 1
 
 
+def test_a_pause_makes_drafts_no_rarer():
+    clock, decodes = Clock(), HeldDecodes()
+    segment = Segment(decodes, 0, clock=clock)
+    talk(segment, 2.0, clock)
+    segment.begin_final()
+    for _, result in decodes.submitted:
+        if not result.done():
+            result.set_result(transcript(0.1))
+    segment.words()
+    for _ in range(20):  # the speaker thinks
+        segment.add(PIECE, speech=False)
+        clock.now_s += PIECE_S
+    before = len(decodes.submitted)
+    talk(segment, PIECE_S, clock)
+    assert len(decodes.submitted) == before + 1
+
+
+def test_a_draft_that_ends_after_a_final_decode_is_ignored():
+    decodes = HeldDecodes()
+    segment = Segment(decodes, 0)
+    talk(segment, 0.5)
+    draft = decodes.submitted[0][1]
+    assert draft.set_running_or_notify_cancel()
+    for _ in range(2):
+        segment.begin_final().set_result(transcript(0.1, 0.2, 0.3))
+        segment.words()
+        talk(segment, PIECE_S)
+    committed = segment.committed
+    assert len(committed) == 3
+    draft.set_result(transcript(0.05))
+    talk(segment, PIECE_S)
+    assert segment.committed == committed
+
+
 def test_a_draft_has_the_newest_sound_and_a_final_that_of_its_moment():
     decodes = HeldDecodes()
     segment = Segment(decodes, 0, ["Oviya"], "en")
