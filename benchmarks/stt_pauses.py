@@ -15,7 +15,8 @@ import difflib
 import hashlib
 import itertools
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 
 import numpy as np
@@ -23,18 +24,12 @@ from numpy.typing import NDArray
 
 from benchmarks.stt_sentences import DEVELOPMENT, HELD_OUT, TURNS, clause_place
 from oviya.audio.pcm import Pcm
-from services.stt.endpoint.pitch import PitchTrack
+from services.stt.endpoint.endpointing import Endpointer, EndSilence
 from services.stt.endpoint.smart_turn import SmartTurn
-from services.stt.endpoint.turn_state import (
-    HESITATION,
-    ONSET_WINDOWS,
-    SPEECH_PROBABILITY,
-    Transition,
-    TurnStateMachine,
-)
-from services.stt.endpoint.vad import WINDOW_SAMPLES, SileroVad
-from services.stt.engine.session import PREROLL_WINDOWS
-from services.stt.recognizer import Recognizer, Request, Word, to_samples, to_seconds
+from services.stt.endpoint.vad import SileroVad, VadStream
+from services.stt.engine.limits import TurnLimits
+from services.stt.engine.session import Session
+from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Request, Transcript, Word, to_samples, to_seconds
 from tests.support.human_speech import prompts, read_prompt
 from tests.support.speech import pause_place, silence, speak
 
@@ -46,6 +41,8 @@ SENTENCES = {
 HUMAN = ("human", "human held-out")
 SETS = (*SENTENCES, *HUMAN)
 PHRASE_S, LEAD_S, TAIL_S = 0.2, 0.5, 0.5
+LONG_S = 60.0
+"""Longer than any utterance."""
 MAX_PROMPT_S, MIN_CUT_WORDS = 28.0, 4
 NOISE = 2e-4
 """RMS of the noise in silence that is added to human speech: -74 dBFS, as in its own pauses."""
@@ -103,13 +100,13 @@ class Pause:
         is_end: whether the turn is over.
         words: what the recognizer understood of the turn.
         fall: semitones by which the pitch ends below the turn's median; None: unknown.
-        turn_end: Smart Turn's probability that the turn is over.
+        turn_end: Smart Turn's probability that the turn is over; None: it was not asked.
     """
 
     is_end: bool
     words: tuple[Word, ...]
     fall: float | None
-    turn_end: float
+    turn_end: float | None
 
 
 def utterances(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
@@ -153,8 +150,41 @@ def _softest(sound: Pcm, near_s: float) -> int:
     return min(starts, key=lambda start: float(np.square(sound[start : start + step]).sum()))
 
 
+class _Finals:
+    """Runs final decodes at once, and drafts never."""
+
+    def __init__(self, recognizer: Recognizer) -> None:
+        self._recognizer = recognizer
+
+    def submit(self, make_request: Callable[[], Request], *, final: bool) -> Future[Transcript]:
+        result: Future[Transcript] = Future()
+        if final:
+            result.set_result(self._recognizer.transcribe([make_request()])[0])
+        return result
+
+
+class _ObservedEndpointer(Endpointer):
+    """Keeps what is known at the last pause; ends no turn."""
+
+    def __init__(self) -> None:
+        super().__init__(EndSilence(LONG_S, LONG_S, LONG_S))
+        self.known: tuple[tuple[Word, ...], float | None, float | None] | None = None
+
+    def pause(self, words: Sequence[Word], fall: float | None, turn_end: float | None, language: str) -> bool:
+        self.known = tuple(words), fall, turn_end
+        return False
+
+
+class _ObservedSession(Session):
+    def __init__(self, vad: VadStream, smart_turn: SmartTurn, recognizer: Recognizer) -> None:
+        limits = TurnLimits(PHRASE_S, EndSilence(LONG_S, LONG_S, LONG_S), LONG_S)
+        super().__init__(vad, smart_turn, SAMPLE_RATE_HZ, limits, _Finals(recognizer))
+        self._endpointer = self.observed = _ObservedEndpointer()
+        self._state = self._endpointer.state
+
+
 class Observer:
-    """Follows utterances as a session does, up to a pause.
+    """Plays utterances to a session, up to a pause.
 
     Args:
         recognizer: loaded; understands English.
@@ -176,23 +206,11 @@ class Observer:
         sound = np.concatenate((silence(LEAD_S), speech, silence(TAIL_S)))
         if utterance.human:
             sound += self._draw.normal(0, NOISE, len(sound)).astype(np.float32)
-        state = TurnStateMachine(to_samples(PHRASE_S), len(sound))
-        vad, pitch = self._vad.stream(), PitchTrack()
-        paused = 0
-        for start in range(0, len(sound) - WINDOW_SAMPLES + 1, WINDOW_SAMPLES):
-            window = sound[start : start + WINDOW_SAMPLES]
-            probability = vad.probability(window)
-            transition = state.step(probability)
-            if probability >= SPEECH_PROBABILITY and state.in_phrase:
-                pitch.push(window)
-            if transition is Transition.PAUSED:
-                paused = state.position
-        first = max(0, state.speech_start - (PREROLL_WINDOWS - ONSET_WINDOWS) * WINDOW_SAMPLES)
-        heard = sound[first : state.speech_end + HESITATION]
-        words = self._recognizer.transcribe([Request(heard, to_seconds(len(heard)), language="en")])[0].words
-        return Pause(
-            is_end, tuple(words), pitch.fall(), self._smart_turn.probability(sound[state.speech_start : paused])
-        )
+        session = _ObservedSession(self._vad.stream(), self._smart_turn, self._recognizer)
+        session.push(sound)
+        if session.observed.known is None:
+            raise RuntimeError(f"no pause was found after {utterance.text!r}")
+        return Pause(is_end, *session.observed.known)
 
 
 LONGER_THAN_S, SHARE_LONGER = (0.1, 0.3, 0.6, 1.0, 1.6, 3.0), (1.0, 0.556, 0.217, 0.10, 0.05, 0.01)

@@ -18,9 +18,9 @@ from services.stt.endpoint.dictation import Dictation, dictation
 from services.stt.endpoint.sentence_end import sentence_end
 from services.stt.recognizer import Word
 
-UNFINISHED_SCORE, FINISHED_SCORE = 0.2, 0.35
-"""Up to the first score nothing is complete; from the second on a turn is.  In training/turn_end.py one pause within a
-sentence in twenty scores above 0."""
+UNFINISHED_SCORE, FINISHED_SCORE = -0.2, -0.1
+"""Up to the first score nothing is complete; from the second on a turn is.  Of the pauses within the sentences of
+training/turn_end.py, 8 % score above it.  A wider range costs more delay for as many cut-offs."""
 CERTAINLY_UNFINISHED = -10.0
 LENGTHENING_LIMIT, DEFAULT_LENGTHENING, MIN_PACED_WORDS = 1.0, 0.3, 3
 """Limit of the logarithm of the last word's duration relative to the other words', the words from which on it is known,
@@ -94,10 +94,10 @@ class Weights:
 
 
 WEIGHTS = {
-    (True, True): Weights(-2.12, 0.85, 2.62, 0.13, 0.05, 0.94),
-    (True, False): Weights(-2.20, 0.85, 2.61, 0.15, 0.00, 0.97),
-    (False, True): Weights(-2.99, 0.00, 2.50, 0.09, 0.05, 1.07),
-    (False, False): Weights(-3.00, 0.00, 2.49, 0.11, 0.00, 1.11),
+    (True, True): Weights(-2.64, 0.85, 2.61, 0.15, 0.04, 0.95),
+    (True, False): Weights(-2.67, 0.86, 2.61, 0.16, 0.00, 0.97),
+    (False, True): Weights(-3.41, 0.00, 2.48, 0.10, 0.05, 1.09),
+    (False, False): Weights(-3.43, 0.00, 2.48, 0.11, 0.00, 1.12),
 }
 """By whether the words and the sound are known; fitted by training/turn_end.py."""
 

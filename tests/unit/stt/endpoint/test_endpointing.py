@@ -135,7 +135,7 @@ def test_the_less_certain_the_full_stop_the_longer_the_wait():
 
 
 def test_the_sound_decides_where_the_words_could_be_either():
-    endpointing, words = Endpointer(SILENCE), spoken("we ran out of milk", last_stretch=1.1)
+    endpointing, words = Endpointer(SILENCE), spoken("we ran out of milk", last_stretch=1.15)
     over_s, running_s = (endpointing.silence_s(words, turn_end=turn_end) for turn_end in (0.98, 0.02))
     assert over_s < running_s - 0.05
 
@@ -153,8 +153,8 @@ def test_without_words_the_sound_decides():
 
 def test_in_other_languages_only_sound_and_punctuation_count():
     endpointing = Endpointer(SILENCE)
-    words = spoken("ich will in die", last_stretch=1.2)
-    other = spoken("wir sind da so", last_stretch=1.2)
+    words = spoken("ich will in die", last_stretch=1.15)
+    other = spoken("wir sind da so", last_stretch=1.15)
     for turn_end in (0.02, 0.98):
         silences_s = [endpointing.silence_s(said, 4.0, turn_end, "de") for said in (words, other)]
         assert silences_s[0] == pytest.approx(silences_s[1], abs=0.02)

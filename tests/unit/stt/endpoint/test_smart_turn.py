@@ -76,7 +76,7 @@ def test_a_package_that_is_missing_is_named(monkeypatch):
     monkeypatch.setattr(smart_turn, "package_folders", lambda name: [])
     with pytest.raises(CheckpointError, match="not installed") as raised:
         SmartTurn()
-    assert "pipecat-ai" in raised.value.hint
+    assert "requirements/weights.txt" in raised.value.hint
 
 
 def test_the_package_is_not_imported():

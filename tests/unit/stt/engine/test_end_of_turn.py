@@ -110,7 +110,7 @@ def test_a_turn_that_is_too_long_goes_on_as_another(open_session):
 
 
 def test_a_whole_sentence_is_over_sooner_than_half_of_one(open_session):
-    whole = push_all(open_session(limits=ADAPTIVE), join(silence(0.3), speak("thank you very much"), silence(2.0)))
+    whole = push_all(open_session(limits=ADAPTIVE), join(silence(0.3), speak("i had a long day at work"), silence(2.0)))
     half = push_all(open_session(limits=ADAPTIVE), join(silence(0.3), speak("i want to go to the"), silence(2.0)))
     assert silence_before_end(whole) <= 0.7
     assert silence_before_end(half) >= 0.85
