@@ -22,7 +22,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.stt_sentences import DEVELOPMENT, HELD_OUT, TURNS, clause_place
+from benchmarks.stt_sentences import DEVELOPMENT, HELD_OUT, SPEECH_LEVEL, TURNS, clause_place
 from oviya.audio.pcm import Pcm
 from services.stt.endpoint.endpointing import Endpointer, EndSilence
 from services.stt.endpoint.smart_turn import SmartTurn
@@ -46,6 +46,8 @@ LONG_S = 60.0
 MAX_PROMPT_S, MIN_CUT_WORDS = 28.0, 4
 NOISE = 2e-4
 """RMS of the noise in silence that is added to human speech: -74 dBFS, as in its own pauses."""
+OWN_PAUSE_S = 0.1
+"""A shorter silence is no pause: the stop of a consonant."""
 CUT_REACH_S = 0.08
 """A recording is cut at the softest place so near the start of a word."""
 FRAGMENT = re.compile(
@@ -71,6 +73,7 @@ class Utterance:
         cut: where the pause begins and where speech goes on after it, in samples; None: nowhere.
         before: the words before the pause.
         whole: whether it is a whole sentence.
+        own_pause_s: silence around `cut` that the speaker made, in seconds.
     """
 
     text: str
@@ -79,6 +82,7 @@ class Utterance:
     cut: tuple[int, int] | None
     before: str
     whole: bool = True
+    own_pause_s: float = 0.0
 
     @property
     def human(self) -> bool:
@@ -86,10 +90,11 @@ class Utterance:
         return self.voice == "human"
 
     def with_pause(self, pause_s: float) -> Pcm:
-        """Returns the sound with a pause in it; there must be a `cut`."""
+        """Returns the sound with a pause in it, of which the speaker's own is a part; there must be a `cut`."""
         assert self.cut is not None
         end, start = self.cut
-        return np.concatenate((self.sound[:end], silence(pause_s), self.sound[start:]))
+        added_s = max(0.0, pause_s - self.own_pause_s)
+        return np.concatenate((self.sound[:end], silence(added_s), self.sound[start:]))
 
 
 @dataclass(frozen=True)
@@ -132,6 +137,7 @@ def _prompts(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
         texts.add(prompt.text)
         said, place = prompt.text.split(), clause_place(prompt.text)
         cut: tuple[int, int] | None = None
+        own_pause_s = 0.0
         if len(said) >= MIN_CUT_WORDS:
             heard = recognizer.transcribe([Request(sound, to_seconds(len(sound)), language="en")])[0].words
             match = difflib.SequenceMatcher(None, said, [word.text for word in heard], autojunk=False)
@@ -139,8 +145,8 @@ def _prompts(name: str, recognizer: Recognizer) -> Iterator[Utterance]:
             index = next((b + place - a for a, b, size in blocks if a <= place < a + size), None)
             if index is not None:
                 at = _softest(sound, heard[index].start_s)
-                cut = at, at
-        yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), is_whole(prompt.text))
+                cut, own_pause_s = (at, at), _pause_around(sound, at)
+        yield Utterance(prompt.text, "human", sound, cut, " ".join(said[:place]), is_whole(prompt.text), own_pause_s)
 
 
 def _softest(sound: Pcm, near_s: float) -> int:
@@ -148,6 +154,14 @@ def _softest(sound: Pcm, near_s: float) -> int:
     first = max(to_samples(near_s - CUT_REACH_S), step)
     starts = range(first, min(to_samples(near_s + CUT_REACH_S), len(sound) - step), step)
     return min(starts, key=lambda start: float(np.square(sound[start : start + step]).sum()))
+
+
+def _pause_around(sound: Pcm, place: int) -> float:
+    """Returns the length of the silence around `place` in seconds; 0 where the speaker made no pause."""
+    loud = np.flatnonzero(np.abs(sound) > SPEECH_LEVEL)
+    before, after = loud[loud < place].max(initial=0), loud[loud >= place].min(initial=len(sound))
+    pause_s = to_seconds(int(after - before))
+    return pause_s if pause_s >= OWN_PAUSE_S else 0.0
 
 
 class _Finals:
