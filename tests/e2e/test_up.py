@@ -148,7 +148,7 @@ def converses(mesh: Up, question: Path) -> bool:
     """Whether a question is understood and answered, and the voice that needs CSM and Mimi speaks."""
     heard = run_cli(mesh, "talk", str(question), "--lead", "0").get("transcript", "")
     spoken = run_cli(mesh, "say", "Hello.", "--voice", "csm").get("sentences", [{"voice": ""}])
-    return "sad" in json.dumps(heard) and spoken[0]["voice"] == "csm"
+    return "lonely" in json.dumps(heard) and spoken[0]["voice"] == "csm"
 
 
 @pytest.mark.slow
