@@ -32,6 +32,7 @@ from services.stt.engine.session import Session
 from services.stt.recognizer import SAMPLE_RATE_HZ, Recognizer, Request, Transcript, Word, to_samples, to_seconds
 from tests.support.human_speech import prompts, read_prompt
 from tests.support.speech import pause_place, silence, speak
+from tests.support.stt_session import InlineDecodes
 
 SENTENCES = {
     "fitted": (TURNS, ("slt",)),
@@ -164,17 +165,11 @@ def _pause_around(sound: Pcm, place: int) -> float:
     return pause_s if pause_s >= OWN_PAUSE_S else 0.0
 
 
-class _Finals:
+class _Finals(InlineDecodes):
     """Runs final decodes at once, and drafts never."""
 
-    def __init__(self, recognizer: Recognizer) -> None:
-        self._recognizer = recognizer
-
     def submit(self, make_request: Callable[[], Request], *, final: bool) -> Future[Transcript]:
-        result: Future[Transcript] = Future()
-        if final:
-            result.set_result(self._recognizer.transcribe([make_request()])[0])
-        return result
+        return super().submit(make_request, final=final) if final else Future()
 
 
 class _ObservedEndpointer(Endpointer):
