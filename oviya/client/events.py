@@ -73,8 +73,16 @@ class LikelyEnd:
 
 
 @dataclass(frozen=True, slots=True)
+class SpeechStopped:
+    """The user fell silent, at `end_s` in the session's audio, and may go on."""
+
+    turn: int
+    end_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Resumed:
-    """The user continued to speak after LikelyEnd."""
+    """The user continued to speak after SpeechStopped; a LikelyEnd since then is void."""
 
     turn: int
 
@@ -197,5 +205,5 @@ class TurnFailed:
 
 SpeakEvent: TypeAlias = Sentence | AudioChunk | Degraded | ReplyEnded
 TurnEvent: TypeAlias = SpeechStarted | PartialTranscript | FinalTranscript | TurnEnded
-TranscribeEvent: TypeAlias = TurnEvent | LikelyEnd | Resumed
+TranscribeEvent: TypeAlias = TurnEvent | SpeechStopped | LikelyEnd | Resumed
 ConverseEvent: TypeAlias = SessionStarted | TurnEvent | UserEmotion | UserFeeling | SpeakEvent | TurnFailed

@@ -134,6 +134,7 @@ _READERS: dict[str, Callable[[int, Any], Any]] = {
     "speech_started": lambda turn, it: events.SpeechStarted(turn, seconds(it.start)),
     "partial": lambda turn, it: events.PartialTranscript(turn, it.text),
     "final": _final,
+    "speech_stopped": lambda turn, it: events.SpeechStopped(turn, seconds(it.end)),
     "likely_end": lambda turn, it: events.LikelyEnd(turn, it.text),
     "resumed": lambda turn, _: events.Resumed(turn),
     "turn_ended": _turn_ended,

@@ -26,29 +26,31 @@ from oviya.v1 import common_pb2 as oviya_dot_v1_dot_common__pb2
 from oviya.v1 import emotion_pb2 as oviya_dot_v1_dot_emotion__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14oviya/v1/brain.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\x1a\x16oviya/v1/emotion.proto\"\xa8\x01\n\x0cReplyRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x1f\n\x07history\x18\x03 \x03(\x0b\x32\x0e.oviya.v1.Turn\x12\x14\n\x0cuser_emotion\x18\x04 \x01(\t\x12\x1c\n\x04tone\x18\x05 \x01(\x0b\x32\x0e.oviya.v1.Tone\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x10\n\x08language\x18\x07 \x01(\t\"2\n\x04Turn\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.oviya.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x82\x01\n\rReplyResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07\x65motion\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\t\x12\x0e\n\x06spoken\x18\x06 \x01(\t\x12\x10\n\x08language\x18\x07 \x01(\t\"V\n\x10SummarizeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1d\n\x05turns\x18\x03 \x03(\x0b\x32\x0e.oviya.v1.Turn\"G\n\x11SummarizeResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\"\x1d\n\x1b\x42rainServiceGetModelRequest\"T\n\x1c\x42rainServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\t*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02\x32\xeb\x01\n\x0c\x42rainService\x12:\n\x05Reply\x12\x16.oviya.v1.ReplyRequest\x1a\x17.oviya.v1.ReplyResponse0\x01\x12\x44\n\tSummarize\x12\x1a.oviya.v1.SummarizeRequest\x1a\x1b.oviya.v1.SummarizeResponse\x12Y\n\x08GetModel\x12%.oviya.v1.BrainServiceGetModelRequest\x1a&.oviya.v1.BrainServiceGetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x14oviya/v1/brain.proto\x12\x08oviya.v1\x1a\x15oviya/v1/common.proto\x1a\x16oviya/v1/emotion.proto\"\xd6\x01\n\x0cReplyRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x1f\n\x07history\x18\x03 \x03(\x0b\x32\x0e.oviya.v1.Turn\x12\x14\n\x0cuser_emotion\x18\x04 \x01(\t\x12\x1c\n\x04tone\x18\x05 \x01(\x0b\x32\x0e.oviya.v1.Tone\x12\x0f\n\x07summary\x18\x06 \x01(\t\x12\x10\n\x08language\x18\x07 \x01(\t\x12,\n\x0cinterruption\x18\x08 \x01(\x0b\x32\x16.oviya.v1.Interruption\"8\n\x0cInterruption\x12\x12\n\nheard_text\x18\x01 \x01(\t\x12\x14\n\x0cunheard_text\x18\x02 \x01(\t\"2\n\x04Turn\x12\x1c\n\x04role\x18\x01 \x01(\x0e\x32\x0e.oviya.v1.Role\x12\x0c\n\x04text\x18\x02 \x01(\t\"\x82\x01\n\rReplyResponse\x12\r\n\x05index\x18\x01 \x01(\r\x12\x0c\n\x04text\x18\x02 \x01(\t\x12\x0f\n\x07\x65motion\x18\x03 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x04 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x05 \x01(\t\x12\x0e\n\x06spoken\x18\x06 \x01(\t\x12\x10\n\x08language\x18\x07 \x01(\t\"V\n\x10SummarizeRequest\x12\x12\n\nsession_id\x18\x01 \x01(\t\x12\x0f\n\x07summary\x18\x02 \x01(\t\x12\x1d\n\x05turns\x18\x03 \x03(\x0b\x32\x0e.oviya.v1.Turn\"G\n\x11SummarizeResponse\x12\x0f\n\x07summary\x18\x01 \x01(\t\x12\x0f\n\x07\x62\x61\x63kend\x18\x02 \x01(\t\x12\x10\n\x08\x64\x65graded\x18\x03 \x01(\t\"\x1d\n\x1b\x42rainServiceGetModelRequest\"T\n\x1c\x42rainServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x10\n\x08\x64\x65graded\x18\x02 \x01(\t*?\n\x04Role\x12\x14\n\x10ROLE_UNSPECIFIED\x10\x00\x12\r\n\tROLE_USER\x10\x01\x12\x12\n\x0eROLE_ASSISTANT\x10\x02\x32\xeb\x01\n\x0c\x42rainService\x12:\n\x05Reply\x12\x16.oviya.v1.ReplyRequest\x1a\x17.oviya.v1.ReplyResponse0\x01\x12\x44\n\tSummarize\x12\x1a.oviya.v1.SummarizeRequest\x1a\x1b.oviya.v1.SummarizeResponse\x12Y\n\x08GetModel\x12%.oviya.v1.BrainServiceGetModelRequest\x1a&.oviya.v1.BrainServiceGetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oviya.v1.brain_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_ROLE']._serialized_start=715
-  _globals['_ROLE']._serialized_end=778
+  _globals['_ROLE']._serialized_start=819
+  _globals['_ROLE']._serialized_end=882
   _globals['_REPLYREQUEST']._serialized_start=82
-  _globals['_REPLYREQUEST']._serialized_end=250
-  _globals['_TURN']._serialized_start=252
-  _globals['_TURN']._serialized_end=302
-  _globals['_REPLYRESPONSE']._serialized_start=305
-  _globals['_REPLYRESPONSE']._serialized_end=435
-  _globals['_SUMMARIZEREQUEST']._serialized_start=437
-  _globals['_SUMMARIZEREQUEST']._serialized_end=523
-  _globals['_SUMMARIZERESPONSE']._serialized_start=525
-  _globals['_SUMMARIZERESPONSE']._serialized_end=596
-  _globals['_BRAINSERVICEGETMODELREQUEST']._serialized_start=598
-  _globals['_BRAINSERVICEGETMODELREQUEST']._serialized_end=627
-  _globals['_BRAINSERVICEGETMODELRESPONSE']._serialized_start=629
-  _globals['_BRAINSERVICEGETMODELRESPONSE']._serialized_end=713
-  _globals['_BRAINSERVICE']._serialized_start=781
-  _globals['_BRAINSERVICE']._serialized_end=1016
+  _globals['_REPLYREQUEST']._serialized_end=296
+  _globals['_INTERRUPTION']._serialized_start=298
+  _globals['_INTERRUPTION']._serialized_end=354
+  _globals['_TURN']._serialized_start=356
+  _globals['_TURN']._serialized_end=406
+  _globals['_REPLYRESPONSE']._serialized_start=409
+  _globals['_REPLYRESPONSE']._serialized_end=539
+  _globals['_SUMMARIZEREQUEST']._serialized_start=541
+  _globals['_SUMMARIZEREQUEST']._serialized_end=627
+  _globals['_SUMMARIZERESPONSE']._serialized_start=629
+  _globals['_SUMMARIZERESPONSE']._serialized_end=700
+  _globals['_BRAINSERVICEGETMODELREQUEST']._serialized_start=702
+  _globals['_BRAINSERVICEGETMODELREQUEST']._serialized_end=731
+  _globals['_BRAINSERVICEGETMODELRESPONSE']._serialized_start=733
+  _globals['_BRAINSERVICEGETMODELRESPONSE']._serialized_end=817
+  _globals['_BRAINSERVICE']._serialized_start=885
+  _globals['_BRAINSERVICE']._serialized_end=1120
 # @@protoc_insertion_point(module_scope)

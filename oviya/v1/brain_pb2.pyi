@@ -58,6 +58,7 @@ class ReplyRequest(_message.Message):
     TONE_FIELD_NUMBER: _builtins.int
     SUMMARY_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    INTERRUPTION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session for logs, at most 128 characters.  Empty: a session of one turn."""
     text: _builtins.str
@@ -76,6 +77,10 @@ class ReplyRequest(_message.Message):
     def tone(self) -> _emotion_pb2.Tone:
         """Which tone to answer in, as EmotionService.Detect suggests.  Unset: the brain's own choice."""
 
+    @_builtins.property
+    def interruption(self) -> Global___Interruption:
+        """How the last reply was cut short.  Unset: it was heard to its end."""
+
     def __init__(
         self,
         *,
@@ -86,14 +91,41 @@ class ReplyRequest(_message.Message):
         tone: _emotion_pb2.Tone | None = ...,
         summary: _builtins.str = ...,
         language: _builtins.str = ...,
+        interruption: Global___Interruption | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["tone", b"tone"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["interruption", b"interruption", "tone", b"tone"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "language", b"language", "session_id", b"session_id", "summary", b"summary", "text", b"text", "tone", b"tone", "user_emotion", b"user_emotion"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["history", b"history", "interruption", b"interruption", "language", b"language", "session_id", b"session_id", "summary", b"summary", "text", b"text", "tone", b"tone", "user_emotion", b"user_emotion"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ReplyRequest: _TypeAlias = ReplyRequest  # noqa: Y015
+
+@_typing.final
+class Interruption(_message.Message):
+    """A reply that the user interrupted: the last one in `history`, which holds what was heard of it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    HEARD_TEXT_FIELD_NUMBER: _builtins.int
+    UNHEARD_TEXT_FIELD_NUMBER: _builtins.int
+    heard_text: _builtins.str
+    """The words that were heard, at most 8192 characters.  Empty: none; the reply is not in `history`."""
+    unheard_text: _builtins.str
+    """The words that were made but not heard, at most 8192 characters.  Empty: none."""
+    def __init__(
+        self,
+        *,
+        heard_text: _builtins.str = ...,
+        unheard_text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_text", b"heard_text", "unheard_text", b"unheard_text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interruption: _TypeAlias = Interruption  # noqa: Y015
 
 @_typing.final
 class Turn(_message.Message):

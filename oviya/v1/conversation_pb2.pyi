@@ -49,6 +49,90 @@ VOICE_FALLBACK: Voice.ValueType  # 2
 """The fallback synthesizer (espeak-ng)."""
 Global___Voice: _TypeAlias = Voice  # noqa: Y015
 
+class _EchoCancellation:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EchoCancellationEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EchoCancellation.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ECHO_CANCELLATION_UNSPECIFIED: _EchoCancellation.ValueType  # 0
+    """The gateway."""
+    ECHO_CANCELLATION_GATEWAY: _EchoCancellation.ValueType  # 1
+    """The gateway."""
+    ECHO_CANCELLATION_CALLER: _EchoCancellation.ValueType  # 2
+    """The caller, as browsers do, or nobody: the sound holds no echo, e.g. from a headset."""
+
+class EchoCancellation(_EchoCancellation, metaclass=_EchoCancellationEnumTypeWrapper):
+    """Who removes the sound of the reply that comes back through the caller's microphone."""
+
+ECHO_CANCELLATION_UNSPECIFIED: EchoCancellation.ValueType  # 0
+"""The gateway."""
+ECHO_CANCELLATION_GATEWAY: EchoCancellation.ValueType  # 1
+"""The gateway."""
+ECHO_CANCELLATION_CALLER: EchoCancellation.ValueType  # 2
+"""The caller, as browsers do, or nobody: the sound holds no echo, e.g. from a headset."""
+Global___EchoCancellation: _TypeAlias = EchoCancellation  # noqa: Y015
+
+class _InterruptReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _InterruptReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_InterruptReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    INTERRUPT_REASON_UNSPECIFIED: _InterruptReason.ValueType  # 0
+    """Not used."""
+    INTERRUPT_REASON_SPEECH: _InterruptReason.ValueType  # 1
+    """The user spoke over it."""
+    INTERRUPT_REASON_STOP_PHRASE: _InterruptReason.ValueType  # 2
+    """The user said that it should stop."""
+    INTERRUPT_REASON_REQUESTED: _InterruptReason.ValueType  # 3
+    """The caller sent Interrupt."""
+
+class InterruptReason(_InterruptReason, metaclass=_InterruptReasonEnumTypeWrapper):
+    """Why a reply was stopped."""
+
+INTERRUPT_REASON_UNSPECIFIED: InterruptReason.ValueType  # 0
+"""Not used."""
+INTERRUPT_REASON_SPEECH: InterruptReason.ValueType  # 1
+"""The user spoke over it."""
+INTERRUPT_REASON_STOP_PHRASE: InterruptReason.ValueType  # 2
+"""The user said that it should stop."""
+INTERRUPT_REASON_REQUESTED: InterruptReason.ValueType  # 3
+"""The caller sent Interrupt."""
+Global___InterruptReason: _TypeAlias = InterruptReason  # noqa: Y015
+
+class _DropReason:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _DropReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_DropReason.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    DROP_REASON_UNSPECIFIED: _DropReason.ValueType  # 0
+    """Not used."""
+    DROP_REASON_BACKCHANNEL: _DropReason.ValueType  # 1
+    """A sign of listening, such as "mm-hm" or "yeah", or laughter."""
+    DROP_REASON_NO_WORDS: _DropReason.ValueType  # 2
+    """A cough, a noise: no words."""
+    DROP_REASON_ECHO: _DropReason.ValueType  # 3
+    """The reply's own sound."""
+    DROP_REASON_STOP_PHRASE: _DropReason.ValueType  # 4
+    """It only asked for silence, e.g. "stop": the reply was interrupted."""
+
+class DropReason(_DropReason, metaclass=_DropReasonEnumTypeWrapper):
+    """Why speech over a reply was no turn."""
+
+DROP_REASON_UNSPECIFIED: DropReason.ValueType  # 0
+"""Not used."""
+DROP_REASON_BACKCHANNEL: DropReason.ValueType  # 1
+"""A sign of listening, such as "mm-hm" or "yeah", or laughter."""
+DROP_REASON_NO_WORDS: DropReason.ValueType  # 2
+"""A cough, a noise: no words."""
+DROP_REASON_ECHO: DropReason.ValueType  # 3
+"""The reply's own sound."""
+DROP_REASON_STOP_PHRASE: DropReason.ValueType  # 4
+"""It only asked for silence, e.g. "stop": the reply was interrupted."""
+Global___DropReason: _TypeAlias = DropReason  # noqa: Y015
+
 @_typing.final
 class ConverseRequest(_message.Message):
     """One message from the caller of Converse."""
@@ -59,6 +143,10 @@ class ConverseRequest(_message.Message):
     AUDIO_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     END_TURN_FIELD_NUMBER: _builtins.int
+    INTERRUPT_FIELD_NUMBER: _builtins.int
+    PLAYED_FIELD_NUMBER: _builtins.int
+    SET_VOICE_FIELD_NUMBER: _builtins.int
+    SET_EMOTION_FIELD_NUMBER: _builtins.int
     audio: _builtins.bytes
     """PCM in the configured format: whole samples, at most 1 MiB a message.  Empty: no samples."""
     text: _builtins.str
@@ -73,6 +161,24 @@ class ConverseRequest(_message.Message):
     def end_turn(self) -> _stt_pb2.EndTurn:
         """Ends the user's turn now, without waiting for silence."""
 
+    @_builtins.property
+    def interrupt(self) -> Global___Interrupt:
+        """Stops the reply that is being made or spoken.  Without one, the request fails (request_failed)."""
+
+    @_builtins.property
+    def played(self) -> Global___Played:
+        """What the caller has played of a reply.  Without these messages the gateway assumes that sound is played as it
+        arrives, without a pause.
+        """
+
+    @_builtins.property
+    def set_voice(self) -> Global___SetVoice:
+        """Changes the voice of the replies that follow.  Answered by voice_set or request_failed."""
+
+    @_builtins.property
+    def set_emotion(self) -> Global___SetEmotion:
+        """Changes the emotion of the replies that follow."""
+
     def __init__(
         self,
         *,
@@ -80,12 +186,16 @@ class ConverseRequest(_message.Message):
         audio: _builtins.bytes = ...,
         text: _builtins.str = ...,
         end_turn: _stt_pb2.EndTurn | None = ...,
+        interrupt: Global___Interrupt | None = ...,
+        played: Global___Played | None = ...,
+        set_voice: Global___SetVoice | None = ...,
+        set_emotion: Global___SetEmotion | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_turn", b"end_turn", "request", b"request", "text", b"text"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_turn", b"end_turn", "interrupt", b"interrupt", "played", b"played", "request", b"request", "set_emotion", b"set_emotion", "set_voice", b"set_voice", "text", b"text"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_turn", b"end_turn", "request", b"request", "text", b"text"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "config", b"config", "end_turn", b"end_turn", "interrupt", b"interrupt", "played", b"played", "request", b"request", "set_emotion", b"set_emotion", "set_voice", b"set_voice", "text", b"text"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["config", "audio", "text", "end_turn"]  # noqa: Y015
+    _WhichOneofReturnType_request: _TypeAlias = _typing.Literal["config", "audio", "text", "end_turn", "interrupt", "played", "set_voice", "set_emotion"]  # noqa: Y015
     _WhichOneofArgType_request: _TypeAlias = _typing.Literal["request", b"request"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_request) -> _WhichOneofReturnType_request | None: ...
 
@@ -104,6 +214,8 @@ class ConverseConfig(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     LEAD_FIELD_NUMBER: _builtins.int
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
+    STOP_PHRASES_FIELD_NUMBER: _builtins.int
+    ECHO_CANCELLATION_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     """Name of the session, at most 128 characters.  Empty: the gateway makes one.  Where the gateway keeps sessions, the name
     of an earlier one, with its `resume_token`, goes on where that session ended.
@@ -116,6 +228,8 @@ class ConverseConfig(_message.Message):
     """The token that SessionStarted had when the session named in `session_id` was opened for the first time.  Needed where
     the gateway keeps a session of that name, or one is open: else the call ends with PERMISSION_DENIED.  Empty: none.
     """
+    echo_cancellation: Global___EchoCancellation.ValueType
+    """Whether the gateway removes the reply's own sound from the caller's."""
     @_builtins.property
     def input(self) -> _common_pb2.AudioFormat:
         """Format of the audio that follows.  Unset: 16-bit PCM at 16000 Hz."""
@@ -128,6 +242,12 @@ class ConverseConfig(_message.Message):
     def lead(self) -> _duration_pb2.Duration:
         """How far ahead of real time reply audio may be sent.  Unset: the gateway's setting.  Zero: as fast as possible."""
 
+    @_builtins.property
+    def stop_phrases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Phrases that stop a reply at once, e.g. "computer, stop", besides those of the gateway ("stop", "wait", "no no"): at
+        most 20 of at most 64 characters each.  Empty: only those of the gateway.
+        """
+
     def __init__(
         self,
         *,
@@ -138,22 +258,176 @@ class ConverseConfig(_message.Message):
         voice: Global___Voice.ValueType = ...,
         lead: _duration_pb2.Duration | None = ...,
         resume_token: _builtins.str = ...,
+        stop_phrases: _abc.Iterable[_builtins.str] | None = ...,
+        echo_cancellation: Global___EchoCancellation.ValueType = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "lead", b"lead", "output", b"output"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["input", b"input", "lead", b"lead", "output", b"output", "resume_token", b"resume_token", "session_id", b"session_id", "speaker", b"speaker", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["echo_cancellation", b"echo_cancellation", "input", b"input", "lead", b"lead", "output", b"output", "resume_token", b"resume_token", "session_id", b"session_id", "speaker", b"speaker", "stop_phrases", b"stop_phrases", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ConverseConfig: _TypeAlias = ConverseConfig  # noqa: Y015
 
 @_typing.final
-class ConverseResponse(_message.Message):
-    """One event of a conversation."""
+class Interrupt(_message.Message):
+    """Asks to stop the reply."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interrupt: _TypeAlias = Interrupt  # noqa: Y015
+
+@_typing.final
+class Played(_message.Message):
+    """How far a reply has been played."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
     TURN_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    turn: _builtins.int
+    """The reply's turn, as in ConverseResponse.turn.  Zero: the session's first turn."""
+    @_builtins.property
+    def position(self) -> _duration_pb2.Duration:
+        """Position in the reply's sound up to which it has been played; ConverseResponse.position says where each piece
+        begins.  A position beyond what was sent fails (request_failed).  Zero: nothing has been played.
+        """
+
+    def __init__(
+        self,
+        *,
+        turn: _builtins.int = ...,
+        position: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position", "turn", b"turn"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Played: _TypeAlias = Played  # noqa: Y015
+
+@_typing.final
+class SetVoice(_message.Message):
+    """Which voice speaks the replies that follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SPEAKER_FIELD_NUMBER: _builtins.int
+    CLIP_FIELD_NUMBER: _builtins.int
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    KEEP_AS_FIELD_NUMBER: _builtins.int
+    VOICE_TOKEN_FIELD_NUMBER: _builtins.int
+    speaker: _builtins.int
+    """A speaker id of the checkpoint, 0 to 65535."""
+    registered: _builtins.str
+    """A voice that was registered before, by the name in VoiceSet; `voice_token` must be its token."""
+    keep_as: _builtins.str
+    """Name under which to keep the clip for later sessions, at most 64 characters; needs VoiceClip.consent.  Empty: the clip
+    is forgotten with the session.
+    """
+    voice_token: _builtins.str
+    """The token of a registered voice, from VoiceSet.  Empty: none."""
+    @_builtins.property
+    def clip(self) -> Global___VoiceClip:
+        """The voice of a clip."""
+
+    def __init__(
+        self,
+        *,
+        speaker: _builtins.int = ...,
+        clip: Global___VoiceClip | None = ...,
+        registered: _builtins.str = ...,
+        keep_as: _builtins.str = ...,
+        voice_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip", "registered", b"registered", "source", b"source", "speaker", b"speaker"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["clip", b"clip", "keep_as", b"keep_as", "registered", b"registered", "source", b"source", "speaker", b"speaker", "voice_token", b"voice_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_source: _TypeAlias = _typing.Literal["speaker", "clip", "registered"]  # noqa: Y015
+    _WhichOneofArgType_source: _TypeAlias = _typing.Literal["source", b"source"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_source) -> _WhichOneofReturnType_source | None: ...
+
+Global___SetVoice: _TypeAlias = SetVoice  # noqa: Y015
+
+@_typing.final
+class VoiceClip(_message.Message):
+    """Speech in the voice to speak with: one person, 3 to 30 seconds."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AUDIO_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    CONSENT_FIELD_NUMBER: _builtins.int
+    text: _builtins.str
+    """What is said, at most 1000 characters.  Empty: speech-to-text finds out."""
+    consent: _builtins.bool
+    """Whether the person who speaks agrees to the voice being kept and spoken with.  Needed to keep it."""
+    @_builtins.property
+    def audio(self) -> _common_pb2.Audio:
+        """The sound, at most 4 MiB."""
+
+    def __init__(
+        self,
+        *,
+        audio: _common_pb2.Audio | None = ...,
+        text: _builtins.str = ...,
+        consent: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "consent", b"consent", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoiceClip: _TypeAlias = VoiceClip  # noqa: Y015
+
+@_typing.final
+class SetEmotion(_message.Message):
+    """Which emotion speaks the replies that follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EMOTION_FIELD_NUMBER: _builtins.int
+    emotion: _builtins.str
+    """One of the 49 names, or an alias.  Empty: the brain chooses, as at the start."""
+    def __init__(
+        self,
+        *,
+        emotion: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["emotion", b"emotion"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetEmotion: _TypeAlias = SetEmotion  # noqa: Y015
+
+@_typing.final
+class ConverseResponse(_message.Message):
+    """One event of a conversation.
+
+    A reply ends with exactly one of reply_ended, interrupted and turn_failed.  Speech over a reply first pauses it
+    (reply_paused); then the reply is interrupted, and the speech is answered, or it goes on (reply_resumed), and the speech
+    was no turn (turn_dropped).
+    """
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TURN_FIELD_NUMBER: _builtins.int
+    TURN_ID_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
     SESSION_STARTED_FIELD_NUMBER: _builtins.int
     SPEECH_STARTED_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
@@ -166,8 +440,21 @@ class ConverseResponse(_message.Message):
     DEGRADED_FIELD_NUMBER: _builtins.int
     TURN_FAILED_FIELD_NUMBER: _builtins.int
     USER_FEELING_FIELD_NUMBER: _builtins.int
+    REPLY_PAUSED_FIELD_NUMBER: _builtins.int
+    REPLY_RESUMED_FIELD_NUMBER: _builtins.int
+    INTERRUPTED_FIELD_NUMBER: _builtins.int
+    TURN_DROPPED_FIELD_NUMBER: _builtins.int
+    WORDS_SPOKEN_FIELD_NUMBER: _builtins.int
+    VOICE_SET_FIELD_NUMBER: _builtins.int
+    REQUEST_FAILED_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """Number of the turn that the event belongs to.  Zero: the session's first turn."""
+    turn_id: _builtins.str
+    """Name of that turn in logs, traces and calls to the other services.  Empty: no turn is concerned."""
+    @_builtins.property
+    def position(self) -> _duration_pb2.Duration:
+        """Of audio: where the piece begins in the reply's sound.  Unset: of other events."""
+
     @_builtins.property
     def session_started(self) -> Global___SessionStarted:
         """The session is open; always the first event."""
@@ -202,7 +489,7 @@ class ConverseResponse(_message.Message):
 
     @_builtins.property
     def reply_ended(self) -> Global___ReplyEnded:
-        """The reply is complete."""
+        """The reply has been sent and, unless `lead` is zero, played to its end."""
 
     @_builtins.property
     def degraded(self) -> Global___Degraded:
@@ -216,10 +503,42 @@ class ConverseResponse(_message.Message):
     def user_feeling(self) -> _emotion_pb2.DetectResponse:
         """Why `user_emotion` was said: what words and voice say, and the tone that answers.  Follows it; `state` is unset."""
 
+    @_builtins.property
+    def reply_paused(self) -> Global___ReplyPaused:
+        """The reply of this turn is paused, because somebody speaks.  The caller drops the sound that it has not played."""
+
+    @_builtins.property
+    def reply_resumed(self) -> Global___ReplyResumed:
+        """The reply of this turn goes on: its sound follows, from `position` on."""
+
+    @_builtins.property
+    def interrupted(self) -> Global___Interrupted:
+        """The reply of this turn was stopped; no sound and no other event of it follows.  The caller drops the sound that it
+        has not played.
+        """
+
+    @_builtins.property
+    def turn_dropped(self) -> Global___TurnDropped:
+        """What the user said in this turn needs no answer; the turn has no further events."""
+
+    @_builtins.property
+    def words_spoken(self) -> Global___WordsSpoken:
+        """How far the words of the reply have been spoken; sent at the pace of playback."""
+
+    @_builtins.property
+    def voice_set(self) -> Global___VoiceSet:
+        """The voice was changed."""
+
+    @_builtins.property
+    def request_failed(self) -> _common_pb2.ErrorDetail:
+        """A request could not be followed; nothing else changes, and the session goes on."""
+
     def __init__(
         self,
         *,
         turn: _builtins.int = ...,
+        turn_id: _builtins.str = ...,
+        position: _duration_pb2.Duration | None = ...,
         session_started: Global___SessionStarted | None = ...,
         speech_started: _stt_pb2.SpeechStarted | None = ...,
         partial: _stt_pb2.Transcript | None = ...,
@@ -232,16 +551,189 @@ class ConverseResponse(_message.Message):
         degraded: Global___Degraded | None = ...,
         turn_failed: _common_pb2.ErrorDetail | None = ...,
         user_feeling: _emotion_pb2.DetectResponse | None = ...,
+        reply_paused: Global___ReplyPaused | None = ...,
+        reply_resumed: Global___ReplyResumed | None = ...,
+        interrupted: Global___Interrupted | None = ...,
+        turn_dropped: Global___TurnDropped | None = ...,
+        words_spoken: Global___WordsSpoken | None = ...,
+        voice_set: Global___VoiceSet | None = ...,
+        request_failed: _common_pb2.ErrorDetail | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "interrupted", b"interrupted", "partial", b"partial", "position", b"position", "reply_ended", b"reply_ended", "reply_paused", b"reply_paused", "reply_resumed", b"reply_resumed", "reply_sentence", b"reply_sentence", "request_failed", b"request_failed", "session_started", b"session_started", "speech_started", b"speech_started", "turn_dropped", b"turn_dropped", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling", "voice_set", b"voice_set", "words_spoken", b"words_spoken"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "partial", b"partial", "reply_ended", b"reply_ended", "reply_sentence", b"reply_sentence", "session_started", b"session_started", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["audio", b"audio", "degraded", b"degraded", "event", b"event", "final", b"final", "interrupted", b"interrupted", "partial", b"partial", "position", b"position", "reply_ended", b"reply_ended", "reply_paused", b"reply_paused", "reply_resumed", b"reply_resumed", "reply_sentence", b"reply_sentence", "request_failed", b"request_failed", "session_started", b"session_started", "speech_started", b"speech_started", "turn", b"turn", "turn_dropped", b"turn_dropped", "turn_ended", b"turn_ended", "turn_failed", b"turn_failed", "turn_id", b"turn_id", "user_emotion", b"user_emotion", "user_feeling", b"user_feeling", "voice_set", b"voice_set", "words_spoken", b"words_spoken"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session_started", "speech_started", "partial", "final", "turn_ended", "user_emotion", "reply_sentence", "audio", "reply_ended", "degraded", "turn_failed", "user_feeling"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["session_started", "speech_started", "partial", "final", "turn_ended", "user_emotion", "reply_sentence", "audio", "reply_ended", "degraded", "turn_failed", "user_feeling", "reply_paused", "reply_resumed", "interrupted", "turn_dropped", "words_spoken", "voice_set", "request_failed"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___ConverseResponse: _TypeAlias = ConverseResponse  # noqa: Y015
+
+@_typing.final
+class ReplyPaused(_message.Message):
+    """The reply is paused."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> _duration_pb2.Duration:
+        """Position in the reply's sound up to which it was heard."""
+
+    def __init__(
+        self,
+        *,
+        position: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplyPaused: _TypeAlias = ReplyPaused  # noqa: Y015
+
+@_typing.final
+class ReplyResumed(_message.Message):
+    """The reply goes on."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    POSITION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def position(self) -> _duration_pb2.Duration:
+        """Position in the reply's sound at which it goes on: the start of the word in which it was paused."""
+
+    def __init__(
+        self,
+        *,
+        position: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReplyResumed: _TypeAlias = ReplyResumed  # noqa: Y015
+
+@_typing.final
+class Interrupted(_message.Message):
+    """The reply was stopped."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    HEARD_TEXT_FIELD_NUMBER: _builtins.int
+    UNHEARD_TEXT_FIELD_NUMBER: _builtins.int
+    POSITION_FIELD_NUMBER: _builtins.int
+    reason: Global___InterruptReason.ValueType
+    """Why."""
+    heard_text: _builtins.str
+    """The words of the reply that were heard, as they are remembered.  Empty: none."""
+    unheard_text: _builtins.str
+    """The words that were not heard, as far as they had been made.  Empty: none."""
+    @_builtins.property
+    def position(self) -> _duration_pb2.Duration:
+        """Position in the reply's sound up to which it was heard.  Zero: nothing was heard."""
+
+    def __init__(
+        self,
+        *,
+        reason: Global___InterruptReason.ValueType = ...,
+        heard_text: _builtins.str = ...,
+        unheard_text: _builtins.str = ...,
+        position: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["position", b"position"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["heard_text", b"heard_text", "position", b"position", "reason", b"reason", "unheard_text", b"unheard_text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Interrupted: _TypeAlias = Interrupted  # noqa: Y015
+
+@_typing.final
+class TurnDropped(_message.Message):
+    """The user's speech was no turn."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    reason: Global___DropReason.ValueType
+    """Why."""
+    text: _builtins.str
+    """What was said.  Empty: no words."""
+    def __init__(
+        self,
+        *,
+        reason: Global___DropReason.ValueType = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "text", b"text"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TurnDropped: _TypeAlias = TurnDropped  # noqa: Y015
+
+@_typing.final
+class WordsSpoken(_message.Message):
+    """How far a sentence of the reply has been spoken."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INDEX_FIELD_NUMBER: _builtins.int
+    CHARS_FIELD_NUMBER: _builtins.int
+    index: _builtins.int
+    """Position of the sentence in the reply, as in ReplySentence.index."""
+    chars: _builtins.int
+    """Characters (Unicode code points) of ReplySentence.text that have been spoken."""
+    def __init__(
+        self,
+        *,
+        index: _builtins.int = ...,
+        chars: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chars", b"chars", "index", b"index"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WordsSpoken: _TypeAlias = WordsSpoken  # noqa: Y015
+
+@_typing.final
+class VoiceSet(_message.Message):
+    """The voice of the replies that follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGISTERED_FIELD_NUMBER: _builtins.int
+    VOICE_TOKEN_FIELD_NUMBER: _builtins.int
+    TEXT_FIELD_NUMBER: _builtins.int
+    registered: _builtins.str
+    """Name of the registered voice.  Empty: a speaker of the checkpoint, or a clip that is not kept."""
+    voice_token: _builtins.str
+    """A secret that belongs to the name: whoever sends both may speak with it and delete it.  Empty: as above."""
+    text: _builtins.str
+    """What is said in the clip.  Empty: there is no clip."""
+    def __init__(
+        self,
+        *,
+        registered: _builtins.str = ...,
+        voice_token: _builtins.str = ...,
+        text: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["registered", b"registered", "text", b"text", "voice_token", b"voice_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VoiceSet: _TypeAlias = VoiceSet  # noqa: Y015
 
 @_typing.final
 class SessionStarted(_message.Message):
@@ -289,6 +781,7 @@ class ReplySentence(_message.Message):
     VOICE_FIELD_NUMBER: _builtins.int
     SPOKEN_FIELD_NUMBER: _builtins.int
     LANGUAGE_FIELD_NUMBER: _builtins.int
+    FILLER_FIELD_NUMBER: _builtins.int
     index: _builtins.int
     """Position in the reply.  Zero: the first."""
     text: _builtins.str
@@ -301,6 +794,8 @@ class ReplySentence(_message.Message):
     """Language that it is read in (BCP 47), e.g. "en".  What the checkpoint does not speak, the fallback voice reads in the
     language of the reply, or in one of the text's script, e.g. "cmn".  Never empty.
     """
+    filler: _builtins.bool
+    """Whether it only bridges a long wait, e.g. "Let me think.", and belongs to no answer; it is not remembered."""
     @_builtins.property
     def plan(self) -> _emotion_pb2.ProsodyPlan:
         """How it is spoken; holds the emotion's name."""
@@ -314,10 +809,11 @@ class ReplySentence(_message.Message):
         voice: Global___Voice.ValueType = ...,
         spoken: _builtins.str = ...,
         language: _builtins.str = ...,
+        filler: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["index", b"index", "language", b"language", "plan", b"plan", "spoken", b"spoken", "text", b"text", "voice", b"voice"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["filler", b"filler", "index", b"index", "language", b"language", "plan", b"plan", "spoken", b"spoken", "text", b"text", "voice", b"voice"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -26,15 +26,15 @@ from google.protobuf import duration_pb2 as google_dot_protobuf_dot_duration__pb
 from oviya.v1 import common_pb2 as oviya_dot_v1_dot_common__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12oviya/v1/stt.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15oviya/v1/common.proto\"\x84\x01\n\x11TranscribeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.oviya.v1.TranscribeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12%\n\x08\x65nd_turn\x18\x03 \x01(\x0b\x32\x11.oviya.v1.EndTurnH\x00\x42\t\n\x07request\"\x91\x01\n\x10TranscribeConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12.\n\x0b\x65nd_silence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nvocabulary\x18\x04 \x03(\t\"\t\n\x07\x45ndTurn\"\xd2\x02\n\x12TranscribeResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\x31\n\x0espeech_started\x18\x03 \x01(\x0b\x32\x17.oviya.v1.SpeechStartedH\x00\x12\'\n\x07partial\x18\x04 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12%\n\x05\x66inal\x18\x05 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12)\n\nturn_ended\x18\x06 \x01(\x0b\x32\x13.oviya.v1.TurnEndedH\x00\x12*\n\nlikely_end\x18\x07 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12$\n\x07resumed\x18\x08 \x01(\x0b\x32\x11.oviya.v1.ResumedH\x00\x42\x07\n\x05\x65vent\"\t\n\x07Resumed\"9\n\rSpeechStarted\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\nTranscript\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x1d\n\x05words\x18\x02 \x03(\x0b\x32\x0e.oviya.v1.Word\x12\x10\n\x08language\x18\x03 \x01(\t\"z\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"c\n\tTurnEnded\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.oviya.v1.TurnEndReason\x12-\n\nspeech_end\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1b\n\x19SttServiceGetModelRequest\"x\n\x1aSttServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tlanguages\x18\x02 \x03(\t\x12\x12\n\nvocabulary\x18\x03 \x01(\x08\x12\x0f\n\x07\x61ligner\x18\x04 \x01(\t*\xac\x01\n\rTurnEndReason\x12\x1f\n\x1bTURN_END_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17TURN_END_REASON_SILENCE\x10\x01\x12\x1d\n\x19TURN_END_REASON_REQUESTED\x10\x02\x12\x1e\n\x1aTURN_END_REASON_MAX_LENGTH\x10\x03\x12\x1e\n\x1aTURN_END_REASON_STREAM_END\x10\x04\x32\xb0\x01\n\nSttService\x12K\n\nTranscribe\x12\x1b.oviya.v1.TranscribeRequest\x1a\x1c.oviya.v1.TranscribeResponse(\x01\x30\x01\x12U\n\x08GetModel\x12#.oviya.v1.SttServiceGetModelRequest\x1a$.oviya.v1.SttServiceGetModelResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x12oviya/v1/stt.proto\x12\x08oviya.v1\x1a\x1egoogle/protobuf/duration.proto\x1a\x15oviya/v1/common.proto\"\x84\x01\n\x11TranscribeRequest\x12,\n\x06\x63onfig\x18\x01 \x01(\x0b\x32\x1a.oviya.v1.TranscribeConfigH\x00\x12\x0f\n\x05\x61udio\x18\x02 \x01(\x0cH\x00\x12%\n\x08\x65nd_turn\x18\x03 \x01(\x0b\x32\x11.oviya.v1.EndTurnH\x00\x42\t\n\x07request\"\x91\x01\n\x10TranscribeConfig\x12%\n\x06\x66ormat\x18\x01 \x01(\x0b\x32\x15.oviya.v1.AudioFormat\x12\x12\n\nsession_id\x18\x02 \x01(\t\x12.\n\x0b\x65nd_silence\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nvocabulary\x18\x04 \x03(\t\"\t\n\x07\x45ndTurn\"\x85\x03\n\x12TranscribeResponse\x12%\n\x02\x61t\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x0c\n\x04turn\x18\x02 \x01(\r\x12\x31\n\x0espeech_started\x18\x03 \x01(\x0b\x32\x17.oviya.v1.SpeechStartedH\x00\x12\'\n\x07partial\x18\x04 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12%\n\x05\x66inal\x18\x05 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12)\n\nturn_ended\x18\x06 \x01(\x0b\x32\x13.oviya.v1.TurnEndedH\x00\x12*\n\nlikely_end\x18\x07 \x01(\x0b\x32\x14.oviya.v1.TranscriptH\x00\x12$\n\x07resumed\x18\x08 \x01(\x0b\x32\x11.oviya.v1.ResumedH\x00\x12\x31\n\x0espeech_stopped\x18\t \x01(\x0b\x32\x17.oviya.v1.SpeechStoppedH\x00\x42\x07\n\x05\x65vent\"7\n\rSpeechStopped\x12&\n\x03\x65nd\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"\t\n\x07Resumed\"9\n\rSpeechStarted\x12(\n\x05start\x18\x01 \x01(\x0b\x32\x19.google.protobuf.Duration\"K\n\nTranscript\x12\x0c\n\x04text\x18\x01 \x01(\t\x12\x1d\n\x05words\x18\x02 \x03(\x0b\x32\x0e.oviya.v1.Word\x12\x10\n\x08language\x18\x03 \x01(\t\"z\n\x04Word\x12\x0c\n\x04text\x18\x01 \x01(\t\x12(\n\x05start\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\x12&\n\x03\x65nd\x18\x03 \x01(\x0b\x32\x19.google.protobuf.Duration\x12\x12\n\nconfidence\x18\x04 \x01(\x02\"c\n\tTurnEnded\x12\'\n\x06reason\x18\x01 \x01(\x0e\x32\x17.oviya.v1.TurnEndReason\x12-\n\nspeech_end\x18\x02 \x01(\x0b\x32\x19.google.protobuf.Duration\"\x1b\n\x19SttServiceGetModelRequest\"x\n\x1aSttServiceGetModelResponse\x12\"\n\x05model\x18\x01 \x01(\x0b\x32\x13.oviya.v1.ModelInfo\x12\x11\n\tlanguages\x18\x02 \x03(\t\x12\x12\n\nvocabulary\x18\x03 \x01(\x08\x12\x0f\n\x07\x61ligner\x18\x04 \x01(\t*\xac\x01\n\rTurnEndReason\x12\x1f\n\x1bTURN_END_REASON_UNSPECIFIED\x10\x00\x12\x1b\n\x17TURN_END_REASON_SILENCE\x10\x01\x12\x1d\n\x19TURN_END_REASON_REQUESTED\x10\x02\x12\x1e\n\x1aTURN_END_REASON_MAX_LENGTH\x10\x03\x12\x1e\n\x1aTURN_END_REASON_STREAM_END\x10\x04\x32\xb0\x01\n\nSttService\x12K\n\nTranscribe\x12\x1b.oviya.v1.TranscribeRequest\x1a\x1c.oviya.v1.TranscribeResponse(\x01\x30\x01\x12U\n\x08GetModel\x12#.oviya.v1.SttServiceGetModelRequest\x1a$.oviya.v1.SttServiceGetModelResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'oviya.v1.stt_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_TURNENDREASON']._serialized_start=1246
-  _globals['_TURNENDREASON']._serialized_end=1418
+  _globals['_TURNENDREASON']._serialized_start=1354
+  _globals['_TURNENDREASON']._serialized_end=1526
   _globals['_TRANSCRIBEREQUEST']._serialized_start=88
   _globals['_TRANSCRIBEREQUEST']._serialized_end=220
   _globals['_TRANSCRIBECONFIG']._serialized_start=223
@@ -42,21 +42,23 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_ENDTURN']._serialized_start=370
   _globals['_ENDTURN']._serialized_end=379
   _globals['_TRANSCRIBERESPONSE']._serialized_start=382
-  _globals['_TRANSCRIBERESPONSE']._serialized_end=720
-  _globals['_RESUMED']._serialized_start=722
-  _globals['_RESUMED']._serialized_end=731
-  _globals['_SPEECHSTARTED']._serialized_start=733
-  _globals['_SPEECHSTARTED']._serialized_end=790
-  _globals['_TRANSCRIPT']._serialized_start=792
-  _globals['_TRANSCRIPT']._serialized_end=867
-  _globals['_WORD']._serialized_start=869
-  _globals['_WORD']._serialized_end=991
-  _globals['_TURNENDED']._serialized_start=993
-  _globals['_TURNENDED']._serialized_end=1092
-  _globals['_STTSERVICEGETMODELREQUEST']._serialized_start=1094
-  _globals['_STTSERVICEGETMODELREQUEST']._serialized_end=1121
-  _globals['_STTSERVICEGETMODELRESPONSE']._serialized_start=1123
-  _globals['_STTSERVICEGETMODELRESPONSE']._serialized_end=1243
-  _globals['_STTSERVICE']._serialized_start=1421
-  _globals['_STTSERVICE']._serialized_end=1597
+  _globals['_TRANSCRIBERESPONSE']._serialized_end=771
+  _globals['_SPEECHSTOPPED']._serialized_start=773
+  _globals['_SPEECHSTOPPED']._serialized_end=828
+  _globals['_RESUMED']._serialized_start=830
+  _globals['_RESUMED']._serialized_end=839
+  _globals['_SPEECHSTARTED']._serialized_start=841
+  _globals['_SPEECHSTARTED']._serialized_end=898
+  _globals['_TRANSCRIPT']._serialized_start=900
+  _globals['_TRANSCRIPT']._serialized_end=975
+  _globals['_WORD']._serialized_start=977
+  _globals['_WORD']._serialized_end=1099
+  _globals['_TURNENDED']._serialized_start=1101
+  _globals['_TURNENDED']._serialized_end=1200
+  _globals['_STTSERVICEGETMODELREQUEST']._serialized_start=1202
+  _globals['_STTSERVICEGETMODELREQUEST']._serialized_end=1229
+  _globals['_STTSERVICEGETMODELRESPONSE']._serialized_start=1231
+  _globals['_STTSERVICEGETMODELRESPONSE']._serialized_end=1351
+  _globals['_STTSERVICE']._serialized_start=1529
+  _globals['_STTSERVICE']._serialized_end=1705
 # @@protoc_insertion_point(module_scope)

@@ -166,6 +166,7 @@ class TranscribeResponse(_message.Message):
     TURN_ENDED_FIELD_NUMBER: _builtins.int
     LIKELY_END_FIELD_NUMBER: _builtins.int
     RESUMED_FIELD_NUMBER: _builtins.int
+    SPEECH_STOPPED_FIELD_NUMBER: _builtins.int
     turn: _builtins.int
     """Number of the turn that the event belongs to.  Zero: the session's first turn."""
     @_builtins.property
@@ -199,7 +200,11 @@ class TranscribeResponse(_message.Message):
 
     @_builtins.property
     def resumed(self) -> Global___Resumed:
-        """The user went on after likely_end: what was prepared is worth nothing."""
+        """The user went on after speech_stopped: an answer that was prepared at likely_end is worth nothing."""
+
+    @_builtins.property
+    def speech_stopped(self) -> Global___SpeechStopped:
+        """The user fell silent, and may go on; sent before it is known what was said."""
 
     def __init__(
         self,
@@ -212,16 +217,41 @@ class TranscribeResponse(_message.Message):
         turn_ended: Global___TurnEnded | None = ...,
         likely_end: Global___Transcript | None = ...,
         resumed: Global___Resumed | None = ...,
+        speech_stopped: Global___SpeechStopped | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "speech_stopped", b"speech_stopped", "turn_ended", b"turn_ended"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "turn", b"turn", "turn_ended", b"turn_ended"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at", b"at", "event", b"event", "final", b"final", "likely_end", b"likely_end", "partial", b"partial", "resumed", b"resumed", "speech_started", b"speech_started", "speech_stopped", b"speech_stopped", "turn", b"turn", "turn_ended", b"turn_ended"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["speech_started", "partial", "final", "turn_ended", "likely_end", "resumed"]  # noqa: Y015
+    _WhichOneofReturnType_event: _TypeAlias = _typing.Literal["speech_started", "partial", "final", "turn_ended", "likely_end", "resumed", "speech_stopped"]  # noqa: Y015
     _WhichOneofArgType_event: _TypeAlias = _typing.Literal["event", b"event"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_event) -> _WhichOneofReturnType_event | None: ...
 
 Global___TranscribeResponse: _TypeAlias = TranscribeResponse  # noqa: Y015
+
+@_typing.final
+class SpeechStopped(_message.Message):
+    """The user fell silent."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    END_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def end(self) -> _duration_pb2.Duration:
+        """End of the speech in the session's audio."""
+
+    def __init__(
+        self,
+        *,
+        end: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["end", b"end"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SpeechStopped: _TypeAlias = SpeechStopped  # noqa: Y015
 
 @_typing.final
 class Resumed(_message.Message):

@@ -179,6 +179,8 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
             response.speech_started.start.CopyFrom(duration(event.start_s))
         case events.Partial():
             response.partial.text = event.text
+        case events.SpeechStopped():
+            response.speech_stopped.end.CopyFrom(duration(event.end_s))
         case events.LikelyEnd():
             response.likely_end.text, response.likely_end.language = event.text, event.language
         case events.Resumed():

@@ -49,8 +49,17 @@ class LikelyEnd:
 
 
 @dataclass(frozen=True)
+class SpeechStopped:
+    """The speaker fell silent at `end_s` and may go on.  `Resumed`, or `Final`, follows."""
+
+    at_s: float
+    turn: int
+    end_s: float
+
+
+@dataclass(frozen=True)
 class Resumed:
-    """The speaker went on; the last `LikelyEnd` is void."""
+    """The speaker went on after `SpeechStopped`; a `LikelyEnd` since then is void."""
 
     at_s: float
     turn: int
@@ -81,4 +90,4 @@ class TurnEnded:
     speech_end_s: float
 
 
-Event: TypeAlias = SpeechStarted | Partial | LikelyEnd | Resumed | Final | TurnEnded
+Event: TypeAlias = SpeechStarted | Partial | SpeechStopped | LikelyEnd | Resumed | Final | TurnEnded

@@ -30,7 +30,17 @@ from services.stt.endpoint.smart_turn import WINDOW_SAMPLES as SMART_TURN_SAMPLE
 from services.stt.endpoint.smart_turn import SmartTurn
 from services.stt.endpoint.turn_state import SPEECH_PROBABILITY, Transition
 from services.stt.endpoint.vad import WINDOW_SAMPLES, VadStream
-from services.stt.engine.events import EndReason, Event, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.engine.events import (
+    EndReason,
+    Event,
+    Final,
+    LikelyEnd,
+    Partial,
+    Resumed,
+    SpeechStarted,
+    SpeechStopped,
+    TurnEnded,
+)
 from services.stt.engine.limits import TurnLimits
 from services.stt.engine.segment import Decodes, Segment
 from services.stt.recognizer import SAMPLE_RATE_HZ, Word, to_samples, to_seconds
@@ -97,7 +107,6 @@ class Session:
         self._turn = 0
         self._partial_text = ""
         self._partial_sent = 0  # position
-        self._likely_end_sent = False
         self._ending: tuple[EndReason, float, float] | None = None  # reason, end of speech, clock
         self._awaited: Future[Any] | None = None
         self._then: Callable[[], list[Event]] | None = None
@@ -177,8 +186,7 @@ class Session:
         events: list[Event] = []
         if transition is Transition.STARTED:
             events.append(self._begin_turn())
-        elif transition is Transition.RESUMED and self._likely_end_sent:
-            self._likely_end_sent = False
+        elif transition is Transition.RESUMED:
             events.append(Resumed(self.position_s, self._turn))
         if self._segment is not None:
             self._feed(self._segment, window)
@@ -204,6 +212,7 @@ class Session:
         elif transition is Transition.PAUSED:
             self._turn_end = self._smart_turn.probability(self._turn_sound())  # while the decode runs
             self._await(segment.begin_final(), self._pause)
+            return [SpeechStopped(self.position_s, self._turn, to_seconds(state.speech_end))]
         elif segment.length >= to_samples(MAX_SEGMENT_S):
             self._await(segment.begin_final(), self._split_segment)
         elif state.in_phrase:
@@ -215,7 +224,6 @@ class Session:
     def _begin_turn(self) -> SpeechStarted:
         self._words, self._partial_text, self._language = [], "", ""
         self._partial_sent = self._state.position
-        self._likely_end_sent = False
         self._pitch.begin()
         return SpeechStarted(self.position_s, self._turn, to_seconds(self._state.speech_start))
 
@@ -227,8 +235,7 @@ class Session:
             self._end_segment()
         events: list[Event] = [*self._partial()]
         turn_end = self._turn_end if language in SMART_TURN_LANGUAGES else None
-        self._likely_end_sent = self._endpointer.pause(words, self._pitch.fall(), turn_end, language)
-        if self._likely_end_sent:
+        if self._endpointer.pause(words, self._pitch.fall(), turn_end, language):
             events.append(LikelyEnd(self.position_s, self._turn, text_of(words), language))
         return events
 

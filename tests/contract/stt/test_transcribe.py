@@ -33,7 +33,7 @@ async def test_a_sentence_is_heard(stub, rate_hz, encoding):
     kinds = [response.WhichOneof("event") for response in responses]
     assert kinds[0] == "speech_started"
     assert kinds[-2:] == ["final", "turn_ended"]
-    assert set(kinds[1:-2]) == {"partial", "likely_end"}
+    assert set(kinds[1:-2]) == {"partial", "speech_stopped", "likely_end"}
     final, ended = responses[-2].final, responses[-1].turn_ended
     assert word_errors(final.text, SAD) <= 2
     assert [word.text for word in final.words] == plain_words(final.text)

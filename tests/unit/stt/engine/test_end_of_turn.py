@@ -6,7 +6,16 @@ import numpy as np
 import pytest
 
 from services.stt.endpoint.endpointing import EndSilence
-from services.stt.engine.events import EndReason, Final, LikelyEnd, Partial, Resumed, SpeechStarted, TurnEnded
+from services.stt.engine.events import (
+    EndReason,
+    Final,
+    LikelyEnd,
+    Partial,
+    Resumed,
+    SpeechStarted,
+    SpeechStopped,
+    TurnEnded,
+)
 from services.stt.engine.limits import TurnLimits
 from tests.support.speech import LONELY, silence, speak, word_errors
 from tests.support.stt_recognizers import WrappedRecognizer
@@ -124,11 +133,19 @@ def test_a_likely_end_comes_before_the_end_with_the_same_words(open_session):
     assert of(Resumed, events) == []
 
 
+def test_silence_is_reported_before_the_words_are_known_and_with_its_start(open_session):
+    events = push_all(open_session(limits=ADAPTIVE), join(silence(0.3), speak(LONELY), silence(2.0)))
+    [stopped], [likely], [ended] = of(SpeechStopped, events), of(LikelyEnd, events), of(TurnEnded, events)
+    assert stopped.at_s <= likely.at_s
+    assert stopped.end_s == ended.speech_end_s
+    assert 0.1 <= stopped.at_s - stopped.end_s <= 0.3
+
+
 def test_a_likely_end_is_withdrawn_when_the_speaker_goes_on(open_session):
     sound = join(silence(0.3), speak("thank you very much"), silence(0.1), speak("for your help"), silence(2.0))
     events = push_all(open_session(limits=LIMITS), sound)
     kinds = [type(event) for event in events if not isinstance(event, Partial)]
-    assert kinds == [SpeechStarted, LikelyEnd, Resumed, LikelyEnd, Final, TurnEnded]
+    assert kinds == [SpeechStarted, SpeechStopped, LikelyEnd, Resumed, SpeechStopped, LikelyEnd, Final, TurnEnded]
     [first, second] = of(LikelyEnd, events)
     assert plain_words(second.text)[: len(plain_words(first.text))] == plain_words(first.text)
     assert len(second.text) > len(first.text)
