@@ -1,0 +1,100 @@
+"""How a conversation feels: `python -m benchmarks.talk [--only SECTION ...] [--quick]`.
+
+It starts the six services as `oviya up` does, with the demo checkpoints and the settings of the environment, and talks
+to them through Converse as users do: with a microphone that never stops, and with a loudspeaker.  The table shows each
+figure beside two goals; the JSON file has every case with its events.  benchmarks/README.md says what each section
+measures.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sys
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+if not __package__:  # started as `python benchmarks/talk.py`
+    sys.path[0] = str(Path(__file__).resolve().parents[1])
+
+from benchmarks.report import MACHINE, parser_for, print_table, write_json
+from benchmarks.stt_goals import Goal
+from benchmarks.talk_goals import GOALS
+from benchmarks.talk_latency import STAGES, measure_latency
+from benchmarks.talk_mesh import Run, running_mesh
+from benchmarks.talk_overlap import measure_false_stops, measure_interruptions
+
+Section = Callable[[Run], Coroutine[Any, Any, None]]
+WITH_STORIES: dict[str, Section] = {
+    "interruptions": measure_interruptions,
+    "false-stops": measure_false_stops,
+}
+"""Sections in which a local imitation of a language model gives long replies."""
+WITH_LISTENER: dict[str, Section] = {"latency": measure_latency}
+"""Sections in which the embedded listener answers."""
+SECTIONS = [*WITH_STORIES, *WITH_LISTENER]
+COUNT, QUICK_COUNT = 100, 10
+FAILED_COLUMNS = ("section", "kind", "sound", "said at s", "interrupted", "dropped", "understood")
+
+
+async def measure(options: argparse.Namespace) -> dict[str, Any]:
+    """Runs the sections; returns all figures."""
+    measured: dict[str, Any] = {"machine": MACHINE, "figures": {}, "counts": {}, "cases": {}}
+    for sections, stories in ((WITH_STORIES, True), (WITH_LISTENER, False)):
+        chosen = [section for name, section in sections.items() if name in options.only]
+        if not chosen:
+            continue
+        async with running_mesh(options, stories=stories) as run:
+            for section in chosen:
+                await section(run)
+                for key in ("figures", "counts", "cases"):
+                    measured[key] |= getattr(run, key)
+                measured["load"] = os.getloadavg()
+                write_json(options.json, measured)  # an interrupted run keeps its results
+    return measured
+
+
+def show(measured: dict[str, Any], sections: list[str]) -> None:
+    """Prints the figures, the stages of a turn, and the cases that went wrong."""
+    figures, counts = measured["figures"], measured["counts"]
+    failed = [
+        (name, case["kind"], case["name"], f"{case['after_s']:.1f}", case["reason"],
+         "; ".join(f"{reason} {text!r}" for reason, text in case["dropped"]), " | ".join(case["said"]))
+        for name, cases in measured["cases"].items()
+        for case in cases
+        if not case.get("ok", True)
+    ]  # fmt: skip
+    if failed:
+        print_table("what went wrong", FAILED_COLUMNS, failed)
+    stages = [
+        (stage.replace("_", " "), *(f"{1000 * figures[f'stage {stage} {share}']:.0f} ms" for share in ("p50", "p95")))
+        for stage in STAGES
+        if f"stage {stage} p50" in figures
+    ]
+    if stages:
+        print_table("stages after the end of speech, by the gateway", ("stage", "p50", "p95"), stages)
+    rows = [
+        (row[0], counts.get(name, ""), *row[1:])
+        for name, goal in GOALS.items()
+        if goal.section in sections
+        for row in [goal.row(figures.get(name))]
+    ]
+    title = f"{MACHINE}, load {' '.join(f'{load:.1f}' for load in measured['load'])}"
+    print_table(title, ("figure", "of", *Goal.COLUMNS[1:]), rows)
+
+
+def main() -> None:
+    arguments = parser_for("talk", __doc__)
+    arguments.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
+    arguments.add_argument("--quick", action="store_true", help=f"--count {QUICK_COUNT}")
+    arguments.add_argument("--count", type=int, help=f"interruptions, and other sounds; {COUNT} by default")
+    arguments.add_argument("--logs", type=Path, help="folder for the services' logs; discarded by default")
+    options = arguments.parse_args()
+    options.count = options.count or (QUICK_COUNT if options.quick else COUNT)
+    show(asyncio.run(measure(options)), options.only)
+
+
+if __name__ == "__main__":
+    main()
