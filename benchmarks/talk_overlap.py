@@ -23,6 +23,7 @@ ONE_IN_THINKS = 10
 ANSWER_S, SETTLE_S = 8.0, 3.0
 """Longest wait for an answer after the words, and for a decision after another sound."""
 LATE_S = 0.5
+FIRST_TURN = 0
 ECHOES, UNCANCELLED_ECHOES = 30, 10
 ECHO_DB, ECHO_DELAY_S = (-20.0, -6.0), (0.04, 0.3)
 ECHOED_SENTENCES = 4
@@ -36,14 +37,12 @@ class NoReply(Exception):
 
 
 async def start_reply(run: Run, user: TalkUser, story: str, thinking: bool = False) -> int:
-    """Types a request; returns the number of its turn, once its reply can be heard or, if `thinking`, is awaited."""
+    """Types the first turn of a session; returns its number once its reply can be heard or, if `thinking`, at once."""
     run.answer_with(story, THINKING_S if thinking else 0.0)
     await user.type(REQUEST)
-    kind = "turn_ended" if thinking else "audio"
-    arrival = await user.wait_for(lambda arrival: arrival.kind == kind)
-    if arrival is None:
-        raise NoReply(f"no {kind} event; got {[arrival.kind for arrival in user.arrivals]}")
-    return arrival.turn
+    if not thinking and await user.wait_for(lambda arrival: arrival.kind == "audio") is None:
+        raise NoReply(f"no sound; got {[arrival.kind for arrival in user.arrivals]}")
+    return FIRST_TURN
 
 
 def case_of(sound: Sound, outcome: Outcome, after_s: float, **more: Any) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class Echo:
     room: Pcm
 
 
-class _EchoPath:
+class EchoPath:
     """Turns what the loudspeaker plays into what the microphone hears, message by message."""
 
     def __init__(self, echo: Echo, loudspeaker: Loudspeaker, started_s: float) -> None:
@@ -165,7 +165,7 @@ class TalkUser:
         """Sends a piece of the microphone's sound at the time at which it would be complete."""
         count = round(MESSAGE_S * RATE_HZ)
         started_s = self._next_s = self.now_s
-        echo = _EchoPath(self._echo, self.loudspeaker, started_s) if self._echo else None
+        echo = EchoPath(self._echo, self.loudspeaker, started_s) if self._echo else None
         number = 0
         while True:
             number += 1
