@@ -23,19 +23,24 @@ from benchmarks.report import MACHINE, parser_for, print_table, write_json
 from benchmarks.stt_goals import Goal
 from benchmarks.talk_goals import GOALS
 from benchmarks.talk_latency import STAGES, measure_latency
+from benchmarks.talk_load import measure_cpu
 from benchmarks.talk_mesh import Run, running_mesh
 from benchmarks.talk_overlap import measure_false_stops, measure_interruptions
+from benchmarks.talk_underruns import measure_underruns
 
 Section = Callable[[Run], Coroutine[Any, Any, None]]
 WITH_STORIES: dict[str, Section] = {
     "interruptions": measure_interruptions,
     "false-stops": measure_false_stops,
+    "underruns": measure_underruns,
+    "cpu": measure_cpu,
 }
 """Sections in which a local imitation of a language model gives long replies."""
 WITH_LISTENER: dict[str, Section] = {"latency": measure_latency}
 """Sections in which the embedded listener answers."""
 SECTIONS = [*WITH_STORIES, *WITH_LISTENER]
 COUNT, QUICK_COUNT = 100, 10
+MINUTES, QUICK_MINUTES = 10.0, 1.0
 FAILED_COLUMNS = ("section", "kind", "sound", "said at s", "interrupted", "dropped", "understood")
 
 
@@ -88,11 +93,13 @@ def show(measured: dict[str, Any], sections: list[str]) -> None:
 def main() -> None:
     arguments = parser_for("talk", __doc__)
     arguments.add_argument("--only", nargs="+", choices=SECTIONS, default=SECTIONS, metavar="SECTION")
-    arguments.add_argument("--quick", action="store_true", help=f"--count {QUICK_COUNT}")
+    arguments.add_argument("--quick", action="store_true", help=f"--count {QUICK_COUNT} --minutes {QUICK_MINUTES:g}")
     arguments.add_argument("--count", type=int, help=f"interruptions, and other sounds; {COUNT} by default")
+    arguments.add_argument("--minutes", type=float, help=f"length of conversations; {MINUTES:g} by default")
     arguments.add_argument("--logs", type=Path, help="folder for the services' logs; discarded by default")
     options = arguments.parse_args()
     options.count = options.count or (QUICK_COUNT if options.quick else COUNT)
+    options.minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
     show(asyncio.run(measure(options)), options.only)
 
 

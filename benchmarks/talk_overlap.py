@@ -10,7 +10,7 @@ import numpy as np
 
 from benchmarks.talk_mesh import Run, progress
 from benchmarks.talk_outcome import Outcome
-from benchmarks.talk_sounds import STORIES, Sound, interruptions, no_interruptions, room_response, spread
+from benchmarks.talk_sounds import STORIES, Sound, interruptions, no_interruptions, room_response, sentences_of, spread
 from benchmarks.talk_user import Echo, EchoCancellation, TalkUser
 from oviya.v1 import conversation_pb2
 
@@ -137,10 +137,9 @@ async def _echoed(run: Run, number: int, cancellation: EchoCancellation) -> dict
     random = np.random.default_rng((3, number))
     echo = Echo(float(random.uniform(*ECHO_DELAY_S)), float(random.uniform(*ECHO_DB)), room_response(number))
     sound = Sound("echo", f"{echo.level_db:.0f} dB, {1000 * echo.delay_s:.0f} ms", np.zeros(0, np.float32))
-    story = STORIES[number % len(STORIES)].split(". ")
-    first = number % (len(story) - ECHOED_SENTENCES)
+    story = sentences_of(STORIES[number % len(STORIES)], number, ECHOED_SENTENCES)
     async with TalkUser(run.stub, echo=echo, cancellation=cancellation, seed=number) as user:
-        reply = await start_reply(run, user, ". ".join(story[first : first + ECHOED_SENTENCES]).rstrip(".") + ".")
+        reply = await start_reply(run, user, story)
         since_s = user.arrivals[0].at_s
         await user.wait_for(
             lambda arrival: arrival.turn == reply and arrival.kind in ("reply_ended", "interrupted"), LONGEST_REPLY_S

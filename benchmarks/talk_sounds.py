@@ -98,6 +98,13 @@ def spread(items: Sequence[Item], count: int) -> list[Item]:
     return [items[index * len(items) // count] for index in range(count)]
 
 
+def sentences_of(story: str, first: int, count: int) -> str:
+    """Returns `count` sentences of a story in a row; `first` counts from its start, and again from there."""
+    sentences = story.removesuffix(".").split(". ")
+    start = first % (len(sentences) - count + 1)
+    return ". ".join(sentences[start : start + count]) + "."
+
+
 def mm_hm(seed: int) -> Pcm:
     """A hummed "mm-hm": two nasal syllables, the second one higher."""
     random = np.random.default_rng(seed)

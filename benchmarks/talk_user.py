@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeAlias
@@ -11,8 +10,8 @@ from typing import Any, Self, TypeAlias
 import numpy as np
 from grpc import aio
 
+from benchmarks.talk_events import EventLog
 from benchmarks.talk_loudspeaker import Loudspeaker
-from benchmarks.talk_outcome import Arrival, Outcome, outcome_of
 from benchmarks.talk_sounds import RATE_HZ, Sound
 from oviya.audio.pcm import S16LE, Pcm, decode_pcm, encode_pcm
 from oviya.audio.resample import Resampler
@@ -26,7 +25,6 @@ MESSAGE_S = 0.020
 OUTPUT_HZ = 24_000
 NOISE = 2e-4
 """RMS of the microphone's own noise: -74 dBFS, as in the pauses of the recorded prompts."""
-PATIENCE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -68,7 +66,7 @@ class EchoPath:
         return sound[:count].astype(np.float32)
 
 
-class TalkUser:
+class TalkUser(EventLog):
     """Opens a session, and talks and listens until the context is left.
 
     Args:
@@ -86,13 +84,11 @@ class TalkUser:
         cancellation: EchoCancellation = conversation_pb2.ECHO_CANCELLATION_GATEWAY,
         seed: int = 0,
     ) -> None:
+        super().__init__()
         self.loudspeaker = Loudspeaker(OUTPUT_HZ)
-        self.arrivals: list[Arrival] = []
         self._stub, self._echo, self._cancellation = stub, echo, cancellation
         self._random = np.random.default_rng(seed)
         self._ahead = np.zeros(0, np.float32)
-        self._arrived = asyncio.Event()
-        self._ended = False
         self._next_s = 0.0
 
     async def __aenter__(self) -> Self:
@@ -114,11 +110,6 @@ class TalkUser:
         self._call.cancel()
         await cancel_and_wait(self._speaking, self._listening)
 
-    @property
-    def now_s(self) -> float:
-        """The loop's clock, in seconds."""
-        return asyncio.get_running_loop().time()
-
     async def type(self, text: str) -> None:
         """Sends a typed turn."""
         await self._send(text=text)
@@ -130,33 +121,6 @@ class TalkUser:
         ahead[: len(sound.samples)] += sound.samples
         self._ahead = ahead
         return self._next_s + sound.onset_s, self._next_s + sound.end_s
-
-    async def wait_for(
-        self, wanted: Callable[[Arrival], bool], timeout_s: float = PATIENCE_S, since_s: float = 0.0
-    ) -> Arrival | None:
-        """Waits for an event that arrived at or after `since_s`; returns None if none arrives in time."""
-        seen = 0
-        try:
-            async with asyncio.timeout(timeout_s):
-                while True:
-                    for arrival in self.arrivals[seen:]:
-                        if arrival.at_s >= since_s and wanted(arrival):
-                            return arrival
-                    seen = len(self.arrivals)
-                    if self._ended:
-                        return None
-                    self._arrived.clear()
-                    await self._arrived.wait()
-        except TimeoutError:
-            return None
-
-    def outcome(self, reply: int, since_s: float) -> Outcome:
-        """Returns what came of a sound that began at `since_s` over the reply of turn `reply`."""
-        return outcome_of(self.arrivals, reply, since_s)
-
-    def timeline(self, zero_s: float) -> list[str]:
-        """Returns all events but sound, with their times relative to `zero_s`, for people to read."""
-        return [f"{arrival.at_s - zero_s:+.3f} {arrival}" for arrival in self.arrivals if arrival.kind != "audio"]
 
     async def _send(self, **request: Any) -> bool:
         return await write(self._call, conversation_pb2.ConverseRequest(**request))
@@ -182,7 +146,7 @@ class TalkUser:
     async def _listen(self) -> None:
         try:
             while (response := await self._call.read()) is not aio.EOF:
-                arrival = Arrival(self.now_s, response)
+                arrival = self.add(response)
                 match arrival.kind:
                     case "audio":
                         samples = decode_pcm(response.audio.pcm, response.audio.format.encoding)
@@ -191,8 +155,5 @@ class TalkUser:
                         self.loudspeaker.cut(arrival.at_s)
                     case _:
                         pass
-                self.arrivals.append(arrival)
-                self._arrived.set()
         finally:
-            self._ended = True
-            self._arrived.set()
+            self.end()

@@ -84,7 +84,7 @@ class ScriptedService(Service[ServiceSettings]):
 
     def __init__(self, script: str, reply_s: float = 60.0):
         super().__init__(ServiceSettings())
-        self.servicer = ScriptedServicer(script, reply_s)
+        self.servicer = ScriptedServicer(script, reply_s)  # pyright: ignore[reportAbstractUsage]
 
     def register(self, server):
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(self.servicer, server)
