@@ -52,10 +52,10 @@ class LossyRelay:
         return self._through(sdp, self._to_gateway, self._to_caller)
 
     def _through(self, sdp: str, towards: _Side, shown: _Side) -> str:
-        ports = {int(match[3]) for match in CANDIDATE.finditer(sdp) if match[2] == LOOPBACK}
-        if len(ports) != 1:
-            raise ValueError(f"expected one UDP port on {LOOPBACK}, got {sorted(ports)}")
-        towards.peer = (LOOPBACK, ports.pop())
+        first = CANDIDATE.search(sdp)  # of the audio; the data channel is bundled with it
+        if first is None or first[2] != LOOPBACK:
+            raise ValueError(f"the description has no UDP candidate on {LOOPBACK}")
+        towards.peer = (LOOPBACK, int(first[3]))
         port = shown.transport.get_extra_info("sockname")[1]
         return CANDIDATE.sub(lambda match: f"{match[1]}{LOOPBACK} {port} {match[4]}{match[5]}", sdp)
 

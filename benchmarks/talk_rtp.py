@@ -49,22 +49,25 @@ def play_packets(packets: Sequence[tuple[float, float]]) -> Playout:
     for number in range(last - 1, numbers[0] - 1, -1):
         soonest[number] = min(arrivals.get(number, soonest[number + 1]), soonest[number + 1])
     base_s = min(arrivals[number] - number * PACKET_S for number in numbers[:FIRST_PACKETS]) + BUFFER_S
-    dry_since_s: float | None = None
-    for number in range(numbers[0], last + 1):
+    number, dry = numbers[0], None  # `dry`: the first packet that was missing when there was no other
+    while number <= last:
         due_s = base_s + number * PACKET_S
         if soonest[number] <= due_s:
-            if dry_since_s is not None:
-                result.underruns.append(Underrun(dry_since_s, due_s - dry_since_s))
-                dry_since_s = None
+            if dry is not None:
+                result.underruns.append(Underrun(base_s + dry * PACKET_S, (number - dry) * PACKET_S))
+                dry = None
             if arrivals.get(number, due_s + 1) <= due_s:
                 result.played += 1
             else:
                 result.concealed += 1
-        elif dry_since_s is None:
-            dry_since_s = due_s
-        elif due_s - dry_since_s > RESTART_S:
+        elif dry is None:
+            dry = number
+        elif (number - dry) * PACKET_S > RESTART_S:
+            number, dry_since_s = dry, base_s + dry * PACKET_S
             result.underruns.append(Underrun(dry_since_s, soonest[number] - dry_since_s))
-            base_s, dry_since_s = soonest[number] + BUFFER_S - number * PACKET_S, None
-    if dry_since_s is not None:
-        result.underruns.append(Underrun(dry_since_s, base_s + (last + 1) * PACKET_S - dry_since_s))
+            base_s, dry = soonest[number] + BUFFER_S - number * PACKET_S, None
+            continue
+        number += 1
+    if dry is not None:
+        result.underruns.append(Underrun(base_s + dry * PACKET_S, (number - dry) * PACKET_S))
     return result

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from contextlib import asynccontextmanager
+from functools import partial
+
 import numpy as np
 import pytest
 
 from benchmarks.talk_loudspeaker import FADE_S, Loudspeaker
 from benchmarks.talk_outcome import Arrival, outcome_of
+from benchmarks.talk_relay import LossyRelay
+from benchmarks.talk_rtp import BUFFER_S, play_packets
 from benchmarks.talk_sounds import RATE_HZ, Sound, room_response, spread
 from benchmarks.talk_user import Echo, EchoPath
 from oviya.durations import duration
@@ -168,3 +174,93 @@ def test_sound_of_the_old_reply_after_its_interruption_is_counted():
 
 def test_events_before_the_sound_do_not_count():
     assert not outcome_of([PAUSED, INTERRUPTED, *ANSWERED], reply=0, since_s=3.0).false_stop
+
+
+def stream(seconds: float, delay_s: float = 0.0) -> list[tuple[float, float]]:
+    """Packets of 20 ms that arrive as they are made."""
+    return [(number * 0.02, number * 0.02 + delay_s) for number in range(round(seconds / 0.02))]
+
+
+def test_a_steady_stream_is_played():
+    playout = play_packets(stream(2.0))
+    assert (playout.played, playout.concealed, playout.underruns) == (100, 0, [])
+
+
+def test_lost_and_jittered_packets_are_no_underruns():
+    random = np.random.default_rng(0)
+    arrived = [(at_s, at_s + random.uniform(0, 0.08)) for at_s, _ in stream(10.0) if random.random() >= 0.05]
+    playout = play_packets(arrived)
+    assert playout.underruns == []
+    assert playout.played == len(arrived)
+    assert playout.concealed == 500 - len(arrived) - (500 - round(arrived[-1][0] / 0.02) - 1)
+
+
+def test_a_stream_that_stalls_longer_than_the_buffer_runs_dry_once():
+    arrived = [(at_s, max(at_s, 1.3) if at_s >= 1.0 else at_s) for at_s, _ in stream(2.0)]
+    (underrun,) = play_packets(arrived).underruns
+    assert underrun.at_s == pytest.approx(1.0 + BUFFER_S)
+    assert underrun.length_s == pytest.approx(0.3 - BUFFER_S, abs=0.021)
+
+
+def test_a_stream_that_goes_on_later_is_played_from_there():
+    playout = play_packets(stream(1.0) + [(at_s + 1.0, at_s + 3.0) for at_s, _ in stream(1.0)])
+    (underrun,) = playout.underruns
+    assert underrun.length_s == pytest.approx(2.0 - BUFFER_S)
+    assert playout.played == 100
+
+
+OFFER = (
+    "m=audio 9 UDP/TLS/RTP/SAVPF 96\r\na=candidate:f 1 udp 2130706431 127.0.0.1 {} typ host\r\na=end-of-candidates\r\n"
+)
+
+
+class Endpoint(asyncio.DatagramProtocol):
+    """Keeps the packets that arrive."""
+
+    def __init__(self):
+        self.packets: asyncio.Queue[bytes] = asyncio.Queue()
+
+    def datagram_received(self, data, addr):
+        self.packets.put_nowait(data)
+
+
+@asynccontextmanager
+async def between_two(relay: LossyRelay):
+    """A caller and a gateway that send to each other through the relay."""
+    loop = asyncio.get_running_loop()
+    async with relay:
+        ends = [await loop.create_datagram_endpoint(Endpoint, local_addr=("127.0.0.1", 0)) for _ in range(2)]
+        ports = [transport.get_extra_info("sockname")[1] for transport, _ in ends]
+        offer, answer = relay.through_offer(OFFER.format(ports[0])), relay.through_answer(OFFER.format(ports[1]))
+        shown = [int(sdp.split()[9]) for sdp in (answer, offer)]
+        try:
+            yield [
+                (partial(transport.sendto, addr=("127.0.0.1", port)), endpoint.packets)
+                for (transport, endpoint), port in zip(ends, shown, strict=True)
+            ]
+        finally:
+            for transport, _ in ends:
+                transport.close()
+
+
+async def test_the_relay_passes_packets_in_both_directions():
+    async with between_two(LossyRelay(loss=0.5, jitter_s=0.1)) as (
+        (caller_send, at_caller),
+        (gateway_send, at_gateway),
+    ):
+        caller_send(b"hello")
+        async with asyncio.timeout(20):
+            assert await at_gateway.get() == b"hello"
+            gateway_send(b"hi")
+            assert await at_caller.get() == b"hi"
+
+
+async def test_the_relay_loses_and_reorders_packets():
+    relay = LossyRelay(loss=0.5, jitter_s=0.05)
+    async with between_two(relay) as ((caller_send, _), (_, at_gateway)):
+        relay.faulty = True
+        for number in range(100):
+            caller_send(bytes([number]))
+        await asyncio.sleep(0)
+        relay_sent = [await at_gateway.get() for _ in range(20)]
+    assert relay_sent != sorted(relay_sent)
