@@ -22,10 +22,12 @@ class LossyRelay:
 
     Attributes:
         faulty: whether packets are lost and delayed now.
+        lost: packets that were lost so far.
     """
 
     def __init__(self, loss: float, jitter_s: float, seed: int = 0) -> None:
         self.faulty = False
+        self.lost = 0
         self._loss, self._jitter_s, self._random = loss, jitter_s, random.Random(seed)
         self._to_caller = _Side(self)
         self._to_gateway = _Side(self)
@@ -63,7 +65,9 @@ class LossyRelay:
         """Sends a packet out of `side`, or loses it."""
         if not self.faulty:
             side.send(data)
-        elif self._random.random() >= self._loss:
+        elif self._random.random() < self._loss:
+            self.lost += 1
+        else:
             asyncio.get_running_loop().call_later(self._random.uniform(0, self._jitter_s), side.send, data)
 
 
