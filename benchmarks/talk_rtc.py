@@ -82,7 +82,10 @@ class RtcUser(EventLog):
         return self.now_s + sound.onset_s, self.now_s + sound.end_s
 
     def played(self) -> tuple[Playout, list[Underrun]]:
-        """Returns how the received sound was played, and the underruns inside replies."""
+        """Returns how the received sound was played, and the underruns that begin and end within a reply.
+
+        The gateway sends next to nothing between replies.
+        """
         playout = play_packets(self._packets)
         speaking, since_s = list[tuple[float, float]](), None
         for arrival in self.arrivals:
@@ -91,8 +94,11 @@ class RtcUser(EventLog):
             elif arrival.kind in REPLY_STOPS and since_s is not None:
                 speaking.append((since_s, arrival.at_s))
                 since_s = None
-        inside = [one for one in playout.underruns if any(start <= one.at_s < end for start, end in speaking)]
-        return playout, inside
+        return playout, [
+            one
+            for one in playout.underruns
+            if any(start <= one.at_s and one.at_s + one.length_s < end for start, end in speaking)
+        ]
 
     def _tap(self) -> None:
         """Notes each RTP packet before aiortc's own jitter buffer, which waits for lost packets."""
