@@ -13,6 +13,7 @@ import asyncio
 import os
 import sys
 from collections.abc import Callable, Coroutine
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,28 @@ if not __package__:  # started as `python benchmarks/talk.py`
 from benchmarks.report import MACHINE, parser_for, print_table, write_json
 from benchmarks.stt_goals import Goal
 from benchmarks.talk_goals import GOALS
-from benchmarks.talk_latency import STAGES, measure_latency
+from benchmarks.talk_latency import measure_latency
 from benchmarks.talk_load import measure_cpu
 from benchmarks.talk_mesh import Run, running_mesh
 from benchmarks.talk_overlap import measure_false_stops, measure_interruptions
 from benchmarks.talk_underruns import measure_underruns
+
+VOICE_SENTENCES, QUICK_VOICE_SENTENCES = 25, 3
+
+
+async def measure_voice(run: Run) -> None:
+    """Runs the benchmark of own voices against this mesh."""
+    try:
+        talk_voice: Any = import_module("benchmarks.talk_voice")
+    except ModuleNotFoundError as missing:
+        print(f"voice is not measured: no module {missing.name}", file=sys.stderr)
+        return
+    addresses = {name: run.mesh.plan.address(name) for name in talk_voice.SERVICES}
+    sentences = QUICK_VOICE_SENTENCES if run.options.quick else VOICE_SENTENCES
+    found = await talk_voice.measure_async(addresses, sentences)
+    run.figures["voice"], run.counts["voice"] = found["voice_followed_percent"] / 100, found["sentences"]
+    run.cases["voice"] = [found]
+
 
 Section = Callable[[Run], Coroutine[Any, Any, None]]
 WITH_STORIES: dict[str, Section] = {
@@ -36,7 +54,7 @@ WITH_STORIES: dict[str, Section] = {
     "cpu": measure_cpu,
 }
 """Sections in which a local imitation of a language model gives long replies."""
-WITH_LISTENER: dict[str, Section] = {"latency": measure_latency}
+WITH_LISTENER: dict[str, Section] = {"latency": measure_latency, "voice": measure_voice}
 """Sections in which the embedded listener answers."""
 SECTIONS = [*WITH_STORIES, *WITH_LISTENER]
 COUNT, QUICK_COUNT = 100, 10
@@ -62,7 +80,7 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def show(measured: dict[str, Any], sections: list[str]) -> None:
-    """Prints the figures, the stages of a turn, and the cases that went wrong."""
+    """Prints the cases that went wrong, the figures without goals, and those with goals."""
     figures, counts = measured["figures"], measured["counts"]
     failed = [
         (name, case["kind"], case["name"], f"{case['after_s']:.1f}", case["reason"],
@@ -73,13 +91,9 @@ def show(measured: dict[str, Any], sections: list[str]) -> None:
     ]  # fmt: skip
     if failed:
         print_table("what went wrong", FAILED_COLUMNS, failed)
-    stages = [
-        (stage.replace("_", " "), *(f"{1000 * figures[f'stage {stage} {share}']:.0f} ms" for share in ("p50", "p95")))
-        for stage in STAGES
-        if f"stage {stage} p50" in figures
-    ]
-    if stages:
-        print_table("stages after the end of speech, by the gateway", ("stage", "p50", "p95"), stages)
+    others = [(name, counts.get(name, ""), f"{value:.3f}") for name, value in figures.items() if name not in GOALS]
+    if others:
+        print_table("without a goal; times in seconds", ("figure", "of", "measured"), others)
     rows = [
         (row[0], counts.get(name, ""), *row[1:])
         for name, goal in GOALS.items()

@@ -38,7 +38,7 @@ async def measure_latency(run: Run) -> None:
     run.cases["latency"] = cases
     times = [case["first_audio_s"] for case in cases if not case["early"]]
     run.add_percentiles("first audio", [float("inf") if time_s is None else time_s for time_s in times])
-    run.figures["answered before the end"] = sum(case["early"] for case in cases)
+    run.figures["latency, answered before the end"] = sum(case["early"] for case in cases)
     for name in STAGES:
         values = [case["stages"][name] for case in cases if name in case.get("stages", {})]
-        run.add_percentiles(f"stage {name}", values)
+        run.add_percentiles(f"latency, {name.replace('_', ' ')}", values)

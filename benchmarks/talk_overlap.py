@@ -102,6 +102,8 @@ async def measure_false_stops(run: Run) -> None:
     groups["noise"] = tuple({case["kind"] for case in cases}.difference(known))
     for group, kinds in groups.items():
         run.add_share(f"false stops {group}", [not case["ok"] for case in cases if case["kind"] in kinds])
+    run.add_share("sounds that pause a reply", [bool(case["paused"]) for case in cases if case["kind"] != "echo"])
+    run.add_share("echoes that pause a reply", [bool(case["paused"]) for case in cases if case["kind"] == "echo"])
     run.add_percentiles("resumed", [case["resumed_after_s"] for case in cases if case["resumed_after_s"] is not None])
     repeats = [repeat_s for case in cases for repeat_s in case["repeats_s"]]
     run.figures["misplaced"] = sum(not -0.001 <= repeat_s < LONGEST_REPEAT_S for repeat_s in repeats)
