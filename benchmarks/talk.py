@@ -25,7 +25,7 @@ from benchmarks.stt_goals import Goal
 from benchmarks.talk_goals import GOALS
 from benchmarks.talk_latency import measure_latency
 from benchmarks.talk_load import measure_cpu
-from benchmarks.talk_mesh import Run, running_mesh
+from benchmarks.talk_mesh import Run, running_mesh, watching_lateness
 from benchmarks.talk_overlap import measure_false_stops, measure_interruptions
 from benchmarks.talk_underruns import measure_underruns
 
@@ -66,12 +66,13 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
     """Runs the sections; returns all figures."""
     measured: dict[str, Any] = {"machine": MACHINE, "figures": {}, "counts": {}, "cases": {}}
     for sections, stories in ((WITH_STORIES, True), (WITH_LISTENER, False)):
-        chosen = [section for name, section in sections.items() if name in options.only]
+        chosen = {name: section for name, section in sections.items() if name in options.only}
         if not chosen:
             continue
         async with running_mesh(options, stories=stories) as run:
-            for section in chosen:
-                await section(run)
+            for name, section in chosen.items():
+                async with watching_lateness(run, name):
+                    await section(run)
                 for key in ("figures", "counts", "cases"):
                     measured[key] |= getattr(run, key)
                 measured["load"] = os.getloadavg()

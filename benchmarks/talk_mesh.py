@@ -21,11 +21,13 @@ from benchmarks.report import summary
 from oviya.cli.local.plan import GATEWAY, plan_on_free_ports
 from oviya.cli.local.supervisor import LocalMesh
 from oviya.mesh.channel import open_channel
+from oviya.tasks import cancel_and_wait
 from oviya.v1 import conversation_pb2_grpc
 from tests.support.ollama_server import Answer, OllamaServer
 
 READY_TIMEOUT_S = 180.0
 TOKENS_A_SECOND = 50.0
+LATENESS_EVERY_S = 0.020
 progress = partial(track, console=Console(stderr=True))
 
 
@@ -67,6 +69,26 @@ class Run:
         if values:
             for share in ("p50", "p95"):
                 self.figures[f"{name} {share}"], self.counts[f"{name} {share}"] = summary(values)[share], len(values)
+
+
+@asynccontextmanager
+async def watching_lateness(run: Run, section: str) -> AsyncIterator[None]:
+    """Notes by how much this process wakes late: times are not more exact than that."""
+    late = list[float]()
+
+    async def watch() -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            due_s = loop.time() + LATENESS_EVERY_S
+            await asyncio.sleep(LATENESS_EVERY_S)
+            late.append(loop.time() - due_s)
+
+    watching = asyncio.create_task(watch())
+    try:
+        yield
+    finally:
+        await cancel_and_wait(watching)
+        run.figures[f"{section}, this process late, p99"] = float(np.quantile(late, 0.99)) if late else 0.0
 
 
 @asynccontextmanager
