@@ -9,6 +9,7 @@ GOALS = {
     "silence p50": Goal("interruptions", "first word to silence at the caller, p50", "ms", 350, 250),
     "silence p95": Goal("interruptions", "  p95", "ms", 600, 400),
     "late pieces": Goal("interruptions", "sound of the old reply after `interrupted`, pieces", "", 0, 0),
+    "paused pieces": Goal("interruptions", "  while it was paused", "", 0, 0),
     "false stops": Goal("false-stops", "false stops", "%", 8, 3),
     "false stops backchannel": Goal("false-stops", "  back-channels and laughter", "%", 8, 3),
     "false stops noise": Goal("false-stops", "  noises", "%", 8, 3),

@@ -44,6 +44,7 @@ class Outcome:
         interrupted_s: when it was interrupted; None: it was not.
         reason: why it was interrupted, e.g. "SPEECH".
         late_pieces: pieces of its sound that arrived after `interrupted`.
+        paused_pieces: those that arrived while it was paused.
         turns: turns that ended as such, so that an answer was begun.
         answered: those of which the first sentence of an answer arrived.
         dropped: why speech was no turn, e.g. "BACKCHANNEL", and its words.
@@ -55,6 +56,7 @@ class Outcome:
     interrupted_s: float | None = None
     reason: str = ""
     late_pieces: int = 0
+    paused_pieces: int = 0
     turns: set[int] = field(default_factory=set[int])
     answered: set[int] = field(default_factory=set[int])
     dropped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -101,6 +103,8 @@ def _add_of_reply(outcome: Outcome, arrival: Arrival) -> None:
             outcome.reason = name.removeprefix("INTERRUPT_REASON_")
         case "audio" if outcome.interrupted_s is not None:
             outcome.late_pieces += 1
+        case "audio" if len(outcome.paused) > len(outcome.resumed):
+            outcome.paused_pieces += 1
         case _:
             pass
 

@@ -78,7 +78,8 @@ async def measure_interruptions(run: Run) -> None:
     run.cases["interruptions"] = cases
     run.add_share("obeyed", [case["ok"] for case in cases])
     run.add_percentiles("silence", silences)
-    run.figures["late pieces"], run.counts["late pieces"] = sum(case["late_pieces"] for case in cases), len(cases)
+    for name in ("late pieces", "paused pieces"):
+        run.figures[name], run.counts[name] = sum(case[name.replace(" ", "_")] for case in cases), len(cases)
 
 
 async def measure_false_stops(run: Run) -> None:

@@ -172,6 +172,12 @@ def test_sound_of_the_old_reply_after_its_interruption_is_counted():
     assert outcome.late_pieces == 1
 
 
+def test_sound_of_a_paused_reply_is_counted():
+    resumed = event(1.6, 0, reply_resumed=pb2.ReplyResumed())
+    outcome = outcome_of([PAUSED, event(1.2, 0, audio={}), resumed, event(1.7, 0, audio={})], reply=0, since_s=0.5)
+    assert outcome.paused_pieces == 1
+
+
 def test_events_before_the_sound_do_not_count():
     assert not outcome_of([PAUSED, INTERRUPTED, *ANSWERED], reply=0, since_s=3.0).false_stop
 
