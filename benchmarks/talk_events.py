@@ -64,5 +64,6 @@ class EventLog:
         return outcome_of(self.arrivals, reply, since_s)
 
     def timeline(self, zero_s: float) -> list[str]:
-        """Returns all events but sound, with their times relative to `zero_s`, for people to read."""
-        return [f"{arrival.at_s - zero_s:+.3f} {arrival}" for arrival in self.arrivals if arrival.kind != "audio"]
+        """Returns the events, with their times relative to `zero_s`, for people to read; not the most frequent ones."""
+        told = [arrival for arrival in self.arrivals if arrival.kind not in ("audio", "words_spoken")]
+        return [f"{arrival.at_s - zero_s:+.3f} {arrival}" for arrival in told]
