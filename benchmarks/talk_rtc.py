@@ -9,13 +9,14 @@ from types import TracebackType
 from typing import Any, Self
 
 import aiohttp
+import numpy as np
 from google.protobuf import json_format
 
 from benchmarks.talk_events import PATIENCE_S, EventLog
 from benchmarks.talk_loudspeaker import Underrun
 from benchmarks.talk_relay import LossyRelay
 from benchmarks.talk_rtp import Playout, play_packets
-from benchmarks.talk_sounds import RATE_HZ, Sound
+from benchmarks.talk_sounds import NOISE, RATE_HZ, Sound
 from oviya.audio.resample import Resampler
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import conversation_pb2
@@ -45,6 +46,8 @@ class RtcUser(EventLog):
     async def __aenter__(self) -> Self:
         async with AsyncExitStack() as stack:
             self._browser = Browser()
+            assert self._browser.microphone
+            self._browser.microphone.noise = NOISE
             stack.push_async_callback(self._browser.close)
             offer = await self._browser.offer()
             self._tap()
@@ -77,8 +80,7 @@ class RtcUser(EventLog):
     def say(self, sound: Sound) -> tuple[float, float]:
         """Makes a sound from now on; returns when its first and its last audible sample are recorded."""
         resampler = Resampler(RATE_HZ, OPUS_HZ)
-        for samples in (resampler.push(sound.samples), resampler.flush()):
-            self._tasks.append(asyncio.create_task(self._browser.speak(samples)))
+        self._browser.speak(np.concatenate((resampler.push(sound.samples), resampler.flush())))
         return self.now_s + sound.onset_s, self.now_s + sound.end_s
 
     def played(self) -> tuple[Playout, list[Underrun]]:

@@ -29,6 +29,8 @@ LONGEST_PROMPT_S = 8.0
 HUMAN_INTERRUPTIONS, FLITE_INTERRUPTIONS = 40, 27
 BABBLE_LEVEL = 0.01
 """RMS of other people's talk: -40 dBFS, some 20 dB below the user's own."""
+NOISE = 2e-4
+"""RMS of the microphone's own noise: -74 dBFS, as in the pauses of the recorded prompts."""
 BURST_LEVEL = 0.05
 BURST_EDGE_S = 0.01
 

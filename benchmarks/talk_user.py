@@ -12,7 +12,7 @@ from grpc import aio
 
 from benchmarks.talk_events import EventLog
 from benchmarks.talk_loudspeaker import Loudspeaker
-from benchmarks.talk_sounds import RATE_HZ, Sound
+from benchmarks.talk_sounds import NOISE, RATE_HZ, Sound
 from oviya.audio.pcm import S16LE, Pcm, decode_pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.durations import seconds
@@ -23,8 +23,6 @@ from oviya.writing import write
 EchoCancellation: TypeAlias = "conversation_pb2.EchoCancellation.ValueType"
 MESSAGE_S = 0.020
 OUTPUT_HZ = 24_000
-NOISE = 2e-4
-"""RMS of the microphone's own noise: -74 dBFS, as in the pauses of the recorded prompts."""
 
 
 @dataclass(frozen=True)
