@@ -52,34 +52,53 @@ def case_of(sound: Sound, outcome: Outcome, after_s: float, **more: Any) -> dict
 
 
 async def measure_interruptions(run: Run) -> None:
-    """Says words over replies, one in ten while the model thinks."""
-    random, cases = np.random.default_rng(1), list[dict[str, Any]]()
-    silences = list[float]()
-    sounds = spread(interruptions(), run.options.count)
-    for number, sound in enumerate(progress(sounds, description="interruptions")):
-        thinking = number % ONE_IN_THINKS == ONE_IN_THINKS - 1
-        after_s = float(random.uniform(0.1, THINKING_S / 2) if thinking else random.uniform(*OVERLAP_AFTER_S))
-        async with TalkUser(run.stub, seed=number) as user:
-            reply = await start_reply(run, user, STORIES[number % len(STORIES)], thinking)
-            await asyncio.sleep(after_s)
-            onset_s, end_s = user.say(sound)
-            since_s = user.now_s
-            await user.wait_for(lambda _: user.outcome(reply, since_s).obeyed, end_s - user.now_s + ANSWER_S)  # noqa: B023
-            await asyncio.sleep(LATE_S)
-            outcome = user.outcome(reply, since_s)
-            last_s = user.loudspeaker.last_audible_s(reply)
-            silence_s = None
-            if not thinking and outcome.interrupted_s is not None and last_s is not None:
-                silence_s = max(0.0, last_s - onset_s)
-                silences.append(silence_s)
-            timeline = user.timeline(onset_s)
-        more = {"ok": outcome.obeyed, "thinking": thinking, "silence_s": silence_s, "timeline": timeline}
-        cases.append(case_of(sound, outcome, after_s, **more))
-    run.cases["interruptions"] = cases
+    """Says words over replies, one in ten while the model thinks; then over replies that are heard as an echo."""
+    sounds = interruptions()
+    count, echoed = run.options.count, run.options.count // 5
+    cases = [
+        await _interrupt(run, sound, number, thinking=number % ONE_IN_THINKS == ONE_IN_THINKS - 1)
+        for number, sound in enumerate(progress(spread(sounds, count), description="interruptions"))
+    ]
+    over_echo = [
+        await _interrupt(run, sound, number, echo=echo_of(number))
+        for number, sound in enumerate(progress(spread(sounds, echoed), description="interruptions over an echo"))
+    ]
+    run.cases |= {"interruptions": cases, "interruptions over an echo": over_echo}
     run.add_share("obeyed", [case["ok"] for case in cases])
-    run.add_percentiles("silence", silences)
+    run.add_share("obeyed over echo", [case["ok"] for case in over_echo])
+    for name, some in (("silence", cases), ("silence over an echo", over_echo)):
+        run.add_percentiles(name, [case["silence_s"] for case in some if case["silence_s"] is not None])
     for name in ("late pieces", "paused pieces"):
-        run.figures[name], run.counts[name] = sum(case[name.replace(" ", "_")] for case in cases), len(cases)
+        run.figures[name] = sum(case[name.replace(" ", "_")] for case in cases + over_echo)
+        run.counts[name] = len(cases) + len(over_echo)
+
+
+async def _interrupt(
+    run: Run, sound: Sound, number: int, *, thinking: bool = False, echo: Echo | None = None
+) -> dict[str, Any]:
+    random = np.random.default_rng((1, number))
+    after_s = float(random.uniform(0.1, THINKING_S / 2) if thinking else random.uniform(*OVERLAP_AFTER_S))
+    async with TalkUser(run.stub, echo=echo, seed=number) as user:
+        reply = await start_reply(run, user, STORIES[number % len(STORIES)], thinking)
+        await asyncio.sleep(after_s)
+        onset_s, end_s = user.say(sound)
+        since_s = user.now_s
+        await user.wait_for(lambda _: user.outcome(reply, since_s).obeyed, end_s - since_s + ANSWER_S)
+        await asyncio.sleep(LATE_S)
+        outcome = user.outcome(reply, since_s)
+        last_s = user.loudspeaker.last_audible_s(reply)
+        silence_s = None
+        if not thinking and outcome.interrupted_s is not None and last_s is not None:
+            silence_s = max(0.0, last_s - onset_s)
+        timeline = user.timeline(onset_s)
+    more = {"ok": outcome.obeyed, "thinking": thinking, "silence_s": silence_s, "timeline": timeline}
+    return case_of(sound, outcome, after_s, **more)
+
+
+def echo_of(number: int) -> Echo:
+    """Returns one of many ways from a loudspeaker to a microphone."""
+    random = np.random.default_rng((3, number))
+    return Echo(float(random.uniform(*ECHO_DELAY_S)), float(random.uniform(*ECHO_DB)), room_response(number))
 
 
 async def measure_false_stops(run: Run) -> None:
@@ -137,8 +156,7 @@ async def _over_reply(run: Run, sound: Sound, number: int) -> dict[str, Any]:
 
 async def _echoed(run: Run, number: int, cancellation: EchoCancellation) -> dict[str, Any]:
     """Lets a whole reply come back through the microphone, while nobody speaks."""
-    random = np.random.default_rng((3, number))
-    echo = Echo(float(random.uniform(*ECHO_DELAY_S)), float(random.uniform(*ECHO_DB)), room_response(number))
+    echo = echo_of(number)
     sound = Sound("echo", f"{echo.level_db:.0f} dB, {1000 * echo.delay_s:.0f} ms", np.zeros(0, np.float32))
     story = sentences_of(STORIES[number % len(STORIES)], number, ECHOED_SENTENCES)
     async with TalkUser(run.stub, echo=echo, cancellation=cancellation, seed=number) as user:
