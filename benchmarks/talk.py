@@ -71,12 +71,14 @@ async def measure(options: argparse.Namespace) -> dict[str, Any]:
             continue
         async with running_mesh(options, stories=stories) as run:
             for name, section in chosen.items():
-                async with watching_lateness(run, name):
-                    await section(run)
-                for key in ("figures", "counts", "cases"):
-                    measured[key] |= getattr(run, key)
-                measured["load"] = os.getloadavg()
-                write_json(options.json, measured)  # an interrupted run keeps its results
+                try:
+                    async with watching_lateness(run, name):
+                        await section(run)
+                finally:  # an interrupted run keeps its results
+                    for key in ("figures", "counts", "cases"):
+                        measured[key] |= getattr(run, key)
+                    measured["load"] = os.getloadavg()
+                    write_json(options.json, measured)
     return measured
 
 

@@ -54,16 +54,19 @@ def case_of(sound: Sound, outcome: Outcome, after_s: float, **more: Any) -> dict
 async def measure_interruptions(run: Run) -> None:
     """Says words over replies, one in ten while the model thinks; then over replies that are heard as an echo."""
     sounds = interruptions()
-    count, echoed = run.options.count, run.options.count // 5
-    cases = [
-        await _interrupt(run, sound, number, thinking=number % ONE_IN_THINKS == ONE_IN_THINKS - 1)
-        for number, sound in enumerate(progress(spread(sounds, count), description="interruptions"))
-    ]
-    over_echo = [
-        await _interrupt(run, sound, number, echo=echo_of(number))
-        for number, sound in enumerate(progress(spread(sounds, echoed), description="interruptions over an echo"))
-    ]
-    run.cases |= {"interruptions": cases, "interruptions over an echo": over_echo}
+    cases = run.cases["interruptions"] = []
+    over_echo = run.cases["interruptions over an echo"] = []
+    try:
+        for number, sound in enumerate(progress(spread(sounds, run.options.count), description="interruptions")):
+            cases.append(await _interrupt(run, sound, number, thinking=number % ONE_IN_THINKS == ONE_IN_THINKS - 1))
+        few = spread(sounds, run.options.count // 5)
+        for number, sound in enumerate(progress(few, description="interruptions over an echo")):
+            over_echo.append(await _interrupt(run, sound, number, echo=echo_of(number)))
+    finally:
+        _add_interruptions(run, cases, over_echo)
+
+
+def _add_interruptions(run: Run, cases: list[dict[str, Any]], over_echo: list[dict[str, Any]]) -> None:
     run.add_share("obeyed", [case["ok"] for case in cases])
     run.add_share("obeyed over echo", [case["ok"] for case in over_echo])
     for name, some in (("silence", cases), ("silence over an echo", over_echo)):
@@ -103,19 +106,21 @@ def echo_of(number: int) -> Echo:
 
 async def measure_false_stops(run: Run) -> None:
     """Makes sounds over replies that are no interruptions, and lets replies come back as echoes."""
-    sounds = spread(no_interruptions(), run.options.count * 7 // 10)
-    cases = [
-        await _over_reply(run, sound, number)
-        for number, sound in enumerate(progress(sounds, description="sounds that are no interruptions"))
-    ]
-    count = min(ECHOES, run.options.count * 3 // 10)
-    cases += [await _echoed(run, number, GATEWAY) for number in progress(range(count), description="echoes")]
-    count = min(UNCANCELLED_ECHOES, run.options.count // 10)
-    uncancelled = [
-        await _echoed(run, number, CALLER) for number in progress(range(count), description="echoes, not cancelled")
-    ]
-    run.cases |= {"false-stops": cases, "uncancelled": uncancelled}
+    sounds, count = spread(no_interruptions(), run.options.count * 7 // 10), run.options.count
+    cases = run.cases["false-stops"] = []
+    uncancelled = run.cases["uncancelled"] = []
+    try:
+        for number, sound in enumerate(progress(sounds, description="sounds that are no interruptions")):
+            cases.append(await _over_reply(run, sound, number))
+        for number in progress(range(min(ECHOES, count * 3 // 10)), description="echoes"):
+            cases.append(await _echoed(run, number, GATEWAY))  # noqa: PERF401 - keeps what was measured
+        for number in progress(range(min(UNCANCELLED_ECHOES, count // 10)), description="echoes, not cancelled"):
+            uncancelled.append(await _echoed(run, number, CALLER))  # noqa: PERF401 - keeps what was measured
+    finally:
+        _add_false_stops(run, cases, uncancelled)
 
+
+def _add_false_stops(run: Run, cases: list[dict[str, Any]], uncancelled: list[dict[str, Any]]) -> None:
     run.add_share("false stops", [not case["ok"] for case in cases])
     groups = {"backchannel": ("backchannel", "laughter"), "echo": ("echo",)}
     known = [kind for kinds in groups.values() for kind in kinds]
