@@ -61,3 +61,6 @@ PREEMPTIVE_REPLIES = Counter(
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",
     ["outcome"],
 )
+ECHO_CANCELLATION_SECONDS = Counter(
+    "oviya_gateway_echo_cancellation_seconds_total", "Seconds of callers' sound from which echo was removed"
+)
