@@ -11,6 +11,7 @@ import structlog
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
+from oviya.mesh import turn_id
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import split_into_sentences
@@ -93,7 +94,7 @@ class TurnHandler:
             metrics.TURNS.labels(source, "answered").inc()
             stages = _latency(utterance, speech)
             for stage, reached in stages.ListFields():
-                metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
+                metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached), exemplar=turn_id.exemplar())
             ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages)
             await send(ended)
         finally:
