@@ -52,7 +52,7 @@ class EchoPath:
         response[0] = 1.0
         response = np.concatenate((np.zeros(round(self.delay_s * rate_hz)), response))
         size = 1 << (len(sound) + len(response)).bit_length()
-        echo = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size))[: len(sound)]
+        echo = np.fft.irfft(np.fft.rfft(sound, size) * np.fft.rfft(response, size))[: len(sound)].astype(np.float32)
         echo *= 10 ** (self.gain_db / 20) * rms(played) / max(rms(echo), 1e-9)
         if self.drift_ppm:
             echo = np.interp(np.arange(len(echo)) * (1 - self.drift_ppm * 1e-6), np.arange(len(echo)), echo)
