@@ -81,6 +81,9 @@ class GatewaySettings(ServiceSettings):
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest piece of text in characters that is spoken at once.  Longer sentences are split at clauses, then between
     words."""
+    echo_cancellation: bool = True
+    """Whether the reply's own sound is removed from the caller's, unless the caller says that it does so itself or
+    wears a headset (ConverseConfig.echo_cancellation)."""
     apology: str = Field(default="Sorry, I cannot think of an answer right now.", max_length=500)
     """Spoken when the brain fails, so that the user is not left in silence.  Empty: nothing is spoken."""
 
