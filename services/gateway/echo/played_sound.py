@@ -11,8 +11,10 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from oviya.audio.resample import Resampler
 
-CONTIGUOUS_S = 0.001
-"""Pieces that begin within 1 ms of the end of the one before are one sound; the difference is rounding."""
+CONTIGUOUS_S = 0.03
+"""Pieces that begin within 30 ms of the end of the one before are one sound.  Late timers and jitter in the positions
+that callers report make such differences, and a step in the reference costs more than a constant error, which is a part
+of the echo's delay."""
 FADE_S = 0.1
 """Callers may fade out over up to 100 ms when sound is dropped (conversation.proto), so the reference does too."""
 MAX_KEPT_S = 62.0
