@@ -82,8 +82,8 @@ class GatewaySettings(ServiceSettings):
     """Longest piece of text in characters that is spoken at once.  Longer sentences are split at clauses, then between
     words."""
     echo_cancellation: bool = True
-    """Whether the reply's own sound is removed from the caller's, unless the caller says that it does so itself or
-    wears a headset (ConverseConfig.echo_cancellation)."""
+    """Whether the reply's own sound is removed from the caller's, unless the caller says that its sound holds no echo
+    (ConverseConfig.echo_cancellation).  While a reply is played, this takes 1 % of a core per session."""
     fillers: list[str] = Field(default_factory=lambda: ["Let me think.", "Hmm, one moment.", "Let me see."])
     """Sentences that bridge a long wait for the brain's answer, used in turn.  []: none."""
     filler_after_s: float = Field(default=1.5, gt=0, le=60)

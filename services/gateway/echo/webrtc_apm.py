@@ -7,8 +7,9 @@ from typing import Any
 
 from oviya.errors import Unavailable
 
-NAME = "echo_cancellation"
-"""Name of echo cancellation in degraded events, readiness reports and metrics."""
+ECHO_CANCELLATION = "echo_cancellation"
+"""Name of this part of the gateway in degraded events, in /readyz and in metrics."""
+MISSING = "the package pywebrtc-audio is not installed; replies may be heard as speech unless callers use headphones"
 
 _NATIVE_DELAY_S = {16_000: 0.008, 32_000: 0.0081, 48_000: 0.009}
 """Delay of the echo canceller in seconds at each rate that it processes.  Other rates are resampled to the next higher
@@ -33,9 +34,14 @@ def load_apm() -> type[Any]:
     try:
         from pywebrtc_audio import AudioProcessor  # pyright: ignore[reportMissingImports]
     except ImportError as error:
-        raise Unavailable(
-            NAME,
-            "the package pywebrtc-audio cannot be loaded",
-            hint="replies may be heard as speech; use headphones or a caller that removes the echo",
-        ) from error
+        raise Unavailable(ECHO_CANCELLATION, MISSING) from error
     return AudioProcessor
+
+
+def find_problem() -> str:
+    """Returns why no echo can be removed, and what follows; empty: it can be removed."""
+    try:
+        load_apm()
+    except Unavailable:
+        return MISSING
+    return ""
