@@ -84,14 +84,20 @@ class DemoVoice:
         with self._mimi.open_decoder() as stream:
             return stream.decode(codes).result()
 
+    async def generate(self, request: GenerateRequest) -> np.ndarray:
+        """Text to codes (T, Q), T 0 or more."""
+        async with self._csm.generate(request) as frames:
+            codes = [codes async for codes in frames]
+        return np.concatenate(codes) if codes else np.zeros((0, self._csm.config.codebooks), np.int64)
+
     def say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         """Speaks several texts, four at a time."""
         free = asyncio.Semaphore(4)
 
         async def one(request: GenerateRequest) -> Sound:
-            async with free, self._csm.generate(request) as frames:
-                codes = [codes async for codes in frames]
-            return await asyncio.to_thread(self.decode, np.concatenate(codes)) if codes else np.zeros(1920, np.float32)
+            async with free:
+                codes = await self.generate(request)
+            return await asyncio.to_thread(self.decode, codes) if len(codes) else np.zeros(1920, np.float32)
 
         async def every() -> list[Sound]:
             tasks = [asyncio.create_task(one(request)) for request in requests]

@@ -1,0 +1,133 @@
+"""What CSM is given as context: the newest turns of both sides, as text and RVQ frames."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from itertools import count
+
+from oviya.text.scripts import romanized
+from oviya.text.sentences import with_end
+from oviya.text.speakable import speakable
+from oviya.v1 import common_pb2, csm_pb2
+
+KEPT_FACTOR = 2
+"""Turns that are kept at most, as a multiple of those that are kept at least."""
+MAX_SEGMENTS = 48
+"""Segments that are kept at most: fewer than a request may hold (CSM_MAX_CONTEXT_SEGMENTS), as reference clips count."""
+MAX_USER_CHARS = 240
+"""Longest text of a user's turn, in characters: that of a long sentence.  A checkpoint may take a position for each
+letter, and one long turn would leave no room for the sentences that keep the voice steady."""
+
+
+@dataclass
+class _Part:
+    """A user's turn, or a sentence of a reply.
+
+    Attributes:
+        turn: number of the turn.
+        speaker: speaker id of the voice; None: the user.
+        text: text of CSM's prompt.
+        frames: the sound; None: unknown.
+        whole: whether `text` is all that was said.
+    """
+
+    turn: int
+    speaker: int | None
+    text: str
+    frames: common_pb2.RvqFrames | None = None
+    whole: bool = True
+
+
+class VoiceContext:
+    """Keeps the newest turns of a session, which keep the voice steady and say what it answers.
+
+    A user's turn is one segment; a reply is a turn with a segment for each sentence.  Text and frames of a segment are
+    kept or dropped together.
+
+    The newest `turns` turns are always kept.  Older ones are dropped together, once there are `KEPT_FACTOR` times as
+    many: CSM's prefix cache finds a prompt only while it begins with the same segments, so dropping one turn after the
+    other would make every reply wait for the prefill of its whole context.
+
+    Args:
+        turns: turns to keep at least, counting both sides; 0: none are kept.
+    """
+
+    def __init__(self, turns: int) -> None:
+        self._turns = turns
+        self._parts: list[_Part] = []
+
+    def add_user(self, turn: int, text: str, language: str = "") -> None:
+        """Adds what the user said.  It replaces what was added for the turn before.
+
+        Of more than `MAX_USER_CHARS` characters only the last words are kept, without their sound.
+
+        Args:
+            turn: number of the turn.
+            text: as it is written.
+            language: language of the text (BCP 47); empty: unknown.
+        """
+        self.remove(turn)
+        whole = len(text) <= MAX_USER_CHARS
+        if not whole:
+            text = text[-MAX_USER_CHARS:]
+            text = text.partition(" ")[2] or text
+        if spoken := romanized(speakable(text, language)):
+            self._add(_Part(turn, None, with_end(spoken), whole=whole))
+
+    def add_user_sound(self, turn: int, frames: common_pb2.RvqFrames) -> None:
+        """Adds the sound of what the user said, if all of the turn's text is kept."""
+        for part in self._parts:
+            if part.turn == turn and part.speaker is None and part.whole:
+                part.frames = frames
+
+    def add_sentence(self, turn: int, speaker: int, text: str, frames: common_pb2.RvqFrames) -> None:
+        """Adds the next sentence of the reply to a turn.
+
+        Args:
+            turn: number of the turn.
+            speaker: speaker id of the voice.
+            text: text of CSM's prompt.
+            frames: all frames of the sentence.
+        """
+        self._add(_Part(turn, speaker, text, frames))
+
+    def cut_reply(self, turn: int, sentences: int) -> None:
+        """Keeps the first `sentences` sentences of the reply to a turn, e.g. those that were heard to their end.
+
+        A sentence that was cut is left out as a whole: nothing says which of its frames belong to the words that were
+        heard.
+        """
+        unheard = [part for part in self._parts if part.turn == turn and part.speaker is not None][sentences:]
+        self._parts = [part for part in self._parts if not any(part is each for each in unheard)]
+
+    def remove(self, turn: int) -> None:
+        """Removes a turn and the reply to it, e.g. an early reply that is not used."""
+        self._parts = [part for part in self._parts if part.turn != turn]
+
+    def segments(self, speaker: int, known: Collection[int] = ()) -> list[csm_pb2.ContextSegment]:
+        """Returns the context, oldest segment first.
+
+        The user gets the smallest speaker id that belongs to no voice.
+
+        Args:
+            speaker: speaker id that is to speak.
+            known: speaker ids of the checkpoint's own voices.
+        """
+        voices = {speaker, *known, *(part.speaker for part in self._parts)}
+        user = next(number for number in count() if number not in voices)
+        return [
+            csm_pb2.ContextSegment(
+                speaker=user if part.speaker is None else part.speaker, text=part.text, audio=part.frames
+            )
+            for part in self._parts
+        ]
+
+    def _add(self, part: _Part) -> None:
+        self._parts.append(part)
+        turns = list(dict.fromkeys((each.turn, each.speaker is None) for each in self._parts))
+        if len(turns) > KEPT_FACTOR * self._turns:
+            kept = set(turns[len(turns) - self._turns :])
+            self._parts = [each for each in self._parts if (each.turn, each.speaker is None) in kept]
+        if len(self._parts) > MAX_SEGMENTS:
+            del self._parts[: -MAX_SEGMENTS // 2]
