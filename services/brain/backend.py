@@ -42,7 +42,7 @@ class Interruption:
     """How the user cut the last reply short.
 
     Attributes:
-        heard: the words that were heard, the last turn of the history; empty: none, and the reply is not in the history.
+        heard: the words that were heard, the last turn of the history; empty: none, and the history lacks the reply.
         unheard: the words that were made but not heard; empty: none.
     """
 

@@ -23,8 +23,8 @@ for it, and a text that has less room is cut into pieces.  Reserving `RUNAWAY_FA
 conversation."""
 
 CONTEXT_SHARE = 0.75
-"""Share of the positions that reference clips and turns fill before turns are dropped.  It leaves room for a sentence of
-ordinary length, so that the length of a text seldom decides what is dropped."""
+"""Share of the positions that reference clips and turns fill before turns are dropped.  It leaves room for a sentence
+of ordinary length, so that the length of a text seldom decides what is dropped."""
 
 PIECES_PER_PROMPT = 3
 """A piece of a long text and its answer take this share of a prompt, so that the piece before it fits as context even

@@ -14,7 +14,7 @@ from oviya.v1 import common_pb2, csm_pb2
 KEPT_FACTOR = 2
 """Turns that are kept at most, as a multiple of those that are kept at least."""
 MAX_SEGMENTS = 48
-"""Segments that are kept at most: fewer than a request may hold (CSM_MAX_CONTEXT_SEGMENTS), as reference clips count."""
+"""Segments that are kept at most.  A request may hold 64 (CSM_MAX_CONTEXT_SEGMENTS), reference clips included."""
 MAX_USER_CHARS = 240
 """Longest text of a user's turn, in characters: that of a long sentence.  A checkpoint may take a position for each
 letter, and one long turn would leave no room for the sentences that keep the voice steady."""

@@ -26,8 +26,8 @@ def last(prompt: Prompt, interruption: Interruption | None, text: str = "What is
 def test_an_interrupted_answer_is_described_before_what_the_user_said(prompt):
     note = last(prompt, Interruption(HEARD, "day. What happened?"))
     assert note == (
-        '(Your last answer was cut off after "sounds like you have had a very long".  The person did not hear "day. What '
-        'happened?"; say it only if they want it.) What is new?'
+        '(Your last answer was cut off after "sounds like you have had a very long".  The person did not hear '
+        '"day. What happened?"; say it only if they want it.) What is new?'
     )
 
 
@@ -39,7 +39,8 @@ def test_an_answer_that_was_heard_to_its_end_needs_no_note(prompt):
 def test_an_answer_of_which_nothing_was_heard_is_quoted_from_its_beginning(prompt):
     note = last(prompt, Interruption("", "I am sorry."))
     assert note == (
-        '(The person did not hear your last answer, which began "I am sorry."; say it only if they want it.) What is new?'
+        '(The person did not hear your last answer, which began "I am sorry."; say it only if they want it.) '
+        "What is new?"
     )
 
 
