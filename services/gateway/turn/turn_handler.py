@@ -79,7 +79,9 @@ class TurnHandler:
             return
         send = partial(self.send, utterance.turn)
         detecting = asyncio.create_task(self._detect_emotion(utterance))
-        speech = self.output.say(self._replies.sentences(utterance.text, utterance.language, detecting, send), send)
+        sentences = self._replies.sentences(utterance.text, utterance.language, detecting, send)
+        self.output.context.add_user(utterance.turn, utterance.text, utterance.language)
+        speech = self.output.say(sentences, send, utterance.turn)
         try:
             await speech.wait()
         except Exception as failure:  # of any kind, so that the session goes on

@@ -24,12 +24,12 @@ from services.gateway.voice.segment import (
     Sentence,
     SpeechOptions,
     Voice,
-    VoiceContext,
 )
 from services.gateway.voice.segment_planner import SegmentPlanner
 from services.gateway.voice.shaping import shaped
 from services.gateway.voice.speech_handle import SpeechHandle, SynthesizedSegment
 from services.gateway.voice.synthesis import SegmentSender, Synthesis
+from services.gateway.voice.voice_context import VoiceContext
 
 
 @dataclass(kw_only=True)
@@ -47,13 +47,13 @@ class SpeechOutput:
     def __post_init__(self) -> None:
         gain = self.settings.voice_gain
         self._pacer = Pacer(self.options.lead_s)
-        self._context = VoiceContext(self.settings.voice_context_turns)
+        self.context = VoiceContext(self.settings.voice_context_turns)
         self._loudness: dict[Voice, Loudness] = {
             CSM: Loudness(VOICE_RATE_HZ, gain=gain),
             FALLBACK: Loudness(VOICE_RATE_HZ, gain=gain, expected_dbov=ACTIVE_LEVEL_DBOV),
         }
 
-    def say(self, sentences: AsyncGenerator[Sentence, None], send: Send) -> SpeechHandle:
+    def say(self, sentences: AsyncGenerator[Sentence, None], send: Send, turn: int = 0) -> SpeechHandle:
         """Starts to speak a reply.  Replies of one caller must follow each other.
 
         While a sentence is sent, the next one is synthesized, and no further one: sound that is never played should
@@ -67,17 +67,20 @@ class SpeechOutput:
         Args:
             sentences: what to say.  If it raises, the reply fails after the sentences before.
             send: takes the events: ReplySentence, Audio, Degraded.
+            turn: number of the turn that the reply answers.
 
         Returns:
             The reply; `wait` must be called.
         """
         speech = SpeechHandle()
-        speech.start(self._speak(sentences, send, speech))
+        speech.start(self._speak(sentences, send, speech, turn))
         return speech
 
-    async def _speak(self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle) -> None:
+    async def _speak(
+        self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle, turn: int
+    ) -> None:
         planner = SegmentPlanner(self.mesh, self.readiness, self.options, send)
-        synthesis = Synthesis(planner, self._synthesize, self._context, speech, send)
+        synthesis = Synthesis(planner, self._synthesize, self.context, speech, send, turn)
         task = asyncio.create_task(synthesis.run(sentences))
         try:
             while (segment := await synthesis.next_segment()) is not None:

@@ -45,8 +45,8 @@ class VoiceContext:
     A user's turn is one segment; a reply is a turn with a segment for each sentence.  Text and frames of a segment are
     kept or dropped together.
 
-    The newest `turns` turns are always kept.  Older ones are dropped together, once there are `KEPT_FACTOR` times as
-    many: CSM's prefix cache finds a prompt only while it begins with the same segments, so dropping one turn after the
+    The newest `turns` turns are always kept, as far as they have at most `MAX_SEGMENTS` segments.  Older ones are dropped
+    together, once there are `KEPT_FACTOR` times as many: CSM's prefix cache finds a prompt only while it begins with the same segments, so dropping one turn after the
     other would make every reply wait for the prefill of its whole context.
 
     Args:
@@ -104,6 +104,10 @@ class VoiceContext:
     def remove(self, turn: int) -> None:
         """Removes a turn and the reply to it, e.g. an early reply that is not used."""
         self._parts = [part for part in self._parts if part.turn != turn]
+
+    def change_voice(self) -> None:
+        """Removes all replies, because another voice speaks from now on: it may have the same speaker id."""
+        self._parts = [part for part in self._parts if part.speaker is None]
 
     def segments(self, speaker: int, known: Collection[int] = ()) -> list[csm_pb2.ContextSegment]:
         """Returns the context, oldest segment first.
