@@ -34,7 +34,7 @@ from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.prompt import Segment
-from services.csm.request.request import GenerateRequest
+from services.csm.request.request import GenerateRequest, GenerationEnd
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.speech import word_error_rate
@@ -84,11 +84,12 @@ class DemoVoice:
         with self._mimi.open_decoder() as stream:
             return stream.decode(codes).result()
 
-    async def generate(self, request: GenerateRequest) -> np.ndarray:
-        """Text to codes (T, Q), T 0 or more."""
+    async def generate(self, request: GenerateRequest) -> tuple[np.ndarray, GenerationEnd]:
+        """Text to codes (T, Q), T 0 or more, and how it went."""
         async with self._csm.generate(request) as frames:
             codes = [codes async for codes in frames]
-        return np.concatenate(codes) if codes else np.zeros((0, self._csm.config.codebooks), np.int64)
+        assert frames.end is not None, "the stream was read to its end"
+        return np.concatenate(codes) if codes else np.zeros((0, self._csm.config.codebooks), np.int64), frames.end
 
     def say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         """Speaks several texts, four at a time."""
@@ -96,7 +97,7 @@ class DemoVoice:
 
         async def one(request: GenerateRequest) -> Sound:
             async with free:
-                codes = await self.generate(request)
+                codes, _ = await self.generate(request)
             return await asyncio.to_thread(self.decode, codes) if len(codes) else np.zeros(1920, np.float32)
 
         async def every() -> list[Sound]:

@@ -6,7 +6,7 @@ holds conversations with the demo checkpoints: with each of their own voices, an
 which a reference clip under an unknown speaker id gives.  Users are the speaker of the human prompts and a voice of
 flite; replies are held-out sentences.  The context holds the replies only, or also the user's turns as text, or as text
 and sound.  Prints how many replies are nearest to the voice that was asked for, or to a user's, by the measure of
-`benchmarks.demo_voice`, and the word error rate.
+`benchmarks.demo_voice`, the word error rate, and the positions of a prompt that were not in the prefix cache.
 """
 
 from __future__ import annotations
@@ -49,7 +49,13 @@ REPLIES = 100
 STEP = 7
 """Each conversation begins so many sentences further in the lists."""
 CONTEXTS = ("replies", "text", "sound")
-FIGURES = ("own_voice_kept_percent", "clip_voice_kept_percent", "users_voice_percent", "word_error_percent")
+FIGURES = (
+    "own_voice_kept_percent",
+    "clip_voice_kept_percent",
+    "users_voice_percent",
+    "word_error_percent",
+    "prefilled_positions",
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,6 +76,14 @@ class User:
 
 
 @dataclass(frozen=True, eq=False)
+class Reply:
+    """A reply's sound, and the positions of its prompt that CSM had to prefill."""
+
+    sound: Sound
+    prefilled: int
+
+
+@dataclass(frozen=True, eq=False)
 class Conversation:
     """One conversation; reply `turn` says `texts[(first + turn) % len(texts)]`."""
 
@@ -77,15 +91,15 @@ class Conversation:
     user: User
     first: int
 
-    async def hold(self, voice: DemoVoice, kind: str, turns: int, user_speaker: int | None) -> list[Sound]:
-        """Returns the sound of the replies.
+    async def hold(self, voice: DemoVoice, kind: str, turns: int, user_speaker: int | None) -> list[Reply]:
+        """Returns the replies.
 
         Args:
             kind: what the context holds, of `CONTEXTS`.
             turns: number of turns of each side.
             user_speaker: speaker id of the user; None: as the gateway chooses.
         """
-        context, replies, target = VoiceContext(CONTEXT_TURNS), list[Sound](), self.target
+        context, replies, target = VoiceContext(CONTEXT_TURNS), list[Reply](), self.target
         for turn in range(turns):
             if kind != "replies":
                 text, sound = self.user.turn(self.first + turn)
@@ -101,9 +115,10 @@ class Conversation:
                 text, target.speaker, self.first + turn, reference_clip="" if target.reference else "neutral",
                 context=(*([target.reference] if target.reference else []), *segments),
             )  # fmt: skip
-            codes = await voice.generate(request)
+            codes, end = await voice.generate(request)
             context.add_sentence(turn, target.speaker, text, pack_frames(codes))
-            replies.append(await asyncio.to_thread(voice.decode, codes))
+            sound = await asyncio.to_thread(voice.decode, codes)
+            replies.append(Reply(sound, end.prompt_positions - end.cached_positions))
         return replies
 
 
@@ -161,11 +176,11 @@ def speakers(voice: DemoVoice) -> Speakers:
     return Speakers(samples)
 
 
-async def hold_all(held: Sequence[Conversation], *arguments: Any) -> list[list[Sound]]:
+async def hold_all(held: Sequence[Conversation], *arguments: Any) -> list[list[Reply]]:
     """Holds all conversations, four at a time."""
     free = asyncio.Semaphore(4)
 
-    async def one(conversation: Conversation) -> list[Sound]:
+    async def one(conversation: Conversation) -> list[Reply]:
         async with free:
             return await conversation.hold(*arguments)
 
@@ -175,9 +190,10 @@ async def hold_all(held: Sequence[Conversation], *arguments: Any) -> list[list[S
 def measure(voice: DemoVoice, kind: str, turns: int, voices: Sequence[str], user_speaker: int | None) -> dict[str, Any]:
     """Returns the figures of one kind of context."""
     held = conversations(voice, voices)
-    sounds = asyncio.run(hold_all(held, voice, kind, turns, user_speaker))
+    all_replies = asyncio.run(hold_all(held, voice, kind, turns, user_speaker))
+    replies = [reply for replies in all_replies for reply in replies]
     nearest = speakers(voice).nearest
-    found = [[nearest(sound) for sound in replies] for replies in sounds]
+    found = [[nearest(reply.sound) for reply in replies] for replies in all_replies]
     kept: dict[bool, list[bool]] = {True: [], False: []}
     for conversation, names in zip(held, found, strict=True):
         kept[conversation.target.reference is None] += [name == conversation.target.name for name in names]
@@ -186,7 +202,8 @@ def measure(voice: DemoVoice, kind: str, turns: int, voices: Sequence[str], user
         "own_voice_kept_percent": _percent(kept[True]),
         "clip_voice_kept_percent": _percent(kept[False]),
         "users_voice_percent": _percent([name.startswith("user") for names in found for name in names]),
-        "word_error_percent": error_rate([recognize(sound) for replies in sounds for sound in replies], said),
+        "word_error_percent": error_rate([recognize(reply.sound) for reply in replies], said),
+        "prefilled_positions": float(np.mean([reply.prefilled for reply in replies])),
         "found": {f"{each.target.name}, {each.user.name}": names for each, names in zip(held, found, strict=True)},
     }
 
