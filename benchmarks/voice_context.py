@@ -1,12 +1,13 @@
 """Whether replies keep their voice while the context holds what the user said.
 
-    python -m benchmarks.voice_context [--turns 10] [--contexts replies,text,sound] [--voices own,clip] [--json FILE]
+    python -m benchmarks.voice_context [--turns 10] [--contexts replies,gateway] [--voices own,clip] [--json FILE]
 
 holds conversations with the demo checkpoints: with each of their own voices, and with voices that they do not know,
 which a reference clip under an unknown speaker id gives.  Users are the speaker of the human prompts and a voice of
-flite; replies are held-out sentences.  The context holds the replies only, or also the user's turns as text, or as text
-and sound.  Prints how many replies are nearest to the voice that was asked for, or to a user's, by the measure of
-`benchmarks.demo_voice`, the word error rate, and the positions of a prompt that were not in the prefix cache.
+flite; replies are held-out sentences.  `--contexts` chooses what the context holds: `replies` only, also the user's
+turns as `text`, or as text and `sound`, or with sound where the `gateway` sends it.  Prints how many replies are nearest
+to the voice that was asked for, or to a user's, by the measure of `benchmarks.demo_voice`, the word error rate, and the
+positions of a prompt that were not in the prefix cache.
 """
 
 from __future__ import annotations
@@ -48,7 +49,8 @@ REPLIES = 100
 """Held-out sentences that are replies; the others are the flite user's."""
 STEP = 7
 """Each conversation begins so many sentences further in the lists."""
-CONTEXTS = ("replies", "text", "sound")
+CONTEXTS = ("replies", "text", "sound", "gateway")
+"""What a context holds: replies, also the user's text, also the sound, or the sound where the gateway sends it."""
 FIGURES = (
     "own_voice_kept_percent",
     "clip_voice_kept_percent",
@@ -91,25 +93,22 @@ class Conversation:
     user: User
     first: int
 
-    async def hold(self, voice: DemoVoice, kind: str, turns: int, user_speaker: int | None) -> list[Reply]:
+    async def hold(self, voice: DemoVoice, kind: str, turns: int) -> list[Reply]:
         """Returns the replies.
 
         Args:
             kind: what the context holds, of `CONTEXTS`.
             turns: number of turns of each side.
-            user_speaker: speaker id of the user; None: as the gateway chooses.
         """
         context, replies, target = VoiceContext(CONTEXT_TURNS), list[Reply](), self.target
         for turn in range(turns):
             if kind != "replies":
                 text, sound = self.user.turn(self.first + turn)
                 context.add_user(turn, text)
-                if kind == "sound":
+                if kind != "text":
                     context.add_user_sound(turn, pack_frames(await asyncio.to_thread(voice.encode, sound)))
-            segments = [
-                _unpacked(segment, user_speaker if segment.speaker not in (target.speaker, *SPEAKERS) else None)
-                for segment in context.segments(target.speaker, SPEAKERS)
-            ]
+            known = SPEAKERS if kind == "gateway" else {*SPEAKERS, target.speaker}
+            segments = [_unpacked(segment) for segment in context.segments(target.speaker, known)]
             text = reply_texts()[(self.first + turn) % REPLIES]
             request = voice.request(
                 text, target.speaker, self.first + turn, reference_clip="" if target.reference else "neutral",
@@ -122,11 +121,11 @@ class Conversation:
         return replies
 
 
-def _unpacked(segment: csm_pb2.ContextSegment, speaker: int | None) -> Segment:
+def _unpacked(segment: csm_pb2.ContextSegment) -> Segment:
     codes: Codes | None = None
     if segment.HasField("audio"):
         codes = np.array(segment.audio.codes, np.int64).reshape(-1, segment.audio.codebooks)
-    return Segment(segment.speaker if speaker is None else speaker, segment.text, codes)
+    return Segment(segment.speaker, segment.text, codes)
 
 
 def reply_texts() -> list[str]:
@@ -187,10 +186,10 @@ async def hold_all(held: Sequence[Conversation], *arguments: Any) -> list[list[R
     return await asyncio.gather(*map(one, held))
 
 
-def measure(voice: DemoVoice, kind: str, turns: int, voices: Sequence[str], user_speaker: int | None) -> dict[str, Any]:
+def measure(voice: DemoVoice, kind: str, turns: int, voices: Sequence[str]) -> dict[str, Any]:
     """Returns the figures of one kind of context."""
     held = conversations(voice, voices)
-    all_replies = asyncio.run(hold_all(held, voice, kind, turns, user_speaker))
+    all_replies = asyncio.run(hold_all(held, voice, kind, turns))
     replies = [reply for replies in all_replies for reply in replies]
     nearest = speakers(voice).nearest
     found = [[nearest(reply.sound) for reply in replies] for replies in all_replies]
@@ -218,14 +217,11 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=10, help="turns of each side in a conversation")
     parser.add_argument("--contexts", default=",".join(CONTEXTS), help=f"some of {', '.join(CONTEXTS)}")
     parser.add_argument("--voices", default="own,clip", help="own, clip or both")
-    parser.add_argument("--user-speaker", type=int, default=None, help="speaker id of the user, if not the gateway's")
     options = parser.parse_args()
     torch.set_num_threads(1)
     voice = DemoVoice(shipped_checkpoint("demo-csm"), shipped_checkpoint("demo-mimi"), None)
     voices = options.voices.split(",")
-    figures = {
-        kind: measure(voice, kind, options.turns, voices, options.user_speaker) for kind in options.contexts.split(",")
-    }
+    figures = {kind: measure(voice, kind, options.turns, voices) for kind in options.contexts.split(",")}
     rows = [(kind, *(f"{found[name]:.1f}" for name in FIGURES)) for kind, found in figures.items()]
     print_table("voices of the replies", ("context", *(name.replace("_", " ") for name in FIGURES)), rows)
     write_json(options.json, figures)

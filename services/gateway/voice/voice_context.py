@@ -45,9 +45,10 @@ class VoiceContext:
     A user's turn is one segment; a reply is a turn with a segment for each sentence.  Text and frames of a segment are
     kept or dropped together.
 
-    The newest `turns` turns are always kept, as far as they have at most `MAX_SEGMENTS` segments.  Older ones are dropped
-    together, once there are `KEPT_FACTOR` times as many: CSM's prefix cache finds a prompt only while it begins with the same segments, so dropping one turn after the
-    other would make every reply wait for the prefill of its whole context.
+    The newest `turns` turns are always kept, as far as they have at most `MAX_SEGMENTS` segments.  Older ones are
+    dropped together, once there are `KEPT_FACTOR` times as many: CSM's prefix cache finds a prompt only while it begins
+    with the same segments, so dropping one turn after the other would make every reply wait for the prefill of its
+    whole context.
 
     Args:
         turns: turns to keep at least, counting both sides; 0: none are kept.
@@ -112,18 +113,21 @@ class VoiceContext:
     def segments(self, speaker: int, known: Collection[int] = ()) -> list[csm_pb2.ContextSegment]:
         """Returns the context, oldest segment first.
 
-        The user gets the smallest speaker id that belongs to no voice.
+        The user gets the smallest speaker id that belongs to no voice.  For a speaker that a checkpoint with voices of
+        its own does not know, the user's turns are text only: such a speaker takes the voice that it hears, and that
+        would become the user's.
 
         Args:
             speaker: speaker id that is to speak.
-            known: speaker ids of the checkpoint's own voices.
+            known: speaker ids of the checkpoint's own voices; empty: the checkpoint does not say.
         """
         voices = {speaker, *known, *(part.speaker for part in self._parts)}
         user = next(number for number in count() if number not in voices)
+        takes_any_voice = bool(known) and speaker not in known
         return [
-            csm_pb2.ContextSegment(
-                speaker=user if part.speaker is None else part.speaker, text=part.text, audio=part.frames
-            )
+            csm_pb2.ContextSegment(speaker=user, text=part.text, audio=None if takes_any_voice else part.frames)
+            if part.speaker is None
+            else csm_pb2.ContextSegment(speaker=part.speaker, text=part.text, audio=part.frames)
             for part in self._parts
         ]
 

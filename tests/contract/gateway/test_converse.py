@@ -220,7 +220,8 @@ async def test_csm_gets_the_turns_of_both_sides_as_context():
         ["a.", "One.", "Two.", "b.", "One.", "Two.", "c."], ["a.", "One.", "Two.", "b.", "One.", "Two.", "c.", "One."],
     ]  # fmt: skip
     for segment in csm.requests[-1].context:
-        assert (segment.speaker, len(segment.audio.codes)) == ((0, 0) if segment.text in ("a.", "b.", "c.") else (5, 32))
+        expected = (0, 0) if segment.text in ("a.", "b.", "c.") else (5, 32)
+        assert (segment.speaker, len(segment.audio.codes)) == expected
     assert heard.of("reply_ended")[0].latency.HasField("first_frame")
 
 

@@ -137,6 +137,16 @@ def test_another_voice_does_not_follow_the_one_before():
     assert texts(context) == ["Asked a.", "Asked b.", "Said b 0."]
 
 
+def test_a_speaker_without_a_voice_of_its_own_does_not_hear_the_user():
+    context = VoiceContext(5)
+    exchange(context, 0)
+    context.add_user_sound(0, frames())
+    for speaker, known, heard in ((SPEAKER, OWN_VOICES, True), (10, OWN_VOICES, False), (10, (), True)):
+        user, reply = context.segments(speaker, known)
+        assert user.HasField("audio") == heard
+        assert reply.HasField("audio")
+
+
 def test_the_user_has_a_speaker_id_that_no_voice_has():
     context = VoiceContext(5)
     for turn in range(4):
