@@ -5,9 +5,9 @@
 holds conversations with the demo checkpoints: with each of their own voices, and with voices that they do not know,
 which a reference clip under an unknown speaker id gives.  Users are the speaker of the human prompts and a voice of
 flite; replies are held-out sentences.  `--contexts` chooses what the context holds: `replies` only, also the user's
-turns as `text`, or as text and `sound`, or with sound where the `gateway` sends it.  Prints how many replies are nearest
-to the voice that was asked for, or to a user's, by the measure of `benchmarks.demo_voice`, the word error rate, and the
-positions of a prompt that were not in the prefix cache.
+turns as `text`, or as text and `sound`, or with sound where the `gateway` sends it.  Prints how many replies are
+nearest to the voice that was asked for, or to a user's, by the measure of `benchmarks.demo_voice`, the word error rate,
+and the positions of a prompt that were not in the prefix cache.
 """
 
 from __future__ import annotations

@@ -93,14 +93,17 @@ class VoiceContext:
         """
         self._add(_Part(turn, speaker, text, frames))
 
-    def cut_reply(self, turn: int, sentences: int) -> None:
-        """Keeps the first `sentences` sentences of the reply to a turn, e.g. those that were heard to their end.
+    def cut_reply(self, turn: int, heard: Collection[str]) -> None:
+        """Keeps only the sentences of the reply to a turn that were heard to their end.
 
         A sentence that was cut is left out as a whole: nothing says which of its frames belong to the words that were
         heard.
+
+        Args:
+            turn: number of the turn.
+            heard: texts of the sentences, as in `add_sentence`.
         """
-        unheard = [part for part in self._parts if part.turn == turn and part.speaker is not None][sentences:]
-        self._parts = [part for part in self._parts if not any(part is each for each in unheard)]
+        self._parts = [part for part in self._parts if part.turn != turn or part.speaker is None or part.text in heard]
 
     def remove(self, turn: int) -> None:
         """Removes a turn and the reply to it, e.g. an early reply that is not used."""
