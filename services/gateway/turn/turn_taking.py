@@ -51,7 +51,7 @@ class TurnTaking:
     @contextmanager
     def replying(self) -> Iterator[None]:
         """Marks a reply as being given.  Where the user is speaking, it waits."""
-        if any(isinstance(action, Pause) for action in self._machine.reply_began(_now())):
+        if any(isinstance(action, Pause) for action in self._machine.reply_began()):
             self._reply.pause()  # before its turn has begun: nothing to report
         self._changed.set()
         try:
