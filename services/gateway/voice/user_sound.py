@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from grpc import aio
@@ -41,7 +41,7 @@ class UserSound:
     Args:
         readiness: whether CSM speaks, and how many codebooks its frames have.
         audio_format: format of the caller's sound.
-        on_degraded: called with the problem the first time that Mimi fails.
+        on_degraded: called by `finish` with the problem, the first time that Mimi fails.
     """
 
     def __init__(
@@ -50,7 +50,7 @@ class UserSound:
         readiness: Readiness,
         settings: GatewaySettings,
         audio_format: common_pb2.AudioFormat,
-        on_degraded: Callable[[str], object],
+        on_degraded: Callable[[str], Awaitable[None]],
     ) -> None:
         self._mesh = mesh
         self._readiness = readiness
@@ -107,7 +107,7 @@ class UserSound:
             metrics.USER_SOUNDS.labels("failed").inc()
             if not self._failed:
                 self._failed = True
-                self._on_degraded(f"{error}; what the user says is context for the voice as text only")
+                await self._on_degraded(f"{error}; what the user says is context for the voice as text only")
             return None
         metrics.USER_SOUNDS.labels("encoded").inc()
         if speech_s is not None:

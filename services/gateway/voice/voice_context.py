@@ -57,6 +57,7 @@ class VoiceContext:
     def __init__(self, turns: int) -> None:
         self._turns = turns
         self._parts: list[_Part] = []
+        self._early_sound: tuple[int, common_pb2.RvqFrames] | None = None  # of a turn that is not added yet
 
     def add_user(self, turn: int, text: str, language: str = "") -> None:
         """Adds what the user said.  It replaces what was added for the turn before.
@@ -75,9 +76,15 @@ class VoiceContext:
             text = text.partition(" ")[2] or text
         if spoken := romanized(speakable(text, language)):
             self._add(_Part(turn, None, with_end(spoken), whole=whole))
+        if self._early_sound is not None and self._early_sound[0] == turn:
+            self.add_user_sound(*self._early_sound)
 
     def add_user_sound(self, turn: int, frames: common_pb2.RvqFrames) -> None:
-        """Adds the sound of what the user said, if all of the turn's text is kept."""
+        """Adds the sound of what the user said, if all of the turn's text is kept.
+
+        The sound of the newest turn may come before its text.
+        """
+        self._early_sound = turn, frames
         for part in self._parts:
             if part.turn == turn and part.speaker is None and part.whole:
                 part.frames = frames

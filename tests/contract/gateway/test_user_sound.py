@@ -56,7 +56,11 @@ async def listening_to(mimi: ScriptedMimi | None, **settings: Any) -> AsyncItera
         address = served.address if mimi else f"127.0.0.1:{free_port()}"
         configured = GatewaySettings(mimi_address=address, **settings)
         mesh, readiness, problems = Mesh(configured), ReadinessOfVoice(), list[str]()
-        sound = UserSound(mesh, cast("Readiness", readiness), configured, FORMAT, problems.append)
+
+        async def report(problem: str) -> None:
+            problems.append(problem)
+
+        sound = UserSound(mesh, cast("Readiness", readiness), configured, FORMAT, report)
         try:
             yield Listening(sound, readiness, problems)
         finally:

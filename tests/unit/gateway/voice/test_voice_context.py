@@ -38,6 +38,18 @@ def test_both_sides_are_kept_in_order_with_their_sound():
     ]
 
 
+def test_the_sound_of_a_turn_may_come_before_its_text():
+    context = VoiceContext(5)
+    exchange(context, 0)
+    context.add_user_sound(1, frames(3))
+    assert len(texts(context)) == 2
+    context.add_user(1, "Likely words.")
+    context.add_user(1, "Final words.")
+    assert context.segments(SPEAKER)[-1].audio == frames(3)
+    context.add_user(2, "Typed.")
+    assert not context.segments(SPEAKER)[-1].HasField("audio")
+
+
 def test_a_turn_without_sound_is_text_only():
     context = VoiceContext(5)
     context.add_user(0, "How are you?")
