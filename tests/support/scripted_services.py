@@ -248,6 +248,7 @@ class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
         self.fail: OviyaError | None = None
         self.encodes: list[list[float]] = []  # seconds of sound in each message of each Encode call
         self.open_encodes = 0
+        self.refuse_encode: OviyaError | None = None
         self.before_encode: Callable[[], Any] = lambda: None  # awaited before the sound of each message is encoded
 
     def register(self, server: Any) -> None:
@@ -270,8 +271,8 @@ class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
                     continue
                 self.encodes[-1].append(len(decode_pcm(request.audio, encoding)) / rate)
                 await _maybe(self.before_encode())
-                if self.fail is not None:
-                    raise self.fail
+                if self.refuse_encode is not None:
+                    raise self.refuse_encode
                 samples += len(decode_pcm(request.audio, encoding))
                 while (sent + 1) * FRAME_S * rate <= samples:
                     codes = common_pb2.RvqFrames(codebooks=codebooks, codes=[sent] * codebooks)

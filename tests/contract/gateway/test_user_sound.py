@@ -1,4 +1,4 @@
-"""The user's turns, encoded by a Mimi on a real port while they are heard."""
+"""The user's turns, encoded by a Mimi on a real port while they are heard, and what CSM gets of them."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ import pytest
 
 from oviya.audio.pcm import S16LE, encode_pcm
 from oviya.errors import Busy, OviyaError
-from oviya.v1 import common_pb2
+from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice import user_sound
 from services.gateway.voice.user_sound import MESSAGE_S, UserSound
+from tests.support.gateway_mesh import Heard, gateway_with, speech
 from tests.support.metrics import metric
 from tests.support.ports import free_port
-from tests.support.scripted_services import RATE_HZ, ScriptedMimi
+from tests.support.scripted_services import RATE_HZ, ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 from tests.support.serving import serve_for_test
 from tests.support.waiting import until
 
@@ -145,11 +146,11 @@ async def test_a_failure_is_reported_once_and_counted_each_time():
     mimi = ScriptedMimi()
     failed = metric("gateway_user_sounds_total", outcome="failed")
     async with listening_to(mimi) as listening:
-        mimi.fail = OviyaError("the script fails")
+        mimi.refuse_encode = OviyaError("the script fails")
         for turn in (0, 1):
             listening.sound.begin(turn, pcm(1.0))
             assert await listening.sound.finish(turn) is None
-        mimi.fail = None
+        mimi.refuse_encode = None
         listening.sound.begin(2, pcm(0.8))
         assert len(frames_of(await listening.sound.finish(2))) == 10
     assert metric("gateway_user_sounds_total", outcome="failed") == failed + 2
@@ -160,10 +161,10 @@ async def test_a_failure_is_reported_once_and_counted_each_time():
 async def test_a_busy_mimi_is_asked_again_while_the_user_speaks():
     mimi = ScriptedMimi()
     async with listening_to(mimi) as listening:
-        mimi.fail = Busy("all 4 streams are taken", retry_after_s=0.1)
+        mimi.refuse_encode = Busy("all 4 streams are taken", retry_after_s=0.1)
         listening.sound.begin(0, pcm(0.8))
         await until(lambda: len(mimi.encodes) == 2)
-        mimi.fail = None
+        mimi.refuse_encode = None
         listening.sound.push(pcm(0.8))
         await until(lambda: mimi.encodes[-1] and mimi.open_encodes == 1)
         assert len(frames_of(await listening.sound.finish(0))) == 20
@@ -206,3 +207,46 @@ async def test_the_end_of_a_session_ends_its_call():
         await until(lambda: mimi.open_encodes == 0)
         listening.sound.push(pcm(1.0))
         assert await listening.sound.finish(0) is None
+
+
+async def converse_twice(csm: ScriptedCsm, mimi: ScriptedMimi, **config: Any) -> Heard:
+    """Speaks for 1 s, and types a turn when the reply is over."""
+    replied = asyncio.Event()
+
+    def tell(event: Any) -> None:
+        if event.HasField("reply_ended"):
+            replied.set()
+
+    async with gateway_with(ScriptedStt("Hello there."), csm, mimi, ScriptedBrain()) as gateway:
+        return await gateway.converse(*speech(1.0), replied.wait(), "And now?", until=tell, **config)
+
+
+async def test_csm_gets_what_the_user_said_as_sound():
+    csm, mimi = ScriptedCsm(frames=4), ScriptedMimi()
+    heard = await converse_twice(csm, mimi)
+    assert [sentence.voice for sentence in heard.of("reply_sentence")] == [conversation_pb2.VOICE_CSM] * 2
+    context = csm.requests[-1].context
+    assert [segment.text for segment in context] == ["Hello there.", "I hear you.", "And now?"]
+    said, _, typed = context
+    assert list(said.audio.codes[::CODEBOOKS]) == list(range(13))  # 1 s, without the silence that ends the turn
+    assert not typed.HasField("audio")
+    assert said.speaker == typed.speaker != context[1].speaker
+    assert mimi.open_encodes == 0
+    assert sum(map(len, mimi.encodes)) > 1  # while it was heard
+
+
+async def test_a_mimi_that_does_not_encode_leaves_the_words():
+    csm, mimi = ScriptedCsm(frames=4), ScriptedMimi()
+    mimi.refuse_encode = OviyaError("the script fails")
+    heard = await converse_twice(csm, mimi)
+    assert [segment.text for segment in csm.requests[-1].context] == ["Hello there.", "I hear you.", "And now?"]
+    assert not csm.requests[-1].context[0].HasField("audio")
+    (degraded,) = heard.of("degraded")
+    assert degraded.service == "mimi"
+    assert "text only" in degraded.message
+
+
+async def test_the_fallback_voice_encodes_nothing():
+    csm, mimi = ScriptedCsm(frames=4), ScriptedMimi()
+    await converse_twice(csm, mimi, voice=conversation_pb2.VOICE_FALLBACK)
+    assert mimi.encodes == []
