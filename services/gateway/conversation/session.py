@@ -262,6 +262,8 @@ class Session:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
         await self._turn_taking.words(text)
         if self.settings.early_reply and self._turn_handler.reply.turn is None and self._waiting.empty():
+            if (frames := self._user_sound.so_far(turn)) is not None:
+                self.output.context.add_user_sound(turn, frames)
             await self._turn_handler.start_preemptive_reply(turn, text, language)
 
     async def on_turn_resumed(self) -> None:

@@ -69,7 +69,7 @@ class VoiceContext:
             text: as it is written.
             language: language of the text (BCP 47); empty: unknown.
         """
-        self.remove(turn)
+        self._remove_parts(turn)
         whole = len(text) <= MAX_USER_CHARS
         if not whole:
             text = text[-MAX_USER_CHARS:]
@@ -114,7 +114,9 @@ class VoiceContext:
 
     def remove(self, turn: int) -> None:
         """Removes a turn and the reply to it, e.g. an early reply that is not used."""
-        self._parts = [part for part in self._parts if part.turn != turn]
+        self._remove_parts(turn)
+        if self._early_sound is not None and self._early_sound[0] == turn:
+            self._early_sound = None
 
     def change_voice(self) -> None:
         """Removes all replies, because another voice speaks from now on: it may have the same speaker id."""
@@ -140,6 +142,9 @@ class VoiceContext:
             else csm_pb2.ContextSegment(speaker=part.speaker, text=part.text, audio=part.frames)
             for part in self._parts
         ]
+
+    def _remove_parts(self, turn: int) -> None:
+        self._parts = [part for part in self._parts if part.turn != turn]
 
     def _add(self, part: _Part) -> None:
         self._parts.append(part)

@@ -89,9 +89,20 @@ async def test_a_turn_is_encoded_while_it_is_heard():
         await until(lambda: mimi.encodes and sum(mimi.encodes[0]) > 0.9)  # before the end of the turn
         frames = await listening.sound.finish(0)
     assert frames_of(frames) == list(range(17))  # 1.3 s, the last frame in part
-    assert mimi.encodes[0][:-1] == [pytest.approx(MESSAGE_S)] * 4
+    assert mimi.encodes[0][:-1] == [pytest.approx(MESSAGE_S)] * 8
     assert sum(mimi.encodes[0]) == pytest.approx(1.3)
     assert listening.problems == []
+
+
+async def test_what_has_been_encoded_is_available_before_the_end_of_the_turn():
+    async with listening_to(ScriptedMimi()) as listening:
+        sound = listening.sound
+        assert sound.so_far(0) is None
+        sound.begin(0, pcm(0.8))
+        await until(lambda: sound.so_far(0) is not None and frames_of(sound.so_far(0)) == list(range(10)))
+        sound.push(pcm(0.8))
+        assert frames_of(await sound.finish(0)) == list(range(20))
+        assert sound.so_far(0) is None
 
 
 async def test_frames_after_the_end_of_the_speech_are_left_out():

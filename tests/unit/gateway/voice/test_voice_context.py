@@ -133,10 +133,12 @@ def test_a_reply_that_is_not_used_leaves_nothing():
     context = VoiceContext(5)
     exchange(context, 0)
     exchange(context, 1)
+    context.add_user_sound(1, frames())
     context.remove(1)
     assert texts(context) == ["Asked a.", "Said a 0."]
     context.add_user(1, "Something else.")
     context.add_user(1, "Something else again.")  # the final words of the turn
+    assert not context.segments(SPEAKER)[-1].HasField("audio")
     assert texts(context)[2:] == ["Something else again."]
 
 
