@@ -18,6 +18,11 @@ STAGE_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30),
 )
 VOICE_SENTENCES = Counter("oviya_gateway_voice_sentences_total", "Sentences spoken, by voice", ["voice"])
+USER_SOUNDS = Counter(
+    "oviya_gateway_user_sounds_total",
+    "Users' turns whose sound was encoded for the voice's context, by how it went (encoded, too_long, failed, dropped)",
+    ["outcome"],
+)
 VOICE_FAILURES = Counter(
     "oviya_gateway_voice_failures_total", "Sentences that CSM and Mimi failed to speak, by the type of error", ["type"]
 )

@@ -75,7 +75,8 @@ class GatewaySettings(ServiceSettings):
     max_lead_s: float = Field(default=60.0, gt=0, le=3600)
     """Longest lead in seconds that a caller may ask for.  0, as fast as possible, is always allowed."""
     voice_context_turns: int = Field(default=5, ge=0, le=20)
-    """Earlier sentences that CSM gets as context, as text and RVQ frames; 0: none."""
+    """Newest turns that CSM gets as context, as text and sound, counting both sides; 0: none.  Up to twice as many are
+    kept, so that old ones are dropped several at a time."""
     voice_gain: float = Field(default=3.5, gt=0, le=10)
     """Gain after normalisation, before the limiter; 3.5 is the gain of the original design."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)

@@ -121,6 +121,11 @@ class Readiness:
         return frozenset(speaker.id for speaker in self._csm_model.speakers)
 
     @property
+    def codebooks(self) -> int:
+        """Codebooks of CSM's frames; 0: unknown."""
+        return self._csm_model.codebooks
+
+    @property
     def reference_clips(self) -> frozenset[str]:
         """Reference clips of CSM's checkpoint, each available in the voice of every speaker."""
         return frozenset(self._csm_model.reference_clips)
