@@ -71,11 +71,13 @@ async def test_a_browser_that_gets_no_further_than_ice_gives_its_place_back(monk
         sockets = udp_sockets()
         answer = await peers.answer(await user.offer())
         (dtls,) = {sender.transport for sender in user.connection.getSenders()}
-        monkeypatch.setattr(dtls, "start", lambda parameters: asyncio.Event().wait())
+        over = asyncio.Event()
+        monkeypatch.setattr(dtls, "start", lambda parameters: over.wait())
         connecting = asyncio.create_task(user.connect(answer))
         (place,) = peers._peers
         await until(lambda: place.heard)
         await until(lambda: len(peers) == 0)
+        over.set()
         await cancel_and_wait(connecting)
         await until(lambda: udp_sockets() <= sockets)
 

@@ -206,4 +206,5 @@ class PlayoutQueue:
         if ended or self._reported is None or self._since_report * FRAME_S >= REPORT_S:
             self._reported, self._since_report = self._played, 0
             turn, position = self._played
-            self._on_played(turn, position * 1000 // RATE_HZ / 1000)  # rounded down: never beyond what was sent
+            # Whole milliseconds below it: a position that rounding puts beyond what was sent would be refused.
+            self._on_played(turn, (position - 1) * 1000 // RATE_HZ / 1000)
