@@ -129,8 +129,11 @@ async def test_a_session_is_not_taken_over_without_its_token(store):
 
 
 async def test_sessions_that_are_not_kept_do_not_end_each_other():
-    settings = {"ice_bind_addresses": [LOOPBACK]}
-    async with gateway_with(ScriptedBrain(), **settings) as gateway, browser() as first, browser() as second:
+    async with (
+        gateway_with(ScriptedBrain(), ice_bind_addresses=[LOOPBACK]) as gateway,
+        browser() as first,
+        browser() as second,
+    ):
         peers = gateway.service.peers
         for user in (first, second):
             await user.connect(await peers.answer(await user.offer(), "name"))

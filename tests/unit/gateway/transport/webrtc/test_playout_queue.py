@@ -209,7 +209,7 @@ def test_the_second_of_two_cuts_keeps_the_fade_and_the_events(player):
     player.queue.fade_out()
     player.after_fade("interrupted")
     second = player.take(3)
-    assert np.all(np.diff(np.concatenate((first, second))) <= 0)
+    assert np.diff(np.concatenate((first, second))).max() <= 0
     assert not second[-FRAME_SAMPLES:].any()
     assert player.told == ["paused", "interrupted"]
 
