@@ -61,3 +61,11 @@ PREEMPTIVE_REPLIES = Counter(
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",
     ["outcome"],
 )
+CLIPS = Counter(
+    "oviya_gateway_clips_total",
+    "Clips of voices by outcome: accepted, or why they were refused (length, quiet, music, several_speakers ...)",
+    ["outcome"],
+)
+VOICES = Gauge(
+    "oviya_gateway_voices", "Voices that can be spoken with: kept ones, and uploads of the last hour", ["kind"]
+)

@@ -38,12 +38,14 @@ class SpeechOptions:
         speaker: speaker id of CSM's prompt.
         lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
         seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
+        reference: clip of the voice to speak with, which leads CSM's context; None: the speaker's own voice.
     """
 
     voice: Voice
     speaker: int = 0
     lead_s: float = 0.0
     seed: int | None = None
+    reference: csm_pb2.ContextSegment | None = None
 
 
 @dataclass(frozen=True)
