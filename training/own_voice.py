@@ -47,9 +47,9 @@ def read_recordings(folder: Path, count: int = RECORDINGS) -> Iterator[Sound]:
         with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as container:
             resampler = av.AudioResampler("flt", "mono", RATE_HZ)
             frames = [frame for decoded in container.decode(audio=0) for frame in resampler.resample(decoded)]
-        samples = np.concatenate([frame.to_ndarray()[0] for frame in [*frames, *resampler.resample(None)]])
-        if len(samples) > RATE_HZ:
-            yield samples
+            frames += resampler.resample(None) if frames else []
+        if sum(frame.samples for frame in frames) > RATE_HZ:
+            yield np.concatenate([frame.to_ndarray()[0] for frame in frames])
 
 
 def speak(text: str, variant: str) -> Sound:
@@ -84,7 +84,7 @@ def diagonalized(
     shrunk = (1 - SHRINKAGE) * within + SHRINKAGE * np.diag(np.diag(within))
     whitening = np.linalg.inv(np.linalg.cholesky(shrunk))
     variances, directions = np.linalg.eigh(whitening @ between @ whitening.T)
-    return (directions.T @ whitening)[::-1], np.clip(variances[::-1], 0, None)
+    return np.asarray((directions.T @ whitening)[::-1], np.float64), np.clip(variances[::-1], 0, None)
 
 
 def main() -> None:
