@@ -100,7 +100,7 @@ async def speaking(addresses: Mapping[str, str]) -> AsyncIterator[Speaking]:
     readiness.start(loops)
     try:
         async with asyncio.timeout(READY_S):
-            while readiness.voice_problem() is not None or not readiness.is_serving("stt"):
+            while readiness.voice_problem() is not None or not readiness.is_serving("stt"):  # noqa: ASYNC110
                 await asyncio.sleep(0.1)
         yield Speaking(mesh, readiness, settings)
     finally:

@@ -21,6 +21,7 @@ from pathlib import Path
 import av
 import numpy as np
 import soxr
+from av.error import FFmpegError
 from numpy.typing import NDArray
 
 from services.gateway.own_voice.speaker_count import MODEL_FILE
@@ -44,10 +45,13 @@ def read_recordings(folder: Path, count: int = RECORDINGS) -> Iterator[Sound]:
     """Yields up to `count` recordings of a folder at 16 kHz, spread evenly over the sorted names."""
     paths = sorted(path for path in folder.iterdir() if path.is_file())
     for path in paths[:: max(1, len(paths) // count)]:
-        with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as container:
-            resampler = av.AudioResampler("flt", "mono", RATE_HZ)
-            frames = [frame for decoded in container.decode(audio=0) for frame in resampler.resample(decoded)]
-            frames += resampler.resample(None) if frames else []
+        try:
+            with av.open(str(path), format="g722" if path.suffix == ".g722" else None) as container:
+                resampler = av.AudioResampler("flt", "mono", RATE_HZ)
+                frames = [frame for decoded in container.decode(audio=0) for frame in resampler.resample(decoded)]
+                frames += resampler.resample(None) if frames else []
+        except FFmpegError:  # not a recording
+            continue
         if sum(frame.samples for frame in frames) > RATE_HZ:
             yield np.concatenate([frame.to_ndarray()[0] for frame in frames])
 

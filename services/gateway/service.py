@@ -54,6 +54,7 @@ class GatewayService(Service[GatewaySettings]):
     http: HttpServer
     repository: SessionRepository
     own_voices: OwnVoices
+    voice_routes: VoiceRoutes
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
@@ -77,7 +78,8 @@ class GatewayService(Service[GatewaySettings]):
     async def start(self) -> None:
         self.peers = Peers(self.conversation, self.settings)
         app = GatewayApp(self.peers, self.readiness, self.settings).app()
-        VoiceRoutes(self.own_voices, self.readiness, self.settings).add_to(app)
+        self.voice_routes = VoiceRoutes(self.own_voices, self.readiness, self.settings)
+        self.voice_routes.add_to(app)
         self.http = HttpServer(app, self.settings)
         try:
             await self._fallback.warm_up()

@@ -72,4 +72,4 @@ def _gap_after(words: tuple[SpokenWord, ...], count: int, levels: np.ndarray, qu
     while last + 1 < high and levels[last + 1] < quiet:
         last += 1
     length_s = (last - first) * LEVEL_S
-    return min(first * LEVEL_S + TAIL_S, (at + 1) * LEVEL_S) if length_s else at * LEVEL_S, length_s
+    return min(first * LEVEL_S + TAIL_S, (last + 1) * LEVEL_S), length_s

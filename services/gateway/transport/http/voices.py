@@ -38,13 +38,17 @@ _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 
 
 class VoiceRoutes:
-    """The handlers of /voices."""
+    """The handlers of /voices.
+
+    Attributes:
+        uploads: the running uploads.
+    """
 
     def __init__(self, voices: OwnVoices, readiness: Readiness, settings: GatewaySettings) -> None:
         self._voices, self._readiness, self._settings = voices, readiness, settings
         self._token = settings.http_token.get_secret_value()
         self._clients = ClientAddresses(settings.trusted_proxies)
-        self._uploads = Quota("uploads", UPLOADS_AT_ONCE, settings.max_sessions_per_client)
+        self.uploads = Quota("uploads", UPLOADS_AT_ONCE, settings.max_sessions_per_client)
 
     def add_to(self, app: web.Application) -> None:
         """Adds the routes to an application."""
@@ -60,7 +64,7 @@ class VoiceRoutes:
     async def _register(self, request: web.Request) -> web.Response:
         check_token(request, self._token)
         client = self._clients.name(request.remote or "", request.headers.getall(hdrs.X_FORWARDED_FOR, []))
-        with self._uploads.hold(client), _form_fields():
+        with self.uploads.hold(client), _form_fields():
             form = await self._read_form(request)
             if "audio" not in form:
                 raise InvalidInput("audio", "", "must be a sound file", hint="curl -F audio=@clip.wav")
