@@ -99,7 +99,7 @@ def is_refused(clip: Sound) -> bool:
 def is_music(clip: Sound) -> bool:
     """Whether the check finds music."""
     time, power = tonal_share(clip, RATE_HZ)
-    return time > TONAL_TIME and power > TONAL_POWER
+    return time > TONAL_TIME or power > TONAL_POWER
 
 
 def percent(decisions: Sequence[bool]) -> float:

@@ -58,11 +58,13 @@ def voice_parts(samples: Pcm) -> list[VoicePart]:
     half = WINDOW // 2
     around = np.pad(samples, (PITCH_WINDOW // 2 - half, PITCH_WINDOW + WINDOW))
     pitch = PitchTracker(RATE_HZ, PITCH_WINDOW).track(sliding_window_view(around, PITCH_WINDOW)[::HOP][: len(frames)])
-    f0_hz = without_octave_errors(pitch.f0_hz)
     parts: list[VoicePart] = []
     for stretch in np.split(active, np.flatnonzero(np.diff(active) > PAUSE_FRAMES) + 1):
-        for at in np.array_split(stretch, max(1, round(len(stretch) / PART_FRAMES))):
-            voiced = f0_hz[at][f0_hz[at] > 0]
+        # by stretch: another speaker's pitch is no octave error
+        f0_hz = without_octave_errors(pitch.f0_hz[stretch])
+        count = max(1, round(len(stretch) / PART_FRAMES))
+        for at, part_f0_hz in zip(np.array_split(stretch, count), np.array_split(f0_hz, count), strict=True):
+            voiced = part_f0_hz[part_f0_hz > 0]
             if len(at) >= MIN_PART_FRAMES and len(voiced) >= MIN_VOICED_FRAMES:
                 semitones = 12 * np.log2(np.median(voiced))
                 parts.append(VoicePart(np.append(cepstrum[at].mean(axis=0), semitones), len(at) / PART_FRAMES))

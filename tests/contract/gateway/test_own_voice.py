@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 from contextlib import asynccontextmanager
 
@@ -19,7 +20,7 @@ from services.gateway.voice.segment import CSM, Sentence, SpeechOptions
 from tests.support.gateway_mesh import gateway_with, wait_for_state
 from tests.support.metrics import metric
 from tests.support.music import chords
-from tests.support.scripted_services import ScriptedCsm
+from tests.support.scripted_services import ScriptedCsm, ScriptedMimi
 from tests.support.service_process import ServiceProcess
 from tests.support.speech import plain_words, silence, speak, word_error_rate
 
@@ -219,11 +220,13 @@ async def test_without_csm_a_clip_is_refused_and_says_why(stt_address, mimi_addr
         assert error.service == "csm"
 
 
-async def test_a_lost_service_is_named(gateway):
-    async with gateway() as under_test:
-        await under_test.service.mesh.channels["mimi"].close()
+async def test_a_failure_of_mimi_is_not_blamed_on_the_clip(stt_address):
+    async with gateway_with(ScriptedCsm(), ScriptedMimi(), emotion=False, stt_address=stt_address) as under_test:
+        async with asyncio.timeout(READY_S):
+            await wait_for_state(under_test.service, "stt", "serving")
         error = await refusal(under_test.service.own_voices, set_voice())
-        assert not isinstance(error, InvalidInput)
+        assert isinstance(error, Unsupported)
+        assert "the script does not encode" in str(error)
 
 
 # --- HTTP -------------------------------------------------------------------------------------------------------------
@@ -292,11 +295,10 @@ async def test_a_voice_is_kept_by_name_with_consent(gateway, wav, tmp_path):
 
 
 async def test_the_speakers_of_the_checkpoint_are_listed(gateway):
-    async with gateway() as under_test, client_of(under_test) as client:
-        async with client.get("/voices") as response:
-            speakers = [{"id": 0, "name": "clear"}, {"id": 10, "name": "deep"}]
-            assert await response.json() == {"speakers": speakers, "keeps": False}
-            assert response.headers["Cache-Control"] == "no-store"
+    async with gateway() as under_test, client_of(under_test) as client, client.get("/voices") as response:
+        speakers = [{"id": 0, "name": "clear"}, {"id": 10, "name": "deep"}]
+        assert await response.json() == {"speakers": speakers, "keeps": False}
+        assert response.headers["Cache-Control"] == "no-store"
 
 
 async def test_bad_uploads_name_their_field(gateway, wav):
@@ -309,7 +311,7 @@ async def test_bad_uploads_name_their_field(gateway, wav):
             (form(bytes(1 << 19)), "audio"),
             (form(wav(silence(4.0))), "audio"),
             (form(wav(), text="Something else entirely was said in this one."), "text"),
-            (form(wav(), text=b"\xff\xfe"), "text"),
+            (form(wav(), text=io.BytesIO(b"\xff\xfe")), "text"),
             (form(wav(), consent="maybe"), "consent"),
             (form(wav(), name="x" * 65, consent="true"), "name"),
             (form(wav(), other="x"), "body"),
