@@ -25,7 +25,16 @@ NEUTRAL_PLAN = emotion_pb2.ProsodyPlan(
 ENGLISH = Language("en", "English")
 """Language of text in Latin letters, and of text without letters, where none is named."""
 
-SpeechEvent = conversation_pb2.ReplySentence | common_pb2.Audio | conversation_pb2.Degraded
+
+@dataclass(frozen=True)
+class ReplyAudio:
+    """A piece of a reply's sound, and where it begins in it, in seconds."""
+
+    audio: common_pb2.Audio
+    position_s: float
+
+
+SpeechEvent = conversation_pb2.ReplySentence | ReplyAudio | conversation_pb2.WordsSpoken | conversation_pb2.Degraded
 Send = Callable[[SpeechEvent], Awaitable[None]]
 
 
@@ -38,6 +47,7 @@ class SpeechOptions:
         speaker: speaker id of CSM's prompt.
         lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
         seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
+        emotion: emotion of every sentence; empty: each has its own.
         reference: clip of the voice to speak with, which leads CSM's context; None: the speaker's own voice.
     """
 
@@ -45,6 +55,7 @@ class SpeechOptions:
     speaker: int = 0
     lead_s: float = 0.0
     seed: int | None = None
+    emotion: str = ""
     reference: csm_pb2.ContextSegment | None = None
 
 
@@ -59,6 +70,7 @@ class Sentence:
         strict: raise InvalidInput for an unknown emotion instead of using the neutral plan.
         tone: how strongly to show the emotion, and what to blend in.
         language: language that it is in (BCP 47); empty: unknown.
+        filler: whether it only bridges a wait.
     """
 
     text: str
@@ -67,6 +79,7 @@ class Sentence:
     strict: bool = False
     tone: emotion_pb2.Tone | None = None
     language: str = ""
+    filler: bool = False
 
 
 @dataclass(frozen=True)
@@ -82,6 +95,7 @@ class Segment:
         voice: the voice that speaks it.
         options: what the caller asked for.
         context: earlier sentences for CSM, oldest first.
+        filler: whether it only bridges a wait.
     """
 
     index: int
@@ -92,6 +106,7 @@ class Segment:
     voice: Voice
     options: SpeechOptions
     context: list[csm_pb2.ContextSegment]
+    filler: bool = False
 
     @property
     def prompt_text(self) -> str:
