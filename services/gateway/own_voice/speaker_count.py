@@ -23,11 +23,11 @@ from services.gateway.own_voice.clip import refused
 from services.gateway.own_voice.voice_features import Floats, VoicePart, voice_parts
 
 MODEL_FILE = Path(__file__).with_name("voices.json")
-THRESHOLD, THRESHOLD_PER_PART = 2.0, 1.7
-"""Log-likelihood ratio from which on there are several speakers, and what is added to it for each second of speech: in
-longer speech the best of more splits is judged, and one speaker's effort and mood vary more."""
-MIN_GROUP = 1.0
-"""Least speech of a group, in parts of a second."""
+THRESHOLD = 1.6
+"""Log-likelihood ratio for each second of speech from which on there are several speakers: in longer speech the best of
+more splits is judged, and one speaker's effort and mood vary more.  `benchmarks.own_voice` measures both errors."""
+MIN_GROUP = 0.6
+"""Least speech of a group, in seconds."""
 STARTS, ROUNDS = 4, 10
 """Best initial splits that are refined, and most rounds of it."""
 
@@ -98,7 +98,7 @@ def speaker_evidence(parts: Sequence[VoicePart], model: SpeakerModel) -> float:
     ratios = [model.ratio(features, weights, split) for split in starts]
     best = sorted(range(len(starts)), key=lambda at: ratios[at])[-STARTS:]
     ratio = max(_refined(features, weights, starts[at], ratios[at], model) for at in best)
-    return ratio - THRESHOLD - THRESHOLD_PER_PART * float(weights.sum())
+    return ratio - THRESHOLD * float(weights.sum())
 
 
 def _initial_splits(features: Floats, weights: Floats, model: SpeakerModel) -> list[NDArray[np.bool_]]:
