@@ -18,7 +18,7 @@ import soxr
 from numpy.typing import NDArray
 
 from benchmarks.report import parser_for, print_table, write_json
-from services.gateway.own_voice.sound_checks import TONAL_POWER, TONAL_TIME
+from services.gateway.own_voice.sound_checks import TONAL_SHARE
 from services.gateway.own_voice.speaker_count import load_model, speaker_evidence
 from services.gateway.own_voice.tones import tonal_share
 from services.gateway.own_voice.voice_features import RATE_HZ, voice_parts
@@ -98,8 +98,7 @@ def is_refused(clip: Sound) -> bool:
 
 def is_music(clip: Sound) -> bool:
     """Whether the check finds music."""
-    time, power = tonal_share(clip, RATE_HZ)
-    return time > TONAL_TIME or power > TONAL_POWER
+    return tonal_share(clip, RATE_HZ) > TONAL_SHARE
 
 
 def percent(decisions: Sequence[bool]) -> float:

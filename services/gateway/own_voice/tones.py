@@ -1,6 +1,6 @@
 """Finds held tones, by which music differs from speech.
 
-The harmonics of a voice follow its pitch, which never stays the same for a quarter of a second; above 500 Hz, where the
+The harmonics of a voice follow its pitch, which never stays the same for a fifth of a second; above 500 Hz, where the
 harmonics are high multiples of the pitch, they move by many hertz.  Notes of instruments keep their frequency.
 """
 
@@ -22,8 +22,8 @@ NEIGHBOURS = 12
 PROMINENCE_DB = 12.0
 RANGE_DB, LOUD_DB = 45.0, 40.0
 """Peaks and frames that are further below the highest one are left out."""
-HELD_FRAMES = 16
-"""Frames for which a tone must be held, 256 ms."""
+HELD_FRAMES = 12
+"""Frames for which a tone must be held, 192 ms."""
 STEP_BINS, DRIFT_BINS = 0.30, 0.35
 """Most change of a tone's frequency from one frame to the next, and since it began: 2.3 and 2.7 Hz."""
 HELD_POWER = 0.2
@@ -37,8 +37,8 @@ class _Tone:
     powers: list[float] = field(default_factory=list)
 
 
-def tonal_share(samples: Pcm, rate_hz: int) -> tuple[float, float]:
-    """Returns the share of the loud frames in which tones are held, and the share of the peaks' power in them.
+def tonal_share(samples: Pcm, rate_hz: int) -> float:
+    """Returns the share of the loud frames in which tones are held.
 
     Args:
         samples: shape (samples,), at least one.
@@ -60,7 +60,7 @@ def tonal_share(samples: Pcm, rate_hz: int) -> tuple[float, float]:
     in_peaks = (power * is_peak).sum(axis=1) + 1e-12
     total = power.sum(axis=1) + 1e-12
     loud = 10 * np.log10(total / total.max()) > -LOUD_DB
-    return float((held / in_peaks > HELD_POWER)[loud].mean()), float(held.sum() / in_peaks.sum())
+    return float((held / in_peaks > HELD_POWER)[loud].mean())
 
 
 def _levels(samples: Pcm) -> NDArray[np.float64]:
