@@ -150,6 +150,15 @@ class GatewaySettings(ServiceSettings):
     """Size of the text of all kept sessions together, in MiB.  Beyond that, the ones with the oldest last turn are
     dropped and counted in a metric.  0: no limit."""
 
+    # --- Voices of callers' own ---------------------------------------------------------------------------------------
+    voice_store: str = Field(default="", examples=["/voices"])
+    """Folder in which voices are kept that callers register by name, as RVQ frames and text.  Empty: voices are not
+    kept; an uploaded clip can still be spoken with for an hour."""
+    max_kept_voices: int = Field(default=1000, ge=1, le=1_000_000)
+    """Voices that are kept; further ones are refused as busy.  Each takes up to 50 KB."""
+    max_clip_bytes: int = Field(default=10 << 20, ge=1 << 16, le=64 << 20)
+    """Largest sound file that POST /voices accepts, in bytes: 30 s of 48 kHz stereo WAV are 6 to 9 MB."""
+
     # --- HTTP and the page --------------------------------------------------------------------------------------------
     http_host: str = Field(default="127.0.0.1", min_length=1)
     """Address for HTTP; containers set 0.0.0.0.  An address that other machines can reach requires `http_token` or
