@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import signal
 import sys
 from collections.abc import Callable, Coroutine
 from importlib import import_module
@@ -63,7 +64,10 @@ FAILED_COLUMNS = ("section", "kind", "sound", "said at s", "interrupted", "dropp
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
-    """Runs the sections; returns all figures."""
+    """Runs the sections; returns all figures.  SIGTERM ends it as Ctrl-C does, so that the mesh is stopped."""
+    this = asyncio.current_task()
+    assert this is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, this.cancel)
     measured: dict[str, Any] = {"machine": MACHINE, "figures": {}, "counts": {}, "cases": {}}
     for sections, stories in ((WITH_STORIES, True), (WITH_LISTENER, False)):
         chosen = {name: section for name, section in sections.items() if name in options.only}
@@ -117,7 +121,11 @@ def main() -> None:
     options = arguments.parse_args()
     options.count = options.count or (QUICK_COUNT if options.quick else COUNT)
     options.minutes = options.minutes or (QUICK_MINUTES if options.quick else MINUTES)
-    show(asyncio.run(measure(options)), options.only)
+    try:
+        measured = asyncio.run(measure(options))
+    except asyncio.CancelledError:
+        raise SystemExit(1) from None
+    show(measured, options.only)
 
 
 if __name__ == "__main__":
