@@ -6,10 +6,10 @@ import { BANDS } from './listener.js';
 import { axisPosition } from './mel.js';
 import { readPalette } from './palette.js';
 
-const COLUMN_MS = 40;
-// Painting costs more than measuring: about 8 times a second.
+const COLUMN_MS = 50;
+// Painting costs more than measuring: about 7 times a second.
 const COLUMNS_A_PAINT = 3;
-export const COLUMNS = 300; // 12 s
+export const COLUMNS = 240; // 12 s
 // After this time without sound from either side the picture stands still.
 const SILENCE_MS = 2_000;
 // How often the levels are painted, and how often sound is looked for while the picture stands still.
