@@ -286,9 +286,12 @@ async def test_the_waterfall_shows_the_last_turn_and_the_medians():
         ]
         await expect(page.get_by_role("table", name="medians (│) of 3 turns")).to_be_visible()
         bar = page.locator("[data-stage=firstSentence] rect")
-        # on an axis of 1 s, from the end of the turn on
+        # on an axis of 1 s, from the stage before it in time on
         assert float(await bar.get_attribute("x") or 0) == pytest.approx(31)
         assert float(await bar.get_attribute("width") or 0) == pytest.approx(21)
+        early = page.locator("[data-stage=finalTranscript] rect")
+        assert float(await early.get_attribute("x") or 0) == 0
+        assert float(await early.get_attribute("width") or 0) == pytest.approx(29)
         await expect(page.locator("[data-stage=firstFrame] rect")).to_have_count(0)
 
 
