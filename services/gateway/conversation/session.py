@@ -9,7 +9,9 @@ from dataclasses import dataclass
 import structlog
 
 from oviya.audio.pcm import decode_pcm
+from oviya.durations import seconds
 from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
+from oviya.mesh.background import background_task
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
@@ -31,8 +33,9 @@ from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
-from services.gateway.voice.segment import ReplyAudio
+from services.gateway.voice.segment import FALLBACK, ReplyAudio
 from services.gateway.voice.speech_output import SpeechOutput
+from services.gateway.voice.user_sound import UserSound
 
 log = structlog.get_logger()
 
@@ -85,6 +88,8 @@ class Session:
         self._turn_taking = TurnTaking(reply, self._events.put, config.stop_phrases)
         self._silence = SilencePrompt(settings.silence_prompt_s, self._on_long_silence)
         self._control = SessionControl(self.mesh, self.output, reply, self._turn_taking, self._events.put_answer)
+        self._user_sound = UserSound(self.mesh, self.readiness, settings, config.input, self._on_sound_unavailable)
+        self._adding_sound: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.Queue[Utterance | _AskAfterSilence | None] = asyncio.Queue()
         self._has_spoken = False
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
@@ -114,6 +119,8 @@ class Session:
             raise first_failure(failures) from failures
         finally:
             await self._control.close()
+            await cancel_and_wait(*self._adding_sound)
+            await self._user_sound.close()
             await self._turn_handler.cancel_preemptive_reply()
             await self._memory.close()
         if ending is not None:
@@ -155,6 +162,7 @@ class Session:
                 case "audio":
                     samples = decode_pcm(request.audio, encoding, max_bytes=max_bytes)
                     self._stt.push(request.audio)
+                    self._user_sound.push(request.audio)
                     await self._pace(len(samples) / self.config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
@@ -209,6 +217,16 @@ class Session:
             self._turn_taking.reply_audible()
         await self._events.put_of_turn(turn, event)
 
+    async def _add_sound(self, utterance: Utterance) -> None:
+        """Adds the sound of a spoken turn to the voice's context."""
+        frames = await self._user_sound.finish(utterance.turn, utterance.speech_s)
+        if frames is not None:
+            self.output.context.add_user_sound(utterance.turn, frames)
+
+    async def _on_sound_unavailable(self, problem: str) -> None:
+        degraded = conversation_pb2.Degraded(service="mimi", message=problem)
+        await self._events.put_degraded(self._events.turns, degraded)
+
     async def _enqueue(self, utterance: Utterance) -> None:
         """Queues an utterance; fails its turn if too many wait."""
         if self._waiting.qsize() >= self.settings.max_waiting_turns:
@@ -224,6 +242,8 @@ class Session:
         return self._events.new_turn()
 
     async def on_speech_started(self, turn: int, started: stt_pb2.SpeechStarted) -> None:
+        if self.output.options.voice != FALLBACK:
+            self._user_sound.begin(turn, self._stt.sound_since(seconds(started.start)))
         self.lifetime.note_activity()
         self._silence.user_active()
         self._silence.turn_began()
@@ -242,13 +262,18 @@ class Session:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
         await self._turn_taking.words(text)
         if self.settings.early_reply and self._turn_handler.reply.turn is None and self._waiting.empty():
-            await self._turn_handler.start_preemptive_reply(text, language)
+            if (frames := self._user_sound.so_far(turn)) is not None:
+                self.output.context.add_user_sound(turn, frames)
+            await self._turn_handler.start_preemptive_reply(turn, text, language)
 
     async def on_turn_resumed(self) -> None:
         await self._turn_handler.cancel_preemptive_reply()
         await self._turn_taking.speech_resumed()
 
     async def on_turn_ended(self, final: stt_pb2.Transcript, ended: stt_pb2.TurnEnded, utterance: Utterance) -> None:
+        adding = background_task("user's sound", self._add_sound(utterance))
+        self._adding_sound.add(adding)
+        adding.add_done_callback(self._adding_sound.discard)
         self.lifetime.note_activity()
         self._has_spoken = True
         answer = await self._turn_taking.speech_ended(utterance.turn, final.text)
@@ -257,10 +282,13 @@ class Session:
             await self._events.put(utterance.turn, "turn_ended", ended)
             await self._enqueue(utterance)
         else:
+            adding.cancel()
+            self._user_sound.drop(utterance.turn)
             await self._turn_handler.cancel_preemptive_reply()
         self._silence.turn_over()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
+        self._user_sound.drop(turn)
         metrics.TURNS.labels("speech", "failed").inc()
         await self._turn_taking.speech_failed()
         self._silence.turn_over()
