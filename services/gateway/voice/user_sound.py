@@ -127,7 +127,7 @@ class UserSound:
         metrics.USER_SOUNDS.labels("encoded").inc()
         if speech_s is not None:
             del frames.codes[math.ceil(speech_s / FRAME_S) * frames.codebooks :]
-        return frames
+        return frames if frames.codes else None
 
     def drop(self, turn: int) -> None:
         """Drops the running turn, whose speech was no part of the conversation."""
