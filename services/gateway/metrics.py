@@ -80,3 +80,14 @@ SILENCE_PROMPTS = Counter("oviya_gateway_silence_prompts_total", "Questions to u
 REFUSED_REQUESTS = Counter(
     "oviya_gateway_refused_requests_total", "Requests within a session that failed, by the kind of request", ["request"]
 )
+ECHO_CANCELLATION_SECONDS = Counter(
+    "oviya_gateway_echo_cancellation_seconds_total", "Seconds of callers' sound from which echo was removed"
+)
+CLIPS = Counter(
+    "oviya_gateway_clips_total",
+    "Clips of voices by outcome: accepted, or why they were refused (length, quiet, music, several_speakers ...)",
+    ["outcome"],
+)
+VOICES = Gauge(
+    "oviya_gateway_voices", "Voices that can be spoken with: kept ones, and uploads of the last hour", ["kind"]
+)

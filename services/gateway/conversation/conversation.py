@@ -18,10 +18,10 @@ from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of
 from services.gateway.conversation.lifetime import Sessions
-from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
 from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.quota import Quota
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.upstream.clients import Mesh

@@ -11,6 +11,7 @@ import structlog
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
+from oviya.mesh import turn_id
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import split_into_sentences
@@ -162,7 +163,7 @@ class TurnHandler:
             else:
                 stages = _latency(utterance, speech)
                 for stage, reached in stages.ListFields():
-                    metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
+                    metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached), exemplar=turn_id.exemplar())
                 await send(conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages))
         finally:
             interrupted = speech.state is SpeechState.INTERRUPTED

@@ -47,6 +47,7 @@ class SpeechOptions:
         lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
         seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
         emotion: emotion of every sentence; empty: each has its own.
+        reference: clip of the voice to speak with, which leads CSM's context; None: the speaker's own voice.
     """
 
     voice: Voice
@@ -54,6 +55,7 @@ class SpeechOptions:
     lead_s: float = 0.0
     seed: int | None = None
     emotion: str = ""
+    reference: csm_pb2.ContextSegment | None = None
 
 
 @dataclass(frozen=True)
