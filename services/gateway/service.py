@@ -72,7 +72,9 @@ class GatewayService(Service[GatewaySettings]):
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
         self.repository = SessionRepository(store, partial(self.readiness.set_own_problem, STORE))
-        self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
+        self.conversation = Conversation(
+            self.mesh, self.readiness, settings, self.repository, self.own_voices, self.new_output
+        )
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 

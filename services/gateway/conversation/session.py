@@ -8,10 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from oviya.audio.pcm import decode_pcm
+from oviya.audio.pcm import decode_pcm, encode_pcm
 from oviya.durations import seconds
 from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
 from oviya.mesh.background import background_task
+from oviya.mesh.turn_id import turn_scope
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
@@ -22,8 +23,11 @@ from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.conversation.session_control import SessionControl
 from services.gateway.conversation.session_events import SessionEvents
+from services.gateway.echo.echo_canceller import EchoCanceller
+from services.gateway.echo.webrtc_apm import find_problem
 from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.own_voice.own_voices import OwnVoices
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.silence_prompt import SilencePrompt
@@ -59,17 +63,21 @@ class Session:
     until the reply is over.
 
     Args:
+        voices: finds the voices that the caller chooses.
         lifetime: decides when the session must end; the turns that wait are answered first.
+        client: the client that clips of voices count for; None: they count only towards the total.
     """
 
     mesh: Mesh
     readiness: Readiness
     settings: GatewaySettings
     repository: SessionRepository
+    voices: OwnVoices
     output: SpeechOutput
     config: SessionConfig
     events: EventQueue[conversation_pb2.ConverseResponse]
     lifetime: Lifetime
+    client: str | None = None
 
     def __post_init__(self) -> None:
         settings, config = self.settings, self.config
@@ -87,7 +95,12 @@ class Session:
         reply = self._turn_handler.reply
         self._turn_taking = TurnTaking(reply, self._events.put, config.stop_phrases)
         self._silence = SilencePrompt(settings.silence_prompt_s, self._on_long_silence)
-        self._control = SessionControl(self.mesh, self.output, reply, self._turn_taking, self._events.put_answer)
+        self._control = SessionControl(
+            self.mesh, self.voices, self.output, reply, self._turn_taking, self._events.put_answer, self.client
+        )
+        self._echo: EchoCanceller | None = None
+        if config.cancel_echo and settings.echo_cancellation and not find_problem():
+            self.output.listener = self._echo = EchoCanceller(config.input.sample_rate_hz)
         self._user_sound = UserSound(self.mesh, self.readiness, settings, config.input, self._on_sound_unavailable)
         self._adding_sound: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.Queue[Utterance | _AskAfterSilence | None] = asyncio.Queue()
@@ -160,9 +173,11 @@ class Session:
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
-                    samples = decode_pcm(request.audio, encoding, max_bytes=max_bytes)
-                    self._stt.push(request.audio)
-                    self._user_sound.push(request.audio)
+                    pcm, samples = request.audio, decode_pcm(request.audio, encoding, max_bytes=max_bytes)
+                    if self._echo is not None:
+                        pcm = encode_pcm(self._echo.clean(samples, asyncio.get_running_loop().time()), encoding)
+                    self._stt.push(pcm)
+                    self._user_sound.push(pcm)
                     await self._pace(len(samples) / self.config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
@@ -203,9 +218,12 @@ class Session:
             with self.lifetime.turn(), self._turn_taking.replying():
                 self._events.still_degraded({service for service, _ in self.readiness.degraded()})
                 if isinstance(utterance, _AskAfterSilence):
-                    await self._turn_handler.ask_after_silence(self.new_turn(), self.settings.silence_prompt)
+                    turn = self.new_turn()
+                    with turn_scope(self._events.turn_id(turn)):
+                        await self._turn_handler.ask_after_silence(turn, self.settings.silence_prompt)
                 else:
-                    await self._turn_handler.respond(utterance)
+                    with turn_scope(self._events.turn_id(utterance.turn)):
+                        await self._turn_handler.respond(utterance)
             self._silence.turn_over()
 
     def _on_long_silence(self) -> None:
@@ -264,7 +282,8 @@ class Session:
         if self.settings.early_reply and self._turn_handler.reply.turn is None and self._waiting.empty():
             if (frames := self._user_sound.so_far(turn)) is not None:
                 self.output.context.add_user_sound(turn, frames)
-            await self._turn_handler.start_preemptive_reply(turn, text, language)
+            with turn_scope(self._events.turn_id(turn)):
+                await self._turn_handler.start_preemptive_reply(turn, text, language)
 
     async def on_turn_resumed(self) -> None:
         await self._turn_handler.cancel_preemptive_reply()

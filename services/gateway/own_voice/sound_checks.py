@@ -29,8 +29,8 @@ MIN_SNR_DB = 12.0
 """Least distance of the loud frames from the quiet ones.  It is 3 dB more than the ratio of speech and white noise;
 clean speech, also without a pause, has 15 to 50 dB."""
 TONAL_SHARE = 0.09
-"""Share of the time in which tones are held, from which on there is music.  Speech of seven people, four voices of flite
-and thirty of espeak-ng has at most 0.05, songs have 0.2 and more, and speech with a song as loud 0.1 and more."""
+"""Share of the time in which tones are held, from which on there is music.  Speech of seven people, four voices of
+flite and thirty of espeak-ng has at most 0.05, songs have 0.2 and more, and speech with a song as loud 0.1 and more."""
 
 
 def check_sound(clip: Clip) -> None:

@@ -16,7 +16,7 @@ from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV, FallbackVoice
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.playback import Playback
-from services.gateway.voice.reply_sender import ReplySender
+from services.gateway.voice.reply_sender import PlayedListener, ReplySender
 from services.gateway.voice.segment import (
     CSM,
     FALLBACK,
@@ -39,7 +39,12 @@ WORDS_EVERY_S = 0.1
 
 @dataclass(kw_only=True)
 class SpeechOutput:
-    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady."""
+    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady.
+
+    Args:
+        options: how to speak the replies that follow.
+        listener: learns what the caller plays; None: nobody does.
+    """
 
     options: SpeechOptions
     audio_format: common_pb2.AudioFormat
@@ -48,6 +53,7 @@ class SpeechOutput:
     csm: CsmVoice
     fallback: FallbackVoice
     settings: GatewaySettings
+    listener: PlayedListener | None = None
 
     def __post_init__(self) -> None:
         gain = self.settings.voice_gain
@@ -87,7 +93,7 @@ class SpeechOutput:
         Returns:
             The reply; `wait` must be called.
         """
-        speech = SpeechHandle(ReplySender(self._playback, send, held=held))
+        speech = SpeechHandle(ReplySender(self._playback, send, held=held, listener=self.listener))
         speech.start(self._speak(sentences, send, speech, turn, words))
         return speech
 
