@@ -13,6 +13,7 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
+from services.gateway.echo.webrtc_apm import ECHO_CANCELLATION, find_problem
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import StoreLimits
@@ -71,11 +72,16 @@ class GatewayService(Service[GatewaySettings]):
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
         self.repository = SessionRepository(store, partial(self.readiness.set_own_problem, STORE))
-        self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
+        self.conversation = Conversation(
+            self.mesh, self.readiness, settings, self.repository, self.own_voices, self.new_output
+        )
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
+        if self.settings.echo_cancellation and (problem := find_problem()):
+            log.warning("echo cancellation is not available", reason=problem)
+            self.readiness.set_own_problem(ECHO_CANCELLATION, problem)
         self.peers = Peers(self.conversation, self.settings)
         app = GatewayApp(self.peers, self.readiness, self.settings).app()
         self.voice_routes = VoiceRoutes(self.own_voices, self.readiness, self.settings)

@@ -32,7 +32,7 @@ LAYERS = {
     ),
     "services.gateway": (
         "service > transport > conversation > turn > voice, own_voice > upstream > memory"
-        " > settings, quota > client_address, ice_policy, ice_servers, rate, metrics"
+        " > echo > settings, quota > client_address, ice_policy, ice_servers, rate, metrics"
     ),
     "services.mimi": (
         "server, detect_watermark > load > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
