@@ -252,7 +252,9 @@ async def test_without_csm_a_clip_is_refused_and_says_why(stt_address, mimi_addr
 
 
 async def test_a_failure_of_mimi_is_not_blamed_on_the_clip(stt_address):
-    async with gateway_with(ScriptedCsm(), ScriptedMimi(), emotion=False, stt_address=stt_address) as under_test:
+    mimi = ScriptedMimi()
+    mimi.refuse_encode = Unsupported("the script does not encode")
+    async with gateway_with(ScriptedCsm(), mimi, emotion=False, stt_address=stt_address) as under_test:
         async with asyncio.timeout(READY_S):
             await wait_for_state(under_test.service, "stt", "serving")
         error = await refusal(under_test.service.own_voices, set_voice())
