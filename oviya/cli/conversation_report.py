@@ -15,7 +15,6 @@ def report_of(record: ConversationRecord) -> dict[str, Any]:
         "session_id": record.session_id,
         "resume_token": record.resume_token,
         "sample_rate_hz": record.sample_rate_hz,
-        "reply_duration_s": len(record.reply) / record.sample_rate_hz,
         "transcript": " ".join(turn.transcript.text for turn in record.turns.values() if turn.transcript),
         "reply": " ".join(turn.reply_text for turn in record.turns.values() if turn.sentences),
         "turns": [_turn_report(turn) for turn in record.turns.values()],

@@ -16,7 +16,8 @@ from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, exit_code, exit_on_error
 from oviya.cli.player import play_recording
-from oviya.cli.tokens import store_token, stored_token, tokens_file
+from oviya.cli.session_token import keep_token
+from oviya.cli.tokens import stored_token
 from oviya.client import ConverseEvent, Oviya, SessionStarted, UserFeeling
 from oviya.client.speaking import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
@@ -65,7 +66,7 @@ def talk(
 
         def on_event(event: ConverseEvent) -> None:
             if isinstance(event, SessionStarted):
-                _keep_token(output, address, event, named=bool(session))
+                keep_token(output, address, event, named=bool(session))
             if parts := event_line(event):
                 output.text(*parts)
             if explain and isinstance(event, UserFeeling):
@@ -88,28 +89,14 @@ def talk(
         if not len(record.reply):
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
         write_recording(out, record.reply, record.sample_rate_hz)
+        reply_s = len(record.reply) / record.sample_rate_hz
         if not as_json:
             output.console.print(_latency_table(record))
-            output.text(f"{out}: {len(record.reply) / record.sample_rate_hz:.2f} s")
-        sent = {"file": str(recording), "duration_s": len(samples) / rate_hz, "problems": problems, "out": str(out)}
-        output.document(sent | report_of(record))
+            output.text(f"{out}: {reply_s:.2f} s")
+        sent = {"file": str(recording), "duration_s": len(samples) / rate_hz, "problems": problems}
+        output.document(sent | {"out": str(out), "reply_duration_s": reply_s} | report_of(record))
         if errors:  # another turn was answered, so the file and the report, with the error, are still written
             raise typer.Exit(exit_code(errors[0]))
-
-
-def _keep_token(output: Output, address: str, started: SessionStarted, *, named: bool) -> None:
-    """Stores the token of a session that the gateway keeps, and prints where."""
-    if not started.resume_token:
-        return
-    try:
-        store_token(address, started.session_id, started.resume_token)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        output.text(("session  ", "bold"), f"{started.session_id}; its token, which could not be stored ({reason}): ",
-                    started.resume_token)  # fmt: skip
-    else:
-        if named:
-            output.text(("session  ", "bold"), f"{started.session_id}; its token is in {tokens_file()}")
 
 
 def _latency_table(record: ConversationRecord) -> Table:
