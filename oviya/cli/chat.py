@@ -16,6 +16,7 @@ from rich.text import Text
 from oviya.audio.device import open_device
 from oviya.audio.device.sound_card import list_devices
 from oviya.cli.chatting.display import Display
+from oviya.cli.chatting.keyboard import keyboard
 from oviya.cli.chatting.own_voice import OwnVoice
 from oviya.cli.chatting.session import ChatSession, Options
 from oviya.cli.conversation_report import report_of
@@ -102,7 +103,7 @@ def chat(
                 if emotion:
                     await conversation.set_emotion(emotion)
                 held = ChatSession(conversation, sound, display, options, on_event)
-                await _hold(held, display)
+                await _hold(held, display, options)
                 return held
 
         held = asyncio.run(converse())
@@ -111,12 +112,13 @@ def chat(
         output.document(report_of(held.record) | {"underruns": held.loudspeaker.underruns})
 
 
-async def _hold(session: ChatSession, display: Display) -> None:
+async def _hold(session: ChatSession, display: Display, options: Options) -> None:
     """Holds the conversation until it is over or a signal hangs up."""
     running, loop = asyncio.create_task(session.run()), asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, running.cancel)
-    with display:
+    keys = keyboard(session.take, display.typing, terminal=options.terminal, space_is_key=options.push_to_talk)
+    with display, keys:
         await asyncio.wait([running])
     if not running.cancelled():
         running.result()

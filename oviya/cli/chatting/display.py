@@ -10,6 +10,7 @@ from oviya.cli.event_line import Parts, event_line
 from oviya.cli.explain import explained
 from oviya.cli.output import Output, line
 from oviya.client import (
+    AudioChunk,
     ConverseEvent,
     FinalTranscript,
     Interrupted,
@@ -60,6 +61,8 @@ class Display:
     def handle(self, event: ConverseEvent) -> None:
         """Shows an event."""
         match event:
+            case AudioChunk():
+                return
             case Sentence():
                 self._sentences[event.index] = event
             case WordsSpoken():

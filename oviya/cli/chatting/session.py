@@ -12,7 +12,6 @@ import numpy as np
 
 from oviya.audio.device import SoundDevice
 from oviya.cli.chatting.display import Display
-from oviya.cli.chatting.keyboard import keyboard
 from oviya.cli.chatting.line_editor import EndOfInput, Input, Line
 from oviya.cli.chatting.open_turns import OpenTurns
 from oviya.cli.conversation_record import ConversationRecord
@@ -75,6 +74,15 @@ class ChatSession:
         self._finished = False
         self._last_event_at = self._started_at = time.monotonic()
 
+    @property
+    def all_over(self) -> bool:
+        """Whether all turns have been answered."""
+        return self._turns.all_over
+
+    def take(self, typed: Input) -> None:
+        """Takes what was typed."""
+        self._inputs.put_nowait(typed)
+
     async def run(self) -> None:
         """Holds the conversation until it is over.  Cancelling it hangs up.
 
@@ -82,11 +90,7 @@ class ChatSession:
             NoSoundDevice: the device failed.
             OviyaError: the gateway refused the conversation or failed.
         """
-        options = self._options
-        keys = keyboard(
-            self._inputs.put_nowait, self._display.typing, terminal=options.terminal, space_is_key=options.push_to_talk
-        )
-        with self._device.running(self.loudspeaker.read), keys:
+        with self._device.running(self.loudspeaker.read):
             self.loudspeaker.latency_s = self._device.latency_s
             self._started_at = time.monotonic()
             self._show_status()
