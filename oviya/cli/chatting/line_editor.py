@@ -61,7 +61,8 @@ class LineEditor:
             elif character == DELETE_LINE:
                 self.text = ""
             elif character == DELETE_WORD:
-                self.text = re.sub(r"\S*\s*$", "", self.text)
+                before, space, _ = self.text.rstrip().rpartition(" ")
+                self.text = before + space
             elif character.isprintable():
                 self.text += character
         return found
