@@ -108,7 +108,7 @@ def chat(
 
         held = asyncio.run(converse())
         if held.loudspeaker.underruns:
-            output.text((f"{held.loudspeaker.underruns} gaps in the sound: it came too late", "yellow"))
+            output.text((f"gaps in the sound, which came too late: {held.loudspeaker.underruns}", "yellow"))
         output.document(report_of(held.record) | {"underruns": held.loudspeaker.underruns})
 
 

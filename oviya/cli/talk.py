@@ -18,7 +18,7 @@ from oviya.cli.output import Output, exit_code, exit_on_error
 from oviya.cli.player import play_recording
 from oviya.cli.session_token import keep_token
 from oviya.cli.tokens import stored_token
-from oviya.client import ConverseEvent, Oviya, SessionStarted, UserFeeling
+from oviya.client import ConverseEvent, Oviya, Sentence, SessionStarted, UserFeeling
 from oviya.client.speaking import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
@@ -62,11 +62,16 @@ def talk(
         )
         for problem in problems:
             output.warning(f"{recording}: {problem}")
+        shown: list[Sentence] = []
         token = (token or stored_token(address, session)) if session else ""
 
         def on_event(event: ConverseEvent) -> None:
             if isinstance(event, SessionStarted):
                 keep_token(output, address, event, named=bool(session))
+            if isinstance(event, Sentence):
+                if event in shown:  # a resumed reply announces it again
+                    return
+                shown.append(event)
             if parts := event_line(event):
                 output.text(*parts)
             if explain and isinstance(event, UserFeeling):

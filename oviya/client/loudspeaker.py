@@ -28,6 +28,9 @@ ONSET_S = 0.005
 """Length in seconds of the fade at the start of sound that follows a gap."""
 REPORT_EVERY_S = 0.100
 """Seconds of a reply between two reports."""
+REBUFFER_S = 0.160
+"""Seconds of sound that are collected after a gap, so that one late chunk does not become many gaps: two RVQ frames."""
+_ROUNDING_S = 1e-6  # positions on the wire are rounded, and a report must not be beyond what was sent
 _NOTHING = np.zeros(0, np.float32)
 
 
@@ -72,6 +75,7 @@ class Loudspeaker:
         self._stopped: int | None = None  # the turn whose sound is dropped
         self._tail = _NOTHING  # the newest sound that was read, which a late chunk makes go on
         self._ending = _NOTHING  # what remains to be played of that
+        self._holding_s = 0.0  # how long to collect sound before it is read, after a gap
         self._sentence_begins = True
         self._reported: tuple[int, float] | None = None
 
@@ -102,6 +106,7 @@ class Loudspeaker:
                 self._pieces.appendleft(_Piece(turn, None, fade_out(np.concatenate(rest)[:fade], fade)))
             if self._turn == turn:
                 self._turn = None
+            self._holding_s = 0.0
             self._stopped = turn
 
     @property
@@ -124,7 +129,10 @@ class Loudspeaker:
     def report(self) -> tuple[int, float] | None:
         """Returns the arguments of `Conversation.played`; None: there is nothing new to report."""
         played = self.played
-        if played is None or played == self._reported:
+        if played is None:
+            return None
+        played = played[0], max(0.0, played[1] - _ROUNDING_S)
+        if played == self._reported:
             return None
         turn, position_s = self._reported or (None, 0.0)
         if turn == played[0] and 0 <= played[1] - position_s < REPORT_EVERY_S and not self._silent_s:
@@ -137,7 +145,8 @@ class Loudspeaker:
         block, filled = np.zeros(size, np.float32), 0
         with self._lock:
             ending_at = 0
-            while filled < size and self._pieces:
+            held = self._hold(size / self.sample_rate_hz)
+            while filled < size and self._pieces and not held:
                 part = self._take(size - filled)
                 block[filled : filled + len(part)] = part
                 filled += len(part)
@@ -157,9 +166,22 @@ class Loudspeaker:
             samples = chunk.samples
             if not self._pieces and self._silent_s:  # there was a gap
                 samples = fade_in(samples, round(ONSET_S * self.sample_rate_hz))
-                self.underruns += chunk.turn == self._turn and not self._sentence_begins
+                if chunk.turn == self._turn and not self._sentence_begins:
+                    self.underruns += 1
+                    self._holding_s = REBUFFER_S
             self._sentence_begins = False
             self._pieces.append(_Piece(chunk.turn, chunk.position_s, samples))
+
+    def _hold(self, block_s: float) -> bool:
+        """Whether sound is collected: until there is enough, or no more came for as long."""
+        if (
+            self._holding_s <= 0
+            or sum(len(piece.samples) for piece in self._pieces) >= REBUFFER_S * self.sample_rate_hz
+        ):
+            self._holding_s = 0.0
+            return False
+        self._holding_s -= block_s
+        return True
 
     def _take(self, size: int) -> Pcm:
         """Takes at most `size` samples from the first piece."""

@@ -19,6 +19,7 @@ from oviya.cli.chatting.line_editor import EndOfInput, Line, TalkKey
 from oviya.cli.chatting.session import ChatSession, Options
 from oviya.cli.output import Output
 from oviya.client import Oviya
+from oviya.durations import seconds
 from oviya.errors import Busy, Unsupported
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
@@ -145,7 +146,7 @@ async def test_the_microphone_is_sent_and_the_reply_is_played_and_reported():
         assert chat.device.play(0.5).max() == pytest.approx(0.5, abs=1e-3)
         await until(lambda: chat.gateway.of("played"))
         report = chat.gateway.of("played")[-1]
-        assert (report.turn, report.position) == (1, Duration(nanos=500_000_000))
+        assert (report.turn, seconds(report.position)) == (1, pytest.approx(0.5, abs=1e-5))
 
 
 async def test_typing_stops_a_reply_that_is_spoken_before_it_is_sent(capsys):
