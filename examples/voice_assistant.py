@@ -17,9 +17,11 @@ from oviya.client import FinalTranscript, Interrupted, Loudspeaker, Oviya, Sente
 
 async def main(device: str = "") -> None:
     sound = open_device(device)
-    rates = {"input_rate_hz": sound.input_rate_hz, "output_rate_hz": sound.output_rate_hz}
-    async with Oviya(os.environ.get("OVIYA_ADDRESS", "localhost:50050")) as oviya, oviya.converse(**rates) as talk:
-        loudspeaker = Loudspeaker(sound.output_rate_hz)
+    loudspeaker = Loudspeaker(sound.output_rate_hz)
+    async with (
+        Oviya(os.environ.get("OVIYA_ADDRESS", "localhost:50050")) as oviya,
+        oviya.converse(input_rate_hz=sound.input_rate_hz, output_rate_hz=sound.output_rate_hz) as talk,
+    ):
 
         async def listen() -> None:
             async for block in sound:

@@ -42,12 +42,16 @@ const hangUp = () => {
 // --- what is heard: pieces of sound with their position, which goes back where a paused reply is resumed
 const openTurns = new Set();
 const replies = new Map(); // by turn: { pieces: [[byte, pcm]], end: byte }
+const said = new Set();
 const toByte = (position) => Math.round((Number(position?.seconds ?? 0) + (position?.nanos ?? 0) / 1e9) * OUT_HZ) * 2;
 
 const on = {
   speechStarted: (turn) => openTurns.add(turn),
   final: (turn, { text }) => console.log(`you:   ${text}`),
-  replySentence: (turn, { text, plan }) => console.log(`oviya: [${plan.emotion}] ${text}`),
+  replySentence: (turn, { index, text, plan }) => {
+    if (!said.has(`${turn}.${index}`)) console.log(`oviya: [${plan.emotion}] ${text}`);
+    said.add(`${turn}.${index}`); // a resumed reply announces it again
+  },
   audio: (turn, { pcm }, position) => {
     const reply = replies.get(turn) ?? { pieces: [], end: 0 };
     replies.set(turn, reply);
