@@ -68,11 +68,11 @@ def test_typing_interrupts_a_reply_and_ctrl_c_hangs_up(cli, tmp_path):
 
 def test_push_to_talk_hears_what_is_said_between_two_keys(cli, question):
     with terminal(cli, "--push-to-talk", "--device", f"file:{question},") as chat:
+        chat.wait_for("space to talk")
         chat.type(" ")
         chat.wait_for("space ends your turn")
         chat.wait_for(r"you    .*\w")  # a partial
         chat.type(" ")
-        chat.wait_for("space to talk")
         chat.wait_for("to the first sound")
         chat.type("\x04")
         assert chat.wait() == 0

@@ -15,6 +15,8 @@ from typing import Self
 from tests.support.waiting import PATIENCE_S
 
 CONTROL_SEQUENCE = re.compile(r"\x1b(\[[0-?]*[ -/]*[@-~]|\].*?(\x07|\x1b\\))|\r")
+POLL_S = 0.05
+"""How often to look whether the program has ended: its terminal stays open, so that nothing shown is lost."""
 
 
 class Terminal:
@@ -27,15 +29,14 @@ class Terminal:
     """
 
     def __init__(self, command: list[str], folder: Path, env: dict[str, str]) -> None:
-        self._near, far = pty.openpty()
+        self._near, self._far = pty.openpty()
         # The first terminal that a new session opens becomes its own, so that Ctrl-C is a signal to the program.
         self._popen = subprocess.Popen(
-            ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(far), *command],
+            ["sh", "-c", 'exec "$@" <"$0" >"$0" 2>&1', os.ttyname(self._far), *command],
             cwd=folder,
             env={**env, "TERM": "xterm", "COLUMNS": "120", "LINES": "40"},
             start_new_session=True,
         )
-        os.close(far)
         self._output = b""
 
     def __enter__(self) -> Self:
@@ -48,6 +49,7 @@ class Terminal:
             self._popen.kill()
         self._popen.wait()
         os.close(self._near)
+        os.close(self._far)
 
     @property
     def shown(self) -> str:
@@ -78,13 +80,9 @@ class Terminal:
         return self._popen.wait(max(0.1, deadline - time.monotonic()))
 
     def _read(self, within_s: float) -> bool:
-        """Reads what is there; returns False at the end of the output."""
-        ready, _, _ = select.select([self._near], [], [], max(0.0, within_s))
-        if not ready:
-            return within_s > 0
-        try:
-            data = os.read(self._near, 65_536)
-        except OSError:  # Linux reports the end of a terminal so
-            return False
-        self._output += data
-        return bool(data)
+        """Reads what is there; returns False if there is nothing within `within_s`, or nothing more."""
+        ready, _, _ = select.select([self._near], [], [], max(0.0, min(within_s, POLL_S)))
+        if ready:
+            self._output += os.read(self._near, 65_536)
+            return True
+        return within_s > 0 and self._popen.poll() is None
