@@ -11,6 +11,7 @@ import pytest
 from google.protobuf.duration_pb2 import Duration
 
 from oviya.durations import duration, seconds
+from oviya.errors import InvalidInput
 from oviya.v1 import conversation_pb2
 from tests.support.gateway_mesh import Heard, failure_of, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
@@ -169,6 +170,7 @@ async def test_a_stop_phrase_of_the_session_stops_at_once_and_is_not_answered():
 async def test_stop_phrases_have_limits(phrases):
     async with gateway_with() as gateway:
         error = await failure_of(gateway, stop_phrases=phrases)
+    assert isinstance(error, InvalidInput)
     assert error.field.startswith("config.stop_phrases")
 
 
