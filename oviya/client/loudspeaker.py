@@ -28,8 +28,9 @@ ONSET_S = 0.005
 """Length in seconds of the fade at the start of sound that follows a gap."""
 REPORT_EVERY_S = 0.100
 """Seconds of a reply between two reports."""
-REBUFFER_S = 0.160
-"""Seconds of sound that are collected after a gap, so that one late chunk does not become many gaps: two RVQ frames."""
+REBUFFER_S, LONGEST_REBUFFER_S = 0.160, 1.280
+"""Seconds of sound that are collected after the first gap of a reply, so that one late chunk does not become many gaps:
+two RVQ frames.  Each further gap doubles it, up to the second value, since the voice is slower than its sound."""
 _ROUNDING_S = 1e-6  # positions on the wire are rounded, and a report must not be beyond what was sent
 _NOTHING = np.zeros(0, np.float32)
 
@@ -75,7 +76,8 @@ class Loudspeaker:
         self._stopped: int | None = None  # the turn whose sound is dropped
         self._tail = _NOTHING  # the newest sound that was read, which a late chunk makes go on
         self._ending = _NOTHING  # what remains to be played of that
-        self._holding_s = 0.0  # how long to collect sound before it is read, after a gap
+        self._rebuffer_s = REBUFFER_S
+        self._wanted_s = self._waited_s = 0.0  # how much sound to collect before it is read; 0: none
         self._sentence_begins = True
         self._reported: tuple[int, float] | None = None
 
@@ -106,7 +108,7 @@ class Loudspeaker:
                 self._pieces.appendleft(_Piece(turn, None, fade_out(np.concatenate(rest)[:fade], fade)))
             if self._turn == turn:
                 self._turn = None
-            self._holding_s = 0.0
+            self._wanted_s = 0.0
             self._stopped = turn
 
     @property
@@ -166,21 +168,22 @@ class Loudspeaker:
             samples = chunk.samples
             if not self._pieces and self._silent_s:  # there was a gap
                 samples = fade_in(samples, round(ONSET_S * self.sample_rate_hz))
-                if chunk.turn == self._turn and not self._sentence_begins:
+                if chunk.turn != self._turn:
+                    self._rebuffer_s = REBUFFER_S
+                elif not self._sentence_begins:
                     self.underruns += 1
-                    self._holding_s = REBUFFER_S
+                    self._wanted_s, self._waited_s = self._rebuffer_s, 0.0
+                    self._rebuffer_s = min(2 * self._rebuffer_s, LONGEST_REBUFFER_S)
             self._sentence_begins = False
             self._pieces.append(_Piece(chunk.turn, chunk.position_s, samples))
 
     def _hold(self, block_s: float) -> bool:
-        """Whether sound is collected: until there is enough, or no more came for as long."""
-        if (
-            self._holding_s <= 0
-            or sum(len(piece.samples) for piece in self._pieces) >= REBUFFER_S * self.sample_rate_hz
-        ):
-            self._holding_s = 0.0
+        """Whether sound is being collected: until there is enough, or no more came for as long as that lasts."""
+        collected_s = sum(len(piece.samples) for piece in self._pieces) / self.sample_rate_hz
+        if max(collected_s, self._waited_s) >= self._wanted_s:
+            self._wanted_s = 0.0
             return False
-        self._holding_s -= block_s
+        self._waited_s += block_s
         return True
 
     def _take(self, size: int) -> Pcm:

@@ -72,6 +72,20 @@ def test_after_a_gap_some_sound_is_collected_so_that_one_gap_does_not_become_man
     assert loudspeaker.underruns == 1
 
 
+def test_more_is_collected_after_each_further_gap_of_a_reply(loudspeaker):
+    loudspeaker.handle(Sentence(1, 0, "Hello there.", PLAN, "csm"))
+    loudspeaker.handle(chunk(0, 640))
+    waits = []
+    for turn in (1, 1, 1, 1, 1, 2):
+        read(loudspeaker, 2.0)  # plays all that there is
+        loudspeaker.handle(chunk(640, 1280, turn))
+        waits.append(0.0)
+        while not loudspeaker.read(BLOCK).any():
+            waits[-1] += 0.02
+    assert waits == pytest.approx([0.16, 0.32, 0.64, 1.28, 1.28, 0.0], abs=0.021)
+    assert loudspeaker.underruns == 5
+
+
 def test_the_last_chunk_after_a_gap_is_played_although_no_other_follows(loudspeaker):
     loudspeaker.handle(Sentence(1, 0, "Hello there.", PLAN, "csm"))
     loudspeaker.handle(chunk(0, 640))
