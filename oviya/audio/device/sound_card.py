@@ -74,6 +74,7 @@ class SoundCard(SoundDevice):
 
     def _stop(self) -> None:
         for stream in self._streams:
+            stream.stop()  # plays what it has been given; `close` alone drops it
             stream.close()
         self._streams.clear()
 

@@ -169,6 +169,8 @@ class ChatSession:
             await asyncio.sleep(TICK_S)
 
     def _nothing_more(self, recording_over_at: float | None) -> bool:
+        if self.loudspeaker.buffered_s:
+            return False
         if self._turns.all_over and self._input_over:
             return True
         if recording_over_at is None:

@@ -180,6 +180,9 @@ async def test_lines_of_a_pipe_wait_for_their_turn_and_its_end_ends_the_chat():
         chat.device.speak(np.ones(160, np.float32))
         start_reply(chat.gateway, turn=2)
         chat.gateway.send(turn=2, reply_ended=conversation_pb2.ReplyEnded())
+        await until(lambda: chat.session.all_over)
+        assert not chat.running.done()  # the sound has not been played
+        chat.device.play(2.5)
         await chat.running  # the chat hangs up
         assert not chat.gateway.of("audio")
 
@@ -212,7 +215,7 @@ async def test_the_end_of_a_recording_ends_the_chat_when_its_turns_are_over(monk
         chat.gateway.send(turn=1, final=stt_pb2.Transcript(text="Hello."))
         start_reply(chat.gateway)
         await buffered(chat)
-        assert not chat.running.done()
+        chat.device.play(1.5)
         chat.gateway.send(reply_ended=conversation_pb2.ReplyEnded())
         await chat.running
     (turn,) = chat.session.record.turns.values()

@@ -41,6 +41,7 @@ class FakePortAudio(SimpleNamespace):
     def _stream(self, kind, options):
         stream = SimpleNamespace(kind=kind, latency=0.05, **options)
         stream.start = lambda: self.open.append(stream)
+        stream.stop = lambda: None
         stream.close = lambda: stream in self.open and self.open.remove(stream)
         return stream
 
