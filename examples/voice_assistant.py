@@ -30,6 +30,7 @@ async def main(device: str = "") -> None:
                     await talk.played(*report)
 
         with sound.running(loudspeaker.read):
+            loudspeaker.latency_s = sound.latency_s
             listening = asyncio.create_task(listen())
             async for event in talk:
                 loudspeaker.handle(event)
