@@ -13,6 +13,9 @@ from services.gateway.voice.speech_handle import SpeechHandle
 ECHO_DELAY_S = 3.0
 """Longest time in seconds from a word of a reply to its echo in the user's sound."""
 
+ROUNDING_S = 0.01
+"""Seconds by which a report may be beyond the end of the sound: callers count samples at their own rate."""
+
 
 class RunningReply:
     """Pauses, resumes and stops the reply of the running turn, also before its speech has begun.
@@ -94,7 +97,7 @@ class RunningReply:
         known = speech or late
         if known is None:
             raise InvalidInput("played.turn", turn, "must be the turn of the running or the last reply")
-        if position_s > known.sender.made_s:
+        if position_s > known.sender.made_s + ROUNDING_S:
             limit = f"must be at most the {known.sender.made_s:.2f} s that were sent"
             raise InvalidInput("played.position", f"{position_s:.2f} s", limit)
         if speech is not None:

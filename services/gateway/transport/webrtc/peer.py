@@ -1,8 +1,8 @@
 """One browser: a WebRTC connection that carries a conversation.
 
 A peer is a client of the same conversation as gRPC's Converse.  The microphone becomes audio requests, and the reply's
-audio goes to the playout.  All other events go to the page's data channel as JSON; those that describe the reply are
-sent when the playout reaches them.
+audio goes to the playout, which reports what it has played.  All other events go to the page's data channel as JSON;
+those that describe the reply are sent when the playout reaches them, and those after a cut when it has faded out.
 
 The conversation decides when a session ends.  The peer closes the stream of events when its browser has left.
 """
@@ -10,7 +10,7 @@ The conversation decides when a session ends.  The peer closes the stream of eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from prometheus_client import Counter
 
 from oviya.audio.pcm import F32LE, decode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, NotReady, OviyaError, Timeout
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.tasks import cancel_and_wait
@@ -29,23 +30,30 @@ from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Place
-from services.gateway.transport.webrtc import microphone, playout
+from services.gateway.transport.webrtc import microphone
 from services.gateway.transport.webrtc.event_channel import EventChannel
 from services.gateway.transport.webrtc.ice import apply_policy
 from services.gateway.transport.webrtc.microphone import Microphone
+from services.gateway.transport.webrtc.opus_receiver import receive_at_once
 from services.gateway.transport.webrtc.peer_guard import PeerGuard
 from services.gateway.transport.webrtc.playout import Playout
+from services.gateway.transport.webrtc.playout_queue import RATE_HZ
+from services.gateway.transport.webrtc.request_queue import RequestQueue
 
 log = structlog.get_logger()
 
 MAX_REQUESTS = 500
 """Requests that may wait for the conversation: 10 s of sound."""
+MAX_LEAD_S = 5.0
+"""Limit in seconds on the configured lead, below the playout's capacity: events must not wait behind sound."""
 TAIL_S = 0.3
 """Time between the last packet and the end of the connection, in which the browser plays what it has buffered."""
 
 DROPPED = Counter("oviya_gateway_microphone_dropped_seconds_total", "Users' sound dropped as not read in time")
 
-End = Literal["finished", "disconnected", "timed out", "not connected", "failed", "beyond bounds"]
+End = Literal[
+    "finished", "disconnected", "vanished", "replaced", "timed out", "not connected", "failed", "beyond bounds"
+]
 
 
 class Conversation(Protocol):
@@ -67,6 +75,10 @@ class Peer:
         session_id: name of the session; empty: the conversation creates one.
         resume_token: token of an earlier session that continues; empty: none.
         place: its place in `Admission`, updated when the browser sends its first packet and when it is connected.
+        on_started: called with this peer when its session is open.
+
+    Attributes:
+        session: name and token of the open session; the token is empty where sessions are not kept.
     """
 
     conversation: Conversation
@@ -75,11 +87,16 @@ class Peer:
     session_id: str
     resume_token: str
     place: Place
+    on_started: Callable[[Peer], object]
+    session: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
-        self._playout = Playout()
+        self._requests = RequestQueue(MAX_REQUESTS)
+        self._playout = Playout(self._requests.report_played)
         self._track: MediaStreamTrack | None = None
-        self._requests: asyncio.Queue[conversation_pb2.ConverseRequest | None] = asyncio.Queue(MAX_REQUESTS)
+        self._reply = 0  # the turn whose reply is played
+        self._bridging = False  # a filler is played: the wait after it is no gap
+        self._interrupted: set[int] = set()
         self._guard = PeerGuard(self._on_alive, self._on_breach)
         self._alive = asyncio.Event()
         self._connected = asyncio.Event()
@@ -87,7 +104,7 @@ class Peer:
         self._events = EventChannel(
             self._requests, self.settings.max_text_chars, on_gone=self._gone.set, on_breach=self._guard.breach
         )
-        self._microphone_failed = False
+        self._microphone_failed = self._replaced = False
         self.connection.on("track", self._on_track)
         self.connection.on("datachannel", self._events.attach)
         self.connection.on("connectionstatechange", self._on_state)
@@ -108,6 +125,7 @@ class Peer:
             raise InvalidInput("sdp", offer.sdp, f"must be usable: {error}") from error
         apply_policy(policy, self.connection)
         self._guard.watch(self.connection)
+        receive_at_once(transceiver.receiver)
         await self.connection.setLocalDescription()
         return self.connection.localDescription.sdp
 
@@ -118,13 +136,25 @@ class Peer:
         talking = asyncio.create_task(self._talk())
         listening = asyncio.create_task(self._listen())
         gone = asyncio.create_task(self._gone.wait())
+        silent = asyncio.create_task(self._guard.wait_until_silent(self.settings.webrtc_silence_s))
         try:
-            await asyncio.wait({talking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({talking, gone, silent}, return_when=asyncio.FIRST_COMPLETED)
             if self._guard.breached:
                 return "beyond bounds"
-            return talking.result() if talking.done() else "disconnected"
+            if self._replaced:
+                return "replaced"
+            if talking.done():
+                return talking.result()
+            return "vanished" if silent.done() else "disconnected"
         finally:
-            await cancel_and_wait(talking, listening, gone)
+            await cancel_and_wait(talking, listening, gone, silent)
+
+    def replace(self) -> None:
+        """Ends this peer because its session goes on in another one."""
+        self._replaced = True
+        error = OviyaError("the session goes on in another window", hint="this window can start a new session")
+        self._events.send_failure(error)
+        self._gone.set()
 
     async def close(self) -> None:
         """Closes the connection completely, even when cancelled: aiortc never finishes a close that was cancelled."""
@@ -178,12 +208,16 @@ class Peer:
         return "failed" if self._microphone_failed else end
 
     async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
-        output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
         config = conversation_pb2.ConverseConfig(
-            input=microphone.FORMAT, output=output, session_id=self.session_id, resume_token=self.resume_token
+            input=microphone.FORMAT,
+            output=common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=RATE_HZ),
+            session_id=self.session_id,
+            resume_token=self.resume_token,
+            lead=duration(min(self.settings.lead_s or MAX_LEAD_S, MAX_LEAD_S)),
+            echo_cancellation=conversation_pb2.ECHO_CANCELLATION_CALLER,
         )
         yield conversation_pb2.ConverseRequest(config=config)
-        while (request := await self._requests.get()) is not None:
+        async for request in self._requests:
             yield request
 
     async def _listen(self) -> None:
@@ -202,26 +236,39 @@ class Peer:
             LOOP_FAILURES.labels("microphone").inc()
             self._microphone_failed = True
             self._events.send_failure(OviyaError("the microphone could not be read", hint="start a new session"))
-            self._half_close()
-
-    def _half_close(self) -> None:
-        """Ends the requests: the conversation finishes the running turn and ends."""
-        while self._requests.full():
-            self._requests.get_nowait()
-        self._requests.put_nowait(None)
+            self._requests.close()
 
     async def _pass_on(self, response: conversation_pb2.ConverseResponse) -> None:
         self._events.turn = response.turn
+        send = partial(self._events.send, response)
         match response.WhichOneof("event"):
+            case "session_started":
+                self.session = response.session_started.session_id, response.session_started.resume_token
+                send()
+                self.on_started(self)
+            case "audio" | "reply_sentence" if response.turn in self._interrupted:
+                pass
             case "audio":
-                await self._playout.put(decode_pcm(response.audio.pcm, F32LE))
+                self._reply = response.turn
+                await self._playout.put(
+                    decode_pcm(response.audio.pcm, F32LE), response.turn, seconds(response.position)
+                )
+                if self._bridging:
+                    self._playout.end_reply()
             case "reply_sentence":
-                self._playout.mark(partial(self._events.send, response))
-            case "reply_ended" | "turn_failed":
-                self._playout.mark(partial(self._events.send, response))
+                self._reply = response.turn
+                self._bridging = response.reply_sentence.filler
+                self._playout.mark(send)
+            case "reply_ended" | "turn_failed" if response.turn == self._reply:
+                self._playout.mark(send)
                 self._playout.end_reply()
+            case "reply_paused" | "interrupted" as event:
+                if event == "interrupted":
+                    self._interrupted.add(response.turn)
+                self._playout.fade_out()
+                self._playout.after_fade(send)
             case _:
-                self._events.send(response)
+                self._playout.after_fade(send)
 
     # --- Events of the connection -------------------------------------------------------------------------------------
 

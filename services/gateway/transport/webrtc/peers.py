@@ -16,6 +16,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
 from services.gateway.transport.webrtc.ice import check_upstream as check_ice
 from services.gateway.transport.webrtc.offer import identify_offer, read_offer
+from services.gateway.transport.webrtc.opus_receiver import check_upstream as check_receiver
 from services.gateway.transport.webrtc.peer import Conversation, Peer
 from services.gateway.transport.webrtc.peer_guard import check_upstream as check_guard
 
@@ -39,6 +40,7 @@ class Peers:
     def __init__(self, conversation: Conversation, settings: GatewaySettings) -> None:
         check_ice()
         check_guard()
+        check_receiver()
         self._conversation = conversation
         self._settings = settings
         self._policy = IcePolicy(
@@ -96,7 +98,7 @@ class Peers:
         servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
         connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         peer = self._peers[place] = Peer(
-            self._conversation, connection, self._settings, session_id, resume_token, place
+            self._conversation, connection, self._settings, session_id, resume_token, place, self._take_over
         )
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._running[place] = asyncio.create_task(self._serve(place, peer, offer, answered, displaced))
@@ -119,6 +121,12 @@ class Peers:
         """Ends all peers at once."""
         self._draining = True
         await cancel_and_wait(*self._running.values())
+
+    def _take_over(self, started: Peer) -> None:
+        """Ends the peer whose session `started` has resumed: its page was loaded again, or is open twice."""
+        for peer in list(self._peers.values()):
+            if peer is not started and peer.session[1] and peer.session == started.session:
+                peer.replace()
 
     async def _serve(
         self,
