@@ -63,7 +63,7 @@ _LINES: dict[type, Callable[[Any], Parts]] = {
     VoiceSet: lambda event: (
         ("voice  ", "bold"),
         "changed",
-        (f", which says: {event.text}" if event.text else "", "dim"),
+        (f"; the clip says: {event.text}" if event.text else "", "dim"),
     ),
     Degraded: lambda event: (("degraded: ", "yellow"), f"{event.service}: {event.message}"),
     RequestFailed: lambda event: (("refused: ", "yellow"), str(event.error)),

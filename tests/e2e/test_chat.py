@@ -9,9 +9,9 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 
-from oviya.audio.wav import read_wav
+from oviya.audio.wav import read_wav, write_wav
 from tests.support.reply_signal import level_dbov
-from tests.support.speech import SAD, word_errors
+from tests.support.speech import SAD, speak, word_errors
 from tests.support.terminal import Terminal
 from tests.support.transcripts import normalized
 
@@ -92,6 +92,16 @@ def test_what_cannot_be_done_is_refused(cli, arguments, message):
     assert done.code == 2
     assert message in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_clip_becomes_the_voice(cli, tmp_path):
+    said = "the shop on the corner opens at eight and I took the bus to the office today"
+    write_wav(tmp_path / "me.wav", speak(said, 16_000), 16_000)
+    done = cli("chat", "--type", "--clip", "me.wav", "--device", "file:,", stdin="Hello.\n")
+    assert done.code == 0, done.stderr
+    assert "refused" not in done.stdout
+    (voice,) = [line for line in done.stdout.splitlines() if line.startswith("voice ")]
+    assert word_errors(normalized(voice.partition("the clip says:")[2]), said) <= 4
 
 
 def test_a_voice_is_kept_only_with_consent(cli, question):
