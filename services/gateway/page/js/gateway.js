@@ -39,6 +39,15 @@ export function postOffer({ sdp, type }, token, { name, resumeToken }) {
 }
 
 /**
+ * The 49 emotions that replies can be spoken with.
+ * @returns {Promise<{emotion: string, style: string, valence: number, arousal: number}[]>}
+ * @throws {Refused}
+ */
+export async function fetchEmotions() {
+  return (await request('emotions.json', '')).emotions;
+}
+
+/**
  * @param {string} path relative, so that the page also works below a prefix
  * @param {string} token
  * @param {object} [body] sent as JSON by POST; none: GET

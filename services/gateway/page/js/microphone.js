@@ -21,16 +21,21 @@ const REASONS = {
 
 /**
  * Opens the microphone; the browser asks the user for permission.
+ * @param {string} device id of the device; empty: the browser's choice
  * @returns {Promise<MediaStream>}
  * @throws {MicrophoneError}
  */
-export async function openMicrophone() {
+export async function openMicrophone(device) {
   // Browsers hide the microphone from pages that were loaded over plain HTTP from another machine.
   if (!navigator.mediaDevices) throw new MicrophoneError('insecure-context');
   try {
     return await navigator.mediaDevices.getUserMedia({
       // Without echo cancellation Oviya would hear and answer itself.
-      audio: { channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true },
+      // `ideal`: a device that was unplugged since it was chosen is replaced by the browser's choice.
+      audio: {
+        channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true,
+        ...(device && { deviceId: { ideal: device } }),
+      },
     });
   } catch (error) {
     const reason = error instanceof DOMException && REASONS[error.name];
