@@ -5,6 +5,7 @@ import { fetchConfig } from './gateway.js';
 import { forgetSession, storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
+import { Pictures } from './pictures/panel.js';
 import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
 import { degradedLine, degradedModes, followReadiness, isShown, voiceLine, waitingFor } from './readiness.js';
 import { ConversationRecord } from './record.js';
@@ -28,6 +29,7 @@ const transcript = new Transcript({
   thinking: byId('thinking'),
 });
 const record = new ConversationRecord();
+const pictures = new Pictures(byId('pictures'));
 const places = {
   userMeter: new Meter(byId('user-meter'), 'right'),
   replyMeter: new Meter(byId('reply-meter'), 'left'),
@@ -122,9 +124,11 @@ async function begin(microphone) {
   session = current;
   talk = new Talk(transcript, record);
   ({ recorder } = current);
+  pictures.reset();
   controls.reset();
   current.addEventListener('open', () => opened());
   current.addEventListener('event', (event) => show(/** @type {CustomEvent} */ (event).detail));
+  current.addEventListener('sound', () => pictures.streams({ user: current.microphone, reply: current.reply }));
   current.addEventListener('unstable', () => showState('unstable'));
   current.addEventListener('stable', () => showState('live'));
   current.addEventListener('closed', (event) => end('lost', endOf(/** @type {CustomEvent} */ (event).detail, lastFailure)));
@@ -169,6 +173,7 @@ function send(text) {
 function end(how, problem) {
   session?.stop();
   session = null;
+  pictures.streams({});
   transcript.endSession();
   showState(how);
   report(problem);
@@ -178,6 +183,7 @@ function end(how, problem) {
 function show(event) {
   const { name, value } = event;
   talk.take(event);
+  pictures.event(event);
   lastFailure = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
@@ -219,6 +225,7 @@ window.addEventListener('pagehide', () => session?.stop());
 showState('idle');
 void followReadiness((latest) => {
   readiness = latest;
+  pictures.readiness(readiness);
   const blocked = String(!readiness?.ready && !session);
   for (const button of [start, byId('send')]) button.setAttribute('aria-disabled', blocked);
   showReadiness(byId('readiness'), waitingFor(readiness), degradedModes(readiness));

@@ -7,7 +7,7 @@ const POLL_WAITING_MS = 1_500;
 const POLL_TIMEOUT_MS = 5_000;
 
 /** @type {Record<string, string>} */
-const SERVICE_NAMES = {
+export const SERVICE_NAMES = {
   stt: 'speech recognition',
   brain: 'reply generation',
   emotion: 'emotion detection',
@@ -26,8 +26,9 @@ const VOICE_SERVICES = ['csm', 'mimi'];
 
 /**
  * The content of /readyz. Without services that are not `needed`, Oviya is ready with limited features.
- * @typedef {{ready: boolean, draining?: boolean, services: Record<string, {state: string, needed: boolean}>,
+ * @typedef {{ready: boolean, draining?: boolean, services: Record<string, Service>,
  *   voice: {name: string, reason: string}, degraded: Degraded[]}} Readiness
+ * @typedef {{state: string, needed: boolean, model?: string, device?: string, trained?: boolean}} Service
  * @typedef {{service: string, message: string}} Degraded
  */
 

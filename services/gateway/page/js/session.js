@@ -8,7 +8,8 @@ import { preference } from './preferences.js';
 import { SoundRecorder } from './sound_recorder.js';
 
 /**
- * Forwards the events of its Connection, and dispatches `closed` with 'microphone-lost' if the microphone ends.
+ * Forwards the events of its Connection. Besides, it dispatches `closed` with 'microphone-lost' if the microphone ends,
+ * and `sound` when `microphone` or `reply` is another stream.
  */
 export class Session extends EventTarget {
   /**
@@ -20,6 +21,8 @@ export class Session extends EventTarget {
     this.places = places;
     /** @type {MediaStream | null} */
     this.microphone = null;
+    /** @type {MediaStream | null} */
+    this.reply = null;
     /** @type {Connection | null} */
     this.connection = null;
     // Browsers allow sound only if this is created in response to a click or a key.
@@ -81,6 +84,7 @@ export class Session extends EventTarget {
     track.onended = () => this.#end('microphone-lost');
     this.places.userMeter.follow(listenTo(this.context, microphone));
     this.recorder.recordUser(microphone);
+    this.#dispatch('sound');
     await this.connection?.replaceMicrophone(track);
   }
 
@@ -113,6 +117,8 @@ export class Session extends EventTarget {
     this.places.player.srcObject = stream;
     this.places.replyMeter.follow(listenTo(this.context, stream));
     this.recorder.recordReply(stream);
+    this.reply = stream;
+    this.#dispatch('sound');
   }
 
   /** @param {string} how */

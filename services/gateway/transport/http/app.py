@@ -19,6 +19,7 @@ from services.gateway.conversation.requests import check_session_id
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.http.connections import SERVER_LOG, Connections
+from services.gateway.transport.http.emotions import emotion_map
 from services.gateway.transport.http.errors import RequestTooSlow, errors_as_json
 from services.gateway.transport.http.security import (
     AllowedHosts,
@@ -78,12 +79,13 @@ class GatewayApp:
         self._clients = ClientAddresses(settings.trusted_proxies)
         # a line end takes twice as many bytes in JSON
         self._max_body_bytes = 2 * settings.max_sdp_bytes + _JSON_OVERHEAD_BYTES
+        self._emotion_map = emotion_map()
 
     def app(self) -> web.Application:
         """Builds the application."""
         files = _page_files()
         # Under another host name, only content that is the same for everybody is served; /readyz then has no details.
-        public = {"/healthz", "/readyz", *files}
+        public = {"/healthz", "/readyz", "/emotions.json", *files}
         origins = {origin.rstrip("/") for origin in self.settings.http_origins}
         app = web.Application(
             middlewares=[security_headers, allow_hosts(self._hosts, public), allow_origins(origins), errors_as_json],
@@ -94,6 +96,7 @@ class GatewayApp:
         if self.settings.http_metrics:
             app.router.add_get("/metrics", self._metrics)
         app.router.add_get("/config.json", self._config)
+        app.router.add_get("/emotions.json", self._emotions)
         app.router.add_post("/offer", self._offer)
         for path, file in files.items():
             app.router.add_get(path, _file_handler(file))
@@ -120,6 +123,10 @@ class GatewayApp:
             check_token(request, self._token)
         config = {"iceServers": servers.for_browser(), "tokenRequired": bool(self._token)}
         return web.json_response(config, headers={"Cache-Control": "no-store"})
+
+    async def _emotions(self, _request: web.Request) -> web.Response:
+        """Returns the emotions and their places on the page's map."""
+        return web.json_response(self._emotion_map, headers={"Cache-Control": "no-cache"})
 
     async def _offer(self, request: web.Request) -> web.Response:
         check_token(request, self._token)
