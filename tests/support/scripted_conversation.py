@@ -9,17 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from oviya.audio.pcm import F32LE, encode_pcm
+from oviya.audio.pcm import F32LE, decode_pcm, encode_pcm
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.http.app import GatewayApp, HttpServer
+from services.gateway.transport.webrtc import microphone
 from services.gateway.transport.webrtc.peers import Peers
 from services.gateway.transport.webrtc.playout import RATE_HZ
 from tests.support.waiting import PATIENCE_S
 
 SENTENCE_S = 0.2
 """Sound of each sentence, in seconds."""
+LOUD = 0.02
+"""Amplitude above which a piece of the microphone's sound counts as loud; full scale is 1."""
 READY = {"ready": True, "services": {}, "voice": {"name": "csm", "reason": ""}, "degraded": []}
 
 
@@ -29,6 +32,9 @@ class ScriptedConversation:
     def __init__(self) -> None:
         self._events: asyncio.Queue[conversation_pb2.ConverseResponse] = asyncio.Queue()
         self._requests: asyncio.Queue[conversation_pb2.ConverseRequest] = asyncio.Queue()
+        self._loud_s = 0.0
+        self.heard_speech = asyncio.Event()
+        """Set when the page has sent a second of loud sound."""
 
     def drain(self) -> None:
         """Nothing runs that would have to end."""
@@ -50,6 +56,10 @@ class ScriptedConversation:
         async for request in requests:
             if request.WhichOneof("request") != "audio":
                 self._requests.put_nowait(request)
+            elif np.abs(decode_pcm(request.audio, microphone.FORMAT.encoding)).max(initial=0) > LOUD:
+                self._loud_s += len(request.audio) / 2 / microphone.RATE_HZ
+                if self._loud_s > 1:
+                    self.heard_speech.set()
 
     def send(self, turn: int, **event: Any) -> None:
         """Sends an event of a turn, e.g. `reply_sentence={"text": "Hello."}`."""

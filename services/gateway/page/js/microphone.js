@@ -31,13 +31,14 @@ export async function openMicrophone(device) {
   try {
     return await navigator.mediaDevices.getUserMedia({
       // Without echo cancellation Oviya would hear and answer itself.
-      // `ideal`: a device that was unplugged since it was chosen is replaced by the browser's choice.
       audio: {
         channelCount: 1, echoCancellation: true, noiseSuppression: true, autoGainControl: true,
-        ...(device && { deviceId: { ideal: device } }),
+        ...(device && { deviceId: { exact: device } }),
       },
     });
   } catch (error) {
+    // A device that was unplugged since it was chosen is replaced by the browser's choice.
+    if (device && error instanceof DOMException && error.name === 'OverconstrainedError') return openMicrophone('');
     const reason = error instanceof DOMException && REASONS[error.name];
     if (!reason) throw error;
     throw new MicrophoneError(reason);

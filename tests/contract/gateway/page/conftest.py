@@ -8,12 +8,23 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.async_api import Page, expect
+from playwright.async_api import Locator, Page, expect
 
 from tests.support import browser
 from tests.support.scripted_conversation import ScriptedConversation, serve_page
 
+SPEECH = "good morning this is the user who is speaking now"
 CONNECT_MS = 20_000
+# Runs before the page's scripts: keeps the track of the microphone that the page opened last, and what it asked for.
+KEEP_TRACK = """
+const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
+navigator.mediaDevices.getUserMedia = async (constraints) => {
+  const stream = await open(constraints);
+  globalThis.asked = constraints.audio;
+  [globalThis.microphoneTrack] = stream.getAudioTracks();
+  return stream;
+};
+"""
 
 
 @dataclass
@@ -36,6 +47,14 @@ class OpenPage:
         await self.page.get_by_label("Type a message").fill(text)
         await self.page.get_by_role("button", name="Send").click()
 
+    async def settings(self) -> Locator:
+        """Opens the settings."""
+        await self.page.get_by_role("button", name="Settings").click()
+        return self.page.get_by_role("dialog", name="Settings")
+
+    async def close_settings(self) -> None:
+        await self.page.get_by_role("button", name="Close").click()
+
     async def says(self, turn: int, text: str, **sentence: Any) -> None:
         """Oviya says a sentence, which the page shows."""
         self.gateway.say(turn, text, **sentence)
@@ -48,10 +67,15 @@ class OpenPage:
 
 @pytest.fixture
 async def opened(tmp_path: Path) -> AsyncIterator[OpenPage]:
-    """The page, not yet in a session; its microphone hears nothing."""
+    """The page, not yet in a session.
+
+    Its microphone, `microphoneTrack` in scripts, is silent for a second and then hears `SPEECH`.
+    """
     gateway = ScriptedConversation()
-    microphone = browser.microphone(tmp_path / "microphone.wav", [1.0])
+    microphone = browser.microphone(tmp_path / "microphone.wav", [1.0, SPEECH])
     async with serve_page(gateway) as url, browser.open_page(url, *microphone) as page:
+        await page.add_init_script(KEEP_TRACK)
+        await page.reload()
         yield OpenPage(page, gateway)
 
 

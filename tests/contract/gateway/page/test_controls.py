@@ -6,31 +6,13 @@ import pytest
 from playwright.async_api import expect
 
 MICROPHONE_IS_OPEN = "microphoneTrack.enabled"
-# Runs before the page's scripts: keeps the track of the microphone that the page opened last.
-KEEP_TRACK = """
-const open = navigator.mediaDevices.getUserMedia.bind(navigator.mediaDevices);
-navigator.mediaDevices.getUserMedia = async (constraints) => {
-  const stream = await open(constraints);
-  globalThis.asked = constraints;
-  [globalThis.microphoneTrack] = stream.getAudioTracks();
-  return stream;
-};
-"""
-
-
-@pytest.fixture
-async def keeping_track(opened):
-    """The page, not yet in a session, in which `microphoneTrack` is the microphone."""
-    await opened.page.add_init_script(KEEP_TRACK)
-    await opened.page.reload()
-    return opened
 
 
 async def choose(talk, label):
     """Chooses a radio button in the settings."""
-    await talk.page.get_by_role("button", name="Settings").click()
-    await talk.page.get_by_label(label).check()
-    await talk.page.get_by_role("button", name="Close").click()
+    settings = await talk.settings()
+    await settings.get_by_label(label).check()
+    await talk.close_settings()
 
 
 async def test_the_status_line_follows_the_conversation(talk):
@@ -52,8 +34,8 @@ async def test_the_status_line_follows_the_conversation(talk):
     await talk.shows("Listening. Speak at any time.")
 
 
-async def test_muting_while_oviya_speaks_is_no_phase_of_the_conversation(keeping_track):
-    talk = keeping_track
+async def test_muting_while_oviya_speaks_is_no_phase_of_the_conversation(opened):
+    talk = opened
     await talk.start()
     await talk.type("hello")
     assert (await talk.gateway.request()).text == "hello"
@@ -63,7 +45,7 @@ async def test_muting_while_oviya_speaks_is_no_phase_of_the_conversation(keeping
     await talk.shows("Speaking…")
     talk.gateway.send(0, reply_ended={})
     await talk.shows("You are muted.")
-    asked = await talk.page.evaluate("asked.audio")
+    asked = await talk.page.evaluate("asked")
     assert asked["echoCancellation"]
     assert asked["noiseSuppression"]
     assert asked["autoGainControl"]
@@ -103,8 +85,8 @@ async def test_a_reply_can_be_stopped(talk, how):
 
 
 @pytest.mark.parametrize("how", ["pointer", "space bar", "click"])
-async def test_push_to_talk_opens_the_microphone_while_it_is_held(keeping_track, how):
-    talk = keeping_track
+async def test_push_to_talk_opens_the_microphone_while_it_is_held(opened, how):
+    talk = opened
     await choose(talk, "Push to talk")
     await talk.start()
     button = talk.page.get_by_role("button", name="Hold to talk")
