@@ -6,7 +6,7 @@ import { forgetSession, storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
 import { Pictures } from './pictures/panel.js';
-import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
+import { endOf, problemOf, PROBLEMS, failureText } from './problems.js';
 import { degradedLine, degradedModes, followReadiness, isShown, voiceLine, waitingFor } from './readiness.js';
 import { ConversationRecord } from './record.js';
 import { Session } from './session.js';
@@ -66,6 +66,7 @@ const settings = new Settings({
     if (session?.hasMicrophone) await session.useMicrophone(device);
   },
   talkModeChanged: () => showState(state),
+  recordingClip: (on) => controls.suspend(on),
   send: (request) => session?.send(request),
   record,
   recorder: () => recorder,
@@ -184,6 +185,7 @@ function show(event) {
   const { name, value } = event;
   talk.take(event);
   pictures.event(event);
+  settings.voices.take(event);
   lastFailure = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
@@ -197,10 +199,13 @@ function show(event) {
       break;
     case 'turnFailed':
       if (value.type === 'PermissionDenied') forgetSession(); // the session belongs to another caller: start a new one
-      transcript.note(turnFailure(value), 'failure');
+      transcript.note(failureText(value), 'failure');
+      break;
+    case 'voiceSet':
+      transcript.note(`The next replies are spoken by ${settings.voices.name}.`);
       break;
     case 'requestFailed':
-      transcript.note(turnFailure(value), 'failure');
+      transcript.note(failureText(value), 'failure');
       break;
   }
   refresh();

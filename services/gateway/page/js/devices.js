@@ -1,6 +1,6 @@
 // The choice of microphone and loudspeaker.
 
-import { make } from './dom.js';
+import { option } from './dom.js';
 import { prefer, preference } from './preferences.js';
 
 export class Devices {
@@ -58,12 +58,4 @@ function fill(select, devices, kind) {
   select.replaceChildren(option('', 'Browser’s choice'), ...options);
   select.value = preference(kind);
   if (select.selectedIndex < 0) select.value = '';
-}
-
-/**
- * @param {string} value
- * @param {string} text
- */
-function option(value, text) {
-  return make('option', { attributes: { value } }, text);
 }

@@ -1,11 +1,12 @@
-// The dialog with the settings: talk mode, devices, emotion, colours and downloads.
+// The dialog with the settings: talk mode, devices, voice, emotion, colours and downloads.
 
 import { Devices } from './devices.js';
 import { byId, make } from './dom.js';
 import { fetchEmotions } from './gateway.js';
 import { prefer, preference } from './preferences.js';
-import { problemOf } from './problems.js';
+import { problemText } from './problems.js';
 import { talkMode } from './talk_controls.js';
+import { VoiceChoice } from './voice_choice.js';
 import { readableEmotion } from './wire.js';
 
 /**
@@ -13,6 +14,7 @@ import { readableEmotion } from './wire.js';
  * @typedef {object} Actions
  * @property {(device: string) => Promise<void>} useMicrophone
  * @property {() => void} talkModeChanged
+ * @property {(on: boolean) => void} recordingClip whether the microphone records a clip now
  * @property {(request: object) => void} send sends a request to the running session; nothing without one
  * @property {import('./record.js').ConversationRecord} record
  * @property {() => import('./sound_recorder.js').SoundRecorder | null} recorder of the last session; null: none
@@ -29,6 +31,8 @@ export class Settings {
       { microphones: byId('microphones'), loudspeakers: byId('loudspeakers'), player: byId('reply-audio') },
       (device) => this.#useMicrophone(device),
     );
+    this.voices = new VoiceChoice(actions);
+    this.dialog.addEventListener('close', () => this.voices.form.stop());
     byId('open-settings').addEventListener('click', () => this.#open());
     choice(byId('talk-mode'), talkMode(), (mode) => {
       prefer('talk-mode', mode);
@@ -47,6 +51,7 @@ export class Settings {
   /** A session is open: it gets what was chosen before. */
   sessionOpened() {
     if (this.emotions.value) this.#sendEmotion();
+    this.voices.sessionOpened();
     void this.devices.useLoudspeaker();
   }
 
@@ -55,6 +60,7 @@ export class Settings {
     byId('download-text').disabled = byId('download-json').disabled = record.empty;
     byId('download-sound').disabled = recorder() === null;
     void this.devices.list();
+    void this.voices.list();
     if (!this.emotions.length) void this.#listEmotions();
     this.dialog.showModal();
   }
@@ -79,8 +85,7 @@ export class Settings {
     try {
       await this.actions.useMicrophone(device);
     } catch (error) {
-      const { title, advice } = problemOf(error);
-      place.textContent = `${title}. ${advice}`;
+      place.textContent = problemText(error);
     }
   }
 
