@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 from contextlib import asynccontextmanager
+from fractions import Fraction
 
 import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
-from aiortc.mediastreams import MediaStreamError
+from aiortc.mediastreams import MediaStreamError, MediaStreamTrack
+from av import AudioFrame
 
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.transport.webrtc.ice import LOOPBACK, apply_policy
-from services.gateway.transport.webrtc.playout import RATE_HZ, Playout
+from services.gateway.transport.webrtc.playout_queue import FRAME_S, FRAME_SAMPLES, RATE_HZ
 from tests.support.waiting import PATIENCE_S
 
 LOOPBACK_ONLY = IcePolicy(bind_addresses=[LOOPBACK])
@@ -28,12 +30,48 @@ def dominant_hz(samples, rate):
     return float(np.argmax(spectrum) * rate / len(samples))
 
 
+class SpokenTrack(MediaStreamTrack):
+    """A microphone: says what it is given, else silence or noise, 50 frames a second as browsers do."""
+
+    kind = "audio"
+
+    def __init__(self, noise=0.0):
+        super().__init__()
+        self.noise = noise
+        self.pace = 1.0
+        self._said = np.zeros(0, np.float32)
+        self._started_at = None
+        self._frames = 0
+        self._rng = np.random.default_rng(0)
+
+    def say(self, samples):
+        """Adds sound, 48 kHz mono."""
+        self._said = np.concatenate((self._said, samples))
+
+    async def recv(self):
+        loop = asyncio.get_running_loop()
+        self._started_at = self._started_at or loop.time()
+        await asyncio.sleep(max(0.0, self._started_at + self._frames * FRAME_S / self.pace - loop.time()))
+        if self.readyState != "live":
+            raise MediaStreamError
+        taken, self._said = self._said[:FRAME_SAMPLES], self._said[FRAME_SAMPLES:]
+        samples = np.pad(taken, (0, FRAME_SAMPLES - len(taken)))
+        if self.noise:
+            samples = samples + self._rng.normal(0, self.noise, FRAME_SAMPLES)
+        values = np.clip(np.rint(samples * 32767), -32767, 32767).astype(np.int16)
+        frame = AudioFrame.from_ndarray(np.repeat(values, 2)[np.newaxis], format="s16", layout="stereo")
+        frame.sample_rate, frame.time_base = RATE_HZ, Fraction(1, RATE_HZ)
+        frame.pts = self._frames * FRAME_SAMPLES
+        self._frames += 1
+        return frame
+
+
 class Browser:
     """Offers a microphone track and the data channel that the page makes; collects events and the reply's sound."""
 
     def __init__(self, *, microphone=True, channel="events"):
         self.connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
-        self.microphone = Playout() if microphone else None
+        self.microphone = SpokenTrack() if microphone else None
         self.events = asyncio.Queue()
         self.heard = []
         self.opened, self.closed = asyncio.Event(), asyncio.Event()
@@ -63,11 +101,10 @@ class Browser:
     def send(self, message):
         self.channel.send(message if isinstance(message, (str, bytes)) else json.dumps(message))
 
-    async def speak(self, samples):
+    def speak(self, samples):
         """Says something, 48 kHz mono, once."""
         assert self.microphone
-        await self.microphone.put(samples)
-        self.microphone.end_reply()
+        self.microphone.say(samples)
 
     async def event(self, name):
         """Waits for the next event of that name; others before it are dropped."""
@@ -76,13 +113,6 @@ class Browser:
                 event = await self.events.get()
                 if name in event:
                     return event
-
-    async def hear(self, seconds):
-        """Waits until that much sound, loud or silent, has come."""
-        async with asyncio.timeout(PATIENCE_S):
-            while sum(map(len, self.heard)) < seconds * RATE_HZ:
-                await asyncio.sleep(0.02)
-        return self.sound()
 
     def sound(self):
         """What was heard so far, 48 kHz mono."""

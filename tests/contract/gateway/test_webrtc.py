@@ -15,7 +15,7 @@ from oviya.v1 import common_pb2
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.page_message import read_message
-from services.gateway.transport.webrtc.playout import RATE_HZ
+from services.gateway.transport.webrtc.playout_queue import RATE_HZ
 from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
 from tests.support.waiting import PATIENCE_S, until
@@ -26,7 +26,7 @@ async def test_what_the_browser_says_reaches_the_conversation():
     echo = Echo()
     async with peers_of(echo) as peers, browser() as user:
         await user.connect(await peers.answer(await user.offer(), "earlier", "its token"))
-        await user.speak(tone(700, 1.5))
+        user.speak(tone(700, 1.5))
         async with asyncio.timeout(PATIENCE_S):
             while len(echo.heard) < 2 * 16_000 * 1.5:
                 echo.heard_changed.clear()

@@ -10,7 +10,7 @@ import pytest
 from oviya.errors import NotReady
 from oviya.mesh.deadline import Deadline
 from services.gateway.transport.webrtc.ice import LOOPBACK
-from services.gateway.transport.webrtc.playout import RATE_HZ
+from services.gateway.transport.webrtc.playout_queue import RATE_HZ
 from tests.support.gateway_mesh import gateway_with
 from tests.support.scripted_services import ScriptedBrain
 from tests.support.waiting import PATIENCE_S, until

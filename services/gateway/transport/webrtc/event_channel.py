@@ -13,6 +13,7 @@ from oviya.status import detail_of
 from oviya.v1 import conversation_pb2
 from services.gateway.rate import TokenBucket
 from services.gateway.transport.webrtc.page_message import read_message
+from services.gateway.transport.webrtc.request_queue import RequestQueue
 
 LABEL = "events"
 """Label of the channel that the page creates."""
@@ -40,7 +41,7 @@ class EventChannel:
 
     def __init__(
         self,
-        requests: asyncio.Queue[conversation_pb2.ConverseRequest | None],
+        requests: RequestQueue,
         max_text_chars: int,
         *,
         on_gone: Callable[[], object],
@@ -82,8 +83,12 @@ class EventChannel:
                 self._on_gone()
 
     def send_failure(self, error: OviyaError) -> None:
-        """Sends an error as a turn_failed event of the current turn."""
+        """Sends an error that ends the session, as a turn_failed event of the current turn."""
         self.send(conversation_pb2.ConverseResponse(turn=self.turn, turn_failed=detail_of(error)))
+
+    def _refuse(self, error: OviyaError) -> None:
+        """Reports that a message was not followed; the session goes on."""
+        self.send(conversation_pb2.ConverseResponse(turn=self.turn, request_failed=detail_of(error)))
 
     def _read(self, message: str | bytes) -> None:
         if not self._messages.try_acquire():
@@ -91,11 +96,11 @@ class EventChannel:
             if self._refused_messages > MAX_REFUSED_MESSAGES:
                 self._on_breach("messages")
             else:
-                self.send_failure(Busy(f"more than {MESSAGE_RATE:g} messages a second", retry_after_s=1.0))
+                self._refuse(Busy(f"more than {MESSAGE_RATE:g} messages a second", retry_after_s=1.0))
             return
         try:
             self._requests.put_nowait(read_message(message, self._max_text_chars))
         except asyncio.QueueFull:
-            self.send_failure(Busy("too many messages wait to be answered", retry_after_s=1.0))
+            self._refuse(Busy("too many messages wait to be answered", retry_after_s=1.0))
         except InvalidInput as error:
-            self.send_failure(error)
+            self._refuse(error)

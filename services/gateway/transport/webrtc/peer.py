@@ -1,8 +1,8 @@
 """One browser: a WebRTC connection that carries a conversation.
 
 A peer is a client of the same conversation as gRPC's Converse.  The microphone becomes audio requests, and the reply's
-audio goes to the playout.  All other events go to the page's data channel as JSON; those that describe the reply are
-sent when the playout reaches them.
+audio goes to the playout, which reports what it has played.  All other events go to the page's data channel as JSON;
+those that describe the reply are sent when the playout reaches them, and those after a cut when it has faded out.
 
 The conversation decides when a session ends.  The peer closes the stream of events when its browser has left.
 """
@@ -22,6 +22,7 @@ from aiortc.mediastreams import MediaStreamTrack
 from prometheus_client import Counter
 
 from oviya.audio.pcm import F32LE, decode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import InvalidInput, NotReady, OviyaError, Timeout
 from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.tasks import cancel_and_wait
@@ -29,17 +30,21 @@ from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.ice_policy import IcePolicy
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Place
-from services.gateway.transport.webrtc import microphone, playout
+from services.gateway.transport.webrtc import microphone
 from services.gateway.transport.webrtc.event_channel import EventChannel
 from services.gateway.transport.webrtc.ice import apply_policy
 from services.gateway.transport.webrtc.microphone import Microphone
 from services.gateway.transport.webrtc.peer_guard import PeerGuard
 from services.gateway.transport.webrtc.playout import Playout
+from services.gateway.transport.webrtc.playout_queue import RATE_HZ
+from services.gateway.transport.webrtc.request_queue import RequestQueue
 
 log = structlog.get_logger()
 
 MAX_REQUESTS = 500
 """Requests that may wait for the conversation: 10 s of sound."""
+MAX_LEAD_S = 5.0
+"""Limit in seconds on the configured lead, below the playout's capacity: events must not wait behind sound."""
 TAIL_S = 0.3
 """Time between the last packet and the end of the connection, in which the browser plays what it has buffered."""
 
@@ -77,9 +82,12 @@ class Peer:
     place: Place
 
     def __post_init__(self) -> None:
-        self._playout = Playout()
+        self._requests = RequestQueue(MAX_REQUESTS)
+        self._playout = Playout(self._requests.report_played)
         self._track: MediaStreamTrack | None = None
-        self._requests: asyncio.Queue[conversation_pb2.ConverseRequest | None] = asyncio.Queue(MAX_REQUESTS)
+        self._reply = 0  # the turn whose reply is played
+        self._bridging = False  # a filler is played: the wait after it is no gap
+        self._interrupted: set[int] = set()
         self._guard = PeerGuard(self._on_alive, self._on_breach)
         self._alive = asyncio.Event()
         self._connected = asyncio.Event()
@@ -178,12 +186,16 @@ class Peer:
         return "failed" if self._microphone_failed else end
 
     async def _sent_requests(self) -> AsyncGenerator[conversation_pb2.ConverseRequest]:
-        output = common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=playout.RATE_HZ)
         config = conversation_pb2.ConverseConfig(
-            input=microphone.FORMAT, output=output, session_id=self.session_id, resume_token=self.resume_token
+            input=microphone.FORMAT,
+            output=common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=RATE_HZ),
+            session_id=self.session_id,
+            resume_token=self.resume_token,
+            lead=duration(min(self.settings.lead_s or MAX_LEAD_S, MAX_LEAD_S)),
+            echo_cancellation=conversation_pb2.ECHO_CANCELLATION_CALLER,
         )
         yield conversation_pb2.ConverseRequest(config=config)
-        while (request := await self._requests.get()) is not None:
+        async for request in self._requests:
             yield request
 
     async def _listen(self) -> None:
@@ -202,26 +214,35 @@ class Peer:
             LOOP_FAILURES.labels("microphone").inc()
             self._microphone_failed = True
             self._events.send_failure(OviyaError("the microphone could not be read", hint="start a new session"))
-            self._half_close()
-
-    def _half_close(self) -> None:
-        """Ends the requests: the conversation finishes the running turn and ends."""
-        while self._requests.full():
-            self._requests.get_nowait()
-        self._requests.put_nowait(None)
+            self._requests.close()
 
     async def _pass_on(self, response: conversation_pb2.ConverseResponse) -> None:
         self._events.turn = response.turn
+        send = partial(self._events.send, response)
         match response.WhichOneof("event"):
+            case "audio" | "reply_sentence" if response.turn in self._interrupted:
+                pass
             case "audio":
-                await self._playout.put(decode_pcm(response.audio.pcm, F32LE))
+                self._reply = response.turn
+                await self._playout.put(
+                    decode_pcm(response.audio.pcm, F32LE), response.turn, seconds(response.position)
+                )
+                if self._bridging:
+                    self._playout.end_reply()
             case "reply_sentence":
-                self._playout.mark(partial(self._events.send, response))
-            case "reply_ended" | "turn_failed":
-                self._playout.mark(partial(self._events.send, response))
+                self._reply = response.turn
+                self._bridging = response.reply_sentence.filler
+                self._playout.mark(send)
+            case "reply_ended" | "turn_failed" if response.turn == self._reply:
+                self._playout.mark(send)
                 self._playout.end_reply()
+            case "reply_paused" | "interrupted" as event:
+                if event == "interrupted":
+                    self._interrupted.add(response.turn)
+                self._playout.fade_out()
+                self._playout.after_fade(send)
             case _:
-                self._events.send(response)
+                self._playout.after_fade(send)
 
     # --- Events of the connection -------------------------------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""Playout: order, markers, pace, gaps, cuts."""
+"""The reply's track: packets at the pace of the clock, few of them in silence."""
 
 from __future__ import annotations
 
@@ -6,215 +6,167 @@ import asyncio
 
 import numpy as np
 import pytest
+from aiortc.codecs.opus import OpusDecoder
+from aiortc.jitterbuffer import JitterFrame
 from aiortc.mediastreams import MediaStreamError
 
-from services.gateway.transport.webrtc.playout import CAPACITY_S, FRAME_SAMPLES, PREBUFFER_S, RATE_HZ, Playout
-from tests.support.metrics import metric
+from services.gateway.transport.webrtc.opus_stream import HANGOVER_FRAMES, SILENT_FRAMES
+from services.gateway.transport.webrtc.playout import CAPACITY_S, Playout
+from services.gateway.transport.webrtc.playout_queue import FADE_S, FRAME_S, FRAME_SAMPLES, RATE_HZ
+from tests.support.webrtc_client import dominant_hz, tone
+
+pytestmark = pytest.mark.virtual_time
+SILENT_S = SILENT_FRAMES * FRAME_S
+
+
+def new_playout():
+    return Playout(lambda turn, seconds: None)
 
 
 def sound(seconds, value=0.5):
     return np.full(round(seconds * RATE_HZ), value, np.float32)
 
 
-def take(playout, frames):
-    return np.concatenate([playout.next_samples() for _ in range(frames)])
+async def put(playout, samples, at=0.0):
+    await playout.put(samples, 0, at)
 
 
-def gap_seconds():
-    return metric("gateway_playout_underrun_seconds_total")
+def decode(packets):
+    decoder = OpusDecoder()
+    frames = [frame for packet in packets for frame in decoder.decode(JitterFrame(bytes(packet), packet.pts))]
+    values = np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in frames]) / 32768
+    assert np.abs(values[:, 0] - values[:, 1]).max() < 1e-3
+    return values[:, 0]
 
 
-@pytest.fixture
-def gaps():
-    """Counts the gaps since the start of a test."""
-    before = metric("gateway_playout_underruns_total")
-    return lambda: metric("gateway_playout_underruns_total") - before
-
-
-class FakeTime:
-    """A clock that only sleeping moves."""
-
-    def __init__(self):
-        self.now = 100.0
-        self.slept = []
-
-    def clock(self):
-        return self.now
-
-    async def sleep(self, seconds):
-        self.slept.append(seconds)
-        self.now += seconds
-
-
-async def test_what_is_queued_is_played_in_order_and_then_silence(gaps):
-    playout = Playout()
-    ramp = np.linspace(-1, 1, 5000, dtype=np.float32)
-    await playout.put(ramp[:3001])
-    await playout.put(ramp[3001:])
+async def test_packets_hold_the_sound_at_its_level():
+    playout = new_playout()
+    await put(playout, tone(700, 1.0))
     playout.end_reply()
-    played = take(playout, 7)
-    assert np.array_equal(played[:5000], ramp)
-    assert not played[5000:].any()
-    assert gaps() == 0
+    heard = decode([await playout.recv() for _ in range(50)])[4800:]
+    assert dominant_hz(heard, RATE_HZ) == pytest.approx(700, abs=2)
+    assert np.sqrt(2) * heard.std() == pytest.approx(0.3, rel=0.03)
 
 
-async def test_frames_are_opus_sized_stereo_at_full_level():
-    playout = Playout()
-    await playout.put(sound(0.1, 0.5))
+async def test_loud_samples_are_bounded_not_wrapped():
+    playout = new_playout()
+    await put(playout, np.concatenate((tone(200, 0.5, 0.99), 1.5 * tone(200, 0.5, 0.99))))
     playout.end_reply()
-    first, second = await playout.recv(), await playout.recv()
-    assert (first.sample_rate, first.samples, first.layout.name, first.format.name) == (48_000, 960, "stereo", "s16")
-    assert (first.pts, second.pts) == (0, 960)
-    assert set(first.to_ndarray().ravel()) == {round(0.5 * 32767)}  # both channels, no 3 dB lost
-    assert np.sqrt(np.mean(np.square(first.to_ndarray() / 32767.0))) == pytest.approx(0.5, abs=1e-4)
+    heard = decode([await playout.recv() for _ in range(50)])
+    assert dominant_hz(heard[-FRAME_SAMPLES * 20 :], RATE_HZ) == pytest.approx(200, abs=3)
 
 
-async def test_the_encoder_of_aiortc_takes_the_frames_as_they_are():
-    from aiortc.codecs.opus import OpusEncoder
-
-    playout = Playout()
-    encoder = OpusEncoder()
-    payloads, _ = encoder.encode(await playout.recv())
-    assert len(payloads) == 1
-
-
-async def test_markers_are_called_when_their_place_is_played():
-    playout, told = Playout(), []
-    playout.mark(lambda: told.append("first"))
-    await playout.put(sound(0.1))
-    playout.mark(lambda: told.append("second"))
-    await playout.put(sound(0.06))
-    playout.mark(lambda: told.append("end"))
-    playout.end_reply()
-    seen = []
-    for _ in range(9):
-        playout.next_samples()
-        seen.append(len(told))
-    assert told == ["first", "second", "end"]
-    assert seen == [1, 1, 1, 1, 2, 2, 2, 3, 3]  # 100 ms is five frames, 60 ms three
-
-
-async def test_a_reply_without_sound_still_tells_its_end():
-    playout, told = Playout(), []
-    playout.mark(lambda: told.append("end"))
-    playout.end_reply()
-    playout.next_samples()
-    assert told == ["end"]
-    await playout.drained()
-
-
-async def test_a_reply_waits_for_a_little_sound_then_plays_what_there_is():
-    playout = Playout()
-    await playout.put(sound(PREBUFFER_S - 0.010))
-    assert not take(playout, 3).any()
-    await playout.put(sound(0.010))
-    assert take(playout, 3).all()
-
-
-async def test_late_sound_is_counted_as_one_gap_with_its_length(gaps):
-    before = gap_seconds()
-    playout = Playout()
-    await playout.put(sound(0.1))
-    take(playout, 10)  # 100 ms of sound, 100 ms of nothing
-    await playout.put(sound(0.1))
-    playout.end_reply()
-    take(playout, 20)
-    assert gaps() == 1
-    assert gap_seconds() - before == pytest.approx(0.1)
-
-
-async def test_the_silence_between_replies_is_no_gap(gaps):
-    playout = Playout()
-    for _ in range(2):
-        await playout.put(sound(0.1))
-        playout.end_reply()
-        take(playout, 20)
-    assert gaps() == 0
-
-
-async def test_clear_cuts_at_once_with_a_short_fade_and_forgets_markers(gaps):
-    playout, told = Playout(), []
-    await playout.put(sound(2.0))
-    playout.mark(lambda: told.append("end"))
-    take(playout, 10)
-    lost_s = playout.clear()
-    assert lost_s == pytest.approx(2.0 - 0.2 - 0.005)
-    after = take(playout, 5)
-    fade = round(0.005 * RATE_HZ)
-    assert np.all(np.diff(after[:fade]) <= 0)
-    assert not after[fade:].any()
-    assert told == []
-    await playout.drained()
-    assert gaps() == 0
-
-
-async def test_a_reply_after_a_cut_plays_whole():
-    playout = Playout()
-    await playout.put(sound(1.0, 0.3))
-    take(playout, 5)
-    playout.clear()
-    take(playout, 5)
-    await playout.put(sound(0.2, 0.7))
-    playout.end_reply()
-    assert take(playout, 10) == pytest.approx(0.7)
-
-
-async def test_who_adds_too_much_waits_until_it_is_played_or_cut():
-    playout = Playout()
-    await playout.put(sound(CAPACITY_S))
-    adding = asyncio.ensure_future(playout.put(sound(0.1)))
-    await asyncio.sleep(0)
-    assert not adding.done()
-    take(playout, 1)
-    await adding
-    again = asyncio.ensure_future(playout.put(sound(0.1)))
-    await asyncio.sleep(0)
-    assert not again.done()
-    playout.clear()
-    await again
-
-
-async def test_drained_waits_for_the_last_sound():
-    playout = Playout()
-    await playout.put(sound(0.1))
-    playout.end_reply()
-    waiting = asyncio.ensure_future(playout.drained())
-    await asyncio.sleep(0)
-    assert not waiting.done()
-    take(playout, 5)
-    await waiting
-
-
-async def test_frames_leave_at_the_pace_of_the_clock():
-    time = FakeTime()
-    playout = Playout(time.clock, time.sleep)
+async def test_packets_leave_at_the_pace_of_the_clock():
+    loop, playout = asyncio.get_running_loop(), new_playout()
+    await put(playout, sound(2.0))
+    since = loop.time()
+    packets = [await playout.recv() for _ in range(10)]
+    assert loop.time() - since == pytest.approx(9 * FRAME_S)
+    assert [packet.pts for packet in packets] == [index * FRAME_SAMPLES for index in range(10)]
+    await asyncio.sleep(0.070)  # a late loop: the next packets follow without waiting until the pace is met again
     for _ in range(5):
         await playout.recv()
-    assert time.now == pytest.approx(100.0 + 4 * 0.020)
-    time.now += 0.050  # a late loop: the next frames follow without waiting until the pace is met again
-    before = time.now
-    await playout.recv()
-    await playout.recv()
-    assert time.now == before
-    await playout.recv()
-    assert time.now == pytest.approx(100.0 + 7 * 0.020)
+    assert loop.time() - since == pytest.approx(14 * FRAME_S)
 
 
 async def test_a_suspended_machine_does_not_burst():
-    time = FakeTime()
-    playout = Playout(time.clock, time.sleep)
+    loop, playout = asyncio.get_running_loop(), new_playout()
+    await put(playout, sound(2.0))
+    first = await playout.recv()
+    await asyncio.sleep(60)
+    second = await playout.recv()
+    since = loop.time()
     await playout.recv()
-    time.now += 60
-    await playout.recv()
-    await playout.recv()
-    assert time.slept[-1] == pytest.approx(0.020)
+    assert loop.time() - since == pytest.approx(FRAME_S)
+    assert second.pts - first.pts == pytest.approx(60 * RATE_HZ, abs=1)
 
 
-async def test_a_stopped_track_ends_and_lets_everybody_go():
-    playout, told = Playout(), []
-    await playout.put(sound(CAPACITY_S))
+async def test_silence_takes_a_packet_of_one_byte_every_400_ms():
+    loop, playout = asyncio.get_running_loop(), new_playout()
+    await put(playout, tone(300, 0.1))
+    playout.end_reply()
+    for _ in range(5 + HANGOVER_FRAMES):
+        last = await playout.recv()
+    since = loop.time()
+    silent = [await playout.recv() for _ in range(10)]
+    assert {len(bytes(packet)) for packet in silent} == {1}
+    assert loop.time() - since == pytest.approx(10 * SILENT_S)
+    assert silent[-1].pts - last.pts == pytest.approx(10 * SILENT_S * RATE_HZ, abs=10)
+    assert np.abs(decode([last, *silent])).max() < 1e-3
+
+
+async def test_sound_ends_the_silence_at_once():
+    loop, playout = asyncio.get_running_loop(), new_playout()
+    for _ in range(HANGOVER_FRAMES + 3):
+        last = await playout.recv()
+    last_at = loop.time()
+    receiving = asyncio.ensure_future(playout.recv())
+    await asyncio.sleep(0.123)
+    assert not receiving.done()
+    since = loop.time()
+    await put(playout, tone(300, 0.5))
+    first = await receiving
+    assert loop.time() == since
+    assert first.pts - last.pts == pytest.approx((since - last_at) * RATE_HZ, abs=1)
+    assert np.abs(decode([first, *[await playout.recv() for _ in range(5)]])).max() > 0.2
+
+
+async def test_a_marker_in_silence_is_called_at_once():
+    playout, told = new_playout(), asyncio.Event()
+    for _ in range(HANGOVER_FRAMES + 3):
+        await playout.recv()
+    receiving = asyncio.ensure_future(playout.recv())
+    await asyncio.sleep(0.1)
+    playout.mark(told.set)
+    playout.end_reply()
+    await receiving
+    assert told.is_set()
+    await playout.drained()
+
+
+async def test_a_cut_is_silent_after_its_fade():
+    playout = new_playout()
+    await put(playout, tone(300, 2.0))
+    before = [await playout.recv() for _ in range(10)]
+    playout.fade_out()
+    after = [await playout.recv() for _ in range(8)]
+    heard = decode(before + after)
+    assert np.abs(heard[10 * FRAME_SAMPLES + round((FADE_S + 0.010) * RATE_HZ) :]).max() < 2e-3
+    await playout.drained()
+
+
+async def test_adding_too_much_waits_until_it_is_played_or_cut():
+    playout = new_playout()
+    await put(playout, sound(CAPACITY_S))
+    for release in (playout.recv, playout.recv):
+        adding = asyncio.ensure_future(put(playout, sound(0.1)))
+        await asyncio.sleep(0)
+        assert not adding.done()
+        for _ in range(5):
+            await release()
+        await adding
+    adding = asyncio.ensure_future(put(playout, sound(CAPACITY_S)))
+    await asyncio.sleep(0)
+    playout.fade_out()
+    await adding
+
+
+async def test_drained_waits_for_the_last_sound():
+    playout = new_playout()
+    await put(playout, sound(0.1))
+    playout.end_reply()
+    waiting = asyncio.ensure_future(playout.drained())
+    for _ in range(5):
+        assert not waiting.done()
+        await playout.recv()
+    await waiting
+
+
+async def test_a_stopped_track_ends_and_releases_those_who_wait():
+    playout, told = new_playout(), []
+    await put(playout, sound(CAPACITY_S))
     playout.mark(lambda: told.append("end"))
-    adding = asyncio.ensure_future(playout.put(sound(1.0)))
+    adding = asyncio.ensure_future(put(playout, sound(1.0)))
     await asyncio.sleep(0)
     playout.stop()
     await adding
@@ -226,9 +178,14 @@ async def test_a_stopped_track_ends_and_lets_everybody_go():
     assert told == []
 
 
-async def test_loud_samples_are_bounded_not_wrapped():
-    playout = Playout()
-    await playout.put(np.array([2.0, -2.0] * FRAME_SAMPLES, np.float32))
-    playout.end_reply()
-    values = (await playout.recv()).to_ndarray()
-    assert set(values.ravel()) == {32767, -32767}
+async def test_a_track_that_stops_in_silence_ends_at_once():
+    loop, playout = asyncio.get_running_loop(), new_playout()
+    for _ in range(HANGOVER_FRAMES + 3):
+        await playout.recv()
+    receiving = asyncio.ensure_future(playout.recv())
+    await asyncio.sleep(0.1)
+    since = loop.time()
+    playout.stop()
+    with pytest.raises(MediaStreamError):
+        await receiving
+    assert loop.time() == since
