@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import numpy as np
+from aiohttp.typedefs import Middleware
 
 from oviya.audio.pcm import F32LE, decode_pcm, encode_pcm
 from oviya.tasks import cancel_and_wait
@@ -54,12 +55,19 @@ class ScriptedConversation:
 
     async def _read(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
         async for request in requests:
-            if request.WhichOneof("request") != "audio":
-                self._requests.put_nowait(request)
-            elif np.abs(decode_pcm(request.audio, microphone.FORMAT.encoding)).max(initial=0) > LOUD:
-                self._loud_s += len(request.audio) / 2 / microphone.RATE_HZ
-                if self._loud_s > 1:
-                    self.heard_speech.set()
+            match request.WhichOneof("request"):
+                case "audio":
+                    self._listen(request.audio)
+                case "played":
+                    pass  # the peer reports it
+                case _:
+                    self._requests.put_nowait(request)
+
+    def _listen(self, pcm: bytes) -> None:
+        if np.abs(decode_pcm(pcm, microphone.FORMAT.encoding)).max(initial=0) > LOUD:
+            self._loud_s += len(pcm) / 2 / microphone.RATE_HZ
+            if self._loud_s > 1:
+                self.heard_speech.set()
 
     def send(self, turn: int, **event: Any) -> None:
         """Sends an event of a turn, e.g. `reply_sentence={"text": "Hello."}`."""
@@ -72,7 +80,7 @@ class ScriptedConversation:
         self.send(turn, audio={"format": common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=RATE_HZ), "pcm": pcm})
 
     async def request(self) -> conversation_pb2.ConverseRequest:
-        """Waits for the page's next request that is no sound."""
+        """Waits for the page's next request other than sound."""
         async with asyncio.timeout(PATIENCE_S):
             return await self._requests.get()
 
@@ -88,11 +96,17 @@ class _AlwaysReady:
 
 
 @asynccontextmanager
-async def serve_page(conversation: ScriptedConversation) -> AsyncIterator[str]:
-    """Serves the page with this conversation behind it; yields its address."""
+async def serve_page(conversation: ScriptedConversation, *middlewares: Middleware) -> AsyncIterator[str]:
+    """Serves the page with this conversation behind it; yields its address.
+
+    Args:
+        middlewares: answer requests in place of the gateway.
+    """
     settings = GatewaySettings(http_port=0, ice_bind_addresses=["127.0.0.1"])
     peers = Peers(conversation, settings)
-    server = HttpServer(GatewayApp(peers, _AlwaysReady(), settings).app(), settings)
+    app = GatewayApp(peers, _AlwaysReady(), settings).app()
+    app.middlewares.extend(middlewares)
+    server = HttpServer(app, settings)
     await server.start()
     try:
         yield f"http://localhost:{server.port}"

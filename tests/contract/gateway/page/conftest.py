@@ -12,6 +12,7 @@ from playwright.async_api import Locator, Page, expect
 
 from tests.support import browser
 from tests.support.scripted_conversation import ScriptedConversation, serve_page
+from tests.support.scripted_voices import ScriptedVoices
 
 SPEECH = "good morning this is the user who is speaking now"
 CONNECT_MS = 20_000
@@ -33,6 +34,7 @@ class OpenPage:
 
     page: Page
     gateway: ScriptedConversation
+    voices: ScriptedVoices
 
     async def start(self) -> None:
         """Starts a session."""
@@ -73,10 +75,11 @@ async def opened(tmp_path: Path) -> AsyncIterator[OpenPage]:
     """
     gateway = ScriptedConversation()
     microphone = browser.microphone(tmp_path / "microphone.wav", [1.0, SPEECH])
-    async with serve_page(gateway) as url, browser.open_page(url, *microphone) as page:
+    voices = ScriptedVoices()
+    async with serve_page(gateway, voices.middleware()) as url, browser.open_page(url, *microphone) as page:
         await page.add_init_script(KEEP_TRACK)
         await page.reload()
-        yield OpenPage(page, gateway)
+        yield OpenPage(page, gateway, voices)
 
 
 @pytest.fixture

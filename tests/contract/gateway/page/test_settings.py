@@ -24,7 +24,7 @@ REPLY_HZ = 700
 
 async def test_replies_can_be_asked_for_in_each_of_the_49_emotions(opened):
     settings = await opened.settings()
-    emotions = settings.get_by_label("Replies are spoken")
+    emotions = settings.get_by_label("Emotion of the replies")
     values = await emotions.locator("option").evaluate_all("options => options.map(option => option.value)")
     assert set(values) == {"", *load_emotions()}
     await emotions.select_option("empathetic sad")

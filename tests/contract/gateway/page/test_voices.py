@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import re
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import pytest
-from playwright.async_api import Route, expect
+from playwright.async_api import expect
 
 from oviya.audio.files import SoundFile
 from oviya.audio.wav import write_wav
@@ -18,54 +15,7 @@ from tests.support import browser
 from tests.support.speech import speak
 from tests.support.waiting import PATIENCE_S
 
-SPEAKERS = [{"id": 0, "name": "clear"}, {"id": 4, "name": "warm"}]
-ADA = {"name": "Ada", "voiceToken": "secret", "text": "good morning", "seconds": 3.5, "expiresInSeconds": None}
 REASON = "the clip has 1.2 s of speech; at least 2.5 s are needed"
-
-
-@dataclass
-class Voices:
-    """Answers the page's requests about voices in place of the gateway's own routes."""
-
-    uploads: list[dict[str, bytes]] = field(default_factory=list)
-    deleted: list[tuple[str, str]] = field(default_factory=list)
-    refusal: dict[str, Any] | None = None
-    offered: bool = True
-
-    async def answer(self, route: Route) -> None:
-        request = route.request
-        if not self.offered:
-            await route.fulfill(status=404, json={"error": {"type": "NotFound"}})
-        elif request.method == "DELETE":
-            self.deleted.append((request.url.rpartition("/")[2], request.headers["voice-token"]))
-            await route.fulfill(json={})
-        elif request.method == "GET":
-            await route.fulfill(json={"speakers": SPEAKERS, "keeps": True})
-        elif self.refusal:
-            await route.fulfill(status=400, json={"error": self.refusal})
-        else:
-            self.uploads.append(form_of(request.headers["content-type"], request.post_data_buffer or b""))
-            name = self.uploads[-1]["name"].decode()
-            await route.fulfill(status=201, json={**ADA, "name": name or "f3a9"})
-
-
-def form_of(content_type: str, body: bytes) -> dict[str, bytes]:
-    """The fields of a multipart form."""
-    boundary = b"--" + content_type.partition("boundary=")[2].encode()
-    form: dict[str, bytes] = {}
-    for part in body.split(boundary)[1:-1]:
-        head, _, content = part.partition(b"\r\n\r\n")
-        name = re.search(rb'name="([^"]*)"', head)
-        assert name
-        form[name[1].decode()] = content.removesuffix(b"\r\n")
-    return form
-
-
-@pytest.fixture
-async def voices(opened):
-    answers = Voices()
-    await opened.page.route(re.compile("/voices"), answers.answer)
-    return answers
 
 
 async def set_voice(opened) -> dict[str, Any]:
@@ -82,10 +32,10 @@ async def open_clip_form(opened):
     return settings
 
 
-async def test_a_speaker_is_chosen_and_confirmed(opened, voices):
+async def test_a_speaker_is_chosen_and_confirmed(opened):
     await opened.start()
     settings = await opened.settings()
-    await settings.get_by_label("Replies are spoken by").select_option("warm")
+    await settings.get_by_label("Voice of the replies").select_option("warm")
     assert await set_voice(opened) == {"speaker": 4, "token": ""}
     opened.gateway.send(0, voice_set={})
     await expect(settings.locator("#voice-status")).to_have_text("The next replies are spoken by warm.")
@@ -96,7 +46,7 @@ async def test_a_speaker_is_chosen_and_confirmed(opened, voices):
     assert await set_voice(opened) == {"speaker": 4, "token": ""}
 
 
-async def test_a_file_becomes_a_voice_that_is_kept_by_name(opened, voices, tmp_path):
+async def test_a_file_becomes_a_voice_that_is_kept_by_name(opened, tmp_path):
     clip = tmp_path / "ada.wav"
     write_wav(clip, speak("good morning my name is ada", 16_000), 16_000)
     await opened.start()
@@ -107,22 +57,22 @@ async def test_a_file_becomes_a_voice_that_is_kept_by_name(opened, voices, tmp_p
     await settings.get_by_label("Name to keep the voice by").fill("Ada")
     await settings.get_by_label("What is said").fill("good morning")
     await use.click()  # without consent
-    assert not voices.uploads
+    assert not opened.voices.uploads
     await settings.get_by_label("The person in the clip agrees").check()
     await use.click()
     await expect(settings.locator("#clip-status")).to_have_text("The clip says: “good morning”.")
-    (upload,) = voices.uploads
+    (upload,) = opened.voices.uploads
     assert upload == {"audio": clip.read_bytes(), "text": b"good morning", "name": b"Ada", "consent": b"true"}
     assert await set_voice(opened) == {"registered": "Ada", "token": "secret"}
     kept = await opened.page.evaluate("localStorage.getItem('oviya-voices')")
     assert json.loads(kept) == [{"name": "Ada", "voiceToken": "secret", "kept": True}]
     await settings.get_by_role("button", name="Forget this voice").click()
     assert await set_voice(opened) == {"speaker": 0, "token": ""}
-    assert voices.deleted == [("Ada", "secret")]
+    assert opened.voices.deleted == [("Ada", "secret")]
     assert await opened.page.evaluate("localStorage.getItem('oviya-voices')") == "[]"
 
 
-async def test_a_clip_is_recorded_while_the_session_hears_nothing(opened, voices, tmp_path):
+async def test_a_clip_is_recorded_while_the_session_hears_nothing(opened, tmp_path):
     await opened.start()
     async with asyncio.timeout(PATIENCE_S):
         await opened.gateway.heard_speech.wait()
@@ -138,7 +88,7 @@ async def test_a_clip_is_recorded_while_the_session_hears_nothing(opened, voices
     await settings.get_by_label("The person in the clip agrees").check()
     await settings.get_by_role("button", name="Use this voice").click()
     assert await set_voice(opened) == {"registered": "f3a9", "token": "secret"}
-    assert length_s(voices.uploads[0]["audio"], tmp_path) > 1
+    assert length_s(opened.voices.uploads[0]["audio"], tmp_path) > 1
     assert await opened.page.evaluate("localStorage.getItem('oviya-voices')") == "[]"  # no name: not kept
 
 
@@ -150,10 +100,10 @@ def length_s(recording: bytes, folder: Path) -> float:
         return len(file.read()) / file.sample_rate_hz
 
 
-async def test_the_reason_for_a_refusal_is_shown(opened, voices, tmp_path):
+async def test_the_reason_for_a_refusal_is_shown(opened, tmp_path):
     clip = tmp_path / "short.wav"
     write_wav(clip, speak("hi", 16_000), 16_000)
-    voices.refusal = {"type": "InvalidInput", "message": REASON, "hint": "record a longer clip"}
+    opened.voices.refusal = {"type": "InvalidInput", "message": REASON, "hint": "record a longer clip"}
     settings = await open_clip_form(opened)
     await settings.get_by_label("Or choose a file").set_input_files(clip)
     await settings.get_by_label("The person in the clip agrees").check()
@@ -162,8 +112,8 @@ async def test_the_reason_for_a_refusal_is_shown(opened, voices, tmp_path):
     await expect(settings.locator("#clip-status")).to_have_text(shown)
 
 
-async def test_a_gateway_without_voices_offers_no_choice(opened, voices):
-    voices.offered = False
+async def test_a_gateway_without_voices_offers_no_choice(opened):
+    opened.voices.offered = False
     settings = await opened.settings()
     await expect(settings.locator("#voice-settings")).to_be_hidden()
-    await expect(settings.get_by_label("Replies are spoken", exact=True)).to_be_visible()
+    await expect(settings.get_by_label("Emotion of the replies")).to_be_visible()
