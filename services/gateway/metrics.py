@@ -8,7 +8,7 @@ SESSIONS = Gauge("oviya_gateway_sessions_open", "Sessions that are open")
 SESSIONS_ENDED = Counter("oviya_gateway_sessions_total", "Sessions that ended, by how", ["outcome"])
 TURNS = Counter(
     "oviya_gateway_turns_total",
-    "Turns by how they came (speech, text) and how they went (answered, empty, failed)",
+    "Turns by how they came (speech, text) and how they went (answered, interrupted, dropped, empty, failed)",
     ["input", "outcome"],
 )
 STAGE_SECONDS = Histogram(
@@ -37,6 +37,8 @@ STORE_STALE = Counter(
     "Turns that were not kept because their session was deleted, or its name belongs to another caller",
     ["reason"],
 )
+REPLY_GAPS = Counter("oviya_gateway_reply_gaps_total", "Gaps inside a reply because its next sound was sent late")
+REPLY_GAP_SECONDS = Counter("oviya_gateway_reply_gap_seconds_total", "Length of those gaps in seconds")
 LOST_AUDIO = Counter("oviya_gateway_lost_audio_seconds_total", "Users' sound that never reached speech-to-text")
 EXCESS_SOUND = Counter(
     "oviya_gateway_excess_sound_seconds_total", "Browsers' sound that was dropped because it came faster than real time"
@@ -60,4 +62,16 @@ PREEMPTIVE_REPLIES = Counter(
     "oviya_gateway_early_replies_total",
     "Replies asked of the brain before the turn was over, by what became of them (used, thrown_away)",
     ["outcome"],
+)
+INTERRUPTIONS = Counter("oviya_gateway_interruptions_total", "Replies that were stopped, by the reason", ["reason"])
+PAUSES = Counter(
+    "oviya_gateway_reply_pauses_total", "Replies that were paused because somebody spoke, by what followed", ["outcome"]
+)
+DROPPED_TURNS = Counter(
+    "oviya_gateway_dropped_turns_total", "Speech over replies that was no turn, by the reason", ["reason"]
+)
+FILLERS = Counter("oviya_gateway_fillers_total", "Sentences that bridged a long wait for the brain")
+SILENCE_PROMPTS = Counter("oviya_gateway_silence_prompts_total", "Questions to users who said nothing for long")
+REFUSED_REQUESTS = Counter(
+    "oviya_gateway_refused_requests_total", "Requests within a session that failed, by the kind of request", ["request"]
 )

@@ -81,6 +81,14 @@ class GatewaySettings(ServiceSettings):
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest piece of text in characters that is spoken at once.  Longer sentences are split at clauses, then between
     words."""
+    fillers: list[str] = Field(default_factory=lambda: ["Let me think.", "Hmm, one moment.", "Let me see."])
+    """Sentences that bridge a long wait for the brain's answer, used in turn.  []: none."""
+    filler_after_s: float = Field(default=1.5, gt=0, le=60)
+    """Wait in seconds after the user's turn at which one is spoken."""
+    silence_prompt: str = Field(default="Are you still there?", max_length=500)
+    """Asked once when the user says nothing for long after a spoken conversation.  Empty: nothing is asked."""
+    silence_prompt_s: float = Field(default=45.0, gt=0, le=3600)
+    """Silence in seconds after which it is asked."""
     apology: str = Field(default="Sorry, I cannot think of an answer right now.", max_length=500)
     """Spoken when the brain fails, so that the user is not left in silence.  Empty: nothing is spoken."""
 

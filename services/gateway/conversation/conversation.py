@@ -26,7 +26,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
-from services.gateway.voice.segment import AUTO, Sentence, SpeechEvent, SpeechOptions
+from services.gateway.voice.segment import AUTO, ReplyAudio, Sentence, SpeechEvent, SpeechOptions
 from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
@@ -134,7 +134,8 @@ class Conversation:
         since = asyncio.get_running_loop().time()
 
         async def send(event: SpeechEvent) -> None:
-            carried: dict[str, Any] = {_FIELD_OF[type(event)]: event}
+            message = event.audio if isinstance(event, ReplyAudio) else event
+            carried: dict[str, Any] = {_FIELD_OF[type(message)]: message}
             await events.put(conversation_pb2.SpeakResponse(**carried))
 
         async def sentences() -> AsyncGenerator[Sentence, None]:

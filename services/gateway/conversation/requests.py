@@ -15,6 +15,8 @@ from services.gateway.voice.segment import SpeechOptions
 
 MAX_SESSION_ID_CHARS = 128
 MAX_SPEAKER = 65_535
+MAX_STOP_PHRASES = 20
+MAX_STOP_PHRASE_CHARS = 64
 DEFAULT_INPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=16_000)
 DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S16LE, sample_rate_hz=24_000)
 
@@ -32,6 +34,7 @@ class SessionConfig:
     input: common_pb2.AudioFormat
     output: common_pb2.AudioFormat
     options: SpeechOptions
+    stop_phrases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,7 @@ def read_config(config: ConverseConfig, settings: GatewaySettings) -> SessionCon
         input=check_format(config.input, "config.input") if config.HasField("input") else DEFAULT_INPUT,
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
         options=_options(config, settings, "config."),
+        stop_phrases=_stop_phrases(config),
     )
 
 
@@ -103,6 +107,16 @@ def nothing_to_say(field: str, text: str) -> InvalidInput:
     return InvalidInput(
         field, text, "must contain something to say", hint="send words, numbers or emoji; signs alone are not spoken"
     )
+
+
+def _stop_phrases(config: ConverseConfig) -> tuple[str, ...]:
+    if len(config.stop_phrases) > MAX_STOP_PHRASES:
+        raise InvalidInput("config.stop_phrases", f"{len(config.stop_phrases)} phrases", f"at most {MAX_STOP_PHRASES}")
+    for index, phrase in enumerate(config.stop_phrases):
+        if len(phrase) > MAX_STOP_PHRASE_CHARS or not any(map(str.isalnum, phrase)):
+            limit = f"must be 1 to {MAX_STOP_PHRASE_CHARS} characters with a letter or digit among them"
+            raise InvalidInput(f"config.stop_phrases[{index}]", phrase, limit)
+    return tuple(config.stop_phrases)
 
 
 def _options(message: ConverseConfig | SpeakRequest, settings: GatewaySettings, prefix: str = "") -> SpeechOptions:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import Any
 
 import structlog
 
@@ -14,21 +13,25 @@ from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
-from oviya.v1 import common_pb2, conversation_pb2, emotion_pb2
+from oviya.v1 import conversation_pb2, stt_pb2
 from services.gateway import metrics
 from services.gateway.conversation.event_queue import EventQueue, first_failure
 from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
+from services.gateway.conversation.session_control import SessionControl
+from services.gateway.conversation.session_events import SessionEvents
 from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
+from services.gateway.turn.silence_prompt import SilencePrompt
 from services.gateway.turn.stt_stream import SttStream
-from services.gateway.turn.stt_turns import SttEvent
 from services.gateway.turn.turn_handler import TurnEvent, TurnHandler
+from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
+from services.gateway.voice.segment import ReplyAudio
 from services.gateway.voice.speech_output import SpeechOutput
 
 log = structlog.get_logger()
@@ -39,23 +42,18 @@ BUSY_RETRY_S = 5.0
 AUDIO_BURST_S = 5.0
 """Seconds at the highest speed whose sound is accepted at once, e.g. what a caller buffered while it was offline."""
 
-_FIELD_OF = {
-    conversation_pb2.ReplySentence: "reply_sentence",
-    common_pb2.Audio: "audio",
-    conversation_pb2.Degraded: "degraded",
-    emotion_pb2.EmotionScore: "user_emotion",
-    emotion_pb2.DetectResponse: "user_feeling",
-    conversation_pb2.ReplyEnded: "reply_ended",
-    common_pb2.ErrorDetail: "turn_failed",
-}
-"""The field of ConverseResponse that carries an event of a turn."""
+
+@dataclass(frozen=True)
+class _AskAfterSilence:
+    """Stands for an utterance: the user has said nothing for long."""
 
 
 @dataclass
 class Session:
     """Holds one conversation.
 
-    Speech during a reply is recognized at once and answered after the reply.
+    Speech during a reply is recognized at once; `TurnTaking` decides whether it interrupts the reply.  Typed turns wait
+    until the reply is over.
 
     Args:
         lifetime: decides when the session must end; the turns that wait are answered first.
@@ -81,10 +79,14 @@ class Session:
             token=config.resume_token,
             fresh=config.fresh,
         )
+        self._events = SessionEvents(self.events)
         self._turn_handler = TurnHandler(self.mesh, self.output, settings, self._memory, self._send_turn_event)
-        self._waiting: asyncio.Queue[Utterance | None] = asyncio.Queue()
-        self._turns = 0
-        self._reported: set[str] = set()
+        reply = self._turn_handler.reply
+        self._turn_taking = TurnTaking(reply, self._events.put, config.stop_phrases)
+        self._silence = SilencePrompt(settings.silence_prompt_s, self._on_long_silence)
+        self._control = SessionControl(self.mesh, self.output, reply, self._turn_taking, self._events.put_answer)
+        self._waiting: asyncio.Queue[Utterance | _AskAfterSilence | None] = asyncio.Queue()
+        self._has_spoken = False
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
 
     async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
@@ -101,14 +103,17 @@ class Session:
             async with asyncio.TaskGroup() as group:
                 listening = group.create_task(self._stt.run())
                 answering = group.create_task(self._answer())
+                watching = [group.create_task(watch.run()) for watch in (self._turn_taking, self._silence)]
                 ending = await self._listen(requests)
                 self._stt.finish()
                 await listening
                 self._waiting.put_nowait(None)
                 await answering
+                await cancel_and_wait(*watching)
         except BaseExceptionGroup as failures:
             raise first_failure(failures) from failures
         finally:
+            await self._control.close()
             await self._turn_handler.cancel_preemptive_reply()
             await self._memory.close()
         if ending is not None:
@@ -125,12 +130,12 @@ class Session:
             output=self.config.output,
             resume_token=self._memory.resume_token,
         )
-        await self._put(0, "session_started", started)
+        await self._events.put(0, "session_started", started)
         if away is not None:
             message = f"{away}; the session begins without its earlier turns"
-            await self._send_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
+            await self._events.put_degraded(0, conversation_pb2.Degraded(service=away.service, message=message))
         for service, message in self.readiness.degraded():
-            await self._send_degraded(0, conversation_pb2.Degraded(service=service, message=message))
+            await self._events.put_degraded(0, conversation_pb2.Degraded(service=service, message=message))
 
     async def _listen(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> OviyaError | None:
         """Reads requests; returns None at their end, or the error that ends the session before."""
@@ -157,8 +162,10 @@ class Session:
                     self._stt.end_turn()
                 case "config":
                     raise InvalidInput("config", "a second one", "only the first message may be the configuration")
+                case None:
+                    raise InvalidInput("request", "", "must carry audio, text or another request")
                 case _:
-                    raise InvalidInput("request", "", "must be audio, text or end_turn")
+                    await self._control.follow(request)
 
     async def _pace(self, seconds: float) -> None:
         """Waits if sound arrives too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""
@@ -170,6 +177,7 @@ class Session:
         """Queues a typed turn.  If it is not valid, only the turn fails, not the session."""
         turn, ended_at = self.new_turn(), asyncio.get_running_loop().time()
         self.lifetime.note_activity()
+        self._silence.user_active()
         try:
             check_text(text, "text", self.settings.max_text_chars)
             if not await asyncio.to_thread(is_speakable, text):
@@ -178,45 +186,30 @@ class Session:
             metrics.TURNS.labels("text", "failed").inc()
             await self._send_turn_event(turn, detail_of(error))
             return
-        await self.on_turn_final(Utterance(turn, text, True, ended_at=ended_at))
+        await self._enqueue(Utterance(turn, text, True, ended_at=ended_at))
 
     async def _answer(self) -> None:
         """Answers utterances one after the other."""
         while (utterance := await self._waiting.get()) is not None:
-            with self.lifetime.turn():
-                self._reported &= {service for service, _ in self.readiness.degraded()}
-                await self._turn_handler.respond(utterance)
+            self._silence.turn_began()
+            with self.lifetime.turn(), self._turn_taking.replying():
+                self._events.still_degraded({service for service, _ in self.readiness.degraded()})
+                if isinstance(utterance, _AskAfterSilence):
+                    await self._turn_handler.ask_after_silence(self.new_turn(), self.settings.silence_prompt)
+                else:
+                    await self._turn_handler.respond(utterance)
+            self._silence.turn_over()
+
+    def _on_long_silence(self) -> None:
+        if self._has_spoken and self.settings.silence_prompt and self._waiting.empty():
+            self._waiting.put_nowait(_AskAfterSilence())
 
     async def _send_turn_event(self, turn: int, event: TurnEvent) -> None:
-        if isinstance(event, conversation_pb2.Degraded):
-            await self._send_degraded(turn, event)
-            return
-        await self._put(turn, _FIELD_OF[type(event)], event)
+        if isinstance(event, ReplyAudio) and turn == self._turn_handler.reply.turn:
+            self._turn_taking.reply_audible()
+        await self._events.put_of_turn(turn, event)
 
-    async def _put(self, turn: int, field: str, event: Any) -> None:
-        carried: dict[str, Any] = {field: event}
-        await self.events.put(conversation_pb2.ConverseResponse(turn=turn, **carried))
-
-    async def _send_degraded(self, turn: int, degraded: conversation_pb2.Degraded) -> None:
-        """Sends a degraded event, unless it was sent for this service and the problem persists."""
-        if degraded.service in self._reported:
-            return
-        self._reported.add(degraded.service)
-        metrics.DEGRADED_TOLD.labels(degraded.service).inc()
-        await self._put(turn, "degraded", degraded)
-
-    # --- SttListener --------------------------------------------------------------------------------------------------
-
-    def new_turn(self) -> int:
-        """Returns the number of a new turn; typed and spoken turns are numbered in the order in which they begin."""
-        self._turns += 1
-        return self._turns - 1
-
-    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        self.lifetime.note_activity()
-        await self._put(turn, kind, event)
-
-    async def on_turn_final(self, utterance: Utterance) -> None:
+    async def _enqueue(self, utterance: Utterance) -> None:
         """Queues an utterance; fails its turn if too many wait."""
         if self._waiting.qsize() >= self.settings.max_waiting_turns:
             busy = Busy(f"{self._waiting.qsize()} turns are waiting to be answered", retry_after_s=BUSY_RETRY_S)
@@ -225,18 +218,54 @@ class Session:
             return
         self._waiting.put_nowait(utterance)
 
-    async def on_eager_end_of_turn(self, text: str, language: str) -> None:
+    # --- SttListener --------------------------------------------------------------------------------------------------
+
+    def new_turn(self) -> int:
+        return self._events.new_turn()
+
+    async def on_speech_started(self, turn: int, started: stt_pb2.SpeechStarted) -> None:
+        self.lifetime.note_activity()
+        self._silence.user_active()
+        self._silence.turn_began()
+        await self._turn_taking.speech_started(turn)
+        await self._events.put(turn, "speech_started", started)
+
+    async def on_partial(self, turn: int, partial: stt_pb2.Transcript) -> None:
+        self.lifetime.note_activity()
+        await self._turn_taking.words(partial.text)
+        await self._events.put(turn, "partial", partial)
+
+    async def on_speech_stopped(self) -> None:
+        await self._turn_taking.speech_stopped()
+
+    async def on_eager_end_of_turn(self, turn: int, text: str, language: str) -> None:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
-        if self.settings.early_reply and not self.lifetime.in_turn and self._waiting.empty():
+        await self._turn_taking.words(text)
+        if self.settings.early_reply and self._turn_handler.reply.turn is None and self._waiting.empty():
             await self._turn_handler.start_preemptive_reply(text, language)
 
     async def on_turn_resumed(self) -> None:
         await self._turn_handler.cancel_preemptive_reply()
+        await self._turn_taking.speech_resumed()
+
+    async def on_turn_ended(self, final: stt_pb2.Transcript, ended: stt_pb2.TurnEnded, utterance: Utterance) -> None:
+        self.lifetime.note_activity()
+        self._has_spoken = True
+        answer = await self._turn_taking.speech_ended(utterance.turn, final.text)
+        if answer:
+            await self._events.put(utterance.turn, "final", final)
+            await self._events.put(utterance.turn, "turn_ended", ended)
+            await self._enqueue(utterance)
+        else:
+            await self._turn_handler.cancel_preemptive_reply()
+        self._silence.turn_over()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         metrics.TURNS.labels("speech", "failed").inc()
+        await self._turn_taking.speech_failed()
+        self._silence.turn_over()
         await self._send_turn_event(turn, detail_of(error))
 
     async def on_stt_unavailable(self, error: OviyaError) -> None:
         message = f"{error}; speech is buffered for a while, and typed turns work"
-        await self._send_degraded(self._turns, conversation_pb2.Degraded(service="stt", message=message))
+        await self._events.put_degraded(self._events.turns, conversation_pb2.Degraded(service="stt", message=message))

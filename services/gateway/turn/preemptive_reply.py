@@ -1,4 +1,4 @@
-"""A reply that the brain is asked for at an eager end of turn, before the user's turn is certainly over."""
+"""A reply that is made at an eager end of turn, before the user's turn is certainly over."""
 
 from __future__ import annotations
 
@@ -6,58 +6,101 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import aclosing
 
-from oviya.tasks import cancel_and_wait
 from oviya.v1 import brain_pb2
+from services.gateway.turn.filler import WithFiller
+from services.gateway.turn.reply_generator import BrainReply
+from services.gateway.voice.segment import Send, Sentence, SpeechEvent
+from services.gateway.voice.speech_handle import SpeechHandle
+from services.gateway.voice.speech_output import SpeechOutput
 
 MakeRequest = Callable[[], Awaitable[brain_pb2.ReplyRequest]]
-Reply = Callable[[brain_pb2.ReplyRequest], AsyncGenerator[brain_pb2.ReplyResponse, None]]
+
+
+class HeldEvents:
+    """Keeps a reply's events until it is certain that it is given."""
+
+    def __init__(self) -> None:
+        self._kept: list[SpeechEvent] = []
+        self._send: Send | None = None
+
+    async def __call__(self, event: SpeechEvent) -> None:
+        """Sends an event, or keeps it."""
+        if self._send is None:
+            self._kept.append(event)
+        else:
+            await self._send(event)
+
+    async def release(self, send: Send) -> None:
+        """Sends what was kept, and everything that follows."""
+        for event in self._kept:
+            await send(event)
+        self._kept, self._send = [], send
 
 
 class PreemptiveReply:
-    """Reads a reply at once, and keeps it until it is used or cancelled.
+    """Asks the brain and synthesizes the first sentences; sends nothing until `use`.
 
     Args:
+        text: the user's words.
         make_request: makes the request, with the user's words and emotion so far.
         reply: calls the brain.
+        output: speaks to the caller.
+        filler: bridges a wait for the brain.
     """
 
-    def __init__(self, make_request: MakeRequest, reply: Reply) -> None:
+    def __init__(
+        self,
+        text: str,
+        make_request: MakeRequest,
+        reply: Callable[[brain_pb2.ReplyRequest, Send], BrainReply],
+        output: SpeechOutput,
+        filler: WithFiller,
+    ) -> None:
+        self.text = text
+        self._make_request, self._reply = make_request, reply
         self._request: brain_pb2.ReplyRequest | None = None
-        self._responses: asyncio.Queue[brain_pb2.ReplyResponse | None] = asyncio.Queue()
-        self._reading = asyncio.create_task(self._read(make_request, reply))
+        self._events = HeldEvents()
+        self._used = asyncio.Event()
+        self._brain_reply: BrainReply | None = None
+        self.speech: SpeechHandle = output.say(
+            filler(self._sentences(), self._used), self._events, held=True, words=True
+        )
 
     def answers(self, request: brain_pb2.ReplyRequest) -> bool:
         """Whether the brain was asked the same: the words, the history, and which tone answers which emotion.
 
-        The intensity of the tone may differ: it affects the voice, which has not started.
+        The intensity of the tone may differ: it affects the voice, which can follow from the next sentence on.
         """
         return self._request is not None and _content(self._request) == _content(request)
 
-    async def responses(self) -> AsyncGenerator[brain_pb2.ReplyResponse, None]:
-        """Yields the reply from its beginning.  Leaving the generator early ends the call.
+    async def use(self, send: Send, request: brain_pb2.ReplyRequest) -> BrainReply | None:
+        """Gives the reply: sends what waits, and then its sound.
 
-        Raises:
-            OviyaError: the brain refused or failed.
+        Args:
+            send: takes the events.
+            request: what `answers` was asked; its tone is that of the sentences which are not made yet.
+
+        Returns:
+            The brain's reply; None: the brain has not been asked yet.
         """
-        try:
-            while (response := await self._responses.get()) is not None:
-                yield response
-            await self._reading
-        finally:
-            await self.cancel()
+        if self._brain_reply is not None:
+            self._brain_reply.set_tone(request)
+        await self._events.release(send)
+        self._used.set()
+        self.speech.resume()
+        return self._brain_reply
 
     async def cancel(self) -> None:
-        """Ends the call."""
-        await cancel_and_wait(self._reading)
+        """Ends all calls."""
+        self.speech.interrupt()
+        await asyncio.gather(self.speech.wait(), return_exceptions=True)
 
-    async def _read(self, make_request: MakeRequest, reply: Reply) -> None:
-        try:
-            self._request = await make_request()
-            async with aclosing(reply(self._request)) as responses:
-                async for response in responses:
-                    self._responses.put_nowait(response)
-        finally:
-            self._responses.put_nowait(None)
+    async def _sentences(self) -> AsyncGenerator[Sentence, None]:
+        self._request = await self._make_request()
+        self._brain_reply = self._reply(self._request, self._events)
+        async with aclosing(self._brain_reply.sentences()) as sentences:
+            async for sentence in sentences:
+                yield sentence
 
 
 def _content(request: brain_pb2.ReplyRequest) -> bytes:

@@ -11,8 +11,6 @@ from oviya.v1 import common_pb2, stt_pb2
 from services.gateway.turn.replay_buffer import ReplayBuffer
 from services.gateway.turn.utterance import Utterance
 
-SttEvent = stt_pb2.SpeechStarted | stt_pb2.Transcript | stt_pb2.TurnEnded
-
 
 class SttListener(Protocol):
     """Receives what speech-to-text recognizes."""
@@ -21,29 +19,31 @@ class SttListener(Protocol):
         """Returns the number of a turn that begins."""
         ...
 
-    async def on_event(self, turn: int, kind: str, event: SttEvent) -> None:
-        """Called for each event.
-
-        Args:
-            turn: number of the turn.
-            kind: the event's name in ConverseResponse: speech_started, partial, final or turn_ended.
-            event: in the session's time.
-        """
+    async def on_speech_started(self, turn: int, started: stt_pb2.SpeechStarted) -> None:
+        """Called when a turn begins; times are the session's."""
         ...
 
-    async def on_turn_final(self, utterance: Utterance) -> None:
-        """Called after the events of a turn that is over."""
+    async def on_partial(self, turn: int, partial: stt_pb2.Transcript) -> None:
+        """Called with the words of the running turn so far."""
         ...
 
-    async def on_eager_end_of_turn(self, text: str, language: str) -> None:
+    async def on_speech_stopped(self) -> None:
+        """Called when the user fell silent and may go on."""
+        ...
+
+    async def on_eager_end_of_turn(self, turn: int, text: str, language: str) -> None:
         """Called when the running turn is probably over, with its words so far and their language (empty: unknown).
 
-        `on_turn_final` follows if it is, `on_turn_resumed` if it is not.
+        `on_turn_ended` follows if it is, `on_turn_resumed` if it is not.
         """
         ...
 
     async def on_turn_resumed(self) -> None:
-        """Called when the user goes on after an eager end of turn."""
+        """Called when the user goes on after `on_speech_stopped`."""
+        ...
+
+    async def on_turn_ended(self, final: stt_pb2.Transcript, ended: stt_pb2.TurnEnded, utterance: Utterance) -> None:
+        """Called when a turn is over."""
         ...
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
@@ -90,12 +90,15 @@ class SttTurns:
             started = message.speech_started if kind == "speech_started" else stt_pb2.SpeechStarted()
             _shift(started.start, origin_s)
             self._start_s = seconds(started.start)
-            await self._listener.on_event(self.running, "speech_started", started)
+            await self._listener.on_speech_started(self.running, started)
         match kind:
             case "partial":
-                await self._listener.on_event(self.running, "partial", message.partial)
+                await self._listener.on_partial(self.running, message.partial)
+            case "speech_stopped":
+                await self._listener.on_speech_stopped()
             case "likely_end":
-                await self._listener.on_eager_end_of_turn(message.likely_end.text, message.likely_end.language)
+                likely = message.likely_end
+                await self._listener.on_eager_end_of_turn(self.running, likely.text, likely.language)
             case "resumed":
                 await self._listener.on_turn_resumed()
             case "final":  # passed on with the end of the turn, which follows: the stream may break between them
@@ -128,20 +131,17 @@ class SttTurns:
             decided_at = self.finished_at
         pcm = self._buffer.between(self._start_s, speech_end_s)
         self._buffer.forget_sent(decided_s)
-        await self._listener.on_event(turn, "final", final)
-        await self._listener.on_event(turn, "turn_ended", ended)
-        await self._listener.on_turn_final(
-            Utterance(
-                turn,
-                final.text,
-                typed=False,
-                ended_at=ended_at,
-                sound=common_pb2.Audio(format=self._format, pcm=pcm),
-                decided_at=max(decided_at, ended_at),
-                final_at=self._final_at,
-                language=final.language,
-            )
+        utterance = Utterance(
+            turn,
+            final.text,
+            typed=False,
+            ended_at=ended_at,
+            sound=common_pb2.Audio(format=self._format, pcm=pcm),
+            decided_at=max(decided_at, ended_at),
+            final_at=self._final_at,
+            language=final.language,
         )
+        await self._listener.on_turn_ended(final, ended, utterance)
 
 
 def _shift(time: Any, origin_s: float) -> None:

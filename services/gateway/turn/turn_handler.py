@@ -16,15 +16,18 @@ from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import split_into_sentences
 from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway import metrics
-from services.gateway.memory.memory import Memory
+from services.gateway.memory.memory import MAX_TURN_CHARS, Memory
 from services.gateway.settings import GatewaySettings
+from services.gateway.turn.filler import Fillers
 from services.gateway.turn.latency import latency
-from services.gateway.turn.playback_truncation import heard_sentences
+from services.gateway.turn.playback_truncation import heard_sentences, unheard_sentences
+from services.gateway.turn.preemptive_reply import PreemptiveReply
 from services.gateway.turn.reply_generator import ReplyGenerator
+from services.gateway.turn.running_reply import RunningReply
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import CONSEQUENCES
-from services.gateway.voice.segment import Sentence, SpeechEvent
+from services.gateway.voice.segment import Send, Sentence, SpeechEvent
 from services.gateway.voice.speech_handle import SpeechHandle, SpeechState
 from services.gateway.voice.speech_output import SpeechOutput
 
@@ -37,6 +40,7 @@ TurnEvent = (
     | emotion_pb2.EmotionScore
     | emotion_pb2.DetectResponse
     | conversation_pb2.ReplyEnded
+    | conversation_pb2.Interrupted
     | common_pb2.ErrorDetail
 )
 
@@ -57,20 +61,30 @@ class TurnHandler:
 
     def __post_init__(self) -> None:
         self._replies = ReplyGenerator(self.mesh, self.settings, self.memory)
+        self._fillers = Fillers(self.settings.fillers, self.settings.filler_after_s)
         self._user = emotion_pb2.SpeakerState()  # what the emotion service has learned of the user
+        self._preemptive: PreemptiveReply | None = None
+        self.reply = RunningReply()
+        """The reply that is being given."""
 
     async def start_preemptive_reply(self, text: str, language: str) -> None:
-        """Asks the brain for a reply to `text` at an eager end of turn; `respond` uses it if the turn ends so."""
-        await self._replies.start_preemptive(partial(self._preemptive_request, text, language))
+        """Makes a reply to `text` at an eager end of turn; `respond` gives it if the turn ends so."""
+        await self.cancel_preemptive_reply()
+        request = partial(self._preemptive_request, text, language)
+        self._preemptive = PreemptiveReply(text, request, self._replies.ask, self.output, self._fillers.add)
 
     async def cancel_preemptive_reply(self) -> None:
-        await self._replies.cancel_preemptive()
+        """Cancels the preemptive reply, if there is one."""
+        preemptive, self._preemptive = self._preemptive, None
+        if preemptive is not None:
+            metrics.PREEMPTIVE_REPLIES.labels("thrown_away").inc()
+            await preemptive.cancel()
 
     async def respond(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is reported as the turn's last event, and the session goes on.
 
         Cancelling this interrupts the reply: the brain, the voices and sending stop, and the memory holds what was
-        heard.
+        heard.  `reply.stop` does the same, reports it, and lets this return.
         """
         source = "text" if utterance.typed else "speech"
         if not utterance.typed and not any(map(str.isalnum, utterance.text)):  # a cough: no answer is expected
@@ -79,27 +93,94 @@ class TurnHandler:
             return
         send = partial(self.send, utterance.turn)
         detecting = asyncio.create_task(self._detect_emotion(utterance))
-        speech = self.output.say(self._replies.sentences(utterance.text, utterance.language, detecting, send), send)
+        with self.reply.of_turn(utterance.turn):
+            try:
+                speech = await self._start(utterance, detecting, send)
+                outcome = await self._give(speech, utterance, send)
+                metrics.TURNS.labels(source, outcome).inc()
+            finally:
+                await cancel_and_wait(detecting)
+
+    async def ask_after_silence(self, turn: int, text: str) -> None:
+        """Says something in a turn of its own, without a word from the user."""
+        metrics.SILENCE_PROMPTS.inc()
+        send = partial(self.send, turn)
+        utterance = Utterance(turn, "", typed=True, ended_at=asyncio.get_running_loop().time())
+        self._replies.current = None
+        with self.reply.of_turn(turn):
+            speech = self.output.say(self._sentences(text, APOLOGY_EMOTION), send, words=True)
+            self.reply.begin(speech)
+            await self._give(speech, utterance, send)
+
+    async def _start(
+        self, utterance: Utterance, detecting: asyncio.Task[emotion_pb2.DetectResponse | None], send: Send
+    ) -> SpeechHandle:
+        """Starts the reply, or gives the one that was made before the end of the turn."""
+        text, language, replies = utterance.text, utterance.language, self._replies
+        replies.current = None
+        if self._preemptive is not None and self._preemptive.text == text:
+            request = replies.request(text, language, await replies.emotion_in_time(detecting))
+            preemptive = self._preemptive
+            if preemptive is not None and preemptive.answers(request):
+                self._preemptive = None
+                metrics.PREEMPTIVE_REPLIES.labels("used").inc()
+                self.memory.add_user(text)
+                replies.current = await preemptive.use(send, request)
+                self.reply.begin(preemptive.speech)
+                return preemptive.speech
+        await self.cancel_preemptive_reply()
+        begun = asyncio.Event()
+        begun.set()
+        sentences = self._fillers.add(replies.sentences(text, language, detecting, send), begun)
+        speech = self.output.say(sentences, send, words=True)
+        self.reply.begin(speech)
+        return speech
+
+    async def _give(
+        self, speech: SpeechHandle, utterance: Utterance, send: Callable[[TurnEvent], Awaitable[None]]
+    ) -> str:
+        """Waits until a reply has been played, or was interrupted or failed; returns the outcome for the metrics."""
+        turn, outcome = utterance.turn, "answered"
         try:
-            await speech.wait()
+            try:
+                await speech.wait()
+            finally:
+                self._replies.interruption = None
         except Exception as failure:  # of any kind, so that the session goes on
-            metrics.TURNS.labels(source, "failed").inc()
-            error = _typed(failure)
-            log.warning("turn failed", turn=utterance.turn, error=type(failure).__name__, exc_info=error is not failure)
+            outcome, error = "failed", _typed(failure)
+            log.warning("turn failed", turn=turn, error=type(failure).__name__, exc_info=error is not failure)
             if not speech.sent_segments:
                 await self._apologize(utterance, error)
             await send(detail_of(error))
         else:
-            metrics.TURNS.labels(source, "answered").inc()
-            stages = _latency(utterance, speech)
-            for stage, reached in stages.ListFields():
-                metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
-            ended = conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages)
-            await send(ended)
+            if speech.state is SpeechState.INTERRUPTED:
+                outcome = "interrupted"
+                await send(self._interrupted(speech))
+            else:
+                stages = _latency(utterance, speech)
+                for stage, reached in stages.ListFields():
+                    metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
+                await send(conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages))
         finally:
             interrupted = speech.state is SpeechState.INTERRUPTED
             self.memory.add_reply(heard_sentences(speech) if interrupted else speech.sent_texts)
-            await cancel_and_wait(detecting)
+        return outcome
+
+    def _interrupted(self, speech: SpeechHandle) -> conversation_pb2.Interrupted:
+        """Makes the event of an interrupted reply, and remembers it for the next turn."""
+        made = self._replies.current.texts if self._replies.current is not None else []
+        spoken = sum(not one.segment.filler for one in speech.segments)
+        heard = " ".join(heard_sentences(speech))
+        unheard = " ".join([*unheard_sentences(speech), *made[spoken:]])
+        self._replies.interruption = brain_pb2.Interruption(
+            heard_text=heard[:MAX_TURN_CHARS], unheard_text=unheard[:MAX_TURN_CHARS]
+        )
+        metrics.INTERRUPTIONS.labels(
+            conversation_pb2.InterruptReason.Name(self.reply.stop_reason).split("_", 2)[2]
+        ).inc()
+        return conversation_pb2.Interrupted(
+            reason=self.reply.stop_reason, heard_text=heard, unheard_text=unheard, position=duration(speech.played_s)
+        )
 
     async def _detect_emotion(self, utterance: Utterance) -> emotion_pb2.DetectResponse | None:
         """Detects and reports the user's emotion; None if it could not be detected."""
@@ -138,17 +219,19 @@ class TurnHandler:
 
         The apology is not remembered.  If it cannot be spoken either, only the event reports the failure.
         """
-
-        async def sentences() -> AsyncGenerator[Sentence, None]:
-            for said in split_into_sentences(self.settings.apology, self.settings.max_sentence_chars):
-                yield Sentence(said.text, said.spoken, APOLOGY_EMOTION)
-
         try:
-            await self.output.say(sentences(), partial(self.send, utterance.turn)).wait()
+            send = partial(self.send, utterance.turn)
+            speech = self.output.say(self._sentences(self.settings.apology, APOLOGY_EMOTION), send)
+            self.reply.begin(speech)
+            await speech.wait()
         except OviyaError as error:
             log.warning(
                 "apology failed", turn=utterance.turn, failure=type(failure).__name__, error=type(error).__name__
             )
+
+    async def _sentences(self, text: str, emotion: str) -> AsyncGenerator[Sentence, None]:
+        for said in split_into_sentences(text, self.settings.max_sentence_chars):
+            yield Sentence(said.text, said.spoken, emotion)
 
 
 def _typed(failure: Exception) -> OviyaError:

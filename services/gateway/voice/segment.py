@@ -25,7 +25,16 @@ NEUTRAL_PLAN = emotion_pb2.ProsodyPlan(
 ENGLISH = Language("en", "English")
 """Language of text in Latin letters, and of text without letters, where none is named."""
 
-SpeechEvent = conversation_pb2.ReplySentence | common_pb2.Audio | conversation_pb2.Degraded
+
+@dataclass(frozen=True)
+class ReplyAudio:
+    """A piece of a reply's sound, and where it begins in it, in seconds."""
+
+    audio: common_pb2.Audio
+    position_s: float
+
+
+SpeechEvent = conversation_pb2.ReplySentence | ReplyAudio | conversation_pb2.WordsSpoken | conversation_pb2.Degraded
 Send = Callable[[SpeechEvent], Awaitable[None]]
 
 
@@ -38,12 +47,14 @@ class SpeechOptions:
         speaker: speaker id of CSM's prompt.
         lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
         seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
+        emotion: emotion of every sentence; empty: each has its own.
     """
 
     voice: Voice
     speaker: int = 0
     lead_s: float = 0.0
     seed: int | None = None
+    emotion: str = ""
 
 
 @dataclass(frozen=True)
@@ -57,6 +68,7 @@ class Sentence:
         strict: raise InvalidInput for an unknown emotion instead of using the neutral plan.
         tone: how strongly to show the emotion, and what to blend in.
         language: language that it is in (BCP 47); empty: unknown.
+        filler: whether it only bridges a wait.
     """
 
     text: str
@@ -65,6 +77,7 @@ class Sentence:
     strict: bool = False
     tone: emotion_pb2.Tone | None = None
     language: str = ""
+    filler: bool = False
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,7 @@ class Segment:
         voice: the voice that speaks it.
         options: what the caller asked for.
         context: earlier sentences for CSM, oldest first.
+        filler: whether it only bridges a wait.
     """
 
     index: int
@@ -90,6 +104,7 @@ class Segment:
     voice: Voice
     options: SpeechOptions
     context: list[csm_pb2.ContextSegment]
+    filler: bool = False
 
     @property
     def prompt_text(self) -> str:

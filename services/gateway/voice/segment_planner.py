@@ -62,7 +62,7 @@ class SegmentPlanner:
         if self._emotion_failed:
             return NEUTRAL_PLAN
         try:
-            return await self.mesh.map_emotion(sentence.emotion, sentence.tone)
+            return await self.mesh.map_emotion(self.options.emotion or sentence.emotion, sentence.tone)
         except InvalidInput as error:
             if sentence.strict:
                 raise
@@ -89,7 +89,9 @@ class SegmentPlanner:
         language = language_of(spoken, sentence.language) or ENGLISH
         if language is ENGLISH or main_script(spoken) == LATIN:
             spoken = romanized(spoken)
-        return Segment(index, sentence.text, spoken, language, plan, voice, self.options, context)
+        return Segment(
+            index, sentence.text, spoken, language, plan, voice, self.options, context, filler=sentence.filler
+        )
 
     def language(self, segment: Segment, voice: Voice) -> str:
         """Returns the code of the language in which `voice` reads a segment."""

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 from oviya.audio.pcm import Pcm
 from oviya.tasks import cancel_and_wait
-from oviya.v1 import common_pb2
+from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.settings import GatewaySettings
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
 from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV, FallbackVoice
 from services.gateway.voice.loudness import Loudness
-from services.gateway.voice.pacer import Pacer
+from services.gateway.voice.playback import Playback
+from services.gateway.voice.reply_sender import ReplySender
 from services.gateway.voice.segment import (
     CSM,
     FALLBACK,
@@ -28,8 +29,12 @@ from services.gateway.voice.segment import (
 )
 from services.gateway.voice.segment_planner import SegmentPlanner
 from services.gateway.voice.shaping import shaped
-from services.gateway.voice.speech_handle import SpeechHandle, SynthesizedSegment
+from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.synthesis import SegmentSender, Synthesis
+from services.gateway.voice.synthesized_segment import SynthesizedSegment
+
+WORDS_EVERY_S = 0.1
+"""Interval in seconds of the reports on spoken words: a short word takes about 0.2 s."""
 
 
 @dataclass(kw_only=True)
@@ -46,14 +51,16 @@ class SpeechOutput:
 
     def __post_init__(self) -> None:
         gain = self.settings.voice_gain
-        self._pacer = Pacer(self.options.lead_s)
+        self._playback = Playback(self.options.lead_s)
         self._context = VoiceContext(self.settings.voice_context_turns)
         self._loudness: dict[Voice, Loudness] = {
             CSM: Loudness(VOICE_RATE_HZ, gain=gain),
             FALLBACK: Loudness(VOICE_RATE_HZ, gain=gain, expected_dbov=ACTIVE_LEVEL_DBOV),
         }
 
-    def say(self, sentences: AsyncGenerator[Sentence, None], send: Send) -> SpeechHandle:
+    def say(
+        self, sentences: AsyncGenerator[Sentence, None], send: Send, *, held: bool = False, words: bool = False
+    ) -> SpeechHandle:
         """Starts to speak a reply.  Replies of one caller must follow each other.
 
         While a sentence is sent, the next one is synthesized, and no further one: sound that is never played should
@@ -66,27 +73,45 @@ class SpeechOutput:
 
         Args:
             sentences: what to say.  If it raises, the reply fails after the sentences before.
-            send: takes the events: ReplySentence, Audio, Degraded.
+            send: takes the events.
+            held: synthesize, but send no sound before `SpeechHandle.resume`.
+            words: report which words have been spoken, at the pace of playback.
 
         Returns:
             The reply; `wait` must be called.
         """
-        speech = SpeechHandle()
-        speech.start(self._speak(sentences, send, speech))
+        speech = SpeechHandle(ReplySender(self._playback, send, held=held))
+        speech.start(self._speak(sentences, send, speech, words))
         return speech
 
-    async def _speak(self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle) -> None:
+    async def _speak(
+        self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle, words: bool
+    ) -> None:
         planner = SegmentPlanner(self.mesh, self.readiness, self.options, send)
         synthesis = Synthesis(planner, self._synthesize, self._context, speech, send)
         task = asyncio.create_task(synthesis.run(sentences))
+        reporting = asyncio.create_task(self._report_words(speech, send)) if words else None
         try:
             while (segment := await synthesis.next_segment()) is not None:
-                await SegmentSender(segment, speech, self.audio_format, self._loudness, self._pacer, send).run()
+                await SegmentSender(segment, speech, self.audio_format, self._loudness).run()
             await task
+            await speech.sender.finish()
+            if (spoken := speech.words_spoken()) and words:
+                await send(conversation_pb2.WordsSpoken(index=spoken[0], chars=spoken[1]))
         finally:
-            await cancel_and_wait(task)
+            await cancel_and_wait(task, reporting)
             for loudness in self._loudness.values():
                 loudness.flush()  # what an interrupted reply left in them
+
+    async def _report_words(self, speech: SpeechHandle, send: Send) -> None:
+        """Sends `WordsSpoken` as words are spoken."""
+        reported: tuple[int, int] | None = None
+        while True:
+            await asyncio.sleep(WORDS_EVERY_S)
+            spoken = speech.words_spoken()
+            if spoken is not None and spoken != reported and self._playback.paced:
+                reported = spoken
+                await send(conversation_pb2.WordsSpoken(index=spoken[0], chars=spoken[1]))
 
     def _synthesize(self, synthesized: SynthesizedSegment, voice: Voice) -> AsyncGenerator[Pcm, None]:
         segment = synthesized.segment

@@ -15,11 +15,11 @@ from oviya.errors import OviyaError, Unavailable
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
 from services.gateway.voice.loudness import Loudness
-from services.gateway.voice.pacer import Pacer
 from services.gateway.voice.packetizer import Packetizer
 from services.gateway.voice.segment import CSM, FALLBACK, VOICE_RATE_HZ, Send, Sentence, Voice, VoiceContext
 from services.gateway.voice.segment_planner import SegmentPlanner
-from services.gateway.voice.speech_handle import SpeechHandle, SynthesizedSegment, VoiceStart
+from services.gateway.voice.speech_handle import SpeechHandle
+from services.gateway.voice.synthesized_segment import SynthesizedSegment, VoiceStart
 
 log = structlog.get_logger()
 
@@ -92,29 +92,28 @@ class Synthesis:
             await self.send(conversation_pb2.Degraded(service=service, message=message))
             await self._run_voice(synthesized, FALLBACK)
         finally:
-            synthesized.audio.put_nowait(None)
+            synthesized.end_sound()
 
     async def _run_voice(self, synthesized: SynthesizedSegment, voice: Voice) -> None:
         language = self.planner.language(synthesized.segment, voice)
-        synthesized.audio.put_nowait(VoiceStart(voice, language))
+        synthesized.start_voice(VoiceStart(voice, language))
         async with aclosing(self.synthesize(synthesized, voice)) as sound:
             async for samples in sound:
                 if self.speech.first_frame_at is None and voice == CSM:
                     self.speech.first_frame_at = synthesized.first_frame_at
-                synthesized.audio.put_nowait(samples)
+                synthesized.add_sound(samples)
+        synthesized.synthesized = True
         metrics.VOICE_SENTENCES.labels("csm" if voice == CSM else "fallback").inc()
 
 
 @dataclass
 class SegmentSender:
-    """Sends one sentence: a ReplySentence just before its first sound, then its sound, paced."""
+    """Sends one sentence: a ReplySentence just before its first sound, then its sound."""
 
     sent: SynthesizedSegment
     speech: SpeechHandle
     audio_format: common_pb2.AudioFormat
     all_loudness: Mapping[Voice, Loudness]
-    pacer: Pacer
-    send: Send
     _start: VoiceStart | None = field(default=None, init=False)
     _announced: bool = field(default=False, init=False)
 
@@ -131,7 +130,6 @@ class SegmentSender:
                 await self._push(self._packetizer.push(self._loudness.process(part, energy_scale)))
         if self._start is not None:
             await self._flush()
-        self.sent.complete = True
 
     @property
     def _loudness(self) -> Loudness:
@@ -157,26 +155,26 @@ class SegmentSender:
 
     async def _push(self, packets: Iterable[tuple[common_pb2.Audio, float]]) -> None:
         for audio, length_s in packets:
-            if self.speech.first_audio_at is None:
-                self.speech.first_audio_at = asyncio.get_running_loop().time()
-            played_at = await self.pacer.pace(length_s)
             if not self._announced:
                 await self._announce()
-            await self.send(audio)
-            self.speech.add_sent(self.sent, length_s, played_at)
+            await self.speech.sender.push(audio, length_s)
 
     async def _announce(self) -> None:
         self._announced = True
-        self.speech.begin_segment(self.sent)
+        start_s = self.speech.sender.made_s
         segment, start = self.sent.segment, self._start
         assert start is not None, "sound without a voice"
-        await self.send(
-            conversation_pb2.ReplySentence(
-                index=segment.index,
-                text=segment.text,
-                plan=segment.plan,
-                voice=start.voice,
-                spoken=segment.spoken,
-                language=start.language,
-            )
+
+        def begin() -> None:
+            self.sent.start_s = start_s
+
+        sentence = conversation_pb2.ReplySentence(
+            index=segment.index,
+            text=segment.text,
+            plan=segment.plan,
+            voice=start.voice,
+            spoken=segment.spoken,
+            language=start.language,
+            filler=segment.filler,
         )
+        await self.speech.sender.push(sentence, on_sent=begin)

@@ -1,0 +1,249 @@
+"""Whose turn it is: the states of a conversation, and what speech over a reply changes.
+
+The machine has no clock and no tasks.  Its owner reports what happens, with the time, does what the returned actions
+say, and calls `on_time` at `deadline`.
+
+Speech over a reply pauses it at once, before it is known what the speech is; then words and silences decide:
+
+    LISTENING --reply_began--> THINKING --reply_audible--> SPEAKING --reply_over--> LISTENING
+    THINKING, SPEAKING --speech--> INTERRUPTED
+    INTERRUPTED --a back-channel, a noise, an echo--> THINKING or SPEAKING: the reply goes on
+    INTERRUPTED --words--> LISTENING: the reply is over, and the words are a turn
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import Enum
+
+from oviya.v1 import conversation_pb2 as pb
+from services.gateway.turn.overlap import Overlap
+
+WORDS_AFTER_SILENCE_S = 0.35
+"""Seconds for which a reply stays paused after the user fell silent, for the words of what they said.  Speech-to-text
+reports silence after 0.2 s, so the reply goes on within 0.6 s."""
+WORDS_AFTER_START_S = 2.0
+"""Seconds of speech without a word after which the reply goes on: it is noise."""
+MAX_FALSE_ALARMS = 2
+"""Noises and echoes in one reply after which sound alone does not pause it any more: words do."""
+
+
+class TurnState(Enum):
+    """Whose turn it is."""
+
+    LISTENING = "listening"
+    """Nothing is being answered."""
+    THINKING = "thinking"
+    """A reply is being made, and none of its sound has been sent."""
+    SPEAKING = "speaking"
+    """A reply is heard."""
+    INTERRUPTED = "interrupted"
+    """The user speaks over the reply, which is paused until it is clear what that means."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Pause the reply."""
+
+
+@dataclass(frozen=True)
+class Resume:
+    """Let the reply go on."""
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Stop the reply."""
+
+    reason: pb.InterruptReason.ValueType
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answer the user's turn."""
+
+    turn: int
+
+
+@dataclass(frozen=True)
+class Drop:
+    """The user's turn needs no answer."""
+
+    turn: int
+    reason: pb.DropReason.ValueType
+
+
+Action = Pause | Resume | Stop | Answer | Drop
+
+_DROP_REASONS: dict[Overlap, pb.DropReason.ValueType] = {
+    Overlap.NO_WORDS: pb.DROP_REASON_NO_WORDS,
+    Overlap.BACKCHANNEL: pb.DROP_REASON_BACKCHANNEL,
+    Overlap.ECHO: pb.DROP_REASON_ECHO,
+    Overlap.STOP: pb.DROP_REASON_STOP_PHRASE,
+}
+
+
+@dataclass
+class _Speech:
+    """The user's running turn."""
+
+    turn: int
+    over_reply: bool
+    answers_question: bool  # whether "yes" is an answer rather than a back-channel
+    voiced_since: float
+    silent_since: float | None = None
+    meaning: Overlap = Overlap.NO_WORDS
+
+
+class TurnMachine:
+    """The turns of one session.  All times are seconds of one clock.
+
+    Args:
+        judge: returns what the words of the running turn, which is over a reply, mean.
+        asks: whether the reply has reached a question at its end.
+    """
+
+    def __init__(self, judge: Callable[[str], Overlap], asks: Callable[[], bool]) -> None:
+        self._judge, self._asks = judge, asks
+        self._speech: _Speech | None = None
+        self._has_reply = False
+        self._audible = False
+        self._paused = False
+        self._false_alarms = 0
+
+    @property
+    def state(self) -> TurnState:
+        """The current state."""
+        if not self._has_reply:
+            return TurnState.LISTENING
+        if self._paused:
+            return TurnState.INTERRUPTED
+        return TurnState.SPEAKING if self._audible else TurnState.THINKING
+
+    @property
+    def deadline(self) -> float | None:
+        """Time at which to call `on_time`; None: it need not be called."""
+        if not self._paused or self._speech is None:
+            return None
+        if self._speech.silent_since is not None:
+            return self._speech.silent_since + WORDS_AFTER_SILENCE_S
+        return None if self._speech.meaning.stops else self._speech.voiced_since + WORDS_AFTER_START_S
+
+    # --- The reply ----------------------------------------------------------------------------------------------------
+
+    def reply_began(self, now: float) -> list[Action]:
+        """A reply is being made.  It waits where the user is speaking."""
+        self._has_reply, self._audible, self._paused, self._false_alarms = True, False, False, 0
+        if self._speech is None or self._speech.silent_since is not None:
+            return []
+        self._speech.over_reply = True
+        return self._pause(now)
+
+    def reply_audible(self) -> None:
+        """The reply's first sound was sent."""
+        self._audible = True
+
+    def reply_over(self) -> None:
+        """The reply was played to its end, has failed or was stopped."""
+        self._has_reply = self._audible = self._paused = False
+
+    def stop_requested(self) -> list[Action]:
+        """The caller asks to stop the reply; no action: there is none."""
+        return self._stop(pb.INTERRUPT_REASON_REQUESTED)
+
+    # --- The user's speech --------------------------------------------------------------------------------------------
+
+    def speech_started(self, turn: int, now: float) -> list[Action]:
+        """The user began to speak."""
+        self._speech = _Speech(turn, self._has_reply, self._has_reply and self._asks(), now)
+        return self._pause(now) if self._has_reply else []
+
+    def speech_stopped(self, now: float) -> list[Action]:
+        """The user fell silent and may go on."""
+        if self._speech is not None:
+            self._speech.silent_since = now
+        return self._follow_meaning()
+
+    def speech_resumed(self, now: float) -> list[Action]:
+        """The user went on."""
+        if self._speech is None:
+            return []
+        self._speech.silent_since, self._speech.voiced_since = None, now
+        if not self._has_reply:
+            return []
+        self._speech.over_reply = True
+        return self._pause(now)
+
+    def words(self, text: str) -> list[Action]:
+        """The words of the running turn so far."""
+        speech = self._speech
+        if speech is None or not (speech.over_reply and self._has_reply):
+            return []
+        speech.meaning = self._meaning(speech, text)
+        return self._follow_meaning()
+
+    def speech_ended(self, turn: int, text: str) -> list[Action]:
+        """The user's turn is over, with all its words."""
+        speech, self._speech = self._speech, None
+        if speech is None or speech.turn != turn or not speech.over_reply:
+            return [Answer(turn)]
+        meaning = self._meaning(speech, text)
+        if meaning is Overlap.SPEECH:
+            return [*self._stop(pb.INTERRUPT_REASON_SPEECH), Answer(turn)]
+        drop = Drop(turn, _DROP_REASONS[meaning])
+        if meaning is Overlap.STOP:
+            return [*self._stop(pb.INTERRUPT_REASON_STOP_PHRASE), drop]
+        return [*self._resume(meaning), drop]
+
+    def speech_failed(self) -> list[Action]:
+        """The words of the running turn cannot be recognized."""
+        self._speech = None
+        return self._resume(Overlap.NO_WORDS)
+
+    def on_time(self, now: float) -> list[Action]:
+        """Lets the reply go on where words have not come in time."""
+        deadline = self.deadline
+        if deadline is None or now < deadline or self._speech is None:
+            return []
+        return self._resume(self._speech.meaning)
+
+    # --- Decisions ----------------------------------------------------------------------------------------------------
+
+    def _meaning(self, speech: _Speech, text: str) -> Overlap:
+        meaning = self._judge(text)
+        if meaning is Overlap.BACKCHANNEL and speech.answers_question:
+            return Overlap.SPEECH
+        return meaning
+
+    def _follow_meaning(self) -> list[Action]:
+        speech = self._speech
+        if speech is None or not (speech.over_reply and self._has_reply):
+            return []
+        if speech.meaning is Overlap.SPEECH:
+            return self._stop(pb.INTERRUPT_REASON_SPEECH)
+        if speech.meaning is Overlap.STOP:
+            return self._stop(pb.INTERRUPT_REASON_STOP_PHRASE)
+        known = speech.meaning is Overlap.ECHO or (
+            speech.meaning is Overlap.BACKCHANNEL and speech.silent_since is not None
+        )
+        return self._resume(speech.meaning) if known else []
+
+    def _pause(self, now: float) -> list[Action]:
+        if self._paused or self._false_alarms >= MAX_FALSE_ALARMS:
+            return []
+        self._paused = True
+        return [Pause()]
+
+    def _resume(self, meaning: Overlap) -> list[Action]:
+        if not self._paused:
+            return []
+        self._paused = False
+        self._false_alarms += meaning in (Overlap.NO_WORDS, Overlap.ECHO)
+        return [Resume()]
+
+    def _stop(self, reason: pb.InterruptReason.ValueType) -> list[Action]:
+        if not self._has_reply:
+            return []
+        self.reply_over()
+        return [Stop(reason)]

@@ -1,0 +1,289 @@
+"""The states of a conversation, in virtual time: each test says when something happens and what is done about it."""
+
+from __future__ import annotations
+
+import itertools
+
+import pytest
+
+from oviya.v1 import conversation_pb2 as pb
+from services.gateway.turn.overlap import Overlap
+from services.gateway.turn.turn_machine import (
+    MAX_FALSE_ALARMS,
+    WORDS_AFTER_SILENCE_S,
+    WORDS_AFTER_START_S,
+    Action,
+    Answer,
+    Drop,
+    Pause,
+    Resume,
+    Stop,
+    TurnMachine,
+    TurnState,
+)
+
+LISTENING, THINKING = TurnState.LISTENING, TurnState.THINKING
+SPEAKING, INTERRUPTED = TurnState.SPEAKING, TurnState.INTERRUPTED
+MEANINGS = {
+    "": Overlap.NO_WORDS,
+    "mm-hm": Overlap.BACKCHANNEL,
+    "stop": Overlap.STOP,
+    "echo": Overlap.ECHO,
+}
+STOPPED = Stop(pb.INTERRUPT_REASON_SPEECH)
+
+
+def new_machine(*, asks: bool = False) -> TurnMachine:
+    return TurnMachine(lambda text: MEANINGS.get(text, Overlap.SPEECH), lambda: asks)
+
+
+def speaking(*, asks: bool = False) -> TurnMachine:
+    machine = new_machine(asks=asks)
+    machine.reply_began(0.0)
+    machine.reply_audible()
+    return machine
+
+
+def test_a_turn_without_interruption():
+    machine = new_machine()
+    assert machine.state is LISTENING
+    assert machine.speech_started(0, 0.0) == []
+    assert machine.words("hello") == []
+    assert machine.speech_stopped(1.0) == []
+    assert machine.speech_ended(0, "hello") == [Answer(0)]
+    assert machine.state is LISTENING
+    assert machine.reply_began(1.5) == []
+    assert machine.state is THINKING
+    machine.reply_audible()
+    assert machine.state is SPEAKING
+    machine.reply_over()
+    assert (machine.state, machine.deadline) == (LISTENING, None)
+
+
+@pytest.mark.parametrize("said", ["", "mm-hm", "stop", "what time is it"])
+def test_nothing_said_while_nobody_speaks_is_an_overlap(said):
+    machine = new_machine()
+    machine.speech_started(0, 0.0)
+    assert machine.speech_ended(0, said) == [Answer(0)]
+
+
+def test_words_over_a_reply_pause_it_at_once_and_then_stop_it():
+    machine = speaking()
+    assert machine.speech_started(1, 5.0) == [Pause()]
+    assert machine.state is INTERRUPTED
+    assert machine.words("") == []
+    assert machine.words("what time") == [STOPPED]
+    assert machine.state is LISTENING
+    assert machine.words("what time is") == []
+    assert machine.speech_ended(1, "what time is it") == [Answer(1)]
+
+
+def test_words_that_are_known_only_at_the_end_stop_the_reply_and_are_answered():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.speech_ended(1, "why") == [STOPPED, Answer(1)]
+    assert machine.state is LISTENING
+
+
+def test_a_stop_phrase_stops_the_reply_and_is_not_answered():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.words("stop") == [Stop(pb.INTERRUPT_REASON_STOP_PHRASE)]
+    assert machine.speech_ended(1, "stop") == [Drop(1, pb.DROP_REASON_STOP_PHRASE)]
+
+
+def test_a_stop_phrase_with_other_words_after_it_is_answered():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.words("stop")
+    assert machine.speech_ended(1, "stop and tell me the time") == [Answer(1)]
+
+
+def test_after_a_backchannel_the_reply_goes_on_as_soon_as_the_user_is_silent():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.words("mm-hm") == []  # more words may follow
+    assert machine.speech_stopped(5.5) == [Resume()]
+    assert machine.state is SPEAKING
+    assert machine.speech_ended(1, "mm-hm") == [Drop(1, pb.DROP_REASON_BACKCHANNEL)]
+
+
+def test_a_backchannel_whose_words_come_in_the_silence_lets_the_reply_go_on_then():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.speech_stopped(5.5) == []
+    assert machine.words("mm-hm") == [Resume()]
+
+
+def test_a_cough_lets_the_reply_go_on_when_no_words_have_come():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.speech_stopped(5.5) == []
+    assert machine.deadline == pytest.approx(5.5 + WORDS_AFTER_SILENCE_S)
+    assert machine.on_time(5.6) == []
+    assert machine.on_time(5.5 + WORDS_AFTER_SILENCE_S) == [Resume()]
+    assert (machine.state, machine.deadline) == (SPEAKING, None)
+    assert machine.speech_ended(1, "") == [Drop(1, pb.DROP_REASON_NO_WORDS)]
+
+
+def test_words_that_come_after_the_reply_went_on_still_stop_it():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.speech_stopped(5.5)
+    machine.on_time(6.0)
+    assert machine.speech_ended(1, "why") == [STOPPED, Answer(1)]
+
+
+def test_noise_without_end_lets_the_reply_go_on():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.words("")
+    assert machine.deadline == pytest.approx(5.0 + WORDS_AFTER_START_S)
+    assert machine.on_time(5.0 + WORDS_AFTER_START_S) == [Resume()]
+    assert machine.words("") == []
+
+
+def test_a_user_who_goes_on_after_a_backchannel_pauses_the_reply_again():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.words("mm-hm")
+    machine.speech_stopped(5.5)
+    assert machine.speech_resumed(6.0) == [Pause()]
+    assert machine.words("mm-hm but why") == [STOPPED]
+
+
+def test_an_echo_lets_the_reply_go_on_at_once():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.words("echo") == [Resume()]
+    assert machine.speech_ended(1, "echo") == [Drop(1, pb.DROP_REASON_ECHO)]
+
+
+def test_after_false_alarms_only_words_change_the_reply():
+    machine = speaking()
+    for turn in range(1, MAX_FALSE_ALARMS + 1):
+        assert machine.speech_started(turn, 5.0 * turn) == [Pause()]
+        assert machine.speech_ended(turn, "") == [Resume(), Drop(turn, pb.DROP_REASON_NO_WORDS)]
+    assert machine.speech_started(9, 50.0) == []
+    assert machine.state is SPEAKING
+    assert machine.words("what") == [STOPPED]
+    assert machine.speech_ended(9, "what") == [Answer(9)]
+    assert machine.reply_began(60.0) == []  # the next reply starts without false alarms
+    assert machine.speech_started(10, 61.0) == [Pause()]
+
+
+def test_backchannels_are_no_false_alarms():
+    machine = speaking()
+    for turn in range(1, MAX_FALSE_ALARMS + 3):
+        assert machine.speech_started(turn, 5.0 * turn) == [Pause()]
+        assert machine.speech_ended(turn, "mm-hm") == [Resume(), Drop(turn, pb.DROP_REASON_BACKCHANNEL)]
+
+
+def test_yes_to_a_question_is_an_answer():
+    machine = speaking(asks=True)
+    assert machine.speech_started(1, 5.0) == [Pause()]
+    assert machine.speech_ended(1, "mm-hm") == [STOPPED, Answer(1)]
+
+
+def test_a_user_who_goes_on_before_the_reply_is_heard_takes_it_back():
+    machine = new_machine()
+    machine.reply_began(0.0)
+    assert machine.speech_started(1, 0.2) == [Pause()]
+    assert machine.state is INTERRUPTED
+    assert machine.words("and another thing") == [STOPPED]
+    assert machine.speech_ended(1, "and another thing") == [Answer(1)]
+
+
+def test_a_noise_before_the_reply_is_heard_only_delays_it():
+    machine = new_machine()
+    machine.reply_began(0.0)
+    machine.speech_started(1, 0.2)
+    assert machine.speech_ended(1, "") == [Resume(), Drop(1, pb.DROP_REASON_NO_WORDS)]
+    assert machine.state is THINKING
+
+
+def test_a_reply_to_a_typed_turn_waits_while_the_user_speaks():
+    machine = new_machine()
+    machine.speech_started(1, 0.0)
+    assert machine.reply_began(0.5) == [Pause()]
+    assert machine.speech_ended(1, "listen") == [STOPPED, Answer(1)]
+
+
+def test_a_reply_does_not_wait_for_a_user_who_is_silent():
+    machine = new_machine()
+    machine.speech_started(1, 0.0)
+    machine.speech_stopped(0.4)
+    assert machine.reply_began(0.5) == []
+    assert machine.speech_ended(1, "listen") == [Answer(1)]
+
+
+def test_a_reply_that_ends_before_the_users_words_are_known_is_not_touched():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.speech_stopped(5.2)
+    machine.on_time(9.0)
+    machine.reply_over()
+    assert machine.words("what time") == []
+    assert machine.speech_ended(1, "what time is it") == [Answer(1)]
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    machine.reply_over()
+    assert machine.speech_ended(1, "mm-hm") == [Drop(1, pb.DROP_REASON_BACKCHANNEL)]
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_the_caller_can_stop_a_reply_and_only_a_reply(paused):
+    machine = speaking()
+    if paused:
+        machine.speech_started(1, 5.0)
+    assert machine.stop_requested() == [Stop(pb.INTERRUPT_REASON_REQUESTED)]
+    assert machine.state is LISTENING
+    assert machine.stop_requested() == []
+
+
+def test_a_turn_that_fails_lets_the_reply_go_on():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.speech_failed() == [Resume()]
+    assert machine.speech_stopped(6.0) == []
+    assert machine.speech_resumed(6.0) == []
+    assert machine.on_time(99.0) == []
+
+
+def test_every_state_is_left_by_what_ends_it():
+    """Whatever comes in whatever order, actions fit the state: only a paused reply resumes, only a reply stops."""
+    events = {
+        "began": lambda machine: machine.reply_began(0.0),
+        "audible": lambda machine: machine.reply_audible() or [],
+        "over": lambda machine: machine.reply_over() or [],
+        "started": lambda machine: machine.speech_started(1, 0.0),
+        "stopped": lambda machine: machine.speech_stopped(0.0),
+        "resumed": lambda machine: machine.speech_resumed(0.0),
+        "noise": lambda machine: machine.words(""),
+        "words": lambda machine: machine.words("words"),
+        "ended": lambda machine: machine.speech_ended(1, "mm-hm"),
+        "time": lambda machine: machine.on_time(99.0),
+        "stop": lambda machine: machine.stop_requested(),
+    }
+    for sequence in itertools.product(events, repeat=4):
+        machine, replying, paused = new_machine(), False, False
+        for name in sequence:
+            if name in ("began", "over"):
+                replying, paused = name == "began", False
+            actions: list[Action] = events[name](machine)
+            for action in actions:
+                match action:
+                    case Pause():
+                        assert replying, sequence
+                        assert not paused, sequence
+                        paused = True
+                    case Resume():
+                        assert paused, sequence
+                        paused = False
+                    case Stop():
+                        assert replying, sequence
+                        replying = paused = False
+                    case Answer() | Drop():
+                        assert name == "ended", sequence
+            assert (machine.state is INTERRUPTED) is paused, sequence
+            assert (machine.state is LISTENING) is not replying, sequence
