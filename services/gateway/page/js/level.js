@@ -1,8 +1,8 @@
 // Loudness of a stream, from 0 (silence) to 1 (maximum), on a logarithmic scale.
 
 // The range of speech: below is a quiet room, above is clipping.
-const FLOOR_DB = -45;
-const CEILING_DB = -3;
+export const FLOOR_DB = -45;
+export const CEILING_DB = -3;
 
 /**
  * @param {Float32Array} samples between -1 and 1

@@ -1,6 +1,7 @@
 // The sound of both sides as a scrolling spectrogram, with marks of the turns; levels if reduced motion is preferred.
 
 import { make } from '../dom.js';
+import { CEILING_DB, FLOOR_DB } from '../level.js';
 import { BANDS } from './listener.js';
 import { axisPosition } from './mel.js';
 import { readPalette } from './palette.js';
@@ -13,6 +14,9 @@ const LEVEL_INTERVAL_MS = 250;
 const GAP_PX = 6;
 const TICKS_HZ = [200, 1_000, 4_000];
 const SIDES = /** @type {const} */ (['user', 'reply']);
+
+const SPECTROGRAM_LABEL = 'Spectrogram of the last 12 seconds: you above, Oviya below';
+const LEVELS_LABEL = 'Levels of the sound: you above, Oviya below';
 
 /** @typedef {'speech' | 'final' | 'interruption'} MarkKind */
 
@@ -30,9 +34,7 @@ export class Spectrogram {
    */
   constructor(place, listeners) {
     this.listeners = listeners;
-    this.canvas = /** @type {HTMLCanvasElement} */ (make('canvas', {
-      attributes: { role: 'img', 'aria-label': 'Spectrogram of the last 12 seconds: you above, Oviya below' },
-    }));
+    this.canvas = /** @type {HTMLCanvasElement} */ (make('canvas', { attributes: { role: 'img' } }));
     this.counts = make('p', { className: 'visually-hidden' });
     // One pixel for each value; drawn at the canvas's size.
     this.sheet = Object.assign(document.createElement('canvas'), { width: COLUMNS, height: BANDS });
@@ -54,6 +56,7 @@ export class Spectrogram {
     /** @type {import('./palette.js').Palette | null} */
     this.palette = null;
     this.#count();
+    this.run();
     new IntersectionObserver(([{ isIntersecting }]) => {
       this.visible = isIntersecting;
       this.run();
@@ -94,8 +97,9 @@ export class Spectrogram {
     clearInterval(this.timer);
     this.timer = 0;
     const { user, reply } = this.listeners;
-    if (!this.visible || document.hidden || !(user || reply)) return;
     const still = this.still.matches;
+    this.canvas.setAttribute('aria-label', still ? LEVELS_LABEL : SPECTROGRAM_LABEL);
+    if (!this.visible || document.hidden || !(user || reply)) return;
     this.timer = window.setInterval(() => (still ? this.#readLevels() : this.#step()), still ? LEVEL_INTERVAL_MS : COLUMN_MS);
   }
 
@@ -225,6 +229,7 @@ export class Spectrogram {
       make('div', { className: 'spectrogram' }, make('div', { className: 'axes', attributes: { 'aria-hidden': 'true' } }, ...axes),
         this.canvas, times),
       make('p', { className: 'legend' }, make('span', {}, 'Frequency in Hz; pauses of both over 2 s are left out.'), ...legend),
+      make('p', { className: 'level-legend' }, `Level from −${-FLOOR_DB} to −${-CEILING_DB} dB.`),
       this.counts,
     );
   }

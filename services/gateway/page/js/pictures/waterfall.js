@@ -67,7 +67,7 @@ export class Waterfall {
     const medians = Object.fromEntries(STAGES.map(([stage]) => [stage, median(this.turns.flatMap((turn) => turn[stage] ?? []))]));
     const longest = Math.max(0, ...Object.values(last), ...Object.values(medians).map((time) => time ?? 0));
     const axis = AXES_S.find((width) => width >= longest) ?? Math.ceil(longest);
-    this.scale.replaceChildren(make('span', {}, '0'), make('span', {}, milliseconds(axis)));
+    this.scale.replaceChildren(make('span', {}, '0'), make('span', {}, `${axis} s`));
     let before = 0;
     this.body.replaceChildren(...STAGES.map(([stage, label]) => {
       const time = last[stage];
