@@ -2,8 +2,8 @@
 
     python -m benchmarks.webrtc_cpu --seconds 20
 
-Starts the mesh as `oviya up` does, on free ports, connects an aiortc client over the loopback address, and reads the CPU
-time of the gateway's process.  Prints a table and writes build/benchmarks/webrtc_cpu.json.
+Starts the mesh as `oviya up` does, on free ports, connects an aiortc client over the loopback address, and reads the
+CPU time of the gateway's process.  Prints a table and writes build/benchmarks/webrtc_cpu.json.
 """
 
 from __future__ import annotations

@@ -10,6 +10,7 @@ import aiohttp
 import numpy as np
 
 from oviya.audio.pcm import encode_pcm
+from oviya.durations import duration, seconds
 from oviya.errors import NotReady, Unavailable
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2, stt_pb2
@@ -26,6 +27,7 @@ class Echo:
         self.config: Any = None
         self.heard = bytearray()
         self.requests = []
+        self.played = []
         self.left = asyncio.Event()
         self.release = asyncio.Event()
         self.heard_changed = asyncio.Event()
@@ -46,6 +48,9 @@ class Echo:
                 if request.audio:
                     self.heard += request.audio
                     self.heard_changed.set()
+                    continue
+                if request.HasField("played"):
+                    self.played.append((request.played.turn, seconds(request.played.position)))
                     continue
                 self.requests.append(request)
                 async for response in self._reply(request, turn):
@@ -84,10 +89,54 @@ class Echo:
         if request.text != "nothing":
             for index, hz in enumerate((500, 1500)):
                 yield event(reply_sentence=conversation_pb2.ReplySentence(index=index, text=f"{hz} hertz"))
-                for piece in np.array_split(tone(hz, 0.8), 10):
+                for at, piece in enumerate(np.array_split(tone(hz, 0.8), 10)):
                     pcm = encode_pcm(piece, self.config.output.encoding)
-                    yield event(audio=common_pb2.Audio(format=self.config.output, pcm=pcm))
+                    position = duration(0.8 * index + 0.08 * at)
+                    yield event(audio=common_pb2.Audio(format=self.config.output, pcm=pcm), position=position)
         yield event(reply_ended=conversation_pb2.ReplyEnded())
+
+
+class Scripted:
+    """A conversation whose events the test puts into `events`; keeps the requests but for sound."""
+
+    def __init__(self):
+        self.config: Any = None
+        self.events: asyncio.Queue[Any] = asyncio.Queue()
+        self.requests = []
+        self.played = []
+        self.heard = bytearray()
+        self.left = asyncio.Event()
+
+    def send(self, turn=0, **fields):
+        self.events.put_nowait(conversation_pb2.ConverseResponse(turn=turn, **fields))
+
+    def speak(self, samples, turn=0, at=0.0):
+        """Sends sound in pieces of 80 ms."""
+        for start in range(0, len(samples), 3840):
+            pcm = encode_pcm(samples[start : start + 3840], self.config.output.encoding)
+            audio = common_pb2.Audio(format=self.config.output, pcm=pcm)
+            self.send(turn, audio=audio, position=duration(at + start / 48_000))
+
+    async def converse(self, requests):
+        self.config = (await anext(requests)).config
+        started = conversation_pb2.SessionStarted(session_id="s", output=self.config.output)
+        yield conversation_pb2.ConverseResponse(session_started=started)
+        reading = asyncio.create_task(self._read(requests))
+        try:
+            while True:
+                yield await self.events.get()
+        finally:
+            await cancel_and_wait(reading)
+            self.left.set()
+
+    async def _read(self, requests):
+        async for request in requests:
+            if request.audio:
+                self.heard += request.audio
+            elif request.HasField("played"):
+                self.played.append((request.played.turn, seconds(request.played.position)))
+            else:
+                self.requests.append(request)
 
 
 @asynccontextmanager

@@ -14,7 +14,6 @@ from oviya.mesh.metrics import LOOP_FAILURES
 from oviya.v1 import common_pb2
 from services.gateway.transport.webrtc.ice import LOOPBACK
 from services.gateway.transport.webrtc.microphone import Microphone
-from services.gateway.transport.webrtc.page_message import read_message
 from services.gateway.transport.webrtc.playout_queue import RATE_HZ
 from tests.support.echo_conversation import Echo, peers_of
 from tests.support.ports import free_range
@@ -44,7 +43,8 @@ async def test_what_the_browser_says_reaches_the_conversation():
 
 
 async def test_the_reply_is_heard_and_its_events_come_when_it_is_played():
-    async with peers_of(Echo()) as peers, browser() as user:
+    echo = Echo()
+    async with peers_of(echo) as peers, browser() as user:
         await user.connect(await peers.answer(await user.offer()))
         assert (await user.event("sessionStarted"))["sessionStarted"]["sessionId"] == "s"
         user.send({"text": "hello"})
@@ -62,6 +62,8 @@ async def test_the_reply_is_heard_and_its_events_come_when_it_is_played():
         assert ended_at - second_at == pytest.approx(0.8, abs=0.5)
         await asyncio.sleep(0.2)  # what is still in the jitter buffer
         sound = user.sound()
+    assert echo.played[-1] == (0, 1.6)
+    assert 8 <= len(echo.played) <= 12  # 5 a second
     loud = np.flatnonzero(np.abs(sound) > 0.05)
     reply = sound[loud[0] : loud[-1]]
     assert len(reply) / RATE_HZ == pytest.approx(1.6, abs=0.1)  # nothing cut, nothing doubled
@@ -85,11 +87,12 @@ async def test_typed_messages_are_checked_and_the_session_goes_on():
             ("{}", "message"),
             (b"\x00\x01", "message"),
             ("x" * 65_537, "message"),
+            ('{"played": {"turn": 0, "position": "1s"}}', "message"),
             ('{"text": ""}', "text"),
             ('{"text": "more than ten"}', "text"),
         ):
             user.send(bad)
-            failed = (await user.event("turnFailed"))["turnFailed"]
+            failed = (await user.event("requestFailed"))["requestFailed"]
             assert (failed["type"], failed["field"]) == ("InvalidInput", field), bad
         user.send({"endTurn": {}})
         user.send({"text": "nothing"})
@@ -252,9 +255,3 @@ async def test_a_channel_of_another_name_is_closed():
             await user.closed.wait()
         assert user.events.empty()
         assert len(peers) == 1  # the session goes on without events
-
-
-def test_messages_are_read_as_they_are_meant():
-    assert read_message('{"text": "hi"}', 10).text == "hi"
-    assert read_message('{"endTurn": {}}', 10).WhichOneof("request") == "end_turn"
-    assert read_message('{"text": "\\ud83d\\ude00"}', 10).text == "\U0001f600"

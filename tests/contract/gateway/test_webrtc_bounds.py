@@ -112,7 +112,7 @@ async def test_the_largest_message_is_read_and_a_larger_one_answered():
         await user.connect(answer)
         for size in (MAX_UNFINISHED_BYTES, MAX_UNFINISHED_BYTES + 1):
             user.send("x" * size)
-            failed = (await user.event("turnFailed"))["turnFailed"]
+            failed = (await user.event("requestFailed"))["requestFailed"]
             assert (failed["type"], failed["field"]) == ("InvalidInput", "message")
         assert len(peers) == 1
 
@@ -156,7 +156,7 @@ async def test_a_flood_of_messages_is_refused_and_then_ends_the_peer():
         await user.connect(await peers.answer(await user.offer()))
         for _ in range(500):
             user.send({"endTurn": {}})
-        failed = (await user.event("turnFailed"))["turnFailed"]
+        failed = (await user.event("requestFailed"))["requestFailed"]
         assert failed["type"] == "Busy"
         await until(lambda: len(peers) == 0)
     assert len(echo.requests) < 100

@@ -1,8 +1,8 @@
 """Conceals short gaps in the reply's sound, as decoders conceal lost packets.
 
 The method follows the idea of ITU-T G.711 Appendix I (1999): the last pitch period is repeated, and after 10 ms it is
-attenuated until it is silent at 60 ms.  Here the output is not delayed, so the beginning of the repetition is matched to
-the last sample by a decaying offset instead of an overlap.
+attenuated until it is silent at 60 ms.  Here the output is not delayed, so the beginning of the repetition is matched
+to the last sample by a decaying offset instead of an overlap.
 """
 
 from __future__ import annotations

@@ -14,7 +14,6 @@ from oviya.audio.channels import Downmix
 from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
-from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2
 
 RATE_HZ = 16_000
@@ -54,29 +53,21 @@ class Microphone:
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Yields 16-bit PCM, 16 kHz mono, as it arrives, until the track ends."""
-        reading: asyncio.Task[object] | None = None
-        try:
-            while True:
-                reading = reading or asyncio.ensure_future(self._track.recv())
-                # asyncio.wait leaves the read running on timeout; cancelling it could lose a frame
-                done, _ = await asyncio.wait({reading}, timeout=SILENCE_AFTER_S)
-                if done:
-                    try:
-                        frame = reading.result()
-                    except MediaStreamError:
-                        break
-                    finally:
-                        reading = None
-                    assert isinstance(frame, AudioFrame)
-                    samples = self._convert(frame)
-                else:
-                    samples = self._fill()
-                if len(samples):
-                    yield encode_pcm(samples, S16LE)
-            if len(rest := self._resampler.flush()):
-                yield encode_pcm(rest, S16LE)
-        finally:
-            await cancel_and_wait(reading)
+        while True:
+            try:
+                async with asyncio.timeout(SILENCE_AFTER_S):  # a frame stays in the track's queue when it is cancelled
+                    frame = await self._track.recv()
+            except TimeoutError:
+                samples = self._fill()
+            except MediaStreamError:
+                break
+            else:
+                assert isinstance(frame, AudioFrame)
+                samples = self._convert(frame)
+            if len(samples):
+                yield encode_pcm(samples, S16LE)
+        if len(rest := self._resampler.flush()):
+            yield encode_pcm(rest, S16LE)
 
     def _fill(self) -> Pcm:
         """Returns silence as long as one wait, once there has been any sound."""
@@ -115,6 +106,8 @@ class Microphone:
 
     def _mono(self, frame: AudioFrame) -> Pcm:
         samples = planes(frame)
+        if len(samples) == 2 and np.array_equal(samples[0], samples[1]):  # a mono microphone, decoded to stereo
+            return samples[0].astype(np.float32)
         if self._downmix is None or self._downmix.channels != len(samples):
             self._downmix = Downmix(len(samples))
         return self._downmix.push(samples)

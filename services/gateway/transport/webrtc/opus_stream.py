@@ -1,7 +1,7 @@
 """Opus packets of the reply's sound, with discontinuous transmission.
 
-aiortc sends packets from a track as they are.  Encoding here instead of in aiortc makes them mono, and nothing has to be
-encoded or sent while there is silence, which is most of a session.
+aiortc sends packets from a track as they are.  Encoding here instead of in aiortc makes them mono, and nothing has to
+be encoded or sent while there is silence, which is most of a session.
 """
 
 from __future__ import annotations

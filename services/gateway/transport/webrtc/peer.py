@@ -34,6 +34,7 @@ from services.gateway.transport.webrtc import microphone
 from services.gateway.transport.webrtc.event_channel import EventChannel
 from services.gateway.transport.webrtc.ice import apply_policy
 from services.gateway.transport.webrtc.microphone import Microphone
+from services.gateway.transport.webrtc.opus_receiver import receive_at_once
 from services.gateway.transport.webrtc.peer_guard import PeerGuard
 from services.gateway.transport.webrtc.playout import Playout
 from services.gateway.transport.webrtc.playout_queue import RATE_HZ
@@ -116,6 +117,7 @@ class Peer:
             raise InvalidInput("sdp", offer.sdp, f"must be usable: {error}") from error
         apply_policy(policy, self.connection)
         self._guard.watch(self.connection)
+        receive_at_once(transceiver.receiver)
         await self.connection.setLocalDescription()
         return self.connection.localDescription.sdp
 

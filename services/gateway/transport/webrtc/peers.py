@@ -16,6 +16,7 @@ from services.gateway.settings import GatewaySettings
 from services.gateway.transport.admission import Admission, AdmissionLimits, Place
 from services.gateway.transport.webrtc.ice import check_upstream as check_ice
 from services.gateway.transport.webrtc.offer import identify_offer, read_offer
+from services.gateway.transport.webrtc.opus_receiver import check_upstream as check_receiver
 from services.gateway.transport.webrtc.peer import Conversation, Peer
 from services.gateway.transport.webrtc.peer_guard import check_upstream as check_guard
 
@@ -39,6 +40,7 @@ class Peers:
     def __init__(self, conversation: Conversation, settings: GatewaySettings) -> None:
         check_ice()
         check_guard()
+        check_receiver()
         self._conversation = conversation
         self._settings = settings
         self._policy = IcePolicy(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 
@@ -40,7 +42,7 @@ def test_it_decays_to_silence():
     made = np.concatenate([concealment.conceal(STEP) for _ in range(5)])
     levels = [level(made[start : start + 480]) for start in range(0, len(made), 480)]
     assert levels[0] > 0.8 * level(vowel(120))
-    assert all(later < earlier for earlier, later in zip(levels[1:6], levels[2:7], strict=False))
+    assert all(later < earlier for earlier, later in pairwise(levels[1:7]))
     assert not made[round(MAX_CONCEALED_S * RATE_HZ) :].any()
     assert not concealment.audible
 

@@ -161,7 +161,7 @@ def test_a_cut_reports_what_faded_out_and_a_resume_goes_back(player):
     assert player.reports[-1] == (0, pytest.approx(0.2 + FADE_S))
     player.put(0.8, at=0.15)
     player.take(50)
-    assert (0, 0.95) == player.reports[-1]
+    assert player.reports[-1] == (0, 0.95)
     assert min(seconds for _, seconds in player.reports[-4:]) < 0.4
 
 
