@@ -205,6 +205,7 @@ function show(event) {
       transcript.note(`The next replies are spoken by ${settings.voices.name}.`);
       break;
     case 'requestFailed':
+      if (value.type === 'NoReply') break; // it ended just before it could be stopped
       transcript.note(failureText(value), 'failure');
       break;
   }
