@@ -46,9 +46,10 @@ class Heard:
         return [getattr(event, kind) for event in self.events if event.WhichOneof("event") == kind]
 
     def kinds(self) -> list[str]:
-        """The kinds of the events in order, audio once in a row; without user_feeling, which follows user_emotion."""
+        """The kinds of the events in order, audio once in a row; without user_feeling, which follows user_emotion,
+        and words_spoken, whose number depends on the clock."""
         kinds = [event.WhichOneof("event") for event in self.events]
-        kinds = [kind for kind in kinds if kind != "user_feeling"]
+        kinds = [kind for kind in kinds if kind not in ("user_feeling", "words_spoken")]
         return [kind for at, kind in enumerate(kinds) if kind != "audio" or at == 0 or kinds[at - 1] != "audio"]
 
     def sound(self) -> np.ndarray:
@@ -169,9 +170,9 @@ async def served_at(port: int, service: Service[Any]) -> AsyncIterator[None]:
 
 
 def turn_events(heard: Heard, turn: int) -> list[str]:
-    """The kinds of a turn's events, audio once in a row, without degraded modes and user_feeling."""
+    """The kinds of a turn's events, audio once in a row, without degraded modes, user_feeling and words_spoken."""
     kinds = [event.WhichOneof("event") for event in heard.events if event.turn == turn]
-    kinds = [kind for kind in kinds if kind not in ("session_started", "degraded", "user_feeling")]
+    kinds = [kind for kind in kinds if kind not in ("session_started", "degraded", "user_feeling", "words_spoken")]
     return [kind for at, kind in enumerate(kinds) if kind not in ("audio", "partial") or kinds[at - 1] != kind]
 
 

@@ -61,6 +61,8 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
         self.break_after: int | None = None  # audio messages after which a stream breaks off
         self.ignores_speech = False  # reports the start of speech and nothing after it
         self.language = "en"  # that it says was spoken
+        self.eager = False  # reports silence and an eager end of turn with the first silent message
+        self.eager_language = "en"
         self.aligner = ""
 
     def register(self, server: Any) -> None:
@@ -72,7 +74,7 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
 
     async def Transcribe(self, request_iterator: Any, context: Any) -> AsyncIterator[stt_pb2.TranscribeResponse]:
         self.opened += 1
-        turn, position, speech_end, messages = 0, 0, None, 0
+        turn, position, speech_end, messages, stopped = 0, 0, None, 0, False
         encoding, rate = S16LE, RATE_HZ
 
         def at(samples: int) -> Duration:
@@ -99,12 +101,23 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
                     samples = decode_pcm(request.audio, encoding)
                     loud = np.flatnonzero(samples)
                     if len(loud):
+                        if stopped:
+                            stopped = False
+                            yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, resumed=stt_pb2.Resumed())
                         if speech_end is None:
                             start = stt_pb2.SpeechStarted(start=at(position + int(loud[0])))
                             yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, speech_started=start)
-                        partial = stt_pb2.Transcript(text="Hello")
+                        words = plain_words(self.texts[min(self.turns, len(self.texts) - 1)])
+                        partial = stt_pb2.Transcript(text=" ".join(words[:1]))
                         yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, partial=partial)
                         speech_end = position + int(loud[-1]) + 1
+                    elif self.eager and speech_end is not None and not stopped:
+                        stopped = True
+                        silent_from = stt_pb2.SpeechStopped(end=at(speech_end))
+                        yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, speech_stopped=silent_from)
+                        text = self.texts[min(self.turns, len(self.texts) - 1)]
+                        likely = stt_pb2.Transcript(text=text, language=self.eager_language)
+                        yield stt_pb2.TranscribeResponse(at=at(position), turn=turn, likely_end=likely)
                     position += len(samples)
                     if self.break_after is not None and messages >= self.break_after:
                         self.break_after = None
@@ -117,7 +130,7 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
             for event in events:
                 yield event
             if events:
-                turn, speech_end = turn + 1, None
+                turn, speech_end, stopped = turn + 1, None, False
         if speech_end is not None and not self.ignores_speech:
             for event in end(stt_pb2.TURN_END_REASON_STREAM_END):
                 yield event

@@ -25,6 +25,8 @@ WORDS_AFTER_SILENCE_S = 0.35
 reports silence after 0.2 s, so the reply goes on within 0.6 s."""
 WORDS_AFTER_START_S = 2.0
 """Seconds of speech without a word after which the reply goes on: it is noise."""
+FALSE_ALARMS = (Overlap.NO_WORDS, Overlap.ECHO)
+"""What speech is not."""
 MAX_FALSE_ALARMS = 2
 """Noises and echoes in one reply after which sound alone does not pause it any more: words do."""
 
@@ -132,13 +134,13 @@ class TurnMachine:
 
     # --- The reply ----------------------------------------------------------------------------------------------------
 
-    def reply_began(self, now: float) -> list[Action]:
-        """A reply is being made.  It waits where the user is speaking."""
+    def reply_began(self) -> list[Action]:
+        """A reply is being made.  Where the user is speaking already, e.g. after a typed turn, it waits until they have
+        ended, and their turn is answered after it."""
         self._has_reply, self._audible, self._paused, self._false_alarms = True, False, False, 0
         if self._speech is None or self._speech.silent_since is not None:
             return []
-        self._speech.over_reply = True
-        return self._pause(now)
+        return self._pause()
 
     def reply_audible(self) -> None:
         """The reply's first sound was sent."""
@@ -157,7 +159,7 @@ class TurnMachine:
     def speech_started(self, turn: int, now: float) -> list[Action]:
         """The user began to speak."""
         self._speech = _Speech(turn, self._has_reply, self._has_reply and self._asks(), now)
-        return self._pause(now) if self._has_reply else []
+        return self._pause() if self._has_reply else []
 
     def speech_stopped(self, now: float) -> list[Action]:
         """The user fell silent and may go on."""
@@ -173,7 +175,7 @@ class TurnMachine:
         if not self._has_reply:
             return []
         self._speech.over_reply = True
-        return self._pause(now)
+        return self._pause()
 
     def words(self, text: str) -> list[Action]:
         """The words of the running turn so far."""
@@ -187,26 +189,26 @@ class TurnMachine:
         """The user's turn is over, with all its words."""
         speech, self._speech = self._speech, None
         if speech is None or speech.turn != turn or not speech.over_reply:
-            return [Answer(turn)]
+            return [*self._resume(), Answer(turn)]
         meaning = self._meaning(speech, text)
         if meaning is Overlap.SPEECH:
             return [*self._stop(pb.INTERRUPT_REASON_SPEECH), Answer(turn)]
         drop = Drop(turn, _DROP_REASONS[meaning])
         if meaning is Overlap.STOP:
             return [*self._stop(pb.INTERRUPT_REASON_STOP_PHRASE), drop]
-        return [*self._resume(meaning), drop]
+        return [*self._resume(false_alarm=meaning in FALSE_ALARMS), drop]
 
     def speech_failed(self) -> list[Action]:
         """The words of the running turn cannot be recognized."""
         self._speech = None
-        return self._resume(Overlap.NO_WORDS)
+        return self._resume()
 
     def on_time(self, now: float) -> list[Action]:
         """Lets the reply go on where words have not come in time."""
         deadline = self.deadline
         if deadline is None or now < deadline or self._speech is None:
             return []
-        return self._resume(self._speech.meaning)
+        return self._resume(false_alarm=self._speech.over_reply and self._speech.meaning in FALSE_ALARMS)
 
     # --- Decisions ----------------------------------------------------------------------------------------------------
 
@@ -227,19 +229,19 @@ class TurnMachine:
         known = speech.meaning is Overlap.ECHO or (
             speech.meaning is Overlap.BACKCHANNEL and speech.silent_since is not None
         )
-        return self._resume(speech.meaning) if known else []
+        return self._resume(false_alarm=speech.meaning in FALSE_ALARMS) if known else []
 
-    def _pause(self, now: float) -> list[Action]:
+    def _pause(self) -> list[Action]:
         if self._paused or self._false_alarms >= MAX_FALSE_ALARMS:
             return []
         self._paused = True
         return [Pause()]
 
-    def _resume(self, meaning: Overlap) -> list[Action]:
+    def _resume(self, *, false_alarm: bool = False) -> list[Action]:
         if not self._paused:
             return []
         self._paused = False
-        self._false_alarms += meaning in (Overlap.NO_WORDS, Overlap.ECHO)
+        self._false_alarms += false_alarm
         return [Resume()]
 
     def _stop(self, reason: pb.InterruptReason.ValueType) -> list[Action]:

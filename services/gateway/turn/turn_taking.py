@@ -51,7 +51,7 @@ class TurnTaking:
     @contextmanager
     def replying(self) -> Iterator[None]:
         """Marks a reply as being given.  Where the user is speaking, it waits."""
-        if any(isinstance(action, Pause) for action in self._machine.reply_began(_now())):
+        if any(isinstance(action, Pause) for action in self._machine.reply_began()):
             self._reply.pause()  # before its turn has begun: nothing to report
         self._changed.set()
         try:
@@ -112,8 +112,8 @@ class TurnTaking:
             with suppress(TimeoutError):
                 async with asyncio.timeout_at(self._machine.deadline):
                     await self._changed.wait()
-            self._changed.clear()
             await self._follow(lambda: self._machine.on_time(_now()))
+            self._changed.clear()  # the deadline is read after it
 
     async def _follow(self, decide: Callable[[], list[Action]]) -> list[Action]:
         """Decides, and does what was decided before anything else is; returns the actions."""
@@ -124,8 +124,7 @@ class TurnTaking:
                 log.debug("turn", before=state.value, now=self._machine.state.value)
             for action in actions:
                 await self._do(action)
-        if actions or self._machine.deadline is not None:
-            self._changed.set()
+        self._changed.set()
         return actions
 
     async def _do(self, action: Action) -> None:

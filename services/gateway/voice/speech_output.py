@@ -96,7 +96,7 @@ class SpeechOutput:
                 await SegmentSender(segment, speech, self.audio_format, self._loudness).run()
             await task
             await speech.sender.finish()
-            if (spoken := speech.words_spoken()) and words:
+            if words and self._playback.paced and (spoken := speech.words_spoken()):
                 await send(conversation_pb2.WordsSpoken(index=spoken[0], chars=spoken[1]))
         finally:
             await cancel_and_wait(task, reporting)

@@ -12,7 +12,7 @@ from google.protobuf.duration_pb2 import Duration
 from oviya.audio.pcm import S16LE, encode_pcm
 from oviya.durations import seconds
 from oviya.v1 import brain_pb2, conversation_pb2, stt_pb2
-from tests.support.gateway_mesh import END_TURN, Heard, gateway_with, speech, turn_events
+from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 from tests.support.speech import silence, speak
 
@@ -103,8 +103,15 @@ async def test_latencies_count_from_the_end_of_speech():
 async def test_typed_turns_with_history_and_empty_speech(heard_text):
     brain = ScriptedBrain(("Yes.", "neutral"), ("And no.", "neutral"))
     stt = ScriptedStt(heard_text)
+    answered = asyncio.Event()
     async with gateway_with(brain, stt) as gateway:
-        heard = await gateway.converse("first", "second", *speech())
+        heard = await gateway.converse(
+            "first",
+            "second",
+            answered.wait(),
+            *speech(),
+            until=lambda event: answered.set() if event.turn == 1 and event.HasField("reply_ended") else None,
+        )
     assert turn_events(heard, 0)[-1] == turn_events(heard, 1)[-1] == "reply_ended"
     assert [request.text for request in brain.requests] == ["first", "second"]
     assert [(turn.role, turn.text) for turn in brain.requests[1].history] == [
@@ -148,40 +155,35 @@ async def test_half_close_ends_the_running_turn_first():
     assert turn_events(heard, 0)[-1] == "reply_ended"
 
 
-async def test_speech_during_a_reply_is_heard_at_once_and_answered_after_it():
+async def test_speech_over_a_reply_interrupts_it_and_is_answered():
     stt, brain = ScriptedStt("one", "two"), ScriptedBrain(("First.", "neutral"), ("Second.", "neutral"))
-    asked_twice = asyncio.Event()
-    heard_second = asyncio.Event()
+    sounding = asyncio.Event()
 
     async def before(index: int) -> None:
-        if len(brain.requests) == 1 and index == 1:  # the first reply goes on once the second utterance is heard
-            await heard_second.wait()
+        if len(brain.requests) == 1 and index == 1:  # the first reply never goes on
+            await asyncio.Event().wait()
 
     brain.before = before
-    heard = Heard()
     async with gateway_with(stt, brain) as gateway:
-
-        async def requests():
-            config = conversation_pb2.ConverseConfig(lead=Duration())
-            yield conversation_pb2.ConverseRequest(config=config)
-            for piece in speech():
-                yield conversation_pb2.ConverseRequest(audio=piece)
-            await asked_twice.wait()
-            for piece in speech():
-                yield conversation_pb2.ConverseRequest(audio=piece)
-
-        async for event in gateway.stub.Converse(requests(), timeout=20):
-            heard.events.append(event)
-            if event.turn == 0 and event.HasField("audio"):
-                asked_twice.set()
-            if event.turn == 1 and event.HasField("turn_ended"):
-                heard_second.set()
+        heard = await gateway.converse(
+            *speech(),
+            sounding.wait(),
+            *speech(),
+            until=lambda event: sounding.set() if event.turn == 0 and event.HasField("audio") else None,
+        )
+    first, second = turn_events(heard, 0), turn_events(heard, 1)
+    assert [kind for kind in first if kind != "user_emotion"][-3:] == ["audio", "reply_paused", "interrupted"]
+    assert second[:2] == ["speech_started", "partial"]
+    assert second[-1] == "reply_ended"
     order = [(event.turn, event.WhichOneof("event")) for event in heard.events]
-    assert order.index((1, "turn_ended")) < order.index((0, "reply_ended"))
-    replies = [turn for turn, kind in order if kind in ("reply_sentence", "audio", "reply_ended")]
-    assert replies == sorted(replies)
+    assert order.index((0, "interrupted")) < order.index((1, "final"))
+    (interrupted,) = heard.of("interrupted")
+    assert interrupted.reason == conversation_pb2.INTERRUPT_REASON_SPEECH
+    assert interrupted.heard_text == "First."  # sent without a lead: all of it counts as played
     assert [request.text for request in brain.requests] == ["one", "two"]
-    assert heard.of("reply_ended")[1]
+    assert brain.requests[1].interruption.heard_text == "First."
+    assert [turn.text for turn in brain.requests[1].history] == ["one", "First."]
+    assert brain.cancelled.is_set()
 
 
 async def test_too_many_waiting_turns_fail_as_busy_and_the_others_are_answered():

@@ -15,7 +15,7 @@ from services.gateway import metrics
 from services.gateway.memory.memory import Memory
 from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.turn.utterance import Utterance
-from services.gateway.voice.segment import SpeechOptions
+from services.gateway.voice.segment import ReplyAudio, SpeechOptions
 from tests.support.gateway_mesh import END_TURN, gateway_with, speech, turn_events
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -151,7 +151,7 @@ async def test_interrupted_turn_is_remembered_as_far_as_it_was_sent():
 
         async def send(turn: int, event: Any) -> None:
             sent.append((turn, event))
-            if sum(isinstance(event, common_pb2.Audio) for _, event in sent) == csm.frames:
+            if sum(isinstance(event, ReplyAudio) for _, event in sent) == csm.frames:
                 first_sent.set()
 
         memory = Memory("s", service.repository, service.mesh.summarize, verbatim=20)

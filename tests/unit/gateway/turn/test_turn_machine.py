@@ -39,7 +39,7 @@ def new_machine(*, asks: bool = False) -> TurnMachine:
 
 def speaking(*, asks: bool = False) -> TurnMachine:
     machine = new_machine(asks=asks)
-    machine.reply_began(0.0)
+    machine.reply_began()
     machine.reply_audible()
     return machine
 
@@ -52,7 +52,7 @@ def test_a_turn_without_interruption():
     assert machine.speech_stopped(1.0) == []
     assert machine.speech_ended(0, "hello") == [Answer(0)]
     assert machine.state is LISTENING
-    assert machine.reply_began(1.5) == []
+    assert machine.reply_began() == []
     assert machine.state is THINKING
     machine.reply_audible()
     assert machine.state is SPEAKING
@@ -168,7 +168,7 @@ def test_after_false_alarms_only_words_change_the_reply():
     assert machine.state is SPEAKING
     assert machine.words("what") == [STOPPED]
     assert machine.speech_ended(9, "what") == [Answer(9)]
-    assert machine.reply_began(60.0) == []  # the next reply starts without false alarms
+    assert machine.reply_began() == []  # the next reply starts without false alarms
     assert machine.speech_started(10, 61.0) == [Pause()]
 
 
@@ -187,7 +187,7 @@ def test_yes_to_a_question_is_an_answer():
 
 def test_a_user_who_goes_on_before_the_reply_is_heard_takes_it_back():
     machine = new_machine()
-    machine.reply_began(0.0)
+    machine.reply_began()
     assert machine.speech_started(1, 0.2) == [Pause()]
     assert machine.state is INTERRUPTED
     assert machine.words("and another thing") == [STOPPED]
@@ -196,24 +196,25 @@ def test_a_user_who_goes_on_before_the_reply_is_heard_takes_it_back():
 
 def test_a_noise_before_the_reply_is_heard_only_delays_it():
     machine = new_machine()
-    machine.reply_began(0.0)
+    machine.reply_began()
     machine.speech_started(1, 0.2)
     assert machine.speech_ended(1, "") == [Resume(), Drop(1, pb.DROP_REASON_NO_WORDS)]
     assert machine.state is THINKING
 
 
-def test_a_reply_to_a_typed_turn_waits_while_the_user_speaks():
+def test_a_reply_to_a_typed_turn_waits_while_the_user_speaks_and_both_are_answered():
     machine = new_machine()
     machine.speech_started(1, 0.0)
-    assert machine.reply_began(0.5) == [Pause()]
-    assert machine.speech_ended(1, "listen") == [STOPPED, Answer(1)]
+    assert machine.reply_began() == [Pause()]
+    assert machine.words("listen") == []
+    assert machine.speech_ended(1, "listen") == [Resume(), Answer(1)]
 
 
 def test_a_reply_does_not_wait_for_a_user_who_is_silent():
     machine = new_machine()
     machine.speech_started(1, 0.0)
     machine.speech_stopped(0.4)
-    assert machine.reply_began(0.5) == []
+    assert machine.reply_began() == []
     assert machine.speech_ended(1, "listen") == [Answer(1)]
 
 
@@ -253,7 +254,7 @@ def test_a_turn_that_fails_lets_the_reply_go_on():
 def test_every_state_is_left_by_what_ends_it():
     """Whatever comes in whatever order, actions fit the state: only a paused reply resumes, only a reply stops."""
     events = {
-        "began": lambda machine: machine.reply_began(0.0),
+        "began": lambda machine: machine.reply_began(),
         "audible": lambda machine: machine.reply_audible() or [],
         "over": lambda machine: machine.reply_over() or [],
         "started": lambda machine: machine.speech_started(1, 0.0),
