@@ -11,6 +11,7 @@ import aiohttp
 import pytest
 from pydantic import SecretStr
 
+from oviya.emotions.tables import load_emotions
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
@@ -271,6 +272,19 @@ async def test_the_page_learns_the_ice_servers_and_secrets_need_the_token():
         async with gateway.session.get("/config.json", headers={"Authorization": "Bearer t"}) as response:
             (server,) = (await response.json())["iceServers"]
             assert server == {"urls": "turn:turn.example", "username": "user", "credential": "pw"}
+
+
+async def test_the_page_learns_where_the_emotions_are_on_its_map():
+    async with served(http_token="t") as gateway, gateway.session.get("/emotions.json") as response:
+        emotions = (await response.json())["emotions"]
+    assert [row["emotion"] for row in emotions] == list(load_emotions())
+    assert emotions[0] == {
+        "emotion": "calm_supportive",
+        "tier": 1,
+        "style": "calm",
+        "valence": 0.4,
+        "arousal": -0.5,
+    }
 
 
 async def test_a_port_that_is_taken_is_one_clear_line():

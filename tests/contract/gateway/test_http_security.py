@@ -81,7 +81,8 @@ async def test_a_page_that_rebinds_its_name_reaches_nothing():
                 assert "turn-password" not in await response.text()
         async with gateway.session.get("/readyz", headers=evil) as response:
             assert (response.status, await response.json()) == (200, {"ready": True})
-        for path in ("/", "/healthz"):  # the same for everybody; the page says what is wrong with its address
+        # the same for everybody; the page says what is wrong with its address
+        for path in ("/", "/healthz", "/emotions.json"):
             async with gateway.session.get(path, headers=evil) as response:
                 assert response.status == 200
 

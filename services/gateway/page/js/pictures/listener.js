@@ -37,8 +37,9 @@ export class Listener {
    */
   soundAge() {
     this.analyser.getFloatTimeDomainData(this.samples);
-    const first = this.samples.findIndex((sample) => Math.abs(sample) > SILENCE);
-    return first < 0 ? 0 : (this.samples.length - first) / this.rateHz;
+    let first = 0;
+    while (first < this.samples.length && Math.abs(this.samples[first]) <= SILENCE) first++;
+    return (this.samples.length - first) / this.rateHz;
   }
 
   /** @returns {number} 0 (silence) to 1, see level.js */
@@ -88,7 +89,7 @@ export class Listeners {
       this[side]?.close();
       this[side] = null;
       if (!stream) continue;
-      this.context ??= new AudioContext();
+      this.context ??= new AudioContext({ latencyHint: 'playback' }); // nothing is played: large blocks cost less
       this[side] = new Listener(this.context, stream);
     }
     if (!this.user && !this.reply) {

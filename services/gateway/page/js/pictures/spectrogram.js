@@ -6,11 +6,15 @@ import { BANDS } from './listener.js';
 import { axisPosition } from './mel.js';
 import { readPalette } from './palette.js';
 
-const COLUMN_MS = 40;
-export const COLUMNS = 300; // 12 s
+const COLUMN_MS = 50;
+// Painting costs more than measuring: about 7 times a second.
+const COLUMNS_A_PAINT = 3;
+export const COLUMNS = 240; // 12 s
 // After this time without sound from either side the picture stands still.
 const SILENCE_MS = 2_000;
+// How often the levels are painted, and how often sound is looked for while the picture stands still.
 const LEVEL_INTERVAL_MS = 250;
+const WAIT_INTERVAL_MS = 120;
 const GAP_PX = 6;
 const TICKS_HZ = [200, 1_000, 4_000];
 const SIDES = /** @type {const} */ (['user', 'reply']);
@@ -45,7 +49,7 @@ export class Spectrogram {
     this.timer = 0;
     /** Columns so far, those that have left the picture included. */
     this.total = 0;
-    this.quietMs = Infinity;
+    this.quietMs = 0;
     this.levels = { user: 0, reply: 0 };
     /** The last COLUMNS columns of each side; column c is at c % COLUMNS. */
     this.rings = { user: new Uint8Array(COLUMNS * BANDS), reply: new Uint8Array(COLUMNS * BANDS) };
@@ -73,7 +77,6 @@ export class Spectrogram {
   /** Clears the picture. */
   reset() {
     this.total = 0;
-    this.quietMs = Infinity;
     for (const side of SIDES) this.rings[side].fill(0);
     this.marks = [];
     this.numbers = { speech: 0, final: 0, interruption: 0 };
@@ -100,15 +103,33 @@ export class Spectrogram {
     const still = this.still.matches;
     this.canvas.setAttribute('aria-label', still ? LEVELS_LABEL : SPECTROGRAM_LABEL);
     if (!this.visible || document.hidden || !(user || reply)) return;
-    this.timer = window.setInterval(() => (still ? this.#readLevels() : this.#step()), still ? LEVEL_INTERVAL_MS : COLUMN_MS);
+    this.#repeat(still ? () => this.#readLevels() : () => this.#wait(), still ? LEVEL_INTERVAL_MS : WAIT_INTERVAL_MS);
   }
 
-  #step() {
-    const stood = this.quietMs > SILENCE_MS;
-    const sounding = SIDES.some((side) => this.listeners[side]?.soundAge());
-    this.quietMs = sounding ? 0 : this.quietMs + COLUMN_MS;
-    if (this.quietMs > SILENCE_MS) return;
-    if (stood && this.total) this.marks.push({ kind: 'gap', column: this.total });
+  /**
+   * @param {() => void} act
+   * @param {number} intervalMs
+   */
+  #repeat(act, intervalMs) {
+    clearInterval(this.timer);
+    this.timer = window.setInterval(act, intervalMs);
+  }
+
+  /** Stands still until there is sound. */
+  #wait() {
+    if (!this.#sounding()) return;
+    if (this.total) this.marks.push({ kind: 'gap', column: this.total });
+    this.quietMs = 0;
+    this.#repeat(() => this.#scroll(), COLUMN_MS);
+  }
+
+  /** Adds a column. */
+  #scroll() {
+    this.quietMs = this.#sounding() ? 0 : this.quietMs + COLUMN_MS;
+    if (this.quietMs > SILENCE_MS) {
+      this.#repeat(() => this.#wait(), WAIT_INTERVAL_MS);
+      return;
+    }
     const at = (this.total % COLUMNS) * BANDS;
     for (const side of SIDES) {
       const column = this.rings[side].subarray(at, at + BANDS);
@@ -118,7 +139,11 @@ export class Spectrogram {
     }
     this.total++;
     this.marks = this.marks.filter(({ column }) => column > this.total - COLUMNS);
-    this.#paint();
+    if (this.total % COLUMNS_A_PAINT === 0) this.#paint();
+  }
+
+  #sounding() {
+    return SIDES.some((side) => this.listeners[side]?.soundAge());
   }
 
   #readLevels() {
