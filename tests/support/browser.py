@@ -44,7 +44,7 @@ RTCPeerConnection.prototype.createDataChannel = function (...args) {
   return channel;
 };
 """
-# Runs before the page's own scripts: the microphone hears what `speak` is given, 16-bit samples in base64, and silence otherwise.
+# Runs before the page's own scripts: the microphone hears what `speak` is given (16-bit samples in base64), else silence.
 OPEN_MICROPHONE = """
 navigator.mediaDevices.getUserMedia = async () => {
   const context = new AudioContext();
@@ -141,14 +141,20 @@ async def chromium(*flags: str) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def open_page(url: str, *flags: str, viewport: tuple[int, int] = (1000, 760)) -> AsyncIterator[Page]:
-    """Opens the page in a Chromium of its own; fails when a script of the page throws."""
+async def open_page(
+    url: str, *flags: str, viewport: tuple[int, int] = (1000, 760), script: str = ""
+) -> AsyncIterator[Page]:
+    """Opens the page in a Chromium of its own; fails when a script of the page throws.
+
+    Args:
+        script: runs before the page's own scripts, e.g. `OPEN_MICROPHONE`.
+    """
     async with chromium(*flags) as browser:
         context = await browser.new_context(viewport=ViewportSize(width=viewport[0], height=viewport[1]))
         page = await context.new_page()
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
-        await page.add_init_script(SPY)
+        await page.add_init_script(SPY + script)
         await page.goto(url)
         yield page
         assert not failures, failures

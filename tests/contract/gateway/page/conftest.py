@@ -76,9 +76,10 @@ async def opened(tmp_path: Path) -> AsyncIterator[OpenPage]:
     gateway = ScriptedConversation()
     microphone = browser.microphone(tmp_path / "microphone.wav", [1.0, SPEECH])
     voices = ScriptedVoices()
-    async with serve_page(gateway, voices.middleware()) as url, browser.open_page(url, *microphone) as page:
-        await page.add_init_script(KEEP_TRACK)
-        await page.reload()
+    async with (
+        serve_page(gateway, voices.middleware()) as url,
+        browser.open_page(url, *microphone, script=KEEP_TRACK) as page,
+    ):
         yield OpenPage(page, gateway, voices)
 
 
