@@ -44,7 +44,7 @@ RTCPeerConnection.prototype.createDataChannel = function (...args) {
   return channel;
 };
 """
-# Runs before the page's own scripts: the microphone hears what `speak` is given (16-bit samples in base64), else silence.
+# Runs before the page's own scripts: the microphone hears what `speak` is given, 16-bit samples in base64.
 OPEN_MICROPHONE = """
 navigator.mediaDevices.getUserMedia = async () => {
   const context = new AudioContext();
