@@ -100,9 +100,11 @@ install_test_tools() {
   [ -d "$HUMAN_SPEECH" ] || missing+=(asterisk-core-sounds-en-g722)
   apt_install "${missing[@]}"
   install_browser
-  if [ ! -d build/node/node_modules/@grpc/grpc-js ]; then
-    say "installing the Node.js client of the interoperability test"
-    npm install --silent --no-fund --no-audit --prefix build/node @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1
+  if [ ! -d build/node/node_modules/@grpc/grpc-js ] || [ ! -d build/node/node_modules/werift ]; then
+    say "installing the Node.js clients of the interoperability tests"
+    # The last werift that runs on Node.js 20.
+    npm install --silent --no-fund --no-audit --prefix build/node \
+      @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.1 werift@0.22.9
   fi
 }
 

@@ -176,8 +176,11 @@ class GatewaySettings(ServiceSettings):
     """Other origins whose pages may use the gateway, e.g. https://talk.example; its own page always may."""
     webrtc_first_packet_s: float = Field(default=5.0, gt=0, le=300)
     """Longest time in seconds from the answer to an offer until the browser's first packet, a STUN check."""
-    webrtc_connect_s: float = Field(default=20.0, gt=0, le=300)
+    webrtc_connect_s: float = Field(default=8.0, gt=0, le=300)
     """Longest time in seconds from the answer to an offer until the browser is connected."""
+    webrtc_silence_s: float = Field(default=8.0, ge=2, le=300)
+    """Time in seconds without any packet after which a connected browser counts as gone.  Browsers send sound 50 times
+    a second, and STUN checks every 2.5 to 6 s without a microphone."""
     max_connecting: int | None = Field(default=None, ge=1, le=10_000)
     """Browsers at once that are not connected yet.  Unset: three quarters of the sessions or UDP ports, whichever are
     fewer. A further one displaces the oldest from which no packet has come."""

@@ -62,7 +62,7 @@ async def test_the_reply_is_heard_and_its_events_come_when_it_is_played():
         assert ended_at - second_at == pytest.approx(0.8, abs=0.5)
         await asyncio.sleep(0.2)  # what is still in the jitter buffer
         sound = user.sound()
-    assert echo.played[-1] == (0, 1.6)
+    assert echo.played[-1] == (0, 1.599)
     assert 8 <= len(echo.played) <= 12  # 5 a second
     loud = np.flatnonzero(np.abs(sound) > 0.05)
     reply = sound[loud[0] : loud[-1]]

@@ -18,7 +18,7 @@ from aiortc.codecs.opus import OpusDecoder
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtcrtpreceiver import RemoteStreamTrack
 from aiortc.rtp import RtpPacket
-from av import FFmpegError
+from av.error import FFmpegError
 
 from oviya.errors import OviyaError
 

@@ -10,7 +10,7 @@ The conversation decides when a session ends.  The peer closes the stream of eve
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -51,7 +51,9 @@ TAIL_S = 0.3
 
 DROPPED = Counter("oviya_gateway_microphone_dropped_seconds_total", "Users' sound dropped as not read in time")
 
-End = Literal["finished", "disconnected", "timed out", "not connected", "failed", "beyond bounds"]
+End = Literal[
+    "finished", "disconnected", "vanished", "replaced", "timed out", "not connected", "failed", "beyond bounds"
+]
 
 
 class Conversation(Protocol):
@@ -73,6 +75,10 @@ class Peer:
         session_id: name of the session; empty: the conversation creates one.
         resume_token: token of an earlier session that continues; empty: none.
         place: its place in `Admission`, updated when the browser sends its first packet and when it is connected.
+        on_started: called with this peer when its session is open.
+
+    Attributes:
+        session: name and token of the open session; the token is empty where sessions are not kept.
     """
 
     conversation: Conversation
@@ -81,6 +87,8 @@ class Peer:
     session_id: str
     resume_token: str
     place: Place
+    on_started: Callable[[Peer], object]
+    session: tuple[str, str] = ("", "")
 
     def __post_init__(self) -> None:
         self._requests = RequestQueue(MAX_REQUESTS)
@@ -96,7 +104,7 @@ class Peer:
         self._events = EventChannel(
             self._requests, self.settings.max_text_chars, on_gone=self._gone.set, on_breach=self._guard.breach
         )
-        self._microphone_failed = False
+        self._microphone_failed = self._replaced = False
         self.connection.on("track", self._on_track)
         self.connection.on("datachannel", self._events.attach)
         self.connection.on("connectionstatechange", self._on_state)
@@ -128,13 +136,25 @@ class Peer:
         talking = asyncio.create_task(self._talk())
         listening = asyncio.create_task(self._listen())
         gone = asyncio.create_task(self._gone.wait())
+        silent = asyncio.create_task(self._guard.wait_until_silent(self.settings.webrtc_silence_s))
         try:
-            await asyncio.wait({talking, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({talking, gone, silent}, return_when=asyncio.FIRST_COMPLETED)
             if self._guard.breached:
                 return "beyond bounds"
-            return talking.result() if talking.done() else "disconnected"
+            if self._replaced:
+                return "replaced"
+            if talking.done():
+                return talking.result()
+            return "vanished" if silent.done() else "disconnected"
         finally:
-            await cancel_and_wait(talking, listening, gone)
+            await cancel_and_wait(talking, listening, gone, silent)
+
+    def replace(self) -> None:
+        """Ends this peer because its session goes on in another one."""
+        self._replaced = True
+        error = OviyaError("the session goes on in another window", hint="this window can start a new session")
+        self._events.send_failure(error)
+        self._gone.set()
 
     async def close(self) -> None:
         """Closes the connection completely, even when cancelled: aiortc never finishes a close that was cancelled."""
@@ -222,6 +242,10 @@ class Peer:
         self._events.turn = response.turn
         send = partial(self._events.send, response)
         match response.WhichOneof("event"):
+            case "session_started":
+                self.session = response.session_started.session_id, response.session_started.resume_token
+                send()
+                self.on_started(self)
             case "audio" | "reply_sentence" if response.turn in self._interrupted:
                 pass
             case "audio":

@@ -12,6 +12,7 @@ A browser that runs the page stays far below every bound; a peer that exceeds on
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 import time
 from collections.abc import Callable
@@ -78,8 +79,11 @@ class PeerGuard:
         self._sound = TokenBucket(SOUND_RATE, SOUND_BURST_S, clock)
         self._excess_s = 0.0
         self._sources: set[int] = set()
+        self._clock = clock
         self.breached = ""
         """Name of the exceeded bound; empty: none."""
+        self.last_packet_at = clock()
+        """When the last packet of any kind came, by `clock`."""
 
     def watch(self, connection: RTCPeerConnection) -> None:
         """Applies the bounds to the transports that `connection` has created so far."""
@@ -149,13 +153,24 @@ class PeerGuard:
 
     def _watch_checks(self, agent: Any) -> None:
         """Reports STUN checks.  aioice calls `check_incoming` only for those whose integrity it has verified."""
-        check_incoming = agent.check_incoming
+        check_incoming, data_received = agent.check_incoming, agent.data_received
 
-        def noted(*arguments: Any) -> None:
+        def checked(*arguments: Any) -> None:
+            self.last_packet_at = self._clock()
             self._on_alive()
             check_incoming(*arguments)
 
-        agent.check_incoming = noted
+        def received(*arguments: Any) -> None:
+            self.last_packet_at = self._clock()
+            data_received(*arguments)
+
+        agent.check_incoming, agent.data_received = checked, received
+
+    async def wait_until_silent(self, seconds: float) -> None:
+        """Waits until no packet has come for `seconds`."""
+        while (left_s := self.last_packet_at + seconds - self._clock()) > 0:
+            await asyncio.sleep(left_s)
+            await asyncio.sleep(0.1)  # after a stall of the event loop, the packets that wait are read first
 
 
 def exceeded_bound(sctp: Any) -> str:
@@ -196,6 +211,7 @@ def check_upstream() -> None:
             (RTCSctpTransport, "_handle_data", ["data"]),
             (rtcrtpreceiver.RTCRtpReceiver, "_handle_rtp_packet", ["packet", "arrival_time_ms"]),
             (aioice.Connection, "check_incoming", ["message", "addr", "protocol"]),
+            (aioice.Connection, "data_received", ["data", "component"]),
         )
         if not hasattr(owner, name) or list(inspect.signature(getattr(owner, name)).parameters)[1:] != parameters
     ]

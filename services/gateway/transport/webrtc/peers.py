@@ -98,7 +98,7 @@ class Peers:
         servers = [RTCIceServer(**server) for server in self.ice_servers.for_browser()]
         connection = RTCPeerConnection(RTCConfiguration(iceServers=servers))
         peer = self._peers[place] = Peer(
-            self._conversation, connection, self._settings, session_id, resume_token, place
+            self._conversation, connection, self._settings, session_id, resume_token, place, self._take_over
         )
         answered: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._running[place] = asyncio.create_task(self._serve(place, peer, offer, answered, displaced))
@@ -121,6 +121,12 @@ class Peers:
         """Ends all peers at once."""
         self._draining = True
         await cancel_and_wait(*self._running.values())
+
+    def _take_over(self, started: Peer) -> None:
+        """Ends the peer whose session `started` has resumed: its page was loaded again, or is open twice."""
+        for peer in list(self._peers.values()):
+            if peer is not started and peer.session[1] and peer.session == started.session:
+                peer.replace()
 
     async def _serve(
         self,

@@ -19,6 +19,10 @@ FRAME_S = 0.020
 FRAME_SAMPLES = round(FRAME_S * RATE_HZ)
 PREBUFFER_S = 0.060
 """Seconds of sound with which a reply starts; the first piece, one RVQ frame of 80 ms, is longer."""
+REBUFFER_S = 0.100
+"""Seconds by which more sound is needed after each gap of a reply, at most `MAX_REBUFFER_S`: where sound is made hardly
+faster than it is played, one longer gap is better than many."""
+MAX_REBUFFER_S = 0.360
 FADE_S = 0.040
 """Length in seconds of the fade-out of a reply that is cut."""
 REPORT_S = 0.200
@@ -61,6 +65,7 @@ class PlayoutQueue:
         self._playing = False
         self._complete = True  # no sound of the reply is missing when the queue is empty
         self._waited = 0  # frames for which sound has waited to be played
+        self._needed_s = PREBUFFER_S  # sound with which to start
         self._fading = 0  # samples of a fade-out that are queued
         self._cut = False  # the next sound begins where a reply was cut
         self._after_fade: list[Marker] = []
@@ -84,6 +89,7 @@ class PlayoutQueue:
         if self._dry and self._played and piece.turn == self._played[0]:
             UNDERRUNS.inc()
             UNDERRUN_SECONDS.inc(self._dry / RATE_HZ)
+            self._needed_s = min(self._needed_s + REBUFFER_S, MAX_REBUFFER_S)
         self._dry = 0
         self._items.append(piece)
         self._queued += len(piece.samples)
@@ -99,6 +105,7 @@ class PlayoutQueue:
         """Marks the reply as complete: nothing is missing when the queue is empty."""
         self._complete = True
         self._dry = 0
+        self._needed_s = PREBUFFER_S
 
     def fade_out(self) -> None:
         """Cuts the reply: what would be played now fades out, the rest is dropped with all markers."""
@@ -137,7 +144,7 @@ class PlayoutQueue:
         if not self._playing and self._items:
             self._waited += 1 if self._queued else 0
             waited_s = (self._waited - 1) * FRAME_S
-            self._playing = self._complete or max(self.queued_s, waited_s) >= PREBUFFER_S
+            self._playing = self._complete or max(self.queued_s, waited_s) >= self._needed_s
         taken = self._take(FRAME_SAMPLES, call=True) if self._playing else []
         played = [self._concealment.push(piece.samples) for piece in taken]
         if taken:
@@ -199,4 +206,5 @@ class PlayoutQueue:
         if ended or self._reported is None or self._since_report * FRAME_S >= REPORT_S:
             self._reported, self._since_report = self._played, 0
             turn, position = self._played
-            self._on_played(turn, position / RATE_HZ)
+            # Whole milliseconds below it: a position that rounding puts beyond what was sent would be refused.
+            self._on_played(turn, (position - 1) * 1000 // RATE_HZ / 1000)

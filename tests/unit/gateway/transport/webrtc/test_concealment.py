@@ -16,8 +16,8 @@ STEP = 960
 def vowel(f0_hz, seconds=0.5):
     """A harmonic sound like a vowel."""
     time = np.arange(round(seconds * RATE_HZ)) / RATE_HZ
-    partials = sum(np.sin(2 * np.pi * f0_hz * k * time + k) / k for k in range(1, 12))
-    return (0.2 * partials).astype(np.float32)
+    partials = np.array([np.sin(2 * np.pi * f0_hz * k * time + k) / k for k in range(1, 12)])
+    return (0.2 * partials.sum(axis=0)).astype(np.float32)
 
 
 def level(samples):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.virtual_time
 SILENT_S = SILENT_FRAMES * FRAME_S
 
 
-def new_playout():
+def new_playout() -> Any:
     return Playout(lambda turn, seconds: None)
 
 
@@ -33,7 +34,9 @@ async def put(playout, samples, at=0.0):
 
 def decode(packets):
     decoder = OpusDecoder()
-    frames = [frame for packet in packets for frame in decoder.decode(JitterFrame(bytes(packet), packet.pts))]
+    frames: list[Any] = []
+    for packet in packets:
+        frames += decoder.decode(JitterFrame(bytes(packet), packet.pts))
     values = np.concatenate([frame.to_ndarray().reshape(-1, 2) for frame in frames]) / 32768
     assert np.abs(values[:, 0] - values[:, 1]).max() < 1e-3
     return values[:, 0]
