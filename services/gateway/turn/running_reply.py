@@ -12,6 +12,9 @@ from services.gateway.voice.speech_handle import SpeechHandle
 
 ECHO_DELAY_S = 3.0
 """Longest time in seconds from a word of a reply to its echo in the user's sound."""
+ROUNDING_S = 0.001
+"""Difference in seconds up to which a reported position is that of the last sample sent: callers count samples of their
+own rate."""
 
 
 class RunningReply:
@@ -94,7 +97,7 @@ class RunningReply:
         known = speech or late
         if known is None:
             raise InvalidInput("played.turn", turn, "must be the turn of the running or the last reply")
-        if position_s > known.sender.made_s:
+        if position_s > known.sender.made_s + ROUNDING_S:
             limit = f"must be at most the {known.sender.made_s:.2f} s that were sent"
             raise InvalidInput("played.position", f"{position_s:.2f} s", limit)
         if speech is not None:
