@@ -22,10 +22,13 @@ export class Transcript {
     this.partialLine = partial;
     this.thinkingDots = thinking;
     this.following = true;
+    this.height = 0;
     scroller.addEventListener('scroll', () => {
+      if (scroller.scrollHeight !== this.height) return; // the content has changed: it was not the user who scrolled
       this.following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_PX;
     });
-    new ResizeObserver(() => this.#follow()).observe(scroller);
+    const resized = new ResizeObserver(() => this.#follow());
+    for (const element of [scroller, list]) resized.observe(element);
     /** @type {Map<number, HTMLElement>} */
     this.users = new Map();
     /** @type {Map<number, Reply>} */
@@ -214,5 +217,6 @@ export class Transcript {
   /** Scrolls to the end, unless the user has scrolled up to read. */
   #follow() {
     if (this.following && this.welcome.hidden) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.height = this.scroller.scrollHeight;
   }
 }
