@@ -34,7 +34,7 @@ from oviya.model.checkpoint import shipped_checkpoint
 from services.csm.checkpoint import load_checkpoint as load_csm
 from services.csm.engine.engine import CsmEngine, EngineOptions
 from services.csm.request.prompt import Segment
-from services.csm.request.request import GenerateRequest
+from services.csm.request.request import GenerateRequest, GenerationEnd
 from services.mimi.checkpoint import load_checkpoint as load_mimi
 from services.mimi.engine.engine import MimiEngine
 from tests.support.speech import word_error_rate
@@ -84,14 +84,21 @@ class DemoVoice:
         with self._mimi.open_decoder() as stream:
             return stream.decode(codes).result()
 
+    async def generate(self, request: GenerateRequest) -> tuple[np.ndarray, GenerationEnd]:
+        """Text to codes (T, Q), T 0 or more, and how it went."""
+        async with self._csm.generate(request) as frames:
+            codes = [codes async for codes in frames]
+        assert frames.end is not None, "the stream was read to its end"
+        return np.concatenate(codes) if codes else np.zeros((0, self._csm.config.codebooks), np.int64), frames.end
+
     def say(self, requests: Sequence[GenerateRequest], title: str) -> list[Sound]:
         """Speaks several texts, four at a time."""
         free = asyncio.Semaphore(4)
 
         async def one(request: GenerateRequest) -> Sound:
-            async with free, self._csm.generate(request) as frames:
-                codes = [codes async for codes in frames]
-            return await asyncio.to_thread(self.decode, np.concatenate(codes)) if codes else np.zeros(1920, np.float32)
+            async with free:
+                codes, _ = await self.generate(request)
+            return await asyncio.to_thread(self.decode, codes) if len(codes) else np.zeros(1920, np.float32)
 
         async def every() -> list[Sound]:
             tasks = [asyncio.create_task(one(request)) for request in requests]

@@ -7,6 +7,7 @@ from typing import Any
 
 from grpc import aio
 
+from oviya.mesh import turn_id
 from oviya.mesh.server import FIXED_WINDOW, KEEPALIVE_S
 
 WITHOUT_PROXY = (("grpc.enable_http_proxy", 0),)
@@ -42,7 +43,7 @@ def service_config(service_name: str) -> dict[str, Any]:
 
 
 def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 << 20) -> aio.Channel:
-    """Opens a channel to a service, without the environment's proxies.
+    """Opens a channel to a service, without the environment's proxies.  Its calls carry the turn's id (`turn_id`).
 
     Args:
         address: "host:port"; all addresses of a DNS name are used.
@@ -52,7 +53,7 @@ def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 
     target = (
         address if "://" in address or address.startswith(("unix:", "dns:", "ipv4:", "ipv6:")) else f"dns:///{address}"
     )
-    return aio.insecure_channel(
+    channel = aio.insecure_channel(
         target,
         options=[
             ("grpc.service_config", json.dumps(service_config(service_name))),
@@ -70,3 +71,5 @@ def open_channel(address: str, service_name: str, *, max_message_bytes: int = 4 
             *FIXED_WINDOW,
         ],
     )
+    turn_id.add_to_calls(channel)
+    return channel

@@ -1,11 +1,11 @@
-"""Server interceptor: maps typed errors to statuses, measures calls and limits their number."""
+"""Server interceptor: maps typed errors to statuses, measures calls, limits their number, and binds turns' ids."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator
-from contextlib import aclosing, contextmanager
+from contextlib import aclosing, contextmanager, nullcontext
 from typing import Any, TypeAlias
 
 import grpc
@@ -13,7 +13,7 @@ import structlog
 from grpc import aio
 
 from oviya.errors import Busy, NotReady, OviyaError
-from oviya.mesh import metrics
+from oviya.mesh import metrics, turn_id
 from oviya.status import mapping_of, trailing_metadata
 
 log = structlog.get_logger()
@@ -37,6 +37,8 @@ class _Observation:
 
 class CallInterceptor(aio.ServerInterceptor):
     """Maps errors to statuses, measures calls, and refuses calls if the service is not ready or too many are running.
+
+    Lines that are logged during a call have its `method` and, if the caller sent it, the `turn_id`.
 
     Args:
         is_ready: returns whether calls are accepted.
@@ -64,25 +66,26 @@ class CallInterceptor(aio.ServerInterceptor):
         method = str(handler_call_details.method)
         if handler is None or method.startswith(ALWAYS_OPEN):
             return handler
+        turn = turn_id.received(handler_call_details.invocation_metadata)
         codec = (handler.request_deserializer, handler.response_serializer)
         if handler.response_streaming:
-            stream = self._wrap_stream(method, handler.stream_stream or handler.unary_stream)
+            stream = self._wrap_stream(method, turn, handler.stream_stream or handler.unary_stream)
             make: Any = (
                 grpc.stream_stream_rpc_method_handler
                 if handler.request_streaming
                 else grpc.unary_stream_rpc_method_handler
             )
             return make(stream, *codec)
-        single = self._wrap_single(method, handler.stream_unary or handler.unary_unary)
+        single = self._wrap_single(method, turn, handler.stream_unary or handler.unary_unary)
         make = (
             grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
         )
         return make(single, *codec)
 
-    def _wrap_single(self, method: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
+    def _wrap_single(self, method: str, turn: str, behaviour: Any) -> Callable[[Any, Context], Awaitable[Any]]:
         async def call(request: Any, context: Context) -> Any:
             response = None
-            with self._observed(method) as observation:
+            with self._observed(method, turn) as observation:
                 self._admit()
                 response = await behaviour(request, context)
             await _abort_on(observation, context)
@@ -90,9 +93,9 @@ class CallInterceptor(aio.ServerInterceptor):
 
         return call
 
-    def _wrap_stream(self, method: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
+    def _wrap_stream(self, method: str, turn: str, behaviour: Any) -> Callable[[Any, Context], AsyncIterator[Any]]:
         async def call(request: Any, context: Context) -> AsyncIterator[Any]:
-            with self._observed(method) as observation:
+            with self._observed(method, turn) as observation:
                 self._admit()
                 # aclosing runs the servicer's `finally` at cancellation, not at garbage collection.
                 async with aclosing(behaviour(request, context)) as responses:
@@ -115,14 +118,15 @@ class CallInterceptor(aio.ServerInterceptor):
             raise Busy(f"{self._max_calls} calls are running, the most", retry_after_s=RETRY_AFTER_S)
 
     @contextmanager
-    def _observed(self, method: str) -> Generator[_Observation]:
+    def _observed(self, method: str, turn: str) -> Generator[_Observation]:
         """Measures a call and stores its error for `_abort_on`.  Cancellation propagates."""
         observation, code, started = _Observation(), grpc.StatusCode.OK.name, time.monotonic()
         metrics.RPCS_IN_FLIGHT.labels(method).inc()
         self.calls += 1
         self._idle.clear()
         try:
-            with structlog.contextvars.bound_contextvars(method=method):
+            scope = turn_id.turn_scope(turn) if turn else nullcontext()
+            with scope, structlog.contextvars.bound_contextvars(method=method):
                 try:
                     yield observation
                 except OviyaError as error:

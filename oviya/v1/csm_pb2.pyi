@@ -87,7 +87,7 @@ class GenerateRequest(_message.Message):
     @_builtins.property
     def context(self) -> _containers.RepeatedCompositeFieldContainer[Global___ContextSegment]:
         """Earlier speech that sets the voice and the conversation, oldest first; reference clips come before all turns.
-        The service keeps the clips and the newest turns (5 by default, fewer where they do not fit).  Empty: none.
+        The service keeps the clips and the newest turns that fit.  Empty: none.
         """
 
     @_builtins.property

@@ -38,6 +38,19 @@ class Tone:
 
 
 @dataclass(frozen=True, slots=True)
+class Interruption:
+    """How the user cut the last reply short.
+
+    Attributes:
+        heard: the words that were heard, the last turn of the history; empty: none, and the history lacks the reply.
+        unheard: the words that were made but not heard; empty: none.
+    """
+
+    heard: str
+    unheard: str
+
+
+@dataclass(frozen=True, slots=True)
 class Exchange:
     """What a reply answers: the user's text and the state of the session.
 
@@ -49,6 +62,7 @@ class Exchange:
         tone: the tone to answer in; None: the backend chooses.
         summary: a summary by `Backend.summarize` of the turns before `history`; empty: there are none.
         language: language of `text` (BCP 47); empty: unknown.
+        interruption: how the last reply was cut short; None: it was heard to its end.
     """
 
     text: str
@@ -58,6 +72,7 @@ class Exchange:
     tone: Tone | None = None
     summary: str = ""
     language: str = ""
+    interruption: Interruption | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from oviya.streams import wait_for
 from oviya.text.language_tags import is_tag
 from oviya.text.speakable import speakable
 from oviya.v1 import brain_pb2, brain_pb2_grpc, common_pb2, emotion_pb2
-from services.brain.backend import Backend, Exchange, Role, Tone, Turn
+from services.brain.backend import Backend, Exchange, Interruption, Role, Tone, Turn
 from services.brain.emotions import known_emotion
 from services.brain.failover import Failover
 from services.brain.listener import Listener, ScriptError
@@ -172,7 +172,16 @@ def unpack(request: brain_pb2.ReplyRequest, settings: BrainSettings) -> Exchange
         tone=_tone(request.tone) if request.HasField("tone") else None,
         summary=request.summary,
         language=request.language,
+        interruption=_interruption(request.interruption, settings) if request.HasField("interruption") else None,
     )
+
+
+def _interruption(message: brain_pb2.Interruption, settings: BrainSettings) -> Interruption | None:
+    """Unpacks an interruption; None if the reply had no words yet."""
+    heard, unheard = message.heard_text.strip(), message.unheard_text.strip()
+    _check_length("interruption.heard_text", message.heard_text, settings.max_text_chars)
+    _check_length("interruption.unheard_text", message.unheard_text, settings.max_text_chars)
+    return Interruption(heard, unheard) if heard or unheard else None
 
 
 def _tone(tone: emotion_pb2.Tone) -> Tone:

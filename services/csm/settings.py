@@ -59,8 +59,9 @@ class CsmSettings(ServiceSettings):
     silence_s: float = Field(default=4, ge=0, le=60)
     """Silence, in seconds, after which an answer is stopped; 0: never.  Frames count as silent while their first
     codebook alternates between at most two codes; their loudness is only known once they are decoded."""
-    context_turns: int = Field(default=5, ge=0, le=4096)
-    """Newest turns of a context that a prompt keeps; reference clips are kept in addition."""
+    context_turns: int = Field(default=64, ge=0, le=4096)
+    """Most segments of a context that a prompt keeps, the newest ones; reference clips are kept in addition.  Fewer are
+    kept where they do not fit."""
     max_text_chars: int = Field(default=8192, ge=1, le=1 << 20)
     """Longest text, of the request and of a context segment, in characters."""
     max_context_segments: int = Field(default=64, ge=0, le=4096)

@@ -18,6 +18,11 @@ STAGE_SECONDS = Histogram(
     buckets=(0.05, 0.1, 0.2, 0.3, 0.5, 0.75, 1, 1.5, 2, 3, 5, 10, 30),
 )
 VOICE_SENTENCES = Counter("oviya_gateway_voice_sentences_total", "Sentences spoken, by voice", ["voice"])
+USER_SOUNDS = Counter(
+    "oviya_gateway_user_sounds_total",
+    "Users' turns whose sound was encoded for the voice's context, by how it went (encoded, too_long, failed, dropped)",
+    ["outcome"],
+)
 VOICE_FAILURES = Counter(
     "oviya_gateway_voice_failures_total", "Sentences that CSM and Mimi failed to speak, by the type of error", ["type"]
 )
@@ -74,4 +79,15 @@ FILLERS = Counter("oviya_gateway_fillers_total", "Sentences that bridged a long 
 SILENCE_PROMPTS = Counter("oviya_gateway_silence_prompts_total", "Questions to users who said nothing for long")
 REFUSED_REQUESTS = Counter(
     "oviya_gateway_refused_requests_total", "Requests within a session that failed, by the kind of request", ["request"]
+)
+ECHO_CANCELLATION_SECONDS = Counter(
+    "oviya_gateway_echo_cancellation_seconds_total", "Seconds of callers' sound from which echo was removed"
+)
+CLIPS = Counter(
+    "oviya_gateway_clips_total",
+    "Clips of voices by outcome: accepted, or why they were refused (length, quiet, music, several_speakers ...)",
+    ["outcome"],
+)
+VOICES = Gauge(
+    "oviya_gateway_voices", "Voices that can be spoken with: kept ones, and uploads of the last hour", ["kind"]
 )

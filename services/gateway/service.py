@@ -13,13 +13,16 @@ from oviya.mesh.deadline import Deadline
 from oviya.mesh.service import Service
 from oviya.v1 import common_pb2, conversation_pb2_grpc
 from services.gateway.conversation.conversation import Conversation
+from services.gateway.echo.webrtc_apm import ECHO_CANCELLATION, find_problem
 from services.gateway.memory.make_store import make_store
 from services.gateway.memory.session_repository import SessionRepository
 from services.gateway.memory.store import StoreLimits
 from services.gateway.memory.store_queue import CLOSE_S, STORE
+from services.gateway.own_voice.own_voices import OwnVoices
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.grpc_servicer import ConversationServicer
 from services.gateway.transport.http.app import GatewayApp, HttpServer
+from services.gateway.transport.http.voices import VoiceRoutes
 from services.gateway.transport.webrtc.peers import Peers
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
@@ -51,11 +54,14 @@ class GatewayService(Service[GatewaySettings]):
     peers: Peers
     http: HttpServer
     repository: SessionRepository
+    own_voices: OwnVoices
+    voice_routes: VoiceRoutes
 
     def register(self, server: aio.Server) -> None:
         settings = self.settings
         self.mesh = Mesh(settings)
         self.readiness = Readiness(self.mesh, settings)
+        self.own_voices = OwnVoices(self.mesh, self.readiness, settings)
         self._csm = CsmVoice(self.mesh, self.readiness, settings)
         self._fallback = FallbackVoice()
         limits = StoreLimits(
@@ -66,13 +72,21 @@ class GatewayService(Service[GatewaySettings]):
         )
         store = make_store(settings.session_store.get_secret_value(), limits)
         self.repository = SessionRepository(store, partial(self.readiness.set_own_problem, STORE))
-        self.conversation = Conversation(self.mesh, self.readiness, settings, self.repository, self.new_output)
+        self.conversation = Conversation(
+            self.mesh, self.readiness, settings, self.repository, self.own_voices, self.new_output
+        )
         servicer = ConversationServicer(self.conversation, self.repository, settings)
         conversation_pb2_grpc.add_ConversationServiceServicer_to_server(servicer, server)
 
     async def start(self) -> None:
+        if self.settings.echo_cancellation and (problem := find_problem()):
+            log.warning("echo cancellation is not available", reason=problem)
+            self.readiness.set_own_problem(ECHO_CANCELLATION, problem)
         self.peers = Peers(self.conversation, self.settings)
-        self.http = HttpServer(GatewayApp(self.peers, self.readiness, self.settings).app(), self.settings)
+        app = GatewayApp(self.peers, self.readiness, self.settings).app()
+        self.voice_routes = VoiceRoutes(self.own_voices, self.readiness, self.settings)
+        self.voice_routes.add_to(app)
+        self.http = HttpServer(app, self.settings)
         try:
             await self._fallback.warm_up()
             await self.repository.start()

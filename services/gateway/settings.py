@@ -75,12 +75,16 @@ class GatewaySettings(ServiceSettings):
     max_lead_s: float = Field(default=60.0, gt=0, le=3600)
     """Longest lead in seconds that a caller may ask for.  0, as fast as possible, is always allowed."""
     voice_context_turns: int = Field(default=5, ge=0, le=20)
-    """Earlier sentences that CSM gets as context, as text and RVQ frames; 0: none."""
+    """Newest turns that CSM gets as context, as text and sound, counting both sides; 0: none.  Up to twice as many are
+    kept, so that old ones are dropped several at a time."""
     voice_gain: float = Field(default=3.5, gt=0, le=10)
     """Gain after normalisation, before the limiter; 3.5 is the gain of the original design."""
     max_sentence_chars: int = Field(default=240, ge=40, le=2000)
     """Longest piece of text in characters that is spoken at once.  Longer sentences are split at clauses, then between
     words."""
+    echo_cancellation: bool = True
+    """Whether the reply's own sound is removed from the caller's, unless the caller says that its sound holds no echo
+    (ConverseConfig.echo_cancellation).  While a reply is played, this takes 1 % of a core per session."""
     fillers: list[str] = Field(default_factory=lambda: ["Let me think.", "Hmm, one moment.", "Let me see."])
     """Sentences that bridge a long wait for the brain's answer, used in turn.  []: none."""
     filler_after_s: float = Field(default=1.5, gt=0, le=60)
@@ -145,6 +149,15 @@ class GatewaySettings(ServiceSettings):
     max_kept_mib: int = Field(default=1024, ge=0, le=1 << 20)
     """Size of the text of all kept sessions together, in MiB.  Beyond that, the ones with the oldest last turn are
     dropped and counted in a metric.  0: no limit."""
+
+    # --- Voices of callers' own ---------------------------------------------------------------------------------------
+    voice_store: str = Field(default="", examples=["/voices"])
+    """Folder in which voices are kept that callers register by name, as RVQ frames and text.  Empty: voices are not
+    kept; an uploaded clip can still be spoken with for an hour."""
+    max_kept_voices: int = Field(default=1000, ge=1, le=1_000_000)
+    """Voices that are kept; further ones are refused as busy.  Each takes up to 50 KB."""
+    max_clip_bytes: int = Field(default=10 << 20, ge=1 << 16, le=64 << 20)
+    """Largest sound file that POST /voices accepts, in bytes: 30 s of 48 kHz stereo WAV are 6 to 9 MB."""
 
     # --- HTTP and the page --------------------------------------------------------------------------------------------
     http_host: str = Field(default="127.0.0.1", min_length=1)

@@ -198,6 +198,7 @@ async def take_recording(page: Page) -> tuple[NDArray[np.float32], list[Said]]:
 def _read(entry: dict[str, Any]) -> Said:
     message = dict(entry["message"])
     turn = message.pop("turn", 0)
+    message.pop("turnId", None)
     assert len(message) == 1, f"one event a message: {json.dumps(entry)}"
     name, value = message.popitem()
     return Said(entry["at"], turn, name, value)

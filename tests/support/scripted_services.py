@@ -11,9 +11,10 @@ from google.protobuf.duration_pb2 import Duration
 
 from oviya.audio.pcm import F32LE, S16LE, audio_message, decode_pcm
 from oviya.durations import duration
-from oviya.errors import OviyaError, Unsupported
+from oviya.errors import OviyaError
 from oviya.mesh.service import Service
 from oviya.mesh.settings import ServiceSettings
+from oviya.rvq import FRAME_S
 from oviya.v1 import (
     brain_pb2,
     brain_pb2_grpc,
@@ -236,7 +237,7 @@ class ScriptedCsm(_Scripted, csm_pb2_grpc.CsmServiceServicer):
 
 
 class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
-    """Decodes every frame to 80 ms of a tone."""
+    """Decodes every frame to 80 ms of a tone, and encodes every 80 ms to a frame."""
 
     name = "mimi"
     grpc_services = ("oviya.v1.MimiService",)
@@ -245,6 +246,10 @@ class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
         super().__init__()
         self.trained = trained
         self.fail: OviyaError | None = None
+        self.encodes: list[list[float]] = []  # seconds of sound in each message of each Encode call
+        self.open_encodes = 0
+        self.refuse_encode: OviyaError | None = None
+        self.before_encode: Callable[[], Any] = lambda: None  # awaited before the sound of each message is encoded
 
     def register(self, server: Any) -> None:
         mimi_pb2_grpc.add_MimiServiceServicer_to_server(self, server)
@@ -254,8 +259,30 @@ class ScriptedMimi(_Scripted, mimi_pb2_grpc.MimiServiceServicer):
         return mimi_pb2.MimiServiceGetModelResponse(model=model, codebooks=8, codebook_size=2048)
 
     async def Encode(self, request_iterator: Any, context: Any) -> AsyncIterator[mimi_pb2.EncodeResponse]:
-        raise Unsupported("the script does not encode")
-        yield
+        """Sends a frame for every 80 ms of sound and for the rest at the end; the codes of a frame are its number."""
+        self.encodes.append([])
+        self.open_encodes += 1
+        sent, samples, codebooks, rate, encoding = 0, 0, 0, RATE_HZ, S16LE
+        try:
+            async for request in request_iterator:
+                if request.WhichOneof("request") == "config":
+                    config = request.config
+                    codebooks, rate, encoding = config.codebooks, config.format.sample_rate_hz, config.format.encoding
+                    continue
+                self.encodes[-1].append(len(decode_pcm(request.audio, encoding)) / rate)
+                await _maybe(self.before_encode())
+                if self.refuse_encode is not None:
+                    raise self.refuse_encode
+                samples += len(decode_pcm(request.audio, encoding))
+                while (sent + 1) * FRAME_S * rate <= samples:
+                    codes = common_pb2.RvqFrames(codebooks=codebooks, codes=[sent] * codebooks)
+                    yield mimi_pb2.EncodeResponse(frames=codes)
+                    sent += 1
+            if sent * FRAME_S * rate < samples:
+                codes = common_pb2.RvqFrames(codebooks=codebooks, codes=[sent] * codebooks)
+                yield mimi_pb2.EncodeResponse(frames=codes)
+        finally:
+            self.open_encodes -= 1
 
     async def Decode(self, request_iterator: Any, context: Any) -> AsyncIterator[mimi_pb2.DecodeResponse]:
         done = 0

@@ -31,8 +31,8 @@ LAYERS = {
         " > affect > settings > prosody > metrics"
     ),
     "services.gateway": (
-        "service > transport > conversation > turn > voice > upstream > memory"
-        " > settings > client_address, ice_policy, ice_servers, rate, metrics"
+        "service > transport > conversation > turn > voice, own_voice > upstream > memory"
+        " > echo > settings, quota > client_address, ice_policy, ice_servers, rate, metrics"
     ),
     "services.mimi": (
         "server, detect_watermark > load > engine > checkpoint > model > watermark, spread_spectrum > settings, metrics"
@@ -45,7 +45,10 @@ LAYERS = {
 
 USE_GRPC = {
     *(f"services.{name}.server" for name in ("brain", "csm", "emotion", "mimi", "stt")),
-    *(f"services.gateway.{room}" for room in ("service", "transport", "conversation", "turn", "voice", "upstream")),
+    *(
+        f"services.gateway.{room}"
+        for room in ("service", "transport", "conversation", "turn", "voice", "own_voice", "upstream")
+    ),
 }
 """Rooms of services that may import grpc; engines and models are used without it."""
 

@@ -11,7 +11,9 @@ from pathlib import Path
 
 from oviya.text.language_tags import is_english
 from services.brain.backend import BackendStatus, Exchange, Sentence, Summary, Turn
+from services.brain.emotions import default_emotion
 from services.brain.listener.interpreter import Interpretation, Interpreter
+from services.brain.listener.interrupted_reply import UNHEARD_RULE, unheard_sentences
 from services.brain.listener.loader import load_script
 from services.brain.listener.memory import Finder, Memory, MemoryBuilder, SpokenSentences
 from services.brain.listener.reflect import reflect
@@ -98,6 +100,8 @@ class Listener:
     def answer(self, exchange: Exchange) -> list[Sentence]:
         """Makes a reply of 1 to `reply.MAX_SENTENCES` sentences, none of which is in the history.
 
+        If the last reply was interrupted and the user asks for the rest, the reply is that rest.
+
         The same exchange always has the same reply.
         """
         said = SpokenSentences.of(exchange.history)
@@ -109,6 +113,8 @@ class Listener:
         values = self._session_values(memory, exchange.history, said)
         values["told"] = self._capitalise(self._told(utterance, earlier), memory)
         values["danger"] = "danger" if any(map(self._interpreter.is_crisis, earlier[-CRISIS_TURNS:])) else ""
+        unheard = unheard_sentences(exchange.interruption) if is_english(exchange.language) else []
+        values["unheard"] = " ".join(unheard)
         interpretation = self._interpreter.interpret(
             utterance,
             said.last,
@@ -118,10 +124,12 @@ class Listener:
         )
         if tone := exchange.tone:
             interpretation.tone = replace(interpretation.tone, mirror=tone.mirror, support=tone.support, ask=tone.ask)
+        rule = interpretation.rule
+        if rule is not None and rule.id == UNHEARD_RULE:
+            return [Sentence(text, default_emotion(text, exchange.user_emotion, exchange.tone)) for text in unheard]
         values |= self._matched_values(interpretation, memory)
         turn = sum(past.role == "assistant" for past in exchange.history)
         reply = ReplyBuilder(self._script, interpretation, said, values, f"{exchange.session_id}/{user_texts[0]}", turn)
-        rule = interpretation.rule
         if not is_english(exchange.language) or (rule is None and _is_foreign(exchange.text)):
             reply.follow([(("foreign",),)], "foreign")
         elif rule is None:

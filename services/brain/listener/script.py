@@ -12,7 +12,7 @@ from services.brain.listener.pattern import Pattern
 SLOT = re.compile(r"\{([a-z]+)\}")
 
 SESSION_SLOTS = frozenset(
-    {"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger", "told"}
+    {"name", "recall", "summary", "state", "noun", "last", "about", "echo", "lost", "danger", "told", "unheard"}
 )
 """Slots that any template may use.  The session fills them, not the pattern."""
 

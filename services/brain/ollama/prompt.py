@@ -7,7 +7,7 @@ from typing import Any
 
 from oviya.text.language_tags import is_english, name_of
 from oviya.text.segmenter import Segmenter
-from services.brain.backend import Exchange, Turn
+from services.brain.backend import Exchange, Interruption, Turn
 from services.brain.emotions import EMOTIONS, default_emotion
 from services.brain.ollama.output.template_markers import escape_special_tokens
 from services.brain.tables import load_table
@@ -15,6 +15,11 @@ from services.brain.tables import load_table
 Message = dict[str, Any]
 
 TEXTS: dict[str, str] = load_table("ollama")
+
+MAX_HEARD_WORDS = 8
+"""Words that show where an answer was cut off; all that was heard is the last turn of the history."""
+MAX_UNHEARD_CHARS = 400
+"""Characters that show what was not heard: three or four sentences, as an answer should have."""
 
 
 class Prompt:
@@ -41,6 +46,8 @@ class Prompt:
             text = TEXTS["feels"].format(emotion=_spoken(exchange.user_emotion), text=text)
         if exchange.tone is not None and exchange.tone.support != "neutral":
             text = TEXTS["answer"].format(tone=_spoken(exchange.tone.support), text=text)
+        if exchange.interruption is not None:
+            text = _with_interruption(exchange.interruption, text)
         return [
             {"role": "system", "content": self._system + _asked_language(exchange.language)},
             *_remembered(exchange.summary),
@@ -72,6 +79,25 @@ def _remembered(summary: str) -> list[Message]:
     """
     lines = [f"> {line.strip()}" for line in escape_special_tokens(summary).splitlines() if line.strip()]
     return [{"role": "user", "content": "\n".join([TEXTS["remembered"].strip(), *lines])}] if lines else []
+
+
+def _with_interruption(interruption: Interruption, text: str) -> str:
+    """What the user said, after a note that says where they cut the last answer off and what they did not hear.
+
+    What was not heard is quoted in the user's message: a model may have written there what the user told it to.
+    """
+    heard = _quotable(" ".join(interruption.heard.split()[-MAX_HEARD_WORDS:]))
+    unheard = _quotable(interruption.unheard)
+    if len(unheard) > MAX_UNHEARD_CHARS:
+        unheard = unheard[:MAX_UNHEARD_CHARS].rpartition(" ")[0] + " ..."
+    if not heard:
+        return TEXTS["silenced"].strip().format(unheard=unheard, text=text)
+    return TEXTS["cut_before" if unheard else "cut"].strip().format(heard=heard, unheard=unheard, text=text)
+
+
+def _quotable(text: str) -> str:
+    """`text` on one line, without anything that ends a quotation."""
+    return " ".join(escape_special_tokens(text).replace('"', "'").split())
 
 
 def _spoken(emotion: str) -> str:

@@ -47,7 +47,7 @@ class Limits:
 
     text_chars: int = 8192
     context_segments: int = 64
-    context_turns: int = 5
+    context_turns: int = 64
     frames: int = 9000
 
 

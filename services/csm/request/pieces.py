@@ -22,6 +22,10 @@ RESERVE_FACTOR = 1.5
 for it, and a text that has less room is cut into pieces.  Reserving `RUNAWAY_FACTOR` would drop half of the turns of a
 conversation."""
 
+CONTEXT_SHARE = 0.75
+"""Share of the positions that reference clips and turns fill before turns are dropped.  It leaves room for a sentence
+of ordinary length, so that the length of a text seldom decides what is dropped."""
+
 PIECES_PER_PROMPT = 3
 """A piece of a long text and its answer take this share of a prompt, so that the piece before it fits as context even
 if its answer was slow."""
@@ -85,6 +89,7 @@ class PiecePlanner:
             self._references,
             self._turns,
             room=positions - min(_reserved_frames(text), self._frames_left),
+            budget=round(CONTEXT_SHARE * config.max_positions) - sum(map(len, self._references)),
             most=self._limits.context_turns,
         )
         self.dropped_segments = max(self.dropped_segments, min(dropped, self._request_turns))
@@ -125,22 +130,33 @@ class PiecePlanner:
 
 
 def trim_context(
-    references: Sequence[Prompt], turns: Sequence[Prompt], *, room: int, most: int
+    references: Sequence[Prompt], turns: Sequence[Prompt], *, room: int, budget: int, most: int
 ) -> tuple[list[Prompt], int]:
     """Keeps all reference clips and the newest turns that fit.
+
+    Turns that exceed `budget` are not dropped one by one but down to half of it.  From one request of a conversation to
+    the next, the context then mostly begins with the same turn, and the prefix cache holds all but the new ones.
 
     Args:
         references: clips of the voice, kept in any case.
         turns: earlier turns, oldest first.
         room: positions for all of them.
+        budget: positions for the turns, the same in all requests of a conversation.
         most: turns that may be kept.
 
     Returns:
         The segments that are kept, in order, and the number of turns that were dropped.
     """
+    first, used = max(0, len(turns) - most), 0
+    for index in range(first, len(turns)):
+        used += len(turns[index])
+        if used > budget:
+            while used > budget // 2 and first < index:
+                used -= len(turns[first])
+                first += 1
     room -= sum(map(len, references))
     kept = 0
-    for turn in reversed(turns[len(turns) - min(most, len(turns)) :]):
+    for turn in reversed(turns[first:]):
         room -= len(turn)
         if room < 0:
             break

@@ -18,10 +18,11 @@ from oviya.text.sentences import split_into_sentences
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.conversation.event_queue import EventQueue, events_of
 from services.gateway.conversation.lifetime import Sessions
-from services.gateway.conversation.quota import Quota
 from services.gateway.conversation.requests import SpeakOrder, nothing_to_say, read_config, read_order
 from services.gateway.conversation.session import Session
 from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.own_voice.own_voices import OwnVoices
+from services.gateway.quota import Quota
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.latency import latency
 from services.gateway.upstream.clients import Mesh
@@ -54,6 +55,7 @@ class Conversation:
     readiness: Readiness
     settings: GatewaySettings
     repository: SessionRepository
+    voices: OwnVoices
     new_output: Callable[[SpeechOptions, common_pb2.AudioFormat], SpeechOutput]
 
     def __post_init__(self) -> None:
@@ -95,7 +97,16 @@ class Conversation:
                 log.info("session opened", session=log_id(config.session_id))
                 output = self.new_output(config.options, config.output)
                 session = Session(
-                    self.mesh, self.readiness, self.settings, self.repository, output, config, events, lifetime
+                    mesh=self.mesh,
+                    readiness=self.readiness,
+                    settings=self.settings,
+                    repository=self.repository,
+                    voices=self.voices,
+                    output=output,
+                    config=config,
+                    events=events,
+                    lifetime=lifetime,
+                    client=client,
                 )
                 await session.run(iterator)
 

@@ -15,7 +15,7 @@ import structlog
 
 from oviya.errors import NotReady, OviyaError, Timeout
 from services.gateway import metrics
-from services.gateway.conversation.quota import Quota
+from services.gateway.quota import Quota
 from services.gateway.settings import GatewaySettings
 
 log = structlog.get_logger()

@@ -25,7 +25,8 @@ DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S
 class SessionConfig:
     """A session's configuration, completed and checked.
 
-    `fresh`: the gateway made the name.  `resume_token`: from the caller; empty: none.
+    `fresh`: the gateway made the name.  `resume_token`: from the caller; empty: none.  `cancel_echo`: the gateway and not
+    the caller removes the echo of replies.
     """
 
     session_id: str
@@ -35,6 +36,7 @@ class SessionConfig:
     output: common_pb2.AudioFormat
     options: SpeechOptions
     stop_phrases: tuple[str, ...] = ()
+    cancel_echo: bool = True
 
 
 @dataclass(frozen=True)
@@ -63,6 +65,7 @@ def read_config(config: ConverseConfig, settings: GatewaySettings) -> SessionCon
         output=check_format(config.output, "config.output") if config.HasField("output") else DEFAULT_OUTPUT,
         options=_options(config, settings, "config."),
         stop_phrases=_stop_phrases(config),
+        cancel_echo=_cancel_echo(config),
     )
 
 
@@ -107,6 +110,13 @@ def nothing_to_say(field: str, text: str) -> InvalidInput:
     return InvalidInput(
         field, text, "must contain something to say", hint="send words, numbers or emoji; signs alone are not spoken"
     )
+
+
+def _cancel_echo(config: ConverseConfig) -> bool:
+    if config.echo_cancellation not in conversation_pb2.EchoCancellation.values():
+        names = ", ".join(conversation_pb2.EchoCancellation.keys())
+        raise InvalidInput("config.echo_cancellation", config.echo_cancellation, f"must be one of {names}")
+    return config.echo_cancellation != conversation_pb2.ECHO_CANCELLATION_CALLER
 
 
 def _stop_phrases(config: ConverseConfig) -> tuple[str, ...]:

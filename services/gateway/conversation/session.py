@@ -8,8 +8,11 @@ from dataclasses import dataclass
 
 import structlog
 
-from oviya.audio.pcm import decode_pcm
+from oviya.audio.pcm import decode_pcm, encode_pcm
+from oviya.durations import seconds
 from oviya.errors import Busy, InvalidInput, OviyaError, Unavailable
+from oviya.mesh.background import background_task
+from oviya.mesh.turn_id import turn_scope
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import is_speakable
@@ -20,8 +23,11 @@ from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.conversation.session_control import SessionControl
 from services.gateway.conversation.session_events import SessionEvents
+from services.gateway.echo.echo_canceller import EchoCanceller
+from services.gateway.echo.webrtc_apm import find_problem
 from services.gateway.memory.memory import Memory
 from services.gateway.memory.session_repository import SessionRepository
+from services.gateway.own_voice.own_voices import OwnVoices
 from services.gateway.rate import TokenBucket
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.silence_prompt import SilencePrompt
@@ -31,8 +37,9 @@ from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.turn.utterance import Utterance
 from services.gateway.upstream.clients import Mesh
 from services.gateway.upstream.readiness import Readiness
-from services.gateway.voice.segment import ReplyAudio
+from services.gateway.voice.segment import FALLBACK, ReplyAudio
 from services.gateway.voice.speech_output import SpeechOutput
+from services.gateway.voice.user_sound import UserSound
 
 log = structlog.get_logger()
 
@@ -56,17 +63,21 @@ class Session:
     until the reply is over.
 
     Args:
+        voices: finds the voices that the caller chooses.
         lifetime: decides when the session must end; the turns that wait are answered first.
+        client: the client that clips of voices count for; None: they count only towards the total.
     """
 
     mesh: Mesh
     readiness: Readiness
     settings: GatewaySettings
     repository: SessionRepository
+    voices: OwnVoices
     output: SpeechOutput
     config: SessionConfig
     events: EventQueue[conversation_pb2.ConverseResponse]
     lifetime: Lifetime
+    client: str | None = None
 
     def __post_init__(self) -> None:
         settings, config = self.settings, self.config
@@ -84,7 +95,14 @@ class Session:
         reply = self._turn_handler.reply
         self._turn_taking = TurnTaking(reply, self._events.put, config.stop_phrases)
         self._silence = SilencePrompt(settings.silence_prompt_s, self._on_long_silence)
-        self._control = SessionControl(self.mesh, self.output, reply, self._turn_taking, self._events.put_answer)
+        self._control = SessionControl(
+            self.mesh, self.voices, self.output, reply, self._turn_taking, self._events.put_answer, self.client
+        )
+        self._echo: EchoCanceller | None = None
+        if config.cancel_echo and settings.echo_cancellation and not find_problem():
+            self.output.listener = self._echo = EchoCanceller(config.input.sample_rate_hz)
+        self._user_sound = UserSound(self.mesh, self.readiness, settings, config.input, self._on_sound_unavailable)
+        self._adding_sound: set[asyncio.Task[None]] = set()
         self._waiting: asyncio.Queue[Utterance | _AskAfterSilence | None] = asyncio.Queue()
         self._has_spoken = False
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
@@ -114,6 +132,8 @@ class Session:
             raise first_failure(failures) from failures
         finally:
             await self._control.close()
+            await cancel_and_wait(*self._adding_sound)
+            await self._user_sound.close()
             await self._turn_handler.cancel_preemptive_reply()
             await self._memory.close()
         if ending is not None:
@@ -153,8 +173,11 @@ class Session:
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
-                    samples = decode_pcm(request.audio, encoding, max_bytes=max_bytes)
-                    self._stt.push(request.audio)
+                    pcm, samples = request.audio, decode_pcm(request.audio, encoding, max_bytes=max_bytes)
+                    if self._echo is not None:
+                        pcm = encode_pcm(self._echo.clean(samples, asyncio.get_running_loop().time()), encoding)
+                    self._stt.push(pcm)
+                    self._user_sound.push(pcm)
                     await self._pace(len(samples) / self.config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
@@ -195,9 +218,12 @@ class Session:
             with self.lifetime.turn(), self._turn_taking.replying():
                 self._events.still_degraded({service for service, _ in self.readiness.degraded()})
                 if isinstance(utterance, _AskAfterSilence):
-                    await self._turn_handler.ask_after_silence(self.new_turn(), self.settings.silence_prompt)
+                    turn = self.new_turn()
+                    with turn_scope(self._events.turn_id(turn)):
+                        await self._turn_handler.ask_after_silence(turn, self.settings.silence_prompt)
                 else:
-                    await self._turn_handler.respond(utterance)
+                    with turn_scope(self._events.turn_id(utterance.turn)):
+                        await self._turn_handler.respond(utterance)
             self._silence.turn_over()
 
     def _on_long_silence(self) -> None:
@@ -208,6 +234,16 @@ class Session:
         if isinstance(event, ReplyAudio) and turn == self._turn_handler.reply.turn:
             self._turn_taking.reply_audible()
         await self._events.put_of_turn(turn, event)
+
+    async def _add_sound(self, utterance: Utterance) -> None:
+        """Adds the sound of a spoken turn to the voice's context."""
+        frames = await self._user_sound.finish(utterance.turn, utterance.speech_s)
+        if frames is not None:
+            self.output.context.add_user_sound(utterance.turn, frames)
+
+    async def _on_sound_unavailable(self, problem: str) -> None:
+        degraded = conversation_pb2.Degraded(service="mimi", message=problem)
+        await self._events.put_degraded(self._events.turns, degraded)
 
     async def _enqueue(self, utterance: Utterance) -> None:
         """Queues an utterance; fails its turn if too many wait."""
@@ -224,6 +260,8 @@ class Session:
         return self._events.new_turn()
 
     async def on_speech_started(self, turn: int, started: stt_pb2.SpeechStarted) -> None:
+        if self.output.options.voice != FALLBACK:
+            self._user_sound.begin(turn, self._stt.sound_since(seconds(started.start)))
         self.lifetime.note_activity()
         self._silence.user_active()
         self._silence.turn_began()
@@ -242,13 +280,19 @@ class Session:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
         await self._turn_taking.words(text)
         if self.settings.early_reply and self._turn_handler.reply.turn is None and self._waiting.empty():
-            await self._turn_handler.start_preemptive_reply(text, language)
+            if (frames := self._user_sound.so_far(turn)) is not None:
+                self.output.context.add_user_sound(turn, frames)
+            with turn_scope(self._events.turn_id(turn)):
+                await self._turn_handler.start_preemptive_reply(turn, text, language)
 
     async def on_turn_resumed(self) -> None:
         await self._turn_handler.cancel_preemptive_reply()
         await self._turn_taking.speech_resumed()
 
     async def on_turn_ended(self, final: stt_pb2.Transcript, ended: stt_pb2.TurnEnded, utterance: Utterance) -> None:
+        adding = background_task("user's sound", self._add_sound(utterance))
+        self._adding_sound.add(adding)
+        adding.add_done_callback(self._adding_sound.discard)
         self.lifetime.note_activity()
         self._has_spoken = True
         answer = await self._turn_taking.speech_ended(utterance.turn, final.text)
@@ -257,10 +301,13 @@ class Session:
             await self._events.put(utterance.turn, "turn_ended", ended)
             await self._enqueue(utterance)
         else:
+            adding.cancel()
+            self._user_sound.drop(utterance.turn)
             await self._turn_handler.cancel_preemptive_reply()
         self._silence.turn_over()
 
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
+        self._user_sound.drop(turn)
         metrics.TURNS.labels("speech", "failed").inc()
         await self._turn_taking.speech_failed()
         self._silence.turn_over()

@@ -14,7 +14,7 @@ from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
-from services.gateway.conversation.requests import MAX_SPEAKER
+from services.gateway.own_voice.own_voices import OwnVoices
 from services.gateway.turn.running_reply import RunningReply
 from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.upstream.clients import Mesh
@@ -31,13 +31,16 @@ class SessionControl:
 
     Args:
         send: takes the answers: `voice_set` and `request_failed`.
+        client: the client that clips count for; None: they count only towards the total.
     """
 
     mesh: Mesh
+    voices: OwnVoices
     output: SpeechOutput
     reply: RunningReply
     turns: TurnTaking
     send: SendEvent
+    client: str | None
     _setting_voice: asyncio.Task[None] | None = field(default=None, init=False)
 
     async def follow(self, request: conversation_pb2.ConverseRequest) -> None:
@@ -79,13 +82,13 @@ class SessionControl:
 
     async def _set_voice(self, request: conversation_pb2.SetVoice) -> None:
         try:
-            if request.speaker > MAX_SPEAKER:
-                raise InvalidInput("set_voice.speaker", request.speaker, f"must be 0 to {MAX_SPEAKER}")
-            self.output.options = replace(self.output.options, speaker=request.speaker)
+            chosen = await self.voices.resolve(request, client=self.client)
         except OviyaError as error:
             await self._fail("set_voice", error)
         except Exception:
             log.exception("the voice could not be set")
             await self._fail("set_voice", OviyaError("internal error", hint="the gateway's log has the details"))
         else:
-            await self.send(conversation_pb2.VoiceSet())
+            self.output.options = replace(self.output.options, speaker=chosen.speaker, reference=chosen.reference)
+            self.output.context.change_voice()
+            await self.send(chosen.answer)

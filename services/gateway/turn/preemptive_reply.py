@@ -41,6 +41,7 @@ class PreemptiveReply:
     """Asks the brain and synthesizes the first sentences; sends nothing until `use`.
 
     Args:
+        turn: number of the user's turn.
         text: the user's words.
         make_request: makes the request, with the user's words and emotion so far.
         reply: calls the brain.
@@ -50,20 +51,21 @@ class PreemptiveReply:
 
     def __init__(
         self,
+        turn: int,
         text: str,
         make_request: MakeRequest,
         reply: Callable[[brain_pb2.ReplyRequest, Send], BrainReply],
         output: SpeechOutput,
         filler: WithFiller,
     ) -> None:
-        self.text = text
+        self.turn, self.text = turn, text
         self._make_request, self._reply = make_request, reply
         self._request: brain_pb2.ReplyRequest | None = None
         self._events = HeldEvents()
         self._used = asyncio.Event()
         self._brain_reply: BrainReply | None = None
         self.speech: SpeechHandle = output.say(
-            filler(self._sentences(), self._used), self._events, held=True, words=True
+            filler(self._sentences(), self._used), self._events, turn=turn, held=True, words=True
         )
 
     def answers(self, request: brain_pb2.ReplyRequest) -> bool:

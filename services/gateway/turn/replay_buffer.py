@@ -129,6 +129,10 @@ class ReplayBuffer:
         start, end = round(start_s * self._rate_hz), round(end_s * self._rate_hz)
         return self._slice(max(start, self._start), min(end, self._end))
 
+    def since(self, start_s: float) -> bytes:
+        """Returns the sound from a position in seconds on, as far as it is in the buffer."""
+        return self._slice(max(round(start_s * self._rate_hz), self._start), self._end)
+
     def forget_sent(self, before_s: float) -> None:
         """Drops sent sound before a position in seconds."""
         self._drop_before(min(round(before_s * self._rate_hz), self._sent))

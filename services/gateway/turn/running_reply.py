@@ -12,9 +12,9 @@ from services.gateway.voice.speech_handle import SpeechHandle
 
 ECHO_DELAY_S = 3.0
 """Longest time in seconds from a word of a reply to its echo in the user's sound."""
-ROUNDING_S = 0.001
-"""Difference in seconds up to which a reported position is that of the last sample sent: callers count samples of their
-own rate."""
+
+ROUNDING_S = 0.01
+"""Seconds by which a report may be beyond the end of the sound: callers count samples at their own rate."""
 
 
 class RunningReply:

@@ -69,6 +69,10 @@ class SttStream:
             metrics.LOST_AUDIO.inc(dropped_s)
         self._changed.set()
 
+    def sound_since(self, start_s: float) -> bytes:
+        """Returns the newest sound, from a position in the session's sound in seconds on."""
+        return self._buffer.since(start_s)
+
     def end_turn(self) -> None:
         """Ends the user's turn without waiting for silence."""
         self._turns.end_requested_at = _now()

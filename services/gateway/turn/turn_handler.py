@@ -11,6 +11,7 @@ import structlog
 
 from oviya.durations import duration, seconds
 from oviya.errors import OviyaError
+from oviya.mesh import turn_id
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
 from oviya.text.sentences import split_into_sentences
@@ -67,11 +68,12 @@ class TurnHandler:
         self.reply = RunningReply()
         """The reply that is being given."""
 
-    async def start_preemptive_reply(self, text: str, language: str) -> None:
+    async def start_preemptive_reply(self, turn: int, text: str, language: str) -> None:
         """Makes a reply to `text` at an eager end of turn; `respond` gives it if the turn ends so."""
         await self.cancel_preemptive_reply()
         request = partial(self._preemptive_request, text, language)
-        self._preemptive = PreemptiveReply(text, request, self._replies.ask, self.output, self._fillers.add)
+        self.output.context.add_user(turn, text, language)
+        self._preemptive = PreemptiveReply(turn, text, request, self._replies.ask, self.output, self._fillers.add)
 
     async def cancel_preemptive_reply(self) -> None:
         """Cancels the preemptive reply, if there is one."""
@@ -79,6 +81,7 @@ class TurnHandler:
         if preemptive is not None:
             metrics.PREEMPTIVE_REPLIES.labels("thrown_away").inc()
             await preemptive.cancel()
+            self.output.context.remove(preemptive.turn)
 
     async def respond(self, utterance: Utterance) -> None:
         """Answers one utterance.  A failure is reported as the turn's last event, and the session goes on.
@@ -108,7 +111,7 @@ class TurnHandler:
         utterance = Utterance(turn, "", typed=True, ended_at=asyncio.get_running_loop().time())
         self._replies.current = None
         with self.reply.of_turn(turn):
-            speech = self.output.say(self._sentences(text, APOLOGY_EMOTION), send, words=True)
+            speech = self.output.say(self._sentences(text, APOLOGY_EMOTION), send, turn=turn, words=True)
             self.reply.begin(speech)
             await self._give(speech, utterance, send)
 
@@ -132,7 +135,8 @@ class TurnHandler:
         begun = asyncio.Event()
         begun.set()
         sentences = self._fillers.add(replies.sentences(text, language, detecting, send), begun)
-        speech = self.output.say(sentences, send, words=True)
+        self.output.context.add_user(utterance.turn, text, language)
+        speech = self.output.say(sentences, send, turn=utterance.turn, words=True)
         self.reply.begin(speech)
         return speech
 
@@ -159,11 +163,13 @@ class TurnHandler:
             else:
                 stages = _latency(utterance, speech)
                 for stage, reached in stages.ListFields():
-                    metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached))
+                    metrics.STAGE_SECONDS.labels(stage.name).observe(seconds(reached), exemplar=turn_id.exemplar())
                 await send(conversation_pb2.ReplyEnded(duration=duration(speech.sent_s), latency=stages))
         finally:
             interrupted = speech.state is SpeechState.INTERRUPTED
             self.memory.add_reply(heard_sentences(speech) if interrupted else speech.sent_texts)
+            if interrupted:
+                self.output.context.cut_reply(turn, _heard_prompts(speech))
         return outcome
 
     def _interrupted(self, speech: SpeechHandle) -> conversation_pb2.Interrupted:
@@ -221,7 +227,7 @@ class TurnHandler:
         """
         try:
             send = partial(self.send, utterance.turn)
-            speech = self.output.say(self._sentences(self.settings.apology, APOLOGY_EMOTION), send)
+            speech = self.output.say(self._sentences(self.settings.apology, APOLOGY_EMOTION), send, turn=utterance.turn)
             self.reply.begin(speech)
             await speech.wait()
         except OviyaError as error:
@@ -232,6 +238,11 @@ class TurnHandler:
     async def _sentences(self, text: str, emotion: str) -> AsyncGenerator[Sentence, None]:
         for said in split_into_sentences(text, self.settings.max_sentence_chars):
             yield Sentence(said.text, said.spoken, emotion)
+
+
+def _heard_prompts(speech: SpeechHandle) -> list[str]:
+    """Returns the prompt texts of the sentences that have been played to their end."""
+    return [sent.segment.prompt_text for sent in speech.sent_segments if sent.share_at(speech.played_s) >= 1]
 
 
 def _typed(failure: Exception) -> OviyaError:

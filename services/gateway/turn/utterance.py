@@ -30,3 +30,11 @@ class Utterance:
     decided_at: float | None = None
     final_at: float | None = None
     language: str = ""
+
+    @property
+    def speech_s(self) -> float:
+        """Length of the speech in seconds."""
+        if self.sound is None:
+            return 0.0
+        sample_bytes = 4 if self.sound.format.encoding == common_pb2.AUDIO_ENCODING_PCM_F32LE else 2
+        return len(self.sound.pcm) / sample_bytes / self.sound.format.sample_rate_hz

@@ -121,6 +121,27 @@ class Readiness:
         return frozenset(speaker.id for speaker in self._csm_model.speakers)
 
     @property
+    def speaker_names(self) -> dict[int, str]:
+        """Names of those voices by their ids, in the checkpoint's order."""
+        return {speaker.id: speaker.name for speaker in self._csm_model.speakers}
+
+    @property
+    def codebooks(self) -> int:
+        """Codebooks of CSM's frames; 0: unknown."""
+        return self._csm_model.codebooks
+
+    @property
+    def max_positions(self) -> int:
+        """Positions that CSM's prompt and answer may fill together; 0: unknown."""
+        return self._csm_model.max_positions
+
+    @property
+    def codec(self) -> str:
+        """Name of Mimi's checkpoint; empty: unknown."""
+        mimi = self._services["mimi"].model
+        return mimi.model.name if mimi is not None else ""
+
+    @property
     def reference_clips(self) -> frozenset[str]:
         """Reference clips of CSM's checkpoint, each available in the voice of every speaker."""
         return frozenset(self._csm_model.reference_clips)

@@ -73,10 +73,11 @@ class CsmVoice:
     def _request(self, segment: Segment) -> csm_pb2.GenerateRequest:
         plan, options, known = segment.plan, segment.options, self.readiness
         has_clip = plan.reference_clip in known.reference_clips and options.speaker in known.speakers
+        references = [options.reference] if options.reference is not None else []
         return csm_pb2.GenerateRequest(
             text=segment.prompt_text,
             speaker=options.speaker,
-            context=segment.context,
+            context=[*references, *segment.context],
             sampling=csm_pb2.Sampling(temperature=plan.temperature, seed=segment.seed),
             style=plan.style if plan.style in known.styles else "",
             reference_clip=plan.reference_clip if has_clip else "",

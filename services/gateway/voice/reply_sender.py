@@ -6,7 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
+from oviya.audio.pcm import Pcm, decode_pcm
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.voice.playback import Playback
 from services.gateway.voice.segment import ReplyAudio, Send
@@ -16,6 +18,18 @@ KEEP_S = 10.0
 
 GRAIN_S = 0.001
 """Times shorter than this, in seconds, are not waited for."""
+
+
+class PlayedListener(Protocol):
+    """Learns what the caller plays and when, in loop time."""
+
+    def add_played(self, samples: Pcm, rate_hz: int, at: float) -> None:
+        """Called with sound that is played from `at` on."""
+        ...
+
+    def cut_played(self, at: float) -> None:
+        """Called when what was to be played after `at` is dropped."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -47,10 +61,13 @@ class ReplySender:
         playback: the caller's playback, to which replies are added one after the other.
         send: takes the events.
         held: start paused.
+        listener: learns what is played; None: nobody does.
     """
 
-    def __init__(self, playback: Playback, send: Send, *, held: bool = False) -> None:
-        self._playback, self._send = playback, send
+    def __init__(
+        self, playback: Playback, send: Send, *, held: bool = False, listener: PlayedListener | None = None
+    ) -> None:
+        self._playback, self._send, self._listener = playback, send, listener
         self._parts: deque[Part] = deque()  # what was sent in the last seconds, and what is to be sent
         self._next = 0  # index of the first part that is to be sent
         self._end_s = 0.0
@@ -118,6 +135,8 @@ class ReplySender:
             self._paused.set()
             if self._base_s is not None and self.sent_s > position_s:
                 self._playback.cut()
+                if self._listener is not None:
+                    self._listener.cut_played(asyncio.get_running_loop().time())
             self.sent_s = position_s
         return position_s
 
@@ -151,10 +170,18 @@ class ReplySender:
                 self._playback.add(part.length_s, follows=self._follows)
                 self._follows = True
                 self.sent_s = part.end_s
+                self._tell(part)
             if part.on_sent is not None:
                 part.on_sent()
             message = part.message
             await self._send(ReplyAudio(message, part.start_s) if isinstance(message, common_pb2.Audio) else message)
+
+    def _tell(self, part: Part) -> None:
+        """Tells the listener when the sound that was just sent is played."""
+        if self._listener is not None and isinstance(part.message, common_pb2.Audio):
+            audio_format = part.message.format
+            samples = decode_pcm(part.message.pcm, audio_format.encoding)
+            self._listener.add_played(samples, audio_format.sample_rate_hz, self._playback.ends_at - part.length_s)
 
     def _begin(self) -> None:
         if self._base_s is None:

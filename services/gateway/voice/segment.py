@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -48,6 +47,7 @@ class SpeechOptions:
         lead_s: seconds of sound that may be generated ahead of real time; 0: no limit.
         seed: seed of CSM's sampling for the first sentence, incremented for each further one; None: random.
         emotion: emotion of every sentence; empty: each has its own.
+        reference: clip of the voice to speak with, which leads CSM's context; None: the speaker's own voice.
     """
 
     voice: Voice
@@ -55,6 +55,7 @@ class SpeechOptions:
     lead_s: float = 0.0
     seed: int | None = None
     emotion: str = ""
+    reference: csm_pb2.ContextSegment | None = None
 
 
 @dataclass(frozen=True)
@@ -115,22 +116,3 @@ class Segment:
     def seed(self) -> int | None:
         """Seed of this sentence.  Sentences of one reply must not sample the same noise."""
         return None if self.options.seed is None else (self.options.seed + self.index) % (1 << 64)
-
-
-class VoiceContext:
-    """Text and RVQ frames of the sentences that CSM spoke last in a session, which keep its voice steady.
-
-    Args:
-        limit: number of sentences to keep; 0: none.
-    """
-
-    def __init__(self, limit: int) -> None:
-        self._segments: deque[csm_pb2.ContextSegment] = deque(maxlen=limit)
-
-    def add(self, speaker: int, text: str, frames: common_pb2.RvqFrames) -> None:
-        """Adds a sentence that was generated to its end."""
-        self._segments.append(csm_pb2.ContextSegment(speaker=speaker, text=text, audio=frames))
-
-    def segments(self) -> list[csm_pb2.ContextSegment]:
-        """Returns the sentences, oldest first."""
-        return list(self._segments)

@@ -16,7 +16,7 @@ from services.gateway.voice.csm import CsmVoice
 from services.gateway.voice.fallback import ACTIVE_LEVEL_DBOV, FallbackVoice
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.playback import Playback
-from services.gateway.voice.reply_sender import ReplySender
+from services.gateway.voice.reply_sender import PlayedListener, ReplySender
 from services.gateway.voice.segment import (
     CSM,
     FALLBACK,
@@ -25,13 +25,13 @@ from services.gateway.voice.segment import (
     Sentence,
     SpeechOptions,
     Voice,
-    VoiceContext,
 )
 from services.gateway.voice.segment_planner import SegmentPlanner
 from services.gateway.voice.shaping import shaped
 from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.synthesis import SegmentSender, Synthesis
 from services.gateway.voice.synthesized_segment import SynthesizedSegment
+from services.gateway.voice.voice_context import VoiceContext
 
 WORDS_EVERY_S = 0.1
 """Interval in seconds of the reports on spoken words: a short word takes about 0.2 s."""
@@ -39,7 +39,12 @@ WORDS_EVERY_S = 0.1
 
 @dataclass(kw_only=True)
 class SpeechOutput:
-    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady."""
+    """Speaks to one caller.  Keeps from reply to reply what makes the voice steady.
+
+    Args:
+        options: how to speak the replies that follow.
+        listener: learns what the caller plays; None: nobody does.
+    """
 
     options: SpeechOptions
     audio_format: common_pb2.AudioFormat
@@ -48,18 +53,25 @@ class SpeechOutput:
     csm: CsmVoice
     fallback: FallbackVoice
     settings: GatewaySettings
+    listener: PlayedListener | None = None
 
     def __post_init__(self) -> None:
         gain = self.settings.voice_gain
         self._playback = Playback(self.options.lead_s)
-        self._context = VoiceContext(self.settings.voice_context_turns)
+        self.context = VoiceContext(self.settings.voice_context_turns)
         self._loudness: dict[Voice, Loudness] = {
             CSM: Loudness(VOICE_RATE_HZ, gain=gain),
             FALLBACK: Loudness(VOICE_RATE_HZ, gain=gain, expected_dbov=ACTIVE_LEVEL_DBOV),
         }
 
     def say(
-        self, sentences: AsyncGenerator[Sentence, None], send: Send, *, held: bool = False, words: bool = False
+        self,
+        sentences: AsyncGenerator[Sentence, None],
+        send: Send,
+        *,
+        turn: int = 0,
+        held: bool = False,
+        words: bool = False,
     ) -> SpeechHandle:
         """Starts to speak a reply.  Replies of one caller must follow each other.
 
@@ -74,21 +86,22 @@ class SpeechOutput:
         Args:
             sentences: what to say.  If it raises, the reply fails after the sentences before.
             send: takes the events.
+            turn: number of the turn that is answered, for the voice's context.
             held: synthesize, but send no sound before `SpeechHandle.resume`.
             words: report which words have been spoken, at the pace of playback.
 
         Returns:
             The reply; `wait` must be called.
         """
-        speech = SpeechHandle(ReplySender(self._playback, send, held=held))
-        speech.start(self._speak(sentences, send, speech, words))
+        speech = SpeechHandle(ReplySender(self._playback, send, held=held, listener=self.listener))
+        speech.start(self._speak(sentences, send, speech, turn, words))
         return speech
 
     async def _speak(
-        self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle, words: bool
+        self, sentences: AsyncGenerator[Sentence, None], send: Send, speech: SpeechHandle, turn: int, words: bool
     ) -> None:
         planner = SegmentPlanner(self.mesh, self.readiness, self.options, send)
-        synthesis = Synthesis(planner, self._synthesize, self._context, speech, send)
+        synthesis = Synthesis(planner, self._synthesize, self.context, speech, send, turn)
         task = asyncio.create_task(synthesis.run(sentences))
         reporting = asyncio.create_task(self._report_words(speech, send)) if words else None
         try:

@@ -16,10 +16,11 @@ from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway import metrics
 from services.gateway.voice.loudness import Loudness
 from services.gateway.voice.packetizer import Packetizer
-from services.gateway.voice.segment import CSM, FALLBACK, VOICE_RATE_HZ, Send, Sentence, Voice, VoiceContext
+from services.gateway.voice.segment import CSM, FALLBACK, VOICE_RATE_HZ, Send, Sentence, Voice
 from services.gateway.voice.segment_planner import SegmentPlanner
 from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.synthesized_segment import SynthesizedSegment, VoiceStart
+from services.gateway.voice.voice_context import VoiceContext
 
 log = structlog.get_logger()
 
@@ -39,6 +40,7 @@ class Synthesis:
     context: VoiceContext
     speech: SpeechHandle
     send: Send
+    turn: int
 
     def __post_init__(self) -> None:
         self._segments: asyncio.Queue[SynthesizedSegment | None] = asyncio.Queue()
@@ -57,7 +59,8 @@ class Synthesis:
                         self.speech.first_sentence_at = asyncio.get_running_loop().time()
                     plan = await self.planner.prosody(sentence)
                     await self._ahead.acquire()
-                    index, context = len(self.speech.segments), self.context.segments()
+                    planner, index = self.planner, len(self.speech.segments)
+                    context = self.context.segments(planner.options.speaker, planner.readiness.speakers)
                     segment = await self.planner.segment(index, sentence, plan, context)
                     synthesized = self.speech.add_segment(segment)
                     self._segments.put_nowait(synthesized)
@@ -76,8 +79,9 @@ class Synthesis:
         segment = synthesized.segment
         try:
             await self._run_voice(synthesized, segment.voice)
-            if segment.voice == CSM:
-                self.context.add(segment.options.speaker, segment.prompt_text, synthesized.frames)
+            if segment.voice == CSM and not segment.filler:
+                speaker, text = segment.options.speaker, segment.prompt_text
+                self.context.add_sentence(self.turn, speaker, text, synthesized.frames)
         except OviyaError as error:
             if segment.voice != CSM:
                 raise

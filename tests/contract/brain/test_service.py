@@ -225,6 +225,25 @@ async def test_summary_of_nothing_or_too_much_is_refused():
         assert (await refusal(stub, summary="x" * 8193)).field == "summary"
 
 
+async def test_interrupted_reply_goes_on_when_the_user_asks_for_it():
+    interruption = brain_pb2.Interruption(heard_text="It sounds like", unheard_text="you are tired. What happened?")
+    history = [user("i feel sad"), brain_pb2.Turn(role=brain_pb2.ROLE_ASSISTANT, text="It sounds like")]
+    async with serving() as (_, stub):
+        reply = await ask(stub, "please go on", history=history, interruption=interruption)
+        assert [response.text for response in reply] == ["It sounds like you are tired.", "What happened?"]
+        reply = await ask(stub, "please go on", history=history, interruption=brain_pb2.Interruption(heard_text=" "))
+        assert "tired" not in reply[0].text
+
+
+async def test_interruption_that_is_too_long_is_refused():
+    too_long = "x" * 8193
+    async with serving() as (_, stub):
+        for field in ("heard_text", "unheard_text"):
+            error = await refusal(stub, interruption=brain_pb2.Interruption(**{field: too_long}))
+            assert error.field == f"interruption.{field}"
+            assert "xxx" not in str(error)
+
+
 async def test_listener_says_what_it_is():
     async with serving() as (_, stub):
         answer = await stub.GetModel(brain_pb2.BrainServiceGetModelRequest(), timeout=TIMEOUT_S)

@@ -20,7 +20,7 @@ def folder(tmp_path_factory):
 
 @pytest_asyncio.fixture
 async def served(folder):
-    settings = CsmSettings(checkpoint=str(folder), slots=2, host="127.0.0.1")
+    settings = CsmSettings(checkpoint=str(folder), slots=2, host="127.0.0.1", context_turns=5)
     async with serve_for_test(CsmService(settings)) as served:
         yield served
 

@@ -210,16 +210,20 @@ async def test_too_many_waiting_turns_fail_as_busy_and_the_others_are_answered()
     assert sorted(failed + answered) == [0, 1, 2, 3, 4]
 
 
-async def test_csm_keeps_its_own_sentences_as_context_over_turns():
+async def test_csm_gets_the_turns_of_both_sides_as_context():
     csm, brain = ScriptedCsm(frames=4), ScriptedBrain(("One.", "neutral"), ("Two.", "neutral"))
     async with gateway_with(csm, ScriptedMimi(), brain, voice_context_turns=3) as gateway:
-        heard = await gateway.converse("a", "b", speaker=5)
+        heard = await gateway.converse("a", "b", "c", speaker=5)
     assert {sentence.voice for sentence in heard.of("reply_sentence")} == {CSM}
     assert not heard.of("degraded")[1:]  # only stt, which is not there
     assert [[segment.text for segment in request.context] for request in csm.requests] == [
-        [], ["One."], ["One.", "Two."], ["One.", "Two.", "One."],
+        ["a."], ["a.", "One."],
+        ["a.", "One.", "Two.", "b."], ["a.", "One.", "Two.", "b.", "One."],
+        ["a.", "One.", "Two.", "b.", "One.", "Two.", "c."], ["a.", "One.", "Two.", "b.", "One.", "Two.", "c.", "One."],
     ]  # fmt: skip
-    assert all(len(segment.audio.codes) == 32 for request in csm.requests for segment in request.context)
+    for segment in csm.requests[-1].context:
+        expected = (0, 0) if segment.text in ("a.", "b.", "c.") else (5, 32)
+        assert (segment.speaker, len(segment.audio.codes)) == expected
     assert heard.of("reply_ended")[0].latency.HasField("first_frame")
 
 

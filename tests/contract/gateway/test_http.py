@@ -13,6 +13,8 @@ from pydantic import SecretStr
 
 from oviya.emotions.tables import load_emotions
 from oviya.errors import Busy, InvalidInput, NotReady, OviyaError, PermissionDenied, Timeout, Unavailable
+from oviya.mesh.turn_id import exemplar, turn_scope
+from services.gateway import metrics
 from services.gateway.ice_servers import IceServers
 from services.gateway.settings import GatewaySettings
 from services.gateway.transport.http.app import PAGE, GatewayApp, HttpServer
@@ -231,6 +233,20 @@ async def test_metrics_are_prometheus_text():
         text = await response.text()
     assert "oviya_gateway_peers_open " in text
     assert "oviya_gateway_playout_underruns_total" in text
+
+
+async def test_metrics_name_turns_to_scrapers_that_understand_exemplars():
+    with turn_scope("0123456789ab"):
+        metrics.STAGE_SECONDS.labels("first_audio").observe(0.4, exemplar=exemplar())
+    async with served() as gateway:
+        accept = {"Accept": "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5"}
+        async with gateway.session.get("/metrics", headers=accept) as response:
+            assert response.headers["Content-Type"].startswith("application/openmetrics-text; version=1.0.0")
+            text = await response.text()
+        assert text.endswith("# EOF\n")
+        assert '# {turn_id="0123456789ab"} 0.4' in text
+        async with gateway.session.get("/metrics") as response:
+            assert "turn_id" not in await response.text()
 
 
 async def test_the_page_and_all_its_files_are_served():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 import aiohttp
@@ -12,7 +13,10 @@ from oviya.mesh.probe import is_serving
 from oviya.mesh.service import Service
 from services.emotion.server import EmotionService
 from services.emotion.settings import EmotionSettings
+from services.gateway import metrics
+from services.gateway.echo.webrtc_apm import ECHO_CANCELLATION, load_apm
 from tests.support.gateway_mesh import GatewayUnderTest, gateway_with, served_at, speech, wait_for_state
+from tests.support.metrics import metric
 from tests.support.ports import free_port
 from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi, ScriptedStt
 
@@ -43,6 +47,24 @@ async def test_with_all_services_it_is_ready_and_nothing_is_degraded():
     assert {name: service["state"] for name, service in report["services"].items()} == dict.fromkeys(MAKE, "serving")
     assert report["services"]["csm"]["model"] == "scripted-csm"
     assert report["services"]["csm"]["trained"] is True
+
+
+@pytest.mark.parametrize("wanted", [True, False])
+async def test_without_its_library_echo_cancellation_is_degraded_if_it_is_wanted(wanted, monkeypatch):
+    load_apm.cache_clear()
+    monkeypatch.setitem(sys.modules, "pywebrtc_audio", None)
+    try:
+        async with gateway_with(*others(""), echo_cancellation=wanted) as gateway:
+            status, report = await readyz(gateway)
+            heard = await gateway.converse("hello")
+            assert metric("gateway_degraded", service=ECHO_CANCELLATION) == wanted
+    finally:
+        load_apm.cache_clear()
+        if wanted:
+            metrics.DEGRADED.remove(ECHO_CANCELLATION)
+    assert (status, report["ready"]) == (200, True)
+    assert [mode["service"] for mode in report["degraded"]] == [ECHO_CANCELLATION] * wanted
+    assert [told.service for told in heard.of("degraded")] == [ECHO_CANCELLATION] * wanted
 
 
 @pytest.mark.parametrize("missing", list(MAKE))

@@ -10,6 +10,7 @@ import pytest
 from oviya.errors import Busy
 from services.csm.checkpoint import load_checkpoint
 from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.limits import Limits
 from services.csm.request.prompt import Segment
 from services.csm.request.request import GenerateRequest
 from tests.support.checkpoints.csm import write_checkpoint
@@ -25,7 +26,7 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def engine(checkpoint):
-    engine = CsmEngine(checkpoint, EngineOptions(slots=2))
+    engine = CsmEngine(checkpoint, EngineOptions(slots=2, limits=Limits(context_turns=5)))
     yield engine
     engine.close()
 

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 
 import structlog
 from aiohttp import hdrs, web
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import REGISTRY
+from prometheus_client.exposition import choose_encoder
 
 from oviya.errors import InvalidInput, OviyaError
 from services.gateway.client_address import ClientAddresses
@@ -114,7 +115,8 @@ class GatewayApp:
 
     async def _metrics(self, request: web.Request) -> web.Response:
         check_token(request, self._token)
-        return web.Response(body=generate_latest(), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        encode, content_type = choose_encoder(request.headers.get(hdrs.ACCEPT, ""))  # OpenMetrics holds exemplars
+        return web.Response(body=encode(REGISTRY), headers={"Content-Type": content_type})
 
     async def _config(self, request: web.Request) -> web.Response:
         """Returns what the page needs to create an offer."""

@@ -157,8 +157,8 @@ def allow_origins(allowed: Collection[str]) -> Middleware:
         response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
         response.headers.add(hdrs.VARY, hdrs.ORIGIN)
         if preflight:
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST"
-            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Content-Type"
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_METHODS] = "GET, POST, DELETE"
+            response.headers[hdrs.ACCESS_CONTROL_ALLOW_HEADERS] = "Authorization, Content-Type, Voice-Token"
         return response
 
     return check

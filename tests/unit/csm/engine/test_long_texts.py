@@ -12,6 +12,7 @@ from oviya.errors import Busy
 from services.csm.device.contract import DeviceOptions
 from services.csm.device.make import make_device
 from services.csm.engine.engine import CsmEngine, EngineOptions
+from services.csm.request.limits import Limits
 from services.csm.request.prompt import Segment
 from services.csm.request.request import FinishReason
 from tests.support.csm_engine import HELLO, clip, close, make, speak, take
@@ -83,7 +84,7 @@ async def test_a_text_that_waits_for_pages_can_be_cancelled(tiny):
 
 
 async def test_dropped_turns_are_reported(checkpoint):
-    engine = make(checkpoint, slots=1)
+    engine = make(checkpoint, slots=1, limits=Limits(context_turns=5))
     turns = tuple(clip(3, i) for i in range(8))
     request = replace(HELLO, context=(clip(5, 99, reference=True), *turns), max_frames=4)
     frames, end = await speak(engine, request)

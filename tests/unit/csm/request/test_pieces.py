@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 import pytest
 
@@ -27,14 +29,28 @@ def part(positions: int) -> Prompt:
 
 def test_the_newest_turns_that_fit_are_kept():
     clip, turns = part(10), [part(5), part(30), part(20), part(10)]
-    assert trim_context([clip], turns, room=200, most=5) == ([clip, *turns], 0)
-    assert trim_context([clip], turns, room=200, most=2) == ([clip, *turns[2:]], 2)
-    assert trim_context([clip], turns, room=40, most=5) == ([clip, *turns[2:]], 2)
+    trim = partial(trim_context, budget=200)
+    assert trim([clip], turns, room=200, most=5) == ([clip, *turns], 0)
+    assert trim([clip], turns, room=200, most=2) == ([clip, *turns[2:]], 2)
+    assert trim([clip], turns, room=40, most=5) == ([clip, *turns[2:]], 2)
     # The oldest turn would fit, but what is kept must be without gaps.
-    assert trim_context([clip], turns, room=46, most=5) == ([clip, *turns[2:]], 2)
-    assert trim_context([clip], turns, room=9, most=5) == ([clip], 4)
-    assert trim_context([clip], turns, room=200, most=0) == ([clip], 4)
-    assert trim_context([], [], room=0, most=5) == ([], 0)
+    assert trim([clip], turns, room=46, most=5) == ([clip, *turns[2:]], 2)
+    assert trim([clip], turns, room=9, most=5) == ([clip], 4)
+    assert trim([clip], turns, room=200, most=0) == ([clip], 4)
+    assert trim([], [], room=0, most=5) == ([], 0)
+
+
+def test_turns_beyond_the_budget_are_dropped_to_half_of_it():
+    clip, turns = part(10), [part(20) for _ in range(12)]
+    dropped = [trim_context([clip], turns[:count], room=500, budget=100, most=64)[1] for count in range(13)]
+    # From one turn to the next the context seldom begins with another turn.
+    assert dropped == [0, 0, 0, 0, 0, 0, 4, 4, 4, 4, 8, 8, 8]
+
+
+def test_the_newest_turn_is_kept_even_if_it_is_longer_than_the_budget():
+    turns = [part(20), part(150), part(20)]
+    assert trim_context([], turns[:2], room=500, budget=100, most=64) == (turns[1:2], 1)
+    assert trim_context([], turns, room=500, budget=100, most=64) == (turns[2:], 2)
 
 
 def plan(checkpoint, text: str, context: tuple[Segment, ...] = (), **changes) -> PiecePlanner:
@@ -47,22 +63,25 @@ def segment(text: str, frames: int, *, reference: bool = False) -> Segment:
     return Segment(0, text, np.full((frames, 8), len(text)), reference)
 
 
+NOW = "Now this is a sentence that takes some time to say."
+
+
 def test_a_prompt_holds_the_clip_and_the_turns_that_leave_room_for_the_answer(checkpoint):
-    clip, turns = segment("Clip.", 60, reference=True), tuple(segment(f"Turn {i}.", 90) for i in range(4))
-    planner = plan(checkpoint, "Now this.", (clip, *turns))
+    clip, turns = segment("Clip.", 60, reference=True), tuple(segment(f"Turn {i}.", 90) for i in range(3))
+    planner = plan(checkpoint, NOW, (clip, *turns))
     piece = planner.next_piece()
     assert piece is not None
     assert planner.dropped_segments == 1
-    expected = build_prompt(checkpoint.tokenizer, 8, text="Now this.", speaker=0, context=(clip, *turns[1:]))
+    expected = build_prompt(checkpoint.tokenizer, 8, text=NOW, speaker=0, context=(clip, *turns[1:]))
     np.testing.assert_array_equal(piece.prompt.text, expected.text)
     np.testing.assert_array_equal(piece.prompt.codes, expected.codes)
     assert len(piece.prompt) + piece.max_frames - 1 <= 512
-    assert piece.max_frames >= expected_frames("Now this.") * 1.5
+    assert piece.max_frames >= expected_frames(NOW) * 1.5
     assert planner.next_piece() is None
 
 
 def test_a_longer_answer_drops_more_turns(checkpoint):
-    turns = tuple(segment(f"Turn {i}.", 90) for i in range(4))
+    turns = tuple(segment(f"Turn {i}.", 90) for i in range(3))
     dropped = []
     for words in (1, 12, 25):
         planner = plan(checkpoint, "word " * words, turns)
@@ -74,7 +93,7 @@ def test_a_longer_answer_drops_more_turns(checkpoint):
 
 def test_a_setting_limits_the_turns_that_are_kept(checkpoint):
     turns = tuple(segment(f"Turn {i}.", 3) for i in range(7))
-    for limits, dropped in ((Limits(), 2), (Limits(context_turns=1), 6), (Limits(context_turns=9), 0)):
+    for limits, dropped in ((Limits(), 0), (Limits(context_turns=1), 6), (Limits(context_turns=5), 2)):
         planner = plan(checkpoint, "Now.", turns, limits=limits)
         planner.next_piece()
         assert planner.dropped_segments == dropped

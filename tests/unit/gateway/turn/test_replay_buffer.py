@@ -33,6 +33,8 @@ def test_what_is_gone_or_never_came_is_left_out(buffer):
     assert buffer.between(1.9, 9.0) == bytes([9, 0]) * 100
     assert buffer.between(0.5, 0.5) == b""
     assert buffer.between(0.9, 0.3) == b""
+    for start_s in (0.0, 0.3, 1.9, 9.0):
+        assert buffer.since(start_s) == buffer.between(start_s, 100.0)
 
 
 def chunks_of(buffer: ReplayBuffer, **how):

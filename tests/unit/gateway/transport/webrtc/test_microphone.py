@@ -199,3 +199,34 @@ async def test_gaps_are_filled_for_as_long_as_time_passes():
         samples += len(await anext(pieces)) // 2
     await pieces.aclose()
     assert samples / RATE_HZ == pytest.approx(25 * 1.02, abs=1.1)
+
+
+async def test_long_quiet_comes_in_longer_pieces_and_sound_at_once():
+    track = FakeTrack()
+    pieces = Microphone(track).pieces()
+    quiet, loud = np.zeros((1, 1920), np.int16), np.full((1, 1920), 8000, np.int16)
+    index = 0
+
+    async def lengths(values, count):
+        """Puts frames of 20 ms one by one; returns the length of each piece that comes, in frames."""
+        nonlocal index, reading
+        given = []
+        for _ in range(count):
+            track.frames.put_nowait(frame_of(values, pts=index * 960))
+            index += 1
+            for _ in range(5):
+                await asyncio.sleep(0)
+            if reading.done():
+                given.append(round(len(reading.result()) / 640))
+                reading = asyncio.ensure_future(anext(pieces))
+        return given
+
+    reading = asyncio.ensure_future(anext(pieces))
+    assert max(await lengths(quiet, 100)) <= 2  # as the resampler gives them: a turn may be ending
+    await lengths(quiet, 10)
+    assert min(await lengths(quiet, 100)) >= 5
+    assert max((await lengths(loud, 10))[1:]) <= 2  # at once, and with the first one what was held
+    assert max(await lengths(quiet, 100)) <= 2
+    reading.cancel()
+    await asyncio.gather(reading, return_exceptions=True)
+    await pieces.aclose()
