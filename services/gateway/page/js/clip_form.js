@@ -100,7 +100,7 @@ export class ClipForm {
       this.actions.registered({ name: known, voiceToken, kept: name !== '' });
       this.form.reset();
       this.#take(null);
-      this.status.textContent = `The clip says: “${text}”.`;
+      this.status.textContent = `The clip says: “${text}”`;
     } catch (error) {
       this.status.textContent = problemText(error);
       this.submit.disabled = false;

@@ -9,7 +9,7 @@ import { storedToken } from './token.js';
 
 /**
  * The voice of a clip. Whoever has the token may speak with it and delete it. One that is not `kept` is forgotten by the
- * gateway after a while, and by this page when it is closed.
+ * gateway after a while, and by this page when it is closed; its name is random.
  * @typedef {{name: string, voiceToken: string, kept: boolean}} OwnVoice
  */
 
@@ -61,18 +61,23 @@ export class VoiceChoice {
 
   /** The name of the chosen voice for display. */
   get name() {
-    return this.select.selectedOptions[0]?.text || this.#ownVoice?.name || 'the chosen voice';
+    return this.select.selectedOptions[0]?.text || (this.#ownVoice && this.#label(this.#ownVoice)) || 'the chosen voice';
   }
 
   get #ownVoice() {
     return this.own.find(({ name }) => this.chosen === `own ${name}`);
   }
 
+  /** @param {OwnVoice} voice */
+  #label(voice) {
+    return voice.kept ? voice.name : `Clip ${this.own.filter(({ kept }) => !kept).indexOf(voice) + 1}`;
+  }
+
   #show() {
     const speakers = this.speakers.length ? this.speakers : [{ id: 0, name: 'the server’s voice' }];
     this.select.replaceChildren(
       ...speakers.map(({ id, name }) => option(`speaker ${id}`, name)),
-      ...this.own.map(({ name }) => option(`own ${name}`, name)),
+      ...this.own.map((voice) => option(`own ${voice.name}`, this.#label(voice))),
     );
     if (this.chosen) this.select.value = this.chosen;
     if (this.select.selectedIndex < 0) this.select.selectedIndex = 0;
@@ -111,9 +116,10 @@ export class VoiceChoice {
       this.status.textContent = problemText(error);
       return;
     }
+    const label = this.#label(own);
     this.#keep(this.own.filter((voice) => voice !== own));
     this.#choose(`speaker ${this.speakers[0]?.id ?? 0}`);
-    this.status.textContent = `The voice ${own.name} is forgotten.`;
+    this.status.textContent = `The voice of ${label} is forgotten.`;
   }
 
   /** @param {OwnVoice[]} voices */

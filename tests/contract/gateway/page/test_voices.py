@@ -60,7 +60,7 @@ async def test_a_file_becomes_a_voice_that_is_kept_by_name(opened, tmp_path):
     assert not opened.voices.uploads
     await settings.get_by_label("The person in the clip agrees").check()
     await use.click()
-    await expect(settings.locator("#clip-status")).to_have_text("The clip says: “good morning”.")
+    await expect(settings.locator("#clip-status")).to_have_text("The clip says: “good morning”")
     (upload,) = opened.voices.uploads
     assert upload == {"audio": clip.read_bytes(), "text": b"good morning", "name": b"Ada", "consent": b"true"}
     assert await set_voice(opened) == {"registered": "Ada", "token": "secret"}
@@ -90,6 +90,7 @@ async def test_a_clip_is_recorded_while_the_session_hears_nothing(opened, tmp_pa
     assert await set_voice(opened) == {"registered": "f3a9", "token": "secret"}
     assert length_s(opened.voices.uploads[0]["audio"], tmp_path) > 1
     assert await opened.page.evaluate("localStorage.getItem('oviya-voices')") == "[]"  # no name: not kept
+    await expect(settings.get_by_label("Voice of the replies").locator("option:checked")).to_have_text("Clip 1")
 
 
 def length_s(recording: bytes, folder: Path) -> float:
