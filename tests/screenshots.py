@@ -9,14 +9,14 @@ import asyncio
 import sys
 from pathlib import Path
 
-from playwright.async_api import Page, expect
+from playwright.async_api import Page, ViewportSize, expect
 
 from tests.support import browser
 from tests.support.speech import LONELY, speak
 
 FOLDER = Path(__file__).parents[1] / "docs"
 TURN_MS = 60_000
-PHONE = {"width": 390, "height": 760}
+PHONE = ViewportSize(width=390, height=760)
 
 
 async def say(page: Page, text: str) -> None:
