@@ -142,7 +142,7 @@ def measure_music(clips: Clips, seconds: float, count: int, folder: Path | None)
     under = music.get("songs", music["chords"])
     for below_db in MUSIC_BELOW_DB:
         mixed = [
-            one + other * np.float32(10 ** (-below_db / 20) * float(np.std(one) / np.std(other)))
+            (one + other * 10 ** (-below_db / 20) * float(np.std(one) / np.std(other))).astype(np.float32)
             for one, other in zip(speech, under, strict=False)
         ]
         figures[f"music {below_db} dB below speech found"] = percent([is_music(clip) for clip in mixed])

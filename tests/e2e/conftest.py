@@ -61,7 +61,8 @@ class RunningMesh:
 @pytest.fixture(scope="session")
 def _running_mesh(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningMesh]:
     # Media over loopback alone: a test must not depend on what other networks this machine is on.
-    env = {**os.environ, "GATEWAY_ICE_BIND_ADDRESSES": '["127.0.0.1"]'}
+    # on a slow machine, the pause between two turns of a test may be a long silence
+    env = {**os.environ, "GATEWAY_ICE_BIND_ADDRESSES": '["127.0.0.1"]', "GATEWAY_SILENCE_PROMPT": ""}
     plan = plan_on_free_ports(env)
     with closing(MimiTap(plan.address("mimi"))) as mimi:
         plan = replace(plan, env={**plan.env, "GATEWAY_MIMI_ADDRESS": mimi.address})

@@ -84,6 +84,7 @@ async def test_a_typed_and_a_spoken_turn(mesh, firefox, tmp_path):
     [_, spoken] = await texts(firefox, ".turn.user .words")
     assert word_errors(spoken, SAD) <= MAX_WORD_ERRORS, spoken
     assert all(await texts(firefox, ".turn.reply .words"))
+    assert await texts(firefox, ".note.failure") == []
     assert await firefox.run("return loudest") > 0.01
 
     await firefox.run("document.querySelector('#stop').click()")

@@ -163,8 +163,11 @@ async def test_the_spectrogram_shows_each_side_at_its_frequency_and_stands_still
         await page.evaluate("sound('reply', 0)")
         await browser.wait_until(page, "pictures.spectrogram.quietMs > 2000", HERE_S)
         total = await page.evaluate("pictures.spectrogram.total")
-        await browser.wait_until(page, "pictures.spectrogram.quietMs > 2500", HERE_S)
+        await page.evaluate("new Promise((resolve) => setTimeout(resolve, 500))")  # ten columns of sound
         assert await page.evaluate("pictures.spectrogram.total") == total
+        await page.emulate_media(color_scheme="dark")
+        await page.evaluate("document.dispatchEvent(new Event('themechange'))")
+        assert max(await page.evaluate(ROWS, "user")) < 10  # the ground is dark, too
         await page.evaluate("sound('user', 1000)")
         await browser.wait_until(page, f"pictures.spectrogram.total > {total}", HERE_S)
         assert await page.evaluate("pictures.spectrogram.marks.map(({kind}) => kind)") == ["gap"]
@@ -190,9 +193,9 @@ async def test_turns_are_marked_in_the_spectrogram():
           return Array.from({length: canvas.width}, (_, x) => data.slice(4 * x, 4 * x + 4))
             .filter(([r, g, b, a]) => a > 100 && r === red && g === green && b === blue).length;
         }""")
-        await expect(page.locator("#picture-sound")).to_contain_text("a reply was interrupted 1 times")
-        await page.evaluate("pictures.reset()")
-        assert await page.evaluate("[pictures.spectrogram.total, pictures.spectrogram.marks.length]") == [0, 0]
+        await expect(page.locator("#picture-sound")).to_contain_text("replies interrupted: 1")
+        emptied = "(pictures.reset(), [pictures.spectrogram.total, pictures.spectrogram.marks.length])"
+        assert await page.evaluate(emptied) == [0, 0]
 
 
 async def test_people_who_dislike_motion_see_levels():
@@ -251,9 +254,9 @@ async def test_the_arrow_keys_reach_every_emotion():
                 await page.keyboard.press(key)
         assert reached == set(load_emotions())
         await expect(page.locator(".emotion[tabindex='0']")).to_have_count(1)
-        await expect(page.locator(".hovered")).to_have_text("affectionate: valence +0.85, arousal +0.35, style joy")
+        await expect(page.locator(".hovered")).to_have_text("joyful excited: valence +0.85, arousal +0.60, style joy")
         await page.keyboard.press("ArrowUp")
-        await expect(page.locator(".hint")).to_have_text("impressed")
+        await expect(page.locator(".hint")).to_have_text("defiant")
 
 
 async def test_the_emotions_are_loaded_again_after_a_failure():
@@ -283,9 +286,12 @@ async def test_the_waterfall_shows_the_last_turn_and_the_medians():
         ]
         await expect(page.get_by_role("table", name="medians (│) of 3 turns")).to_be_visible()
         bar = page.locator("[data-stage=firstSentence] rect")
-        # on an axis of 1 s, from the end of the turn on
+        # on an axis of 1 s, from the stage before it in time on
         assert float(await bar.get_attribute("x") or 0) == pytest.approx(31)
         assert float(await bar.get_attribute("width") or 0) == pytest.approx(21)
+        early = page.locator("[data-stage=finalTranscript] rect")
+        assert float(await early.get_attribute("x") or 0) == 0
+        assert float(await early.get_attribute("width") or 0) == pytest.approx(29)
         await expect(page.locator("[data-stage=firstFrame] rect")).to_have_count(0)
 
 

@@ -48,8 +48,8 @@ def fit_clip(clip: Clip, transcript: ClipTranscript, text: str, max_positions: i
         paused = length_s >= TAIL_S and used >= MIN_KEPT * room
         if best is None or paused or not best[0]:
             best = (paused, count, at_s)
-    if best is None:  # one endless word
-        return clip.part(start_s, start_s + room / 2 * FRAME_S), text
+    if best is None:  # a word that fills the room alone
+        return clip.part(start_s, start_s + room / 2 * FRAME_S), words_up_to(text, transcript, 1)
     _, count, at_s = best
     return clip.part(start_s, at_s), words_up_to(text, transcript, count)
 

@@ -14,7 +14,7 @@ from services.gateway.own_voice.clip import TEXT_FIELD, refused
 from services.gateway.own_voice.transcription import ClipTranscript
 
 LEAST_LIKENESS = 0.5
-"""Of a text and what tiny.en hears of it in any accent: 0.75 and more; of two different sentences: 0.2 to 0.35."""
+"""Two different pairs of sentences have 0.17 to 0.34.  Of words that are heard wrong, most letters are right."""
 _NO_LETTERS = re.compile(r"[^\w ]|_")
 
 

@@ -178,7 +178,7 @@ class ReplySender:
 
     def _tell(self, part: Part) -> None:
         """Tells the listener when the sound that was just sent is played."""
-        if self._listener is not None and isinstance(part.message, common_pb2.Audio):
+        if self._listener is not None and self._playback.paced and isinstance(part.message, common_pb2.Audio):
             audio_format = part.message.format
             samples = decode_pcm(part.message.pcm, audio_format.encoding)
             self._listener.add_played(samples, audio_format.sample_rate_hz, self._playback.ends_at - part.length_s)

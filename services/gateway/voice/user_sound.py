@@ -127,7 +127,7 @@ class UserSound:
         metrics.USER_SOUNDS.labels("encoded").inc()
         if speech_s is not None:
             del frames.codes[math.ceil(speech_s / FRAME_S) * frames.codebooks :]
-        return frames
+        return frames if frames.codes else None
 
     def drop(self, turn: int) -> None:
         """Drops the running turn, whose speech was no part of the conversation."""
@@ -164,6 +164,7 @@ class _Encoding:
         self._message_bytes = round(MESSAGE_S * audio_format.sample_rate_hz) * sample_bytes
         self._bytes_left = round(MAX_TURN_S * audio_format.sample_rate_hz) * sample_bytes
         self._unsent = bytearray()
+        self._sent_bytes = 0
         self._ended = False
         self._changed = asyncio.Event()
         self.is_too_long = False
@@ -202,8 +203,11 @@ class _Encoding:
         finally:
             call.cancel()
             await cancel_and_wait(feeding)
-        if not self._ended or not self.frames.codes:
-            raise Unavailable("mimi", "did not encode the user's sound")
+        # A call that gRPC repeats because Mimi was busy may lose a message: sound and text would not match any more.
+        messages = self._sent_bytes / self._message_bytes
+        complete = len(self.frames.codes) >= (messages * MESSAGE_S / FRAME_S - 1) * self.frames.codebooks
+        if not self._ended or not self.frames.codes or not complete:
+            raise Unavailable("mimi", "did not encode all of the user's sound")
         return self.frames
 
     async def _feed(self, call: Any) -> None:
@@ -214,6 +218,7 @@ class _Encoding:
             while len(self._unsent) >= self._message_bytes or (self._ended and self._unsent):
                 pcm = bytes(self._unsent[: self._message_bytes])
                 del self._unsent[: self._message_bytes]
+                self._sent_bytes += len(pcm)
                 if not await write(call, mimi_pb2.EncodeRequest(audio=pcm)):
                     return
             if self._ended:

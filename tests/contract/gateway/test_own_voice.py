@@ -15,12 +15,12 @@ from oviya.audio.pcm import S16LE, audio_message
 from oviya.audio.wav import write_wav
 from oviya.errors import Busy, InvalidInput, OviyaError, PermissionDenied, Unavailable, Unsupported
 from oviya.v1 import common_pb2
-from oviya.v1.conversation_pb2 import SetVoice, VoiceClip
+from oviya.v1.conversation_pb2 import ConverseRequest, SetVoice, VoiceClip
 from services.gateway.voice.segment import CSM, Sentence, SpeechOptions
 from tests.support.gateway_mesh import gateway_with, wait_for_state
 from tests.support.metrics import metric
 from tests.support.music import chords
-from tests.support.scripted_services import ScriptedCsm, ScriptedMimi
+from tests.support.scripted_services import ScriptedBrain, ScriptedCsm, ScriptedMimi
 from tests.support.service_process import ServiceProcess
 from tests.support.speech import plain_words, silence, speak, word_error_rate
 
@@ -69,14 +69,13 @@ def gateway(stt_address, mimi_address):
     """Opens a gateway with speech-to-text, the demo voice's Mimi, and a scripted CSM."""
 
     @asynccontextmanager
-    async def open_gateway(max_positions=2048, **settings):
-        csm = Csm(max_positions)
+    async def open_gateway(csm=None, **settings):
+        csm = csm or Csm()
         settings = {"stt_address": stt_address, "mimi_address": mimi_address, **settings}
         async with gateway_with(csm, emotion=False, **settings) as under_test:
             async with asyncio.timeout(READY_S):
                 for name in ("stt", "mimi"):
                     await wait_for_state(under_test.service, name, "serving")
-            under_test.csm = csm
             yield under_test
 
     return open_gateway
@@ -94,7 +93,8 @@ async def refusal(voices, request):
 
 
 async def test_a_clip_becomes_the_reference_of_a_speaker_that_the_checkpoint_does_not_know(gateway):
-    async with gateway() as under_test:
+    csm = Csm()
+    async with gateway(csm) as under_test:
         accepted = metric("gateway_clips_total", outcome="accepted")
         chosen = await under_test.service.own_voices.resolve(set_voice())
         assert chosen.speaker == 11
@@ -121,21 +121,52 @@ async def test_a_clip_becomes_the_reference_of_a_speaker_that_the_checkpoint_doe
             pass
 
         await speech.say(sentences(), ignore).wait()
-        first, second = under_test.csm.requests
+        first, second = csm.requests
         assert list(first.context) == [reference]
         assert second.context[0] == reference
         assert [segment.reference for segment in second.context] == [True, False]
         assert (first.speaker, first.reference_clip) == (chosen.speaker, "")
 
 
+async def test_a_session_speaks_with_the_clip_or_is_told_why_not(stt_address, mimi_address):
+    csm, accepted = Csm(), metric("gateway_clips_total", outcome="accepted")
+
+    async def until_accepted():
+        while metric("gateway_clips_total", outcome="accepted") == accepted:
+            await asyncio.sleep(0.01)
+
+    async def until_refused():
+        while metric("gateway_refused_requests_total", request="set_voice") == refused:
+            await asyncio.sleep(0.01)
+
+    addresses = {"stt_address": stt_address, "mimi_address": mimi_address}
+    async with gateway_with(csm, ScriptedBrain(("I hear you.", "calm_supportive")), **addresses) as under_test:
+        async with asyncio.timeout(READY_S):
+            for name in ("stt", "mimi"):
+                await wait_for_state(under_test.service, name, "serving")
+        refused = metric("gateway_refused_requests_total", request="set_voice")
+        heard = await under_test.converse(
+            ConverseRequest(set_voice=set_voice(silence(5.0))),
+            until_refused(),
+            ConverseRequest(set_voice=set_voice()),
+            until_accepted(),
+            "Hello.",
+        )
+    (failed,), (answer,) = heard.of("request_failed"), heard.of("voice_set")
+    assert (failed.field, failed.value) == ("set_voice.clip.audio", "silence")
+    (spoken,) = csm.requests
+    assert spoken.context[0].reference
+    assert (spoken.context[0].text, spoken.speaker) == (answer.text, 11)
+
+
 async def test_a_long_clip_is_cut_and_the_callers_text_with_it(gateway):
     sentences = [*TEXT.split(". "), "She left her bag on the train.", "The shop closes early on Sunday."]
     pieces = [piece for text in sentences for piece in (speak(text, 24_000), silence(0.4, 24_000))]
     clip, text = np.concatenate(pieces), " ".join(sentences).upper()
-    async with gateway(max_positions=4 * 500) as under_test:
+    async with gateway(Csm(4 * 500)) as under_test:
         whole = await under_test.service.own_voices.resolve(set_voice(clip, text, rate_hz=24_000))
         assert whole.answer.text == text
-    async with gateway(max_positions=4 * 180) as under_test:
+    async with gateway(Csm(4 * 180)) as under_test:
         cut = await under_test.service.own_voices.resolve(set_voice(clip, text, rate_hz=24_000))
         assert text.startswith(cut.answer.text)
         assert len(plain_words(cut.answer.text)) >= len(plain_words(TEXT)) // 2
@@ -221,7 +252,9 @@ async def test_without_csm_a_clip_is_refused_and_says_why(stt_address, mimi_addr
 
 
 async def test_a_failure_of_mimi_is_not_blamed_on_the_clip(stt_address):
-    async with gateway_with(ScriptedCsm(), ScriptedMimi(), emotion=False, stt_address=stt_address) as under_test:
+    mimi = ScriptedMimi()
+    mimi.refuse_encode = Unsupported("the script does not encode")
+    async with gateway_with(ScriptedCsm(), mimi, emotion=False, stt_address=stt_address) as under_test:
         async with asyncio.timeout(READY_S):
             await wait_for_state(under_test.service, "stt", "serving")
         error = await refusal(under_test.service.own_voices, set_voice())

@@ -68,10 +68,10 @@ class Concealment:
         self._made += count
         return concealed
 
-    def reset(self, *, fade_in: bool) -> None:
-        """Forgets the sound, because silence follows; `fade_in`: the next sound begins within a word."""
+    def reset(self, *, fade_in: bool = False) -> None:
+        """Forgets the sound, because silence follows; `fade_in`: the next sound may begin within a word."""
         self._history = np.zeros_like(self._history)
-        self._made, self._fade_in = 0, fade_in
+        self._made, self._fade_in = 0, fade_in or self._fade_in
 
     def _begin(self) -> None:
         length = self._find_period()

@@ -129,9 +129,11 @@ class Microphone:
         return now - self._since - self._output_s - coming_s
 
     def _mono(self, frame: AudioFrame) -> Pcm:
+        if frame.format.name == "s16" and frame.layout.nb_channels == 2:  # what aiortc's decoder yields
+            values = frame.to_ndarray()[0]
+            if (values[::2] == values[1::2]).all():  # a mono microphone
+                return values[::2].astype(np.float32) / np.float32(1 << 15)
         samples = planes(frame)
-        if len(samples) == 2 and np.array_equal(samples[0], samples[1]):  # a mono microphone, decoded to stereo
-            return samples[0].astype(np.float32)
         if self._downmix is None or self._downmix.channels != len(samples):
             self._downmix = Downmix(len(samples))
         return self._downmix.push(samples)

@@ -42,11 +42,13 @@ class Piece:
         samples: shape (samples,), 48 kHz.
         turn: the reply's turn.
         start: position in the reply's sound at which it begins, in samples.
+        cut: whether the reply was cut at its end.
     """
 
     samples: Pcm
     turn: int
     start: int
+    cut: bool = False
 
 
 class PlayoutQueue:
@@ -67,7 +69,6 @@ class PlayoutQueue:
         self._waited = 0  # frames for which sound has waited to be played
         self._needed_s = PREBUFFER_S  # sound with which to start
         self._fading = 0  # samples of a fade-out that are queued
-        self._cut = False  # the next sound begins where a reply was cut
         self._after_fade: list[Marker] = []
         self._dry = 0  # samples for which sound of the reply was missing
         self._played: tuple[int, int] | None = None  # turn and position in samples
@@ -119,9 +120,11 @@ class PlayoutQueue:
             if fade:
                 samples = np.concatenate([piece.samples for piece in fade])
                 fall = 0.5 + 0.5 * np.cos(np.pi * np.arange(1, len(samples) + 1) / len(samples))
-                self._items.append(Piece(samples * fall.astype(np.float32), fade[0].turn, fade[0].start))
+                self._items.append(Piece(samples * fall.astype(np.float32), fade[0].turn, fade[0].start, cut=True))
                 self._queued = self._fading = len(samples)
-        self._cut, self._waited = True, 0
+            elif not self._concealment.audible:  # else it decays by itself
+                self._concealment.reset(fade_in=True)
+        self._waited = 0
         self.end_reply()
 
     def after_fade(self, callback: Marker) -> None:
@@ -146,10 +149,12 @@ class PlayoutQueue:
             waited_s = (self._waited - 1) * FRAME_S
             self._playing = self._complete or max(self.queued_s, waited_s) >= self._needed_s
         taken = self._take(FRAME_SAMPLES, call=True) if self._playing else []
-        played = [self._concealment.push(piece.samples) for piece in taken]
-        if taken:
-            last = taken[-1]
-            self._played = last.turn, last.start + len(last.samples)
+        played: list[Pcm] = []
+        for piece in taken:
+            played.append(self._concealment.push(piece.samples))
+            self._played = piece.turn, piece.start + len(piece.samples)
+            if piece.cut:
+                self._concealment.reset(fade_in=True)
         missing = FRAME_SAMPLES - sum(map(len, played))
         if missing:
             played += self._run_dry(missing)
@@ -164,8 +169,7 @@ class PlayoutQueue:
         """Returns the concealment of `missing` samples, if any."""
         if self._complete and not self._concealment.audible:
             if self._playing:
-                self._concealment.reset(fade_in=self._cut)
-                self._cut = False
+                self._concealment.reset()
             self._playing, self._waited = False, 0
             return []
         if not self._complete and not self._queued:
@@ -191,8 +195,8 @@ class PlayoutQueue:
                 continue
             now, rest = item.samples[:count], item.samples[count:]
             if len(rest):
-                self._items.appendleft(Piece(rest, item.turn, item.start + len(now)))
-            taken.append(Piece(now, item.turn, item.start))
+                self._items.appendleft(Piece(rest, item.turn, item.start + len(now), item.cut))
+            taken.append(Piece(now, item.turn, item.start, item.cut and not len(rest)))
             count -= len(now)
             self._queued -= len(now)
             self._fading = max(0, self._fading - len(now))

@@ -89,7 +89,7 @@ export class Feelings {
       ['spoken', '◆ Spoken', plan ? describePlan(plan) : 'nothing yet'],
     ];
     this.list.replaceChildren(...rows.flatMap(([kind, term, words]) => [
-      make('dt', { className: kind }, term), make('dd', { className: kind }, words),
+      make('dt', { data: { kind } }, term), make('dd', {}, words),
     ]));
   }
 }

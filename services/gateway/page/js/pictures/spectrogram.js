@@ -234,8 +234,8 @@ export class Spectrogram {
 
   #count() {
     const { speech, final, interruption } = this.numbers;
-    this.counts.textContent = `So far: speech started ${speech} times, words were final ${final} times, `
-      + `and a reply was interrupted ${interruption} times.`;
+    this.counts.textContent = `Marks so far: speech starts: ${speech}; words are final: ${final}; `
+      + `replies interrupted: ${interruption}.`;
   }
 
   /** @param {HTMLElement} place */

@@ -68,14 +68,15 @@ export class Waterfall {
     const longest = Math.max(0, ...Object.values(last), ...Object.values(medians).map((time) => time ?? 0));
     const axis = AXES_S.find((width) => width >= longest) ?? Math.ceil(longest);
     this.scale.replaceChildren(make('span', {}, '0'), make('span', {}, `${axis} s`));
-    let before = 0;
+    const reached = Object.values(last);
     this.body.replaceChildren(...STAGES.map(([stage, label]) => {
       const time = last[stage];
       const bar = draw('svg', { class: 'bar', viewBox: '0 0 100 10', preserveAspectRatio: 'none', 'aria-hidden': 'true' });
       if (time !== undefined) {
+        // From the stage before it in time: a reply that is made early reaches its stages before the turn is over.
+        const before = Math.max(0, ...reached.filter((other) => other < time));
         const width = Math.max(NARROWEST, (100 * (time - before)) / axis);
-        bar.append(draw('rect', { x: (100 * Math.min(before, time)) / axis, y: 1, width, height: 8 }));
-        before = Math.max(before, time);
+        bar.append(draw('rect', { x: (100 * before) / axis, y: 1, width, height: 8 }));
       }
       const middle = medians[stage];
       if (middle !== undefined) bar.append(draw('path', { d: `M${(100 * middle) / axis} 0V10`, class: 'median' }));

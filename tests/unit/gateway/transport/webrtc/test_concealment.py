@@ -75,7 +75,7 @@ def test_silence_and_nothing_stay_silent():
     concealment.push(np.zeros(STEP, np.float32))
     assert not concealment.conceal(STEP).any()
     concealment.push(vowel(100))
-    concealment.reset(fade_in=False)
+    concealment.reset()
     assert not concealment.conceal(STEP).any()
 
 

@@ -39,7 +39,8 @@ class Player:
     def take(self, frames):
         """The sound of the next frames; silence where there is nothing to play."""
         taken = [self.queue.next_samples() for _ in range(frames)]
-        return np.concatenate([np.zeros(FRAME_SAMPLES, np.float32) if one is None else one for one in taken])
+        silence = np.zeros(FRAME_SAMPLES, np.float32)
+        return np.concatenate([silence[:0], *(silence if one is None else one for one in taken)])
 
 
 @pytest.fixture
@@ -183,6 +184,15 @@ def test_a_cut_fades_out_smoothly_and_drops_the_rest(player, gaps):
     assert gaps() == (0, 0)
 
 
+def test_a_cut_within_a_gap_lets_the_concealment_decay(player):
+    player.put(0.1)
+    before = player.take(6)
+    player.queue.fade_out()
+    after = player.take(5)
+    assert np.abs(np.diff(np.concatenate((before[-FRAME_SAMPLES:], after)))).max() < 0.02
+    assert not after[-FRAME_SAMPLES:].any()
+
+
 def test_events_after_a_cut_wait_for_the_fade(player):
     player.after_fade("before")
     player.put(1.0)
@@ -223,13 +233,16 @@ def test_a_cut_of_silence_is_over_at_once(player):
     assert player.queue.next_samples() is None
 
 
-def test_sound_after_a_cut_begins_without_a_click_and_is_whole(player):
+@pytest.mark.parametrize("frames_between", [0, 1, 5])
+def test_sound_after_a_cut_begins_without_a_click_and_is_whole(player, frames_between):
     player.put(1.0, 0.3)
     player.take(5)
     player.queue.fade_out()
-    player.take(5)
+    player.take(frames_between)
     player.put(0.2, 0.7)
     player.queue.end_reply()
+    faded = player.take(max(0, FADE_FRAMES - frames_between))
+    assert len(faded) == 0 or abs(faded[-1]) < 1e-6
     played = player.take(10)
     assert np.abs(np.diff(played, prepend=0.0)).max() < 0.02
     assert played[FRAME_SAMPLES:] == pytest.approx(0.7)
