@@ -87,6 +87,12 @@ install_browser() {
     die "please install Google Chrome, or Chromium that is not a snap, then run this again"
 }
 
+# Installs Firefox, if apt has one that is no snap; the tests of Firefox are skipped without it.
+install_firefox() {
+  if command -v firefox-esr >/dev/null || command -v firefox >/dev/null; then return; fi
+  if is_ubuntu || ! (apt_install firefox-esr); then say "without Firefox: its tests are skipped"; fi
+}
+
 install_test_tools() {
   local missing=()
   command -v flite >/dev/null || missing+=(flite)
@@ -100,6 +106,7 @@ install_test_tools() {
   [ -d "$HUMAN_SPEECH" ] || missing+=(asterisk-core-sounds-en-g722)
   apt_install "${missing[@]}"
   install_browser
+  install_firefox
   if [ ! -d build/node/node_modules/@grpc/grpc-js ] || [ ! -d build/node/node_modules/werift ]; then
     say "installing the Node.js clients of the interoperability tests"
     # The last werift that runs on Node.js 20.

@@ -16,6 +16,7 @@ from tests.support.speech import LONELY, speak
 
 FOLDER = Path(__file__).parents[1] / "docs"
 TURN_MS = 60_000
+DESKTOP = ViewportSize(width=1280, height=860)
 PHONE = ViewportSize(width=390, height=760)
 
 
@@ -43,15 +44,27 @@ async def converse(page: Page) -> None:
     await page.mouse.move(0, 0)
 
 
+async def open_settings(page: Page) -> None:
+    """Opens the settings at the voice of a clip."""
+    await page.get_by_role("button", name="Settings").click()
+    settings = page.get_by_role("dialog", name="Settings")
+    await settings.get_by_text("Speak with the voice of a clip").click()
+    await settings.locator("#voice-settings").scroll_into_view_if_needed()
+
+
 async def main(url: str) -> None:
     flags, script = ("--use-fake-ui-for-media-stream",), browser.OPEN_MICROPHONE
-    async with browser.open_page(url, *flags, viewport=(1280, 860), script=script) as page:
+    async with browser.open_page(url, *flags, viewport=(DESKTOP["width"], DESKTOP["height"]), script=script) as page:
         await converse(page)
         await page.screenshot(path=FOLDER / "page.png")
         await page.emulate_media(color_scheme="dark")
         await page.set_viewport_size(PHONE)
         await expect(page.locator(".reply .meta").last).to_be_in_viewport()
         await page.screenshot(path=FOLDER / "page-phone.png")
+        await page.emulate_media(color_scheme="light")
+        await page.set_viewport_size(DESKTOP)
+        await open_settings(page)
+        await page.screenshot(path=FOLDER / "page-settings.png")
 
 
 if __name__ == "__main__":

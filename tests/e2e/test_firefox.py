@@ -15,7 +15,7 @@ from tests.support.speech import SAD, speak, word_errors
 CONNECT_S, TURN_S = 30.0, 90.0
 MAX_WORD_ERRORS = 3
 
-pytestmark = pytest.mark.skipif(find_firefox() is None, reason="Firefox is not installed")
+pytestmark = pytest.mark.skipif(find_firefox() is None, reason="needs Firefox, no snap: apt-get install firefox-esr")
 
 # Firefox's own fake microphone is a tone. This one is silent until say() is called.
 MICROPHONE = """

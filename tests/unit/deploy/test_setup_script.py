@@ -58,7 +58,7 @@ class System:
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.fail(f"no {tool} here"))
         self.stand_in("sudo", '#!/bin/sh\nshift\nexec "$@"\n')
         self.stand_in("apt-get", '#!/bin/sh\necho "apt-get $*" >> "$LOG"\n')
-        for tool in ("flite", "node", "npm", "redis-server"):
+        for tool in ("flite", "node", "npm", "redis-server", "firefox-esr"):
             self.stand_in(tool, "#!/bin/sh\n")
         self.stand_in("fc-list", "#!/bin/sh\necho DejaVu\n")
 
@@ -183,6 +183,18 @@ def test_an_installed_browser_is_enough(tmp_path):
     assert system.setup("dev")[0] == 0
     assert system.apt == []
     assert not any("playwright" in call for call in system.calls)
+
+
+def test_debian_gets_firefox_from_apt_and_does_without_it(tmp_path):
+    system = System(tmp_path, DEBIAN)
+    system.python("python3.13", 13)
+    (system.bin / "firefox-esr").unlink()
+    assert system.setup("dev")[0] == 0
+    assert system.apt == ["firefox-esr"]
+    system.stand_in("apt-get", "#!/bin/sh\nexit 100\n")
+    code, said = system.setup("dev")
+    assert code == 0
+    assert "without Firefox: its tests are skipped" in said
 
 
 def test_missing_test_tools_come_from_apt_and_a_refusal_names_them(tmp_path):
