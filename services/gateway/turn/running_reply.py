@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from oviya.errors import InvalidInput
 from oviya.v1 import conversation_pb2
-from services.gateway.voice.speech_handle import SpeechHandle
+from services.gateway.voice.speech_handle import SpeechHandle, SpeechState
 
 ECHO_DELAY_S = 3.0
 """Longest time in seconds from a word of a reply to its echo in the user's sound."""
@@ -39,8 +39,8 @@ class RunningReply:
 
     @contextmanager
     def of_turn(self, turn: int) -> Iterator[None]:
-        """Marks the reply of a turn as running."""
-        self.turn, self.speech, self.is_paused, self._is_stopped = turn, None, False, False
+        """Marks the reply of a turn as running.  It begins paused where `is_paused` was set before."""
+        self.turn, self.speech, self._is_stopped = turn, None, False
         self._over.clear()
         try:
             yield
@@ -60,20 +60,21 @@ class RunningReply:
             speech.pause()
 
     def pause(self) -> float | None:
-        """Pauses the reply; returns the position where it stops; None: no sound of it has been sent."""
+        """Pauses the reply; returns the position where it stops; None: no sound of it has been sent, or it is over."""
         self.is_paused = True
         if self.speech is None:
             return None
         position_s = self.speech.pause()
-        return position_s if self.speech.first_audio_at is not None else None
+        return position_s if self.speech.state is SpeechState.PLAYING else None
 
     def resume(self) -> float | None:
-        """Lets the reply go on; returns the position where it does; None: no sound of it has been sent."""
+        """Lets the reply go on; returns the position where it does; None: no sound of it has been sent, or it is
+        over."""
         self.is_paused = False
         if self.speech is None:
             return None
         position_s = self.speech.resume()
-        return position_s if self.speech.first_audio_at is not None else None
+        return position_s if self.speech.state is SpeechState.PLAYING else None
 
     async def stop(self, reason: conversation_pb2.InterruptReason.ValueType) -> None:
         """Stops the reply, and waits until that has been reported."""
