@@ -91,15 +91,15 @@ class RunningReply:
         """Takes what the caller has played of a reply.  A report on the last reply that comes late is not used.
 
         Raises:
-            InvalidInput: there is no such reply, or so much of it has not been sent.
+            InvalidInput: there is no such reply, the position is negative, or so much of it has not been sent.
         """
         speech = self.speech if turn == self.turn else None
         late = self._last[1] if self._last is not None and self._last[0] == turn else None
         known = speech or late
         if known is None:
             raise InvalidInput("played.turn", turn, "must be the turn of the running or the last reply")
-        if position_s > known.sender.made_s + ROUNDING_S:
-            limit = f"must be at most the {known.sender.made_s:.2f} s that were sent"
+        if not 0 <= position_s <= known.sender.made_s + ROUNDING_S:
+            limit = f"must be 0 to the {known.sender.made_s:.2f} s that were sent"
             raise InvalidInput("played.position", f"{position_s:.2f} s", limit)
         if speech is not None:
             speech.sender.report(position_s)

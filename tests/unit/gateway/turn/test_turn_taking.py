@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from oviya.errors import InvalidInput
 from services.gateway.turn.running_reply import RunningReply
 from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.voice.speech_handle import SpeechState
@@ -65,3 +66,17 @@ async def test_nothing_is_reported_of_a_reply_that_has_been_played():
         await taking.speech_ended(1, "")
         assert speech.sent_s == pytest.approx(1.0)
     assert told.events == ["turn_dropped"]
+
+
+@pytest.mark.parametrize("position_s", [-1e9, -0.001, 1.5])
+async def test_a_report_of_a_position_that_was_not_sent_is_refused(position_s):
+    reply = RunningReply()
+    with reply.of_turn(0):
+        speech, _ = new_speech()
+        start(speech, lambda speech: say(speech, "Fine.", 1.0))
+        reply.begin(speech)
+        await asyncio.sleep(0.5)
+        with pytest.raises(InvalidInput, match="played.position"):
+            reply.report_played(0, position_s)
+        await speech.wait()
+        assert asyncio.get_running_loop().time() == pytest.approx(1.0)
