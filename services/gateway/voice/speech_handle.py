@@ -25,7 +25,8 @@ class SpeechState(Enum):
     DONE = "done"
     """Everything has been sent and played."""
     FAILED = "failed"
-    """Synthesis, sending or the source of the sentences failed.  What was sent before is still played."""
+    """Synthesis, sending or the source of the sentences failed.  What was synthesized before has been played, unless
+    sending failed."""
     INTERRUPTED = "interrupted"
     """`interrupt` stopped the reply before it had been played to its end."""
 
