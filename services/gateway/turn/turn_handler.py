@@ -121,7 +121,8 @@ class TurnHandler:
         """Starts the reply, or gives the one that was made before the end of the turn."""
         text, language, replies = utterance.text, utterance.language, self._replies
         replies.current = None
-        if self._preemptive is not None and self._preemptive.text == text:
+        made = self._preemptive
+        if made is not None and (made.turn, made.text) == (utterance.turn, text):
             request = replies.request(text, language, await replies.emotion_in_time(detecting))
             preemptive = self._preemptive
             if preemptive is not None and preemptive.answers(request):

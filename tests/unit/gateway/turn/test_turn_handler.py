@@ -14,7 +14,7 @@ from oviya.v1 import brain_pb2, common_pb2, conversation_pb2, emotion_pb2
 from services.gateway.settings import GatewaySettings
 from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.turn.utterance import Utterance
-from services.gateway.voice.segment import Sentence
+from services.gateway.voice.segment import AUTO, Sentence, SpeechOptions
 from services.gateway.voice.speech_handle import SpeechHandle
 from services.gateway.voice.voice_context import VoiceContext
 from tests.support.segments import new_speech, say, start
@@ -29,10 +29,15 @@ class Output:
 
     def __init__(self) -> None:
         self.context = VoiceContext(5)
+        self.options = SpeechOptions(AUTO)
         self.said: list[str] = []
+        self.turns: list[int] = []
 
-    def say(self, sentences: AsyncGenerator[Sentence, None], send: Any, **options: Any) -> SpeechHandle:
-        speech, _ = new_speech()
+    def say(
+        self, sentences: AsyncGenerator[Sentence, None], send: Any, *, turn: int, held: bool = False, words: bool = False
+    ) -> SpeechHandle:
+        self.turns.append(turn)
+        speech, _ = new_speech(held=held)
 
         async def speaking(speech: SpeechHandle) -> None:
             async for sentence in sentences:
@@ -118,3 +123,14 @@ async def test_no_event_of_a_turn_follows_its_end(stop_after_s):
     turns = Turns(emotion_s=3.0)
     await turns.answer(stop_after_s=stop_after_s)
     assert turns.events == ["Interrupted" if stop_after_s else "ReplyEnded"]
+
+
+@pytest.mark.parametrize(("turn", "emotion", "replies"), [(0, "", [0]), (1, "", [0, 1]), (0, "joy", [0, 0])])
+async def test_a_preemptive_reply_is_given_for_its_own_turn_and_as_it_would_be_spoken_now(turn, emotion, replies):
+    turns = Turns()
+    await turns.handler.start_preemptive_reply(0, "hello", "")
+    await asyncio.sleep(0.5)
+    turns.output.options = SpeechOptions(AUTO, emotion=emotion)
+    await turns.handler.respond(Utterance(turn, "hello", True, ended_at=0.0))
+    assert turns.output.turns == replies
+    assert turns.events[-1] == "ReplyEnded"
