@@ -80,9 +80,7 @@ def synthesize(
     return segment
 
 
-async def say(
-    speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True, filler: bool = False
-) -> None:
+async def say(speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True, filler: bool = False) -> None:
     """Synthesizes a sentence and sends it, in pieces of `PIECE_S`."""
     segment = synthesize(speech, text, length_s, whole=whole, filler=filler)
     start_s = speech.sender.made_s

@@ -18,6 +18,8 @@ from services.gateway.voice.segment import FALLBACK
 
 pytestmark = pytest.mark.virtual_time
 
+SOUND = common_pb2.Audio(format=common_pb2.AudioFormat(sample_rate_hz=16_000))
+
 
 class Calls:
     """Takes every call, and keeps the names of the methods."""
@@ -58,7 +60,7 @@ async def hear(spoken: SpokenTurns, text: str) -> None:
     """A turn of one second."""
     await spoken.on_speech_started(0, stt_pb2.SpeechStarted())
     await asyncio.sleep(1.0)
-    utterance = Utterance(0, text, False, ended_at=0.0, sound=common_pb2.Audio(format={"sample_rate_hz": 16_000}))
+    utterance = Utterance(0, text, False, ended_at=0.0, sound=SOUND)
     await spoken.on_turn_ended(stt_pb2.Transcript(text=text), stt_pb2.TurnEnded(), utterance)
 
 

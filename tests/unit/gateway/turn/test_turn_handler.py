@@ -34,10 +34,10 @@ class Output:
         self.turns: list[int] = []
 
     def say(
-        self, sentences: AsyncGenerator[Sentence, None], send: Any, *, turn: int, held: bool = False, words: bool = False
+        self, sentences: AsyncGenerator[Sentence, None], send: Any, *, turn: int, held: bool = False, **_: Any
     ) -> SpeechHandle:
         self.turns.append(turn)
-        speech, _ = new_speech(held=held)
+        speech = new_speech(held=held)[0]
 
         async def speaking(speech: SpeechHandle) -> None:
             async for sentence in sentences:

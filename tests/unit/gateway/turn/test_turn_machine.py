@@ -309,9 +309,7 @@ def test_a_reply_does_not_wait_for_noise_without_end():
     assert machine.on_time(WORDS_AFTER_START_S) == [Resume()]
 
 
-@pytest.mark.parametrize(
-    ("said", "then"), [("what time", Answer(1)), ("stop", Drop(1, pb.DROP_REASON_STOP_PHRASE))]
-)
+@pytest.mark.parametrize(("said", "then"), [("what time", Answer(1)), ("stop", Drop(1, pb.DROP_REASON_STOP_PHRASE))])
 def test_words_that_stopped_a_reply_do_not_stop_the_next_one_which_waits(said, then):
     machine = speaking()
     machine.speech_started(1, 0.0)

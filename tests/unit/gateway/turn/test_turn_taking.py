@@ -76,7 +76,7 @@ async def test_a_report_of_a_position_that_was_not_sent_is_refused(position_s):
         start(speech, lambda speech: say(speech, "Fine.", 1.0))
         reply.begin(speech)
         await asyncio.sleep(0.5)
-        with pytest.raises(InvalidInput, match="played.position"):
+        with pytest.raises(InvalidInput, match=r"played\.position"):
             reply.report_played(0, position_s)
         await speech.wait()
         assert asyncio.get_running_loop().time() == pytest.approx(1.0)
