@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from oviya.errors import InvalidInput
+from services.gateway.turn.overlap import Words
 from services.gateway.turn.running_reply import RunningReply
 from services.gateway.turn.turn_taking import TurnTaking
 from services.gateway.voice.speech_handle import SpeechState
@@ -36,7 +37,7 @@ async def test_a_reply_that_begins_while_the_user_speaks_waits_until_they_have_e
         reply.begin(speech)
         await asyncio.sleep(1.0)
         assert sent.events == []
-        assert await taking.speech_ended(1, "and you?")
+        assert await taking.speech_ended(1, Words("and you?"))
         await speech.wait()
     assert sent.sentences == ["Fine."]
     assert told.events == []  # nothing of the reply had been sent
@@ -48,7 +49,7 @@ async def test_a_reply_that_waited_for_nothing_leaves_the_next_one_running():
     await taking.speech_started(1)
     with taking.replying():
         pass  # a turn without words
-    await taking.speech_ended(1, "hello")
+    await taking.speech_ended(1, Words("hello"))
     with taking.replying(), reply.of_turn(1):
         assert not reply.is_paused
 
@@ -63,7 +64,7 @@ async def test_nothing_is_reported_of_a_reply_that_has_been_played():
         await speech.wait()
         assert speech.state is SpeechState.DONE
         await taking.speech_started(1)  # while its end is being reported
-        await taking.speech_ended(1, "")
+        await taking.speech_ended(1, Words(""))
         assert speech.sent_s == pytest.approx(1.0)
     assert told.events == ["turn_dropped"]
 
