@@ -33,7 +33,7 @@ class SpokenTurns:
     """Follows the speech of one session; an `SttListener`.
 
     Attributes:
-        has_spoken: whether the user has spoken.
+        has_spoken: whether the user has said words that were a turn.
         sound_since: returns the session's sound from a position in seconds on; to be set before any event.
     """
 
@@ -88,7 +88,6 @@ class SpokenTurns:
         if self._output.options.voice != FALLBACK:
             self._sound.begin(turn, self.sound_since(seconds(started.start)))
         self._lifetime.note_activity()
-        self._silence.user_active()
         self._silence.turn_began()
         await self._taking.speech_started(turn)
         await self._events.put(turn, "speech_started", started)
@@ -119,8 +118,10 @@ class SpokenTurns:
         self._adding_sound.add(adding)
         adding.add_done_callback(self._adding_sound.discard)
         self._lifetime.note_activity()
-        self.has_spoken = True
         answer = await self._taking.speech_ended(utterance.turn, Words.of(final))
+        if answer and any(map(str.isalnum, final.text)):  # else a noise, or the echo of the question after a silence
+            self.has_spoken = True
+            self._silence.user_active()
         if answer:
             await self._events.put(utterance.turn, "final", final)
             await self._events.put(utterance.turn, "turn_ended", ended)
@@ -134,6 +135,7 @@ class SpokenTurns:
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         self._sound.drop(turn)
         metrics.TURNS.labels("speech", "failed").inc()
+        await self._handler.cancel_preemptive_reply()
         await self._taking.speech_failed()
         self._silence.turn_over()
         await self._events.put_of_turn(turn, detail_of(error))

@@ -51,8 +51,8 @@ class TurnTaking:
     @contextmanager
     def replying(self) -> Iterator[None]:
         """Marks a reply as being given.  Where the user is speaking, it waits."""
-        if any(isinstance(action, Pause) for action in self._machine.reply_began()):
-            self._reply.pause()  # before its turn has begun: nothing to report
+        # Its turn has not begun, so there is nothing to report.
+        self._reply.is_paused = any(isinstance(action, Pause) for action in self._machine.reply_began())
         self._changed.set()
         try:
             yield

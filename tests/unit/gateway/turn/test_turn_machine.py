@@ -288,3 +288,33 @@ def test_every_state_is_left_by_what_ends_it():
                         assert name == "ended", sequence
             assert (machine.state is INTERRUPTED) is paused, sequence
             assert (machine.state is LISTENING) is not replying, sequence
+
+
+def test_a_reply_waits_as_long_as_the_user_speaks_words():
+    machine = new_machine()
+    machine.speech_started(1, 0.0)
+    machine.words(Words("I would like"))
+    machine.reply_began()
+    assert machine.deadline is None
+    assert machine.on_time(10.0) == []
+    machine.speech_stopped(10.0)
+    assert machine.on_time(10.0 + WORDS_AFTER_SILENCE_S) == [Resume()]
+
+
+def test_a_reply_does_not_wait_for_noise_without_end():
+    machine = new_machine()
+    machine.speech_started(1, 0.0)
+    machine.reply_began()
+    machine.words(Words(""))
+    assert machine.on_time(WORDS_AFTER_START_S) == [Resume()]
+
+
+@pytest.mark.parametrize(("said", "then"), [("what time", Answer(1)), ("stop", Drop(1, pb.DROP_REASON_STOP_PHRASE))])
+def test_words_that_stopped_a_reply_do_not_stop_the_next_one_which_waits(said, then):
+    machine = speaking()
+    machine.speech_started(1, 0.0)
+    assert isinstance(machine.words(Words(said))[0], Stop)
+    assert machine.reply_began() == [Pause()]  # a typed turn had waited
+    assert machine.words(Words(said)) == []
+    assert machine.deadline is None
+    assert machine.speech_ended(1, Words(said)) == [Resume(), then]
