@@ -15,6 +15,7 @@ from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
+from services.gateway.conversation.quiet_joiner import QuietJoiner
 
 RATE_HZ = 16_000
 """Sample rate of speech-to-text."""
@@ -26,12 +27,6 @@ MAX_GAP_S = 2.0
 """Longest gap in seconds that is filled with silence when packets come again."""
 MAX_AHEAD_S = 2.0
 """Seconds by which filled gaps may put the sound ahead of the clock: packets may come late, many at once."""
-QUIET_RMS = 10 ** (-50 / 20)
-"""Level below which a piece counts as quiet: -50 dBFS."""
-QUIET_AFTER_S = 2.0
-"""Seconds of quiet after which pieces are joined; turns have ended by then."""
-QUIET_PIECE_S = 0.100
-"""Length in seconds of joined pieces.  Speech-to-text costs the gateway as much for a short piece as for a long one."""
 
 
 class Microphone:
@@ -56,8 +51,7 @@ class Microphone:
         self._source_hz = 0
         self._next_pts: int | None = None
         self._filled_s = 0.0  # silence inserted since the last frame
-        self._quiet_s = 0.0
-        self._joined: list[Pcm] = []
+        self._joiner = QuietJoiner(RATE_HZ)
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Yields 16-bit PCM, 16 kHz mono, until the track ends: as it arrives, and a little later after long quiet."""
@@ -72,26 +66,10 @@ class Microphone:
             else:
                 assert isinstance(frame, AudioFrame)
                 samples = self._convert(frame)
-            self._joined.append(samples)
-            if self._is_due(samples):
-                yield self._take_joined()
-        self._joined.append(self._resampler.flush())
-        if rest := self._take_joined():
-            yield rest
-
-    def _is_due(self, samples: Pcm) -> bool:
-        """Returns whether what is joined, with `samples` as the last, is to be passed on."""
-        count = sum(map(len, self._joined))
-        if len(samples) and np.dot(samples, samples) >= QUIET_RMS**2 * len(samples):
-            self._quiet_s = 0.0
-        else:
-            self._quiet_s += len(samples) / RATE_HZ
-        return count >= (QUIET_PIECE_S * RATE_HZ if self._quiet_s > QUIET_AFTER_S else 1)
-
-    def _take_joined(self) -> bytes:
-        pcm = encode_pcm(np.concatenate(self._joined), S16LE)
-        self._joined = []
-        return pcm
+            if (due := self._joiner.push(samples)) is not None:
+                yield encode_pcm(due, S16LE)
+        if len(rest := np.concatenate((self._joiner.take(), self._resampler.flush()))):
+            yield encode_pcm(rest, S16LE)
 
     def _fill(self) -> Pcm:
         """Returns silence as long as one wait, once there has been any sound."""
