@@ -11,7 +11,7 @@ QUIET_RMS = 10 ** (-50 / 20)
 QUIET_AFTER_S = 2.0
 """Seconds of quiet after which pieces are joined; turns have ended by then."""
 PIECE_S = 0.100
-"""Length in seconds of joined pieces."""
+"""Length in seconds of joined pieces.  Pieces of half this length or more are not held."""
 
 
 class QuietJoiner:
@@ -38,8 +38,9 @@ class QuietJoiner:
             self._quiet_samples = 0
         else:
             self._quiet_samples += len(samples)
-        due = self._piece if self._quiet_samples > self._quiet_after else 1
-        return self.take() if self._held_samples >= due else None
+        if self._quiet_samples <= self._quiet_after or len(samples) >= self._piece / 2:
+            return self.take() if self._held_samples else None
+        return self.take() if self._held_samples >= self._piece else None
 
     def take(self) -> Pcm:
         """Returns what is held, possibly nothing."""
