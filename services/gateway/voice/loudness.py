@@ -188,7 +188,7 @@ class _Limiter:
         held = np.maximum.accumulate(cuts[:-1, ::-1], axis=1)[:, ::-1]
         held[:, 1:] = np.maximum(held[:, 1:], np.maximum.accumulate(cuts[1:, :-1], axis=1))
         falling = np.concatenate((self._tail, self._release(held).ravel()))
-        smooth = np.convolve(falling, self._window, "valid")  # (blocks * block,)
+        smooth: _Float64 = np.asarray(np.convolve(falling, self._window, "valid"), np.float64)  # (blocks * block,)
         self._tail, self._cuts = falling[1 - self._block :], cuts[-1]
         sound = np.concatenate((self._held, blocks.ravel()))
         self._held = sound[-self._block :]
@@ -208,7 +208,8 @@ class _Limiter:
         for peak in peaks[:, -1].tolist():
             starts.append(self._released)
             self._released = max(self._released, peak) * float(self._powers[-1])
-        return np.maximum(peaks, np.array(starts)[:, None]) * self._powers
+        released: _Float64 = np.maximum(peaks, np.array(starts)[:, None])
+        return np.asarray(released * self._powers, np.float64)
 
     def _limited(self, sound: _Float64, reduction: _Float64) -> Pcm:
         # the clip removes rounding errors only: the reduction is sufficient by construction

@@ -119,7 +119,7 @@ class Microphone:
 
     def _mono(self, frame: AudioFrame) -> Pcm:
         if frame.format.name == "s16" and frame.layout.nb_channels == 2:  # what aiortc's decoder yields
-            values = np.frombuffer(frame.planes[0], np.int16, 2 * frame.samples)
+            values = np.frombuffer(memoryview(frame.planes[0]), np.int16, 2 * frame.samples)  # pyright: ignore[reportArgumentType]
             if (values[::2] == values[1::2]).all():  # a mono microphone
                 return values[::2].astype(np.float32) / np.float32(1 << 15)
         samples = planes(frame)
