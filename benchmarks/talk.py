@@ -60,7 +60,7 @@ WITH_LISTENER: dict[str, Section] = {"latency": measure_latency, "voice": measur
 SECTIONS = [*WITH_STORIES, *WITH_LISTENER]
 COUNT, QUICK_COUNT = 100, 10
 MINUTES, QUICK_MINUTES = 10.0, 1.0
-FAILED_COLUMNS = ("section", "kind", "sound", "said at s", "interrupted", "dropped", "understood")
+FAILED_COLUMNS = ("section", "kind", "sound", "said at s", "interrupted", "dropped", "understood", "confidence")
 
 
 async def measure(options: argparse.Namespace) -> dict[str, Any]:
@@ -91,7 +91,8 @@ def show(measured: dict[str, Any], sections: list[str]) -> None:
     figures, counts = measured["figures"], measured["counts"]
     failed = [
         (name, case["kind"], case["name"], f"{case['after_s']:.1f}", case["reason"],
-         "; ".join(f"{reason} {text!r}" for reason, text in case["dropped"]), " | ".join(case["said"]))
+         "; ".join(f"{reason} {text!r}" for reason, text in case["dropped"]), " | ".join(case["said"]),
+         " | ".join(" ".join(f"{word:.2f}" for word in words) for words in case["confidences"]))
         for name, cases in measured["cases"].items()
         for case in cases
         if not case.get("ok", True)

@@ -49,6 +49,7 @@ class Outcome:
         answered: those of which the first sentence of an answer arrived.
         dropped: why speech was no turn, e.g. "BACKCHANNEL", and its words.
         said: the finals of the other turns.
+        confidences: of the words of each of them.
     """
 
     paused: list[tuple[float, float]] = field(default_factory=list[tuple[float, float]])
@@ -61,6 +62,7 @@ class Outcome:
     answered: set[int] = field(default_factory=set[int])
     dropped: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     said: list[str] = field(default_factory=list[str])
+    confidences: list[list[float]] = field(default_factory=list[list[float]])
 
     @property
     def obeyed(self) -> bool:
@@ -114,6 +116,7 @@ def _add_of_speech(outcome: Outcome, arrival: Arrival) -> None:
     match arrival.kind:
         case "final":
             outcome.said.append(response.final.text)
+            outcome.confidences.append([round(word.confidence, 2) for word in response.final.words])
         case "turn_ended":
             outcome.turns.add(arrival.turn)
         case "reply_sentence" if not response.reply_sentence.filler:

@@ -1,7 +1,8 @@
 """The command line.
 
-Each command is a module: `up`, `say`, `talk`, `transcribe`, `session` and `doctor`; `app` assembles them.  `options`,
-`output` and `files` are shared; `local` runs the mesh on this machine for `up`.
+Each command is a module: `up`, `chat`, `say`, `talk`, `transcribe`, `session` and `doctor`; `app` assembles them.
+`options`, `output` and `files` are shared; `local` runs the mesh on this machine for `up`, `chatting` has the parts of
+`chat`.
 """
 
 from __future__ import annotations

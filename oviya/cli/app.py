@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import oviya
+from oviya.cli.chat import chat
 from oviya.cli.doctor import doctor
 from oviya.cli.say import say
 from oviya.cli.session import app as session
@@ -22,7 +23,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # unexpected errors print a plain traceback for bug reports
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (up, say, talk, transcribe, doctor):
+for command in (up, chat, say, talk, transcribe, doctor):
     app.command()(command)
 app.add_typer(session, name="session")
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from oviya.audio.pcm import Pcm
 from oviya.cli.conversation_record import ConversationRecord
-from oviya.client import Conversation, ConverseEvent, SpeechStarted, TurnEnded
+from oviya.client import Conversation, ConverseEvent, SpeechStarted, TurnDropped, TurnEnded
 from oviya.client.channel import STALL_TIMEOUT_S
 from oviya.errors import NotReady, Timeout
 
@@ -81,7 +81,7 @@ class _Microphone:
         """Tracks whether a turn is open: silence is sent until it ends."""
         if isinstance(event, SpeechStarted):
             self._turn_open = True
-        elif isinstance(event, TurnEnded):
+        elif isinstance(event, TurnEnded | TurnDropped):
             self._turn_open = False
 
     async def run(self, patience: asyncio.Timeout) -> None:

@@ -3,31 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 
-from oviya.cli.conversation_record import ConversationRecord, TurnRecord
+from oviya.cli.conversation_record import ConversationRecord
+from oviya.cli.conversation_report import report_of
+from oviya.cli.event_line import event_line
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
 from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
-from oviya.cli.output import Output, describe, exit_code, exit_on_error, language_mark
+from oviya.cli.output import Output, exit_code, exit_on_error
 from oviya.cli.player import play_recording
-from oviya.cli.tokens import store_token, stored_token, tokens_file
-from oviya.client import (
-    ConverseEvent,
-    Degraded,
-    FinalTranscript,
-    Oviya,
-    Sentence,
-    SessionStarted,
-    TurnFailed,
-    UserEmotion,
-    UserFeeling,
-)
+from oviya.cli.session_token import keep_token
+from oviya.cli.tokens import stored_token
+from oviya.client import ConverseEvent, Oviya, Sentence, SessionStarted, UserFeeling
 from oviya.client.speaking import GATEWAY_ADDRESS
 from oviya.errors import OviyaError
 
@@ -71,12 +62,21 @@ def talk(
         )
         for problem in problems:
             output.warning(f"{recording}: {problem}")
+        shown: list[Sentence] = []
         token = (token or stored_token(address, session)) if session else ""
 
         def on_event(event: ConverseEvent) -> None:
             if isinstance(event, SessionStarted):
-                _keep_token(output, address, event, named=bool(session))
-            _show(output, event, explain)
+                keep_token(output, address, event, named=bool(session))
+            if isinstance(event, Sentence):
+                if event in shown:  # a resumed reply announces it again
+                    return
+                shown.append(event)
+            if parts := event_line(event):
+                output.text(*parts)
+            if explain and isinstance(event, UserFeeling):
+                for heading, text in explained(event):
+                    output.text((f"  {heading:5}  ", "bold"), text)
 
         async def converse() -> ConversationRecord:
             async with (
@@ -84,6 +84,7 @@ def talk(
                 oviya.converse(
                     input_rate_hz=rate_hz, speaker=speaker, voice=voice.value, lead_s=lead,
                     session_id=session, resume_token=token,
+                    echo_cancellation="caller",  # a recording holds no echo
                 ) as conversation,
             ):  # fmt: skip
                 return await play_recording(conversation, samples, rate_hz, on_event)
@@ -93,102 +94,21 @@ def talk(
         if not len(record.reply):
             raise errors[0] if errors else NoReply("no speech was heard", hint=f"listen to {recording}: is it speech?")
         write_recording(out, record.reply, record.sample_rate_hz)
+        reply_s = len(record.reply) / record.sample_rate_hz
         if not as_json:
             output.console.print(_latency_table(record))
-            output.text(f"{out}: {len(record.reply) / record.sample_rate_hz:.2f} s")
-        output.document(_report(record, recording, out, len(samples) / rate_hz, problems))
+            output.text(f"{out}: {reply_s:.2f} s")
+        sent = {"file": str(recording), "duration_s": len(samples) / rate_hz, "problems": problems}
+        output.document(sent | {"out": str(out), "reply_duration_s": reply_s} | report_of(record))
         if errors:  # another turn was answered, so the file and the report, with the error, are still written
             raise typer.Exit(exit_code(errors[0]))
 
 
-def _keep_token(output: Output, address: str, started: SessionStarted, *, named: bool) -> None:
-    """Stores the token of a session that the gateway keeps, and prints where."""
-    if not started.resume_token:
-        return
-    try:
-        store_token(address, started.session_id, started.resume_token)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        output.text(("session  ", "bold"), f"{started.session_id}; its token, which could not be stored ({reason}): ",
-                    started.resume_token)  # fmt: skip
-    else:
-        if named:
-            output.text(("session  ", "bold"), f"{started.session_id}; its token is in {tokens_file()}")
-
-
-def _show(output: Output, event: ConverseEvent, explain: bool) -> None:
-    """Prints an event for people."""
-    match event:
-        case FinalTranscript():
-            mark = language_mark(event.language)
-            output.text(("you    ", "bold"), (mark, "cyan"), event.text or ("(no words)", "yellow"))
-        case UserEmotion():
-            output.text(("feels  ", "bold"), (event.emotion, "cyan"), f" ({event.score:.2f})")
-        case UserFeeling() if explain:
-            for heading, line in explained(event):
-                output.text((f"  {heading:5}  ", "bold"), line)
-        case Sentence():
-            output.text(
-                ("oviya  ", "bold"), (f"[{event.plan.emotion}] ", "cyan"), event.text, (f"  ({event.voice})", "dim")
-            )
-        case Degraded():
-            output.text(("degraded: ", "yellow"), f"{event.service}: {event.message}")
-        case TurnFailed():
-            output.text((f"turn {event.turn} failed: ", "red"), str(event.error))
-        case _:
-            pass
-
-
 def _latency_table(record: ConversationRecord) -> Table:
-    numbers = (f"turn {number}" for number in record.turns)
+    turns = [turn for turn in record.turns.values() if turn.dropped is None]
+    numbers = (f"turn {turn.number}" for turn in turns)
     table = Table("seconds after the end of speech", *numbers, box=None, pad_edge=False)
-    columns = [list(turn.latencies.values()) for turn in record.turns.values()]
+    columns = [list(turn.latencies.values()) for turn in turns]
     for stage, *cells in zip(STAGES, *columns, strict=True):
         table.add_row(stage, *("-" if cell is None else f"{cell:.2f}" for cell in cells))
     return table
-
-
-def _report(
-    record: ConversationRecord, recording: Path, out: Path, length_s: float, problems: list[str]
-) -> dict[str, Any]:
-    return {
-        "file": str(recording),
-        "duration_s": length_s,
-        "problems": problems,
-        "out": str(out),
-        "session_id": record.session_id,
-        "resume_token": record.resume_token,
-        "sample_rate_hz": record.sample_rate_hz,
-        "reply_duration_s": len(record.reply) / record.sample_rate_hz,
-        "transcript": " ".join(turn.transcript.text for turn in record.turns.values() if turn.transcript),
-        "reply": " ".join(turn.reply_text for turn in record.turns.values() if turn.sentences),
-        "turns": [_turn_report(turn) for turn in record.turns.values()],
-        "degraded": record.degraded_modes,
-    }
-
-
-def _turn_report(turn: TurnRecord) -> dict[str, Any]:
-    heard, ended, feeling = turn.transcript, turn.ended, turn.user_emotion
-    return {
-        "turn": turn.number,
-        "transcript": heard.text if heard else "",
-        "language": heard.language if heard else "",
-        "words": [asdict(word) for word in heard.words] if heard else [],
-        "turn_end_reason": ended.reason if ended else None,
-        "speech_end_s": ended.speech_end_s if ended else None,
-        "user_emotion": {"emotion": feeling.emotion, "score": feeling.score} if feeling else None,
-        "user_feeling": asdict(turn.user_feeling) if turn.user_feeling else None,
-        "reply": turn.reply_text,
-        "sentences": [
-            {
-                "text": sentence.text,
-                "voice": sentence.voice,
-                "language": sentence.language,
-                "plan": asdict(sentence.plan),
-            }
-            for sentence in turn.sentences
-        ],
-        "reply_duration_s": turn.reply_duration_s,
-        "latency_s": turn.latencies,
-        "error": describe(turn.error) if turn.error else None,
-    }

@@ -1,4 +1,4 @@
-"""Stores the tokens of sessions that were opened on this machine, in a file that only its owner can read."""
+"""Stores the tokens of sessions and voices of this user, in a file that only its owner can read."""
 
 from __future__ import annotations
 
@@ -40,10 +40,7 @@ def store_token(address: str, session_id: str, token: str) -> None:
     Raises:
         OSError: the file cannot be written.
     """
-    tokens = _read()
-    tokens.pop(_key(address, session_id), None)
-    tokens[_key(address, session_id)] = token
-    _write(dict(list(tokens.items())[-MAX_TOKENS:]))
+    _store(_key(address, session_id), token)
 
 
 def forget_token(address: str, session_id: str) -> None:
@@ -55,6 +52,31 @@ def forget_token(address: str, session_id: str) -> None:
     tokens = _read()
     if tokens.pop(_key(address, session_id), None) is not None:
         _write(tokens)
+
+
+def voice_token(address: str, name: str) -> str:
+    """Returns the token of a voice that is kept at a gateway; empty: none is stored."""
+    return _read().get(_voice_key(address, name), "")
+
+
+def store_voice_token(address: str, name: str, token: str) -> None:
+    """Stores the token of a voice that is kept at a gateway.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
+    _store(_voice_key(address, name), token)
+
+
+def _store(key: str, token: str) -> None:
+    tokens = _read()
+    tokens.pop(key, None)  # the newest are the last
+    tokens[key] = token
+    _write(dict(list(tokens.items())[-MAX_TOKENS:]))
+
+
+def _voice_key(address: str, name: str) -> str:
+    return f"{address}/voices {name}"  # not the key of a session: no address ends like this
 
 
 def _key(address: str, session_id: str) -> str:

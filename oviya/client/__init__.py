@@ -7,17 +7,22 @@
 It needs only grpcio, protobuf and numpy.  Errors are raised as the types of `oviya.errors`.
 """
 
-from oviya.client.aio import Conversation, Oviya
+from oviya.client.aio import Oviya
+from oviya.client.conversation import Conversation
 from oviya.client.events import (
     AudioChunk,
     ConverseEvent,
     Degraded,
     Evidence,
     FinalTranscript,
+    Interrupted,
     Latency,
     LikelyEnd,
     PartialTranscript,
     ReplyEnded,
+    ReplyPaused,
+    ReplyResumed,
+    RequestFailed,
     Resumed,
     Sentence,
     SessionStarted,
@@ -25,12 +30,16 @@ from oviya.client.events import (
     SpeechStarted,
     SpeechStopped,
     TranscribeEvent,
+    TurnDropped,
     TurnEnded,
     TurnFailed,
     UserEmotion,
     UserFeeling,
+    VoiceSet,
     Word,
+    WordsSpoken,
 )
+from oviya.client.loudspeaker import Loudspeaker
 from oviya.client.sessions import KeptSession, KeptTurn
 from oviya.client.speaking import SayOptions, SpeakOptions, Speech
 from oviya.client.sync import OviyaSync
@@ -44,15 +53,20 @@ __all__ = [
     "Degraded",
     "Evidence",
     "FinalTranscript",
+    "Interrupted",
     "KeptSession",
     "KeptTurn",
     "Latency",
     "LikelyEnd",
+    "Loudspeaker",
     "Oviya",
     "OviyaSync",
     "PartialTranscript",
     "ProsodyPlan",
     "ReplyEnded",
+    "ReplyPaused",
+    "ReplyResumed",
+    "RequestFailed",
     "Resumed",
     "SayOptions",
     "Sentence",
@@ -65,9 +79,12 @@ __all__ = [
     "SpeechToText",
     "Tone",
     "TranscribeEvent",
+    "TurnDropped",
     "TurnEnded",
     "TurnFailed",
     "UserEmotion",
     "UserFeeling",
+    "VoiceSet",
     "Word",
+    "WordsSpoken",
 ]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
-from types import TracebackType
-from typing import Self, Unpack
+from collections.abc import AsyncGenerator, Sequence
+from typing import Unpack
 
 import grpc
-import grpc.aio
-import numpy as np
 
-from oviya.audio.pcm import S16LE, Pcm, encode_pcm
+from oviya.audio.pcm import S16LE
 from oviya.client import wire
 from oviya.client.channel import STALL_TIMEOUT_S, AsyncClient, read_events
-from oviya.client.events import ConverseEvent, SpeakEvent
+from oviya.client.conversation import Conversation
+from oviya.client.events import SpeakEvent
 from oviya.client.sessions import KeptSession, from_export
 from oviya.client.speaking import (
     GATEWAY,
@@ -26,13 +24,8 @@ from oviya.client.speaking import (
     speak_request,
 )
 from oviya.durations import duration
-from oviya.errors import NotReady
-from oviya.status import error_from_rpc, failure_of
-from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc, stt_pb2
-from oviya.writing import half_close, write
-
-MAX_MESSAGE_SAMPLES = 1 << 19
-"""16-bit samples in the 1 MiB that one message may hold (protos/oviya/v1/conversation.proto)."""
+from oviya.status import error_from_rpc
+from oviya.v1 import common_pb2, conversation_pb2, conversation_pb2_grpc
 
 
 class Oviya(AsyncClient):
@@ -78,6 +71,8 @@ class Oviya(AsyncClient):
         speaker: int = 0,
         voice: str = "auto",
         lead_s: float | None = None,
+        stop_phrases: Sequence[str] = (),
+        echo_cancellation: str = "gateway",
     ) -> Conversation:
         """Opens a conversation; use it as an async context manager.
 
@@ -90,9 +85,13 @@ class Oviya(AsyncClient):
             speaker: speaker id of the reply's voice.
             voice: ``auto``, ``csm`` or ``fallback``.
             lead_s: how far ahead of real time audio may arrive; 0: as fast as possible, None: the gateway's setting.
+            stop_phrases: phrases that stop a reply at once, besides those of the gateway ("stop", "wait"): at most 20
+                of at most 64 characters.
+            echo_cancellation: who removes the reply's own sound from the audio that is sent: ``gateway``, or
+                ``caller`` if the audio holds no echo, e.g. from a headset.
 
         Raises:
-            InvalidInput: unknown voice.
+            InvalidInput: unknown `voice` or `echo_cancellation`.
         """
         config = conversation_pb2.ConverseConfig(
             input=common_pb2.AudioFormat(encoding=S16LE, sample_rate_hz=input_rate_hz),
@@ -102,6 +101,8 @@ class Oviya(AsyncClient):
             speaker=speaker,
             voice=wire.voice_number(voice),
             lead=None if lead_s is None else duration(lead_s),
+            stop_phrases=stop_phrases,
+            echo_cancellation=wire.echo_cancellation_number(echo_cancellation),
         )
         return Conversation(self._stub.Converse(), config)
 
@@ -134,64 +135,3 @@ class Oviya(AsyncClient):
             return (await self._stub.DeleteSession(request, timeout=self._stall_timeout_s)).turns
         except grpc.RpcError as error:
             raise error_from_rpc(error, GATEWAY) from error
-
-
-class Conversation:
-    """A running conversation: send audio at the pace of speech, or text, and iterate over its events.
-
-    Send and iterate concurrently, in two tasks.  Iteration ends when the gateway has answered everything that was sent
-    before `finish`.
-    """
-
-    def __init__(
-        self,
-        call: grpc.aio.StreamStreamCall[conversation_pb2.ConverseRequest, conversation_pb2.ConverseResponse],
-        config: conversation_pb2.ConverseConfig,
-    ) -> None:
-        self._call = call
-        self._config = config
-        self._events = read_events(call, wire.from_converse, GATEWAY, None)
-
-    async def send_audio(self, samples: Pcm) -> None:
-        """Sends mono samples, shape (samples,), full scale 1.0, at the configured rate."""
-        for start in range(0, len(samples), MAX_MESSAGE_SAMPLES):
-            chunk = np.asarray(samples[start : start + MAX_MESSAGE_SAMPLES], np.float32)
-            await self._write(conversation_pb2.ConverseRequest(audio=encode_pcm(chunk, S16LE)))
-
-    async def send_text(self, text: str) -> None:
-        """Sends a typed turn; it is answered like a spoken one."""
-        await self._write(conversation_pb2.ConverseRequest(text=text))
-
-    async def end_turn(self) -> None:
-        """Ends the user's turn without waiting for silence."""
-        await self._write(conversation_pb2.ConverseRequest(end_turn=stt_pb2.EndTurn()))
-
-    async def finish(self) -> None:
-        """Half-closes the stream; the running turn is still answered."""
-        await half_close(self._call)
-
-    def __aiter__(self) -> AsyncIterator[ConverseEvent]:
-        return self._events
-
-    async def __aenter__(self) -> Self:
-        await self._write(conversation_pb2.ConverseRequest(config=self._config))
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._call.cancel()
-        await self._events.aclose()
-
-    async def _write(self, request: conversation_pb2.ConverseRequest) -> None:
-        """Sends a request.
-
-        Raises:
-            NotReady: the conversation is over.
-            OviyaError: the gateway ended it with an error.
-        """
-        if await write(self._call, request):
-            return
-        if await self._call.code() is not grpc.StatusCode.OK:
-            raise error_from_rpc(await failure_of(self._call), GATEWAY)
-        raise NotReady("the conversation is over", hint="open a new one to go on")

@@ -6,7 +6,7 @@ The readers return None for an event that only newer versions of the contract ha
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any, TypeVar
 
 from oviya.audio.pcm import decode_pcm
@@ -24,12 +24,28 @@ VOICES: dict[str, conversation_pb2.Voice.ValueType] = {
     "csm": conversation_pb2.VOICE_CSM,
     "fallback": conversation_pb2.VOICE_FALLBACK,
 }
+ECHO_CANCELLATIONS: dict[str, conversation_pb2.EchoCancellation.ValueType] = {
+    "gateway": conversation_pb2.ECHO_CANCELLATION_GATEWAY,
+    "caller": conversation_pb2.ECHO_CANCELLATION_CALLER,
+}
 _VOICE_NAMES: dict[int, str] = {number: name for name, number in VOICES.items()}
 _TURN_END_REASONS: dict[int, str] = {
     stt_pb2.TURN_END_REASON_SILENCE: "silence",
     stt_pb2.TURN_END_REASON_REQUESTED: "requested",
     stt_pb2.TURN_END_REASON_MAX_LENGTH: "max_length",
     stt_pb2.TURN_END_REASON_STREAM_END: "stream_end",
+}
+
+_INTERRUPT_REASONS: dict[int, str] = {
+    conversation_pb2.INTERRUPT_REASON_SPEECH: "speech",
+    conversation_pb2.INTERRUPT_REASON_STOP_PHRASE: "stop_phrase",
+    conversation_pb2.INTERRUPT_REASON_REQUESTED: "requested",
+}
+_DROP_REASONS: dict[int, str] = {
+    conversation_pb2.DROP_REASON_BACKCHANNEL: "backchannel",
+    conversation_pb2.DROP_REASON_NO_WORDS: "no_words",
+    conversation_pb2.DROP_REASON_ECHO: "echo",
+    conversation_pb2.DROP_REASON_STOP_PHRASE: "stop_phrase",
 }
 
 
@@ -44,9 +60,23 @@ def voice_number(name: str) -> conversation_pb2.Voice.ValueType:
     return VOICES[name]
 
 
+def echo_cancellation_number(name: str) -> conversation_pb2.EchoCancellation.ValueType:
+    """Returns the enum value of ``gateway`` or ``caller``.
+
+    Raises:
+        InvalidInput: another name.
+    """
+    if name not in ECHO_CANCELLATIONS:
+        raise InvalidInput("echo_cancellation", name, f"must be one of {', '.join(ECHO_CANCELLATIONS)}")
+    return ECHO_CANCELLATIONS[name]
+
+
 def from_converse(message: conversation_pb2.ConverseResponse) -> events.ConverseEvent | None:
     """Reads an event of a conversation."""
-    return _read(message.turn, message)
+    event = _read(message.turn, message)
+    if isinstance(event, events.AudioChunk):
+        return replace(event, turn_id=message.turn_id, position_s=seconds(message.position))
+    return event and replace(event, turn_id=message.turn_id)
 
 
 def from_speak(message: conversation_pb2.SpeakResponse) -> events.SpeakEvent | None:
@@ -115,6 +145,7 @@ def _sentence(turn: int, sentence: conversation_pb2.ReplySentence) -> events.Sen
         voice,
         sentence.spoken,
         sentence.language,
+        sentence.filler,
     )
 
 
@@ -125,6 +156,11 @@ def _audio(turn: int, audio: common_pb2.Audio) -> events.AudioChunk:
 def _reply_ended(turn: int, ended: conversation_pb2.ReplyEnded) -> events.ReplyEnded:
     reached = {f"{stage.name}_s": seconds(time) for stage, time in ended.latency.ListFields()}
     return events.ReplyEnded(turn, seconds(ended.duration), events.Latency(**reached))
+
+
+def _interrupted(turn: int, it: conversation_pb2.Interrupted) -> events.Interrupted:
+    reason = _INTERRUPT_REASONS.get(it.reason, str(it.reason))
+    return events.Interrupted(turn, reason, it.heard_text, it.unheard_text, seconds(it.position))
 
 
 _READERS: dict[str, Callable[[int, Any], Any]] = {
@@ -146,6 +182,13 @@ _READERS: dict[str, Callable[[int, Any], Any]] = {
     "reply_ended": _reply_ended,  # of ConverseResponse
     "ended": _reply_ended,  # of SpeakResponse
     "degraded": lambda turn, it: events.Degraded(turn, it.service, it.message),
+    "reply_paused": lambda turn, it: events.ReplyPaused(turn, seconds(it.position)),
+    "reply_resumed": lambda turn, it: events.ReplyResumed(turn, seconds(it.position)),
+    "interrupted": _interrupted,
+    "turn_dropped": lambda turn, it: events.TurnDropped(turn, _DROP_REASONS.get(it.reason, str(it.reason)), it.text),
+    "words_spoken": lambda turn, it: events.WordsSpoken(turn, it.index, it.chars),
+    "voice_set": lambda turn, it: events.VoiceSet(turn, it.registered, it.voice_token, it.text),
+    "request_failed": lambda turn, it: events.RequestFailed(turn, error_from_detail(it)),
     "turn_failed": lambda turn, it: events.TurnFailed(turn, error_from_detail(it)),
 }
 """What makes an event of each field of the `event` oneofs, given its turn and the field's message."""

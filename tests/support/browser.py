@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 from playwright.async_api import Browser, Page, ViewportSize, async_playwright
 
+from oviya.audio.pcm import S16LE, encode_pcm
 from oviya.audio.wav import write_wav
 from oviya.cli.local.browsers import find_browser
 from tests.support.speech import silence, speak
@@ -41,6 +42,27 @@ RTCPeerConnection.prototype.createDataChannel = function (...args) {
   const channel = createDataChannel.apply(this, args);
   channel.addEventListener('message', ({data}) => said.push({at: recorded, message: JSON.parse(data)}));
   return channel;
+};
+"""
+# Runs before the page's own scripts: the microphone hears what `speak` is given, 16-bit samples in base64.
+OPEN_MICROPHONE = """
+navigator.mediaDevices.getUserMedia = async () => {
+  const context = new AudioContext();
+  const microphone = context.createMediaStreamDestination();
+  const silence = new ConstantSourceNode(context, {offset: 0});
+  silence.connect(microphone);
+  silence.start();
+  globalThis.speak = async (encoded, sampleRate) => {
+    const bytes = Uint8Array.from(atob(encoded), (letter) => letter.charCodeAt(0));
+    const samples = Float32Array.from(new Int16Array(bytes.buffer), (sample) => sample / 32768);
+    const buffer = new AudioBuffer({length: samples.length, sampleRate});
+    buffer.copyToChannel(samples, 0);
+    const speech = new AudioBufferSourceNode(context, {buffer});
+    speech.connect(microphone);
+    speech.start();
+    await new Promise((resolve) => { speech.onended = resolve; });
+  };
+  return microphone.stream;
 };
 """
 # Takes the decoded sound from the track that the page plays: needs no script that its security policy forbids.
@@ -119,14 +141,20 @@ async def chromium(*flags: str) -> AsyncIterator[Browser]:
 
 
 @asynccontextmanager
-async def open_page(url: str, *flags: str, viewport: tuple[int, int] = (1000, 760)) -> AsyncIterator[Page]:
-    """Opens the page in a Chromium of its own; fails when a script of the page throws."""
+async def open_page(
+    url: str, *flags: str, viewport: tuple[int, int] = (1000, 760), script: str = ""
+) -> AsyncIterator[Page]:
+    """Opens the page in a Chromium of its own; fails when a script of the page throws.
+
+    Args:
+        script: runs before the page's own scripts, e.g. `OPEN_MICROPHONE`.
+    """
     async with chromium(*flags) as browser:
         context = await browser.new_context(viewport=ViewportSize(width=viewport[0], height=viewport[1]))
         page = await context.new_page()
         failures: list[str] = []
         page.on("pageerror", lambda error: failures.append(str(error)))
-        await page.add_init_script(SPY)
+        await page.add_init_script(SPY + script)
         await page.goto(url)
         yield page
         assert not failures, failures
@@ -136,6 +164,16 @@ async def start_recording(page: Page) -> None:
     """Records what the page plays, from now on; the session must be open."""
     await wait_until(page, "document.querySelector('audio').srcObject !== null", 10)
     await page.evaluate(RECORD)
+
+
+async def say(page: Page, samples: NDArray[np.float32]) -> None:
+    """Says something into the microphone of a page that was opened with `OPEN_MICROPHONE`; returns at its end.
+
+    Args:
+        samples: the sound, shape (samples,), at RATE_HZ.
+    """
+    encoded = base64.b64encode(encode_pcm(samples, S16LE)).decode()
+    await page.evaluate("([encoded, rate]) => speak(encoded, rate)", [encoded, RATE_HZ])
 
 
 async def wait_until(page: Page, condition: str, timeout_s: float) -> None:

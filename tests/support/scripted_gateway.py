@@ -42,6 +42,42 @@ ENDED = conversation_pb2.ReplyEnded(
 AUDIO = common_pb2.Audio(
     format=common_pb2.AudioFormat(encoding=F32LE, sample_rate_hz=24_000), pcm=encode_pcm(TONE, F32LE)
 )
+ANSWERS = {
+    "interrupt": [
+        conversation_pb2.ConverseResponse(
+            turn=1,
+            turn_id="0123456789ab",
+            interrupted=conversation_pb2.Interrupted(
+                reason=conversation_pb2.INTERRUPT_REASON_REQUESTED,
+                heard_text="Good.",
+                unheard_text="Bad.",
+                position=Duration(seconds=2),
+            ),
+        )
+    ],
+    "played": [
+        conversation_pb2.ConverseResponse(turn=1, words_spoken=conversation_pb2.WordsSpoken(index=1, chars=4)),
+        conversation_pb2.ConverseResponse(
+            turn=1, reply_paused=conversation_pb2.ReplyPaused(position=Duration(nanos=750_000_000))
+        ),
+        conversation_pb2.ConverseResponse(
+            turn=2,
+            turn_dropped=conversation_pb2.TurnDropped(reason=conversation_pb2.DROP_REASON_BACKCHANNEL, text="mm-hm"),
+        ),
+        conversation_pb2.ConverseResponse(
+            turn=1, reply_resumed=conversation_pb2.ReplyResumed(position=Duration(nanos=500_000_000))
+        ),
+    ],
+    "set_voice": [
+        conversation_pb2.ConverseResponse(
+            voice_set=conversation_pb2.VoiceSet(registered="ann", voice_token="hush", text="So it goes.")
+        )
+    ],
+    "set_emotion": [
+        conversation_pb2.ConverseResponse(request_failed=detail_of(InvalidInput("emotion", "joyy", "must be known")))
+    ],
+}
+"""What each request is answered with."""
 
 
 class ScriptedGatewayServicer(conversation_pb2_grpc.ConversationServiceServicer, stt_pb2_grpc.SttServiceServicer):
@@ -79,6 +115,9 @@ class ScriptedGatewayServicer(conversation_pb2_grpc.ConversationServiceServicer,
                 case "config":
                     output = request.config.output
                     yield response(session_started=conversation_pb2.SessionStarted(session_id="s1", output=output))
+                case "interrupt" | "played" | "set_voice" | "set_emotion" as kind:
+                    for event in ANSWERS[kind]:
+                        yield event
                 case "end_turn":
                     yield response(turn=1, speech_started=stt_pb2.SpeechStarted(start=Duration(nanos=250_000_000)))
                     word = stt_pb2.Word(text="hi", start=Duration(seconds=1), end=Duration(seconds=2), confidence=0.5)
@@ -89,7 +128,8 @@ class ScriptedGatewayServicer(conversation_pb2_grpc.ConversationServiceServicer,
                     yield response(turn=1, user_emotion=score)
                     yield response(turn=1, user_feeling=FEELING)
                     yield response(turn=1, reply_sentence=SENTENCE)
-                    yield response(turn=1, audio=AUDIO)
+                    position = Duration(nanos=500_000_000)
+                    yield response(turn=1, turn_id="0123456789ab", position=position, audio=AUDIO)
                     yield response(turn=1, reply_ended=ENDED)
                 case "text" if request.text == "leave":
                     return

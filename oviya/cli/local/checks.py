@@ -18,6 +18,8 @@ from typing import Any
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from oviya.audio.device import NoSoundDevice
+from oviya.audio.device.sound_card import load_portaudio
 from oviya.cli.local.browsers import find_browser
 from oviya.cli.local.plan import GATEWAY, Plan
 from oviya.cli.local.ports import is_free, owner_of
@@ -68,6 +70,7 @@ def all_checks(plan: Plan, env: Mapping[str, str] = os.environ) -> Iterator[Chec
     for service in plan.ports:
         yield running_service(service, plan)
     yield http_port(plan)
+    yield portaudio()
     yield gpu()
     yield tool(
         "docker",
@@ -143,6 +146,16 @@ def http_port(plan: Plan) -> Check:
     if _health(plan.address(GATEWAY)) is not None:
         return Check("services", "page", Verdict.OK, plan.http_url)
     return _port_check("page", plan.http_port, "GATEWAY_HTTP_PORT", "not running")
+
+
+def portaudio() -> Check:
+    """Checks for the library behind the sound card of `oviya chat`."""
+    try:
+        version = load_portaudio().get_portaudio_version()[1]
+    except NoSoundDevice as error:
+        problem = str(error).removesuffix(f"; {error.hint}")
+        return Check("tools", "portaudio", Verdict.ABSENT, f"{problem}; only oviya chat needs it", error.hint)
+    return Check("tools", "portaudio", Verdict.OK, version)
 
 
 def gpu() -> Check:

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from oviya.v1 import conversation_pb2 as pb
-from services.gateway.turn.overlap import Overlap
+from services.gateway.turn.overlap import Overlap, Words
 
 WORDS_AFTER_SILENCE_S = 0.35
 """Seconds for which a reply stays paused after the user fell silent, for the words of what they said.  Speech-to-text
@@ -106,7 +106,7 @@ class TurnMachine:
         asks: whether the reply has reached a question at its end.
     """
 
-    def __init__(self, judge: Callable[[str], Overlap], asks: Callable[[], bool]) -> None:
+    def __init__(self, judge: Callable[[Words], Overlap], asks: Callable[[], bool]) -> None:
         self._judge, self._asks = judge, asks
         self._speech: _Speech | None = None
         self._has_reply = False
@@ -177,20 +177,20 @@ class TurnMachine:
         self._speech.over_reply = True
         return self._pause()
 
-    def words(self, text: str) -> list[Action]:
+    def words(self, words: Words) -> list[Action]:
         """The words of the running turn so far."""
         speech = self._speech
         if speech is None or not (speech.over_reply and self._has_reply):
             return []
-        speech.meaning = self._meaning(speech, text)
+        speech.meaning = self._meaning(speech, words)
         return self._follow_meaning()
 
-    def speech_ended(self, turn: int, text: str) -> list[Action]:
+    def speech_ended(self, turn: int, words: Words) -> list[Action]:
         """The user's turn is over, with all its words."""
         speech, self._speech = self._speech, None
         if speech is None or speech.turn != turn or not speech.over_reply:
             return [*self._resume(), Answer(turn)]
-        meaning = self._meaning(speech, text)
+        meaning = self._meaning(speech, words)
         if meaning is Overlap.SPEECH:
             return [*self._stop(pb.INTERRUPT_REASON_SPEECH), Answer(turn)]
         drop = Drop(turn, _DROP_REASONS[meaning])
@@ -212,8 +212,8 @@ class TurnMachine:
 
     # --- Decisions ----------------------------------------------------------------------------------------------------
 
-    def _meaning(self, speech: _Speech, text: str) -> Overlap:
-        meaning = self._judge(text)
+    def _meaning(self, speech: _Speech, words: Words) -> Overlap:
+        meaning = self._judge(words)
         if meaning is Overlap.BACKCHANNEL and speech.answers_question:
             return Overlap.SPEECH
         return meaning

@@ -15,20 +15,27 @@ from oviya.client import (
     Degraded,
     Evidence,
     FinalTranscript,
+    Interrupted,
     KeptSession,
     KeptTurn,
     Oviya,
     OviyaSync,
     ReplyEnded,
+    ReplyPaused,
+    ReplyResumed,
+    RequestFailed,
     Sentence,
     SessionStarted,
     SpeechStarted,
     SpeechToText,
     Tone,
+    TurnDropped,
     TurnEnded,
     TurnFailed,
     UserEmotion,
     UserFeeling,
+    VoiceSet,
+    WordsSpoken,
 )
 from oviya.errors import Busy, InvalidInput, NotReady, Timeout, Unavailable, Unsupported
 from oviya.v1 import (
@@ -186,10 +193,75 @@ async def test_a_conversation_sends_and_yields_everything():
     )
     assert isinstance(sentence, Sentence)
     assert isinstance(chunk, AudioChunk)
+    assert (chunk.position_s, chunk.turn_id, sentence.turn_id) == (0.5, "0123456789ab", "")
     assert isinstance(reply_ended, ReplyEnded)
     assert isinstance(failed, TurnFailed)
     assert isinstance(failed.error, InvalidInput)
     assert failed.error.hint == "be kind"
+
+
+async def test_a_conversation_can_be_interrupted_and_steered():
+    clip = (np.array([0.5, -0.5], np.float32), 8000)
+    async with serve_for_test(ScriptedGateway()) as served, Oviya(served.address) as oviya:
+        phrases = ["computer, stop"]
+        async with oviya.converse(stop_phrases=phrases, echo_cancellation="caller") as conversation:
+            await conversation.played(1, 0.75)
+            await conversation.interrupt()
+            await conversation.set_voice(clip=clip, text="So it goes.", keep_as="ann", consent=True)
+            await conversation.set_emotion("joyy")
+            await conversation.set_voice(speaker=0)
+            await conversation.set_voice(registered="ann", voice_token="hush")
+            await conversation.finish()
+            events = [event async for event in conversation]
+        config, played, interrupt, voice, emotion, speaker, registered = served.service.servicer.converse_requests
+    assert list(config.config.stop_phrases) == phrases
+    assert config.config.echo_cancellation == conversation_pb2.ECHO_CANCELLATION_CALLER
+    assert (played.played.turn, played.played.position) == (1, Duration(nanos=750_000_000))
+    assert interrupt.WhichOneof("request") == "interrupt"
+    assert (voice.set_voice.clip.text, voice.set_voice.clip.consent) == ("So it goes.", True)
+    assert voice.set_voice.keep_as == "ann"
+    sent = voice.set_voice.clip.audio
+    assert sent.format.sample_rate_hz == 8000
+    np.testing.assert_allclose(decode_pcm(sent.pcm, sent.format.encoding), clip[0], atol=1e-4)
+    assert emotion.set_emotion.emotion == "joyy"
+    assert speaker.set_voice.WhichOneof("source") == "speaker"  # although it is 0
+    assert (registered.set_voice.registered, registered.set_voice.voice_token) == ("ann", "hush")
+    assert events[1:6] == [
+        WordsSpoken(1, 1, 4),
+        ReplyPaused(1, 0.75),
+        TurnDropped(2, "backchannel", "mm-hm"),
+        ReplyResumed(1, 0.5),
+        Interrupted(1, "requested", "Good.", "Bad.", 2.0, turn_id="0123456789ab"),
+    ]
+    voice_set, failed, *_ = events[6:]
+    assert voice_set == VoiceSet(0, "ann", "hush", "So it goes.")
+    assert "hush" not in repr(voice_set)
+    assert isinstance(failed, RequestFailed)
+    assert isinstance(failed.error, InvalidInput)
+    assert failed.error.value == "joyy"
+
+
+@pytest.mark.parametrize("sources", [{}, {"speaker": 1, "registered": "ann"}])
+async def test_a_voice_has_exactly_one_source(sources):
+    async with serve_for_test(ScriptedGateway()) as served, Oviya(served.address) as oviya:
+        async with oviya.converse() as conversation:
+            with pytest.raises(InvalidInput, match="exactly one"):
+                await conversation.set_voice(**sources)
+        with pytest.raises(InvalidInput, match="gateway, caller"):
+            oviya.converse(echo_cancellation="nobody")
+
+
+async def test_any_number_of_tasks_may_send():
+    long = np.zeros(1_000_000, np.float32)  # more than gRPC buffers, so that writes wait for one another
+    async with serve_for_test(ScriptedGateway()) as served, Oviya(served.address) as oviya:
+        async with oviya.converse() as conversation:
+            await asyncio.gather(*(conversation.send_audio(long) for _ in range(3)), conversation.interrupt())
+            await conversation.finish()
+            async for _ in conversation:
+                pass
+        requests = served.service.servicer.converse_requests
+    assert sum(len(request.audio) for request in requests) == 3 * 2 * len(long)
+    assert sum(request.HasField("interrupt") for request in requests) == 1
 
 
 async def test_long_audio_is_split_into_messages_that_the_contract_allows():

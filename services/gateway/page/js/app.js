@@ -1,19 +1,24 @@
-// Connects the buttons, the session, the transcript and the notices.
+// Starts and ends sessions, and connects the controls, the transcript and the notices with them.
 
 import { byId } from './dom.js';
 import { fetchConfig } from './gateway.js';
 import { forgetSession, storeSession } from './memory.js';
 import { Meter } from './meter.js';
 import { showProblem, showReadiness } from './notices.js';
-import { endOf, problemOf, PROBLEMS, turnFailure } from './problems.js';
+import { Pictures } from './pictures/panel.js';
+import { endOf, problemOf, PROBLEMS, failureText } from './problems.js';
 import { degradedLine, degradedModes, followReadiness, isShown, voiceLine, waitingFor } from './readiness.js';
+import { ConversationRecord } from './record.js';
 import { Session } from './session.js';
+import { Settings } from './settings.js';
+import { showActivity, showConnection, showPhase } from './status_line.js';
+import { Talk } from './talk.js';
+import { TalkControls } from './talk_controls.js';
 import { askForToken, storedToken } from './token.js';
 import { Transcript } from './transcript.js';
 
 const start = byId('start');
 const stop = byId('stop');
-const mute = byId('mute');
 const message = byId('message');
 
 const transcript = new Transcript({
@@ -23,6 +28,8 @@ const transcript = new Transcript({
   partial: byId('partial'),
   thinking: byId('thinking'),
 });
+const record = new ConversationRecord();
+const pictures = new Pictures(byId('pictures'));
 const places = {
   userMeter: new Meter(byId('user-meter'), 'right'),
   replyMeter: new Meter(byId('reply-meter'), 'left'),
@@ -31,6 +38,9 @@ const places = {
 
 /** @type {Session | null} */
 let session = null;
+let talk = new Talk(transcript, record);
+/** The sound of the running session, or of the last one. @type {import('./sound_recorder.js').SoundRecorder | null} */
+let recorder = null;
 /** @type {import('./readiness.js').Readiness | null} */
 let readiness = null;
 /** Text typed before the session was open; sent when it opens. */
@@ -42,42 +52,46 @@ let waitingText = '';
 let lastFailure = null;
 /** Whether the last session was started with a microphone; "Reconnect" does the same. */
 let withMicrophone = true;
+/** @type {import('./status_line.js').State} */
+let state = 'idle';
 
-/** @typedef {'idle' | 'connecting' | 'live' | 'interrupted' | 'lost'} State */
+const controls = new TalkControls({
+  silence: (silent) => session?.mute(silent),
+  endTurn: () => session?.send({ endTurn: {} }),
+  stopReply: () => session?.send({ interrupt: {} }),
+  changed: () => refresh(),
+});
+const settings = new Settings({
+  useMicrophone: async (device) => {
+    if (session?.hasMicrophone) await session.useMicrophone(device);
+  },
+  talkModeChanged: () => showState(state),
+  recordingClip: (on) => controls.suspend(on),
+  send: (request) => session?.send(request),
+  record,
+  recorder: () => recorder,
+});
 
-/** @type {Record<State, string>} */
-const STATE_LABELS = {
-  idle: 'Not connected',
-  connecting: 'Connecting…',
-  live: 'Connected',
-  interrupted: 'Connection unstable…',
-  lost: 'Connection lost',
-};
-
-/** @param {State} state */
-function showState(state) {
-  const line = byId('connection');
-  line.dataset.state = state;
-  line.textContent = STATE_LABELS[state];
+/** @param {import('./status_line.js').State} latest */
+function showState(latest) {
+  state = latest;
+  showConnection(state);
   const running = session !== null;
   const focusMoves = document.activeElement === (running ? start : stop);
   start.hidden = running;
   stop.hidden = !running;
-  mute.hidden = !session?.hasMicrophone || state === 'connecting';
+  controls.show({ microphone: state !== 'connecting' && (session?.hasMicrophone ?? false), running });
   if (focusMoves) (running ? stop : start).focus();
+  controls.takeFocusFrom(stop);
   if (!running) showPhase(state === 'lost' ? 'Not connected.' : 'Your microphone is used only while you talk with Oviya.');
   document.body.dataset.running = String(running);
 }
 
-/** @param {string} text what Oviya is doing */
-function showPhase(text) {
-  byId('phase').textContent = text;
-}
-
-function showListening() {
-  const silent = mute.getAttribute('aria-pressed') === 'true';
-  if (!session?.hasMicrophone) showPhase('Type a message; Oviya answers aloud.');
-  else showPhase(silent ? 'You are muted.' : 'Listening. Speak at any time.');
+/** Shows what the conversation does now. */
+function refresh() {
+  if (!session || state === 'connecting') return;
+  showActivity(talk.phase.activity, { microphone: session.hasMicrophone, muted: controls.muted });
+  controls.allowStop(talk.phase.replying);
 }
 
 /** @param {import('./problems.js').Problem | null} problem */
@@ -109,11 +123,15 @@ async function begin(microphone) {
   withMicrophone = microphone;
   const current = new Session(places);
   session = current;
-  setMuted(false);
+  talk = new Talk(transcript, record);
+  ({ recorder } = current);
+  pictures.reset();
+  controls.reset();
   current.addEventListener('open', () => opened());
   current.addEventListener('event', (event) => show(/** @type {CustomEvent} */ (event).detail));
-  current.addEventListener('interrupted', () => showState('interrupted'));
-  current.addEventListener('resumed', () => showState('live'));
+  current.addEventListener('sound', () => pictures.streams({ user: current.microphone, reply: current.reply }));
+  current.addEventListener('unstable', () => showState('unstable'));
+  current.addEventListener('stable', () => showState('live'));
   current.addEventListener('closed', (event) => end('lost', endOf(/** @type {CustomEvent} */ (event).detail, lastFailure)));
   showState('connecting');
   showPhase(microphone ? 'Allow the microphone if your browser asks.' : 'Connecting…');
@@ -136,96 +154,72 @@ async function enterToken() {
 function opened() {
   transcript.startSession();
   showState('live');
-  showListening();
+  settings.sessionOpened();
   if (waitingText) send(waitingText);
   waitingText = '';
 }
 
 /** @param {string} text */
 function send(text) {
-  session?.sendText(text);
-  transcript.userTyped(text);
-  showPhase('Thinking…');
+  if (talk.phase.aloud) session?.send({ interrupt: {} }); // what is typed now is answered now
+  session?.send({ text });
+  talk.sent(text);
+  refresh();
 }
 
 /**
- * @param {State} state
+ * @param {'idle' | 'lost'} how
  * @param {import('./problems.js').Problem | null} problem
  */
-function end(state, problem) {
+function end(how, problem) {
   session?.stop();
   session = null;
+  pictures.streams({});
   transcript.endSession();
-  showState(state);
+  showState(how);
   report(problem);
 }
 
-/** @param {{name: string, turn: number, value: any}} event */
-function show({ name, turn, value }) {
+/** @param {import('./wire.js').ConversationEvent} event */
+function show(event) {
+  const { name, value } = event;
+  talk.take(event);
+  pictures.event(event);
+  settings.voices.take(event);
   lastFailure = name === 'turnFailed' ? value : null;
   switch (name) {
     case 'sessionStarted':
       storeSession({ name: value.sessionId, resumeToken: value.resumeToken ?? '' });
       break;
-    case 'speechStarted':
-      showPhase('Listening…');
-      break;
-    case 'partial':
-      transcript.partial(value.text ?? '');
-      break;
-    case 'final':
-      transcript.partial('');
-      transcript.userSaid(turn, value.text ?? '', value.language ?? '');
-      break;
-    case 'turnEnded':
-      transcript.thinking(true);
-      showPhase('Thinking…');
-      break;
-    case 'userEmotion':
-      transcript.userFeels(turn, value);
-      break;
     case 'replySentence':
-      transcript.thinking(false);
-      transcript.oviyaSays(turn, value);
       places.replyMeter.canvas.dataset.style = value.plan?.style ?? 'neutral';
-      showPhase('Speaking…');
-      break;
-    case 'replyEnded':
-      transcript.thinking(false);
-      transcript.replyEnded(turn, value);
-      showListening();
       break;
     case 'degraded':
       if (!isShown(readiness, value)) transcript.note(degradedLine(value));
       break;
     case 'turnFailed':
       if (value.type === 'PermissionDenied') forgetSession(); // the session belongs to another caller: start a new one
-      transcript.partial('');
-      transcript.thinking(false);
-      transcript.note(turnFailure(value), 'failure');
-      showListening();
+      transcript.note(failureText(value), 'failure');
+      break;
+    case 'voiceSet':
+      transcript.note(`The next replies are spoken by ${settings.voices.name}.`);
+      break;
+    case 'requestFailed':
+      if (value.type === 'NoReply') break; // it ended just before it could be stopped
+      transcript.note(failureText(value), 'failure');
       break;
   }
-}
-
-/** @param {boolean} muted */
-function setMuted(muted) {
-  mute.setAttribute('aria-pressed', String(muted));
-  session?.mute(muted);
+  refresh();
 }
 
 start.addEventListener('click', () => void begin(true));
 stop.addEventListener('click', () => end('idle', null));
-mute.addEventListener('click', () => {
-  setMuted(mute.getAttribute('aria-pressed') !== 'true');
-  showListening();
-});
 byId('composer').addEventListener('submit', (/** @type {SubmitEvent} */ event) => {
   event.preventDefault();
   const text = message.value.trim();
   if (!text || !readiness?.ready) return;
   message.value = '';
-  if (byId('connection').dataset.state === 'live') {
+  if (state === 'live') {
     send(text);
     return;
   }
@@ -237,6 +231,7 @@ window.addEventListener('pagehide', () => session?.stop());
 showState('idle');
 void followReadiness((latest) => {
   readiness = latest;
+  pictures.readiness(readiness);
   const blocked = String(!readiness?.ready && !session);
   for (const button of [start, byId('send')]) button.setAttribute('aria-disabled', blocked);
   showReadiness(byId('readiness'), waitingFor(readiness), degradedModes(readiness));

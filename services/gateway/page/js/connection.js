@@ -14,7 +14,7 @@ const CONNECT_LIMIT_MS = 15_000;
  * - `open`: events and messages flow.
  * - `event`, detail {name, turn, value}: an event of the gateway (see wire.js).
  * - `audio`, detail MediaStream: the reply's sound.
- * - `interrupted` / `resumed`: the connection is interrupted / works again.
+ * - `unstable` / `stable`: the connection is interrupted / works again.
  * - `closed`, detail 'server' (it ended the session) or 'lost'; at most once, not after `close()`.
  */
 export class Connection extends EventTarget {
@@ -55,11 +55,19 @@ export class Connection extends EventTarget {
   }
 
   /**
-   * Sends a typed turn.
-   * @param {string} text
+   * Sends a request; nothing while the channel is not open.
+   * @param {object} request a ConverseRequest in proto3 JSON, e.g. {text: 'Hello'}
    */
-  sendText(text) {
-    this.channel.send(JSON.stringify({ text }));
+  send(request) {
+    if (this.channel.readyState === 'open') this.channel.send(JSON.stringify(request));
+  }
+
+  /**
+   * Sends another microphone from now on, without a new session.
+   * @param {MediaStreamTrack} track
+   */
+  async replaceMicrophone(track) {
+    await this.peer.getSenders().find((sender) => sender.track?.kind === 'audio')?.replaceTrack(track);
   }
 
   /** Ends the session from this side. */
@@ -78,13 +86,13 @@ export class Connection extends EventTarget {
   #followState() {
     switch (this.peer.connectionState) {
       case 'disconnected':
-        this.#dispatch('interrupted');
+        this.#dispatch('unstable');
         this.timer = window.setTimeout(() => this.#finish('lost'), INTERRUPTION_LIMIT_MS);
         break;
       case 'connected':
         if (this.channel.readyState !== 'open') break;
         clearTimeout(this.timer);
-        this.#dispatch('resumed');
+        this.#dispatch('stable');
         break;
       case 'failed':
         this.#finish('lost');

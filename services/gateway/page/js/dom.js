@@ -26,3 +26,12 @@ export function make(tag, options = {}, ...children) {
   element.append(...children);
   return element;
 }
+
+/**
+ * An entry of a <select>.
+ * @param {string} value
+ * @param {string} text
+ */
+export function option(value, text) {
+  return make('option', { attributes: { value } }, text);
+}

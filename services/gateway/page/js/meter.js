@@ -23,7 +23,7 @@ export class Meter {
     this.barAt = 0;
     this.ariaAt = 0;
     new ResizeObserver(() => this.#resize()).observe(canvas);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+    document.addEventListener('themechange', () => this.#draw());
   }
 
   /**

@@ -113,16 +113,26 @@ function refusal({ status, detail }) {
  */
 export function endOf(how, lastFailure) {
   const problem = PROBLEMS[how];
-  return how === 'server' && lastFailure ? { ...problem, advice: turnFailure(lastFailure) } : problem;
+  return how === 'server' && lastFailure ? { ...problem, advice: failureText(lastFailure) } : problem;
 }
 
 /**
- * A turn's failure as text for the user.
+ * An exception as one text, for places without buttons.
+ * @param {unknown} error
+ */
+export function problemText(error) {
+  if (error instanceof Refused && error.detail.message) return failureText(error.detail);
+  const { title, advice } = problemOf(error);
+  return sentence([title, advice]);
+}
+
+/**
+ * The failure of a turn or a request as text for the user.
  * @param {import('./wire.js').ErrorDetail} detail
  * @returns {string}
  */
-export function turnFailure(detail) {
-  return sentence([detail.message ?? 'This turn failed', detail.hint]);
+export function failureText(detail) {
+  return sentence([detail.message ?? 'This failed', detail.hint]);
 }
 
 /**

@@ -1,10 +1,14 @@
 // Shows the conversation: both sides' words and emotions.
 
 import { make } from './dom.js';
-import { readableEmotion, seconds } from './wire.js';
+import { Reply } from './reply.js';
+import { readableEmotion } from './wire.js';
 
 // Within this distance of the end, the view follows the conversation; further up, the user is reading.
 const FOLLOW_PX = 80;
+
+/** Speech over a reply that is shown as a small note; noise and the reply's own sound are not shown. */
+const SHOWN_DROPS = ['DROP_REASON_BACKCHANNEL', 'DROP_REASON_STOP_PHRASE'];
 
 export class Transcript {
   /**
@@ -18,19 +22,24 @@ export class Transcript {
     this.partialLine = partial;
     this.thinkingDots = thinking;
     this.following = true;
+    this.height = 0;
     scroller.addEventListener('scroll', () => {
+      if (scroller.scrollHeight !== this.height) return; // the content has changed: it was not the user who scrolled
       this.following = scroller.scrollHeight - scroller.scrollTop - scroller.clientHeight < FOLLOW_PX;
     });
-    new ResizeObserver(() => this.#follow()).observe(scroller);
+    const resized = new ResizeObserver(() => this.#follow());
+    for (const element of [scroller, list]) resized.observe(element);
     /** @type {Map<number, HTMLElement>} */
     this.users = new Map();
-    /** @type {Map<number, HTMLElement>} */
+    /** @type {Map<number, Reply>} */
     this.replies = new Map();
     /**
      * Typed messages whose turn number is not known yet, oldest first.
      * @type {HTMLElement[]}
      */
     this.typed = [];
+    /** The turn whose partial transcript is shown. */
+    this.partialTurn = 0;
   }
 
   /** Starts a new session: turn numbers restart, the earlier text stays. */
@@ -43,20 +52,53 @@ export class Transcript {
 
   /** Ends the session. */
   endSession() {
-    this.partial('');
+    this.#partial('');
     this.thinking(false);
-    for (const reply of this.replies.values()) reply.classList.remove('speaking');
+    for (const reply of this.replies.values()) reply.over();
   }
 
   /**
-   * The current partial transcript.
-   * @param {string} text empty: none
+   * Shows an event; those without words are ignored.
+   * @param {import('./wire.js').ConversationEvent} event
    */
-  partial(text) {
-    this.#change(() => {
-      this.partialLine.textContent = text;
-      this.partialLine.hidden = !text;
-    });
+  show({ name, turn, value }) {
+    switch (name) {
+      case 'partial':
+        this.partialTurn = turn;
+        this.#partial(value.text ?? '');
+        break;
+      case 'final':
+        this.#partial('');
+        this.#userSaid(turn, value.text ?? '', value.language ?? '');
+        break;
+      case 'turnDropped':
+        if (turn === this.partialTurn) this.#partial('');
+        this.#dropped(turn, value);
+        break;
+      case 'userEmotion':
+        this.#userFeels(turn, value.emotion);
+        break;
+      case 'replySentence':
+        this.#change(() => this.#replyOf(turn).say(value));
+        break;
+      case 'wordsSpoken':
+        this.replies.get(turn)?.spoken(value.index ?? 0, value.chars ?? 0);
+        break;
+      case 'replyPaused':
+      case 'replyResumed':
+        this.replies.get(turn)?.pause(name === 'replyPaused');
+        break;
+      case 'interrupted':
+        this.#interrupted(turn, value);
+        break;
+      case 'replyEnded':
+        this.#change(() => this.replies.get(turn)?.end(value.latency?.firstAudio));
+        break;
+      case 'turnFailed':
+        if (turn === this.partialTurn) this.#partial('');
+        this.replies.get(turn)?.over();
+        break;
+    }
   }
 
   /** @param {boolean} on */
@@ -65,12 +107,43 @@ export class Transcript {
   }
 
   /**
-   * What the user said.
+   * What the user typed. The gateway does not repeat it.
+   * @param {string} text
+   */
+  userTyped(text) {
+    this.typed.push(this.#addUser(text));
+  }
+
+  /** The oldest typed message without a turn got one. @param {number} turn */
+  numbered(turn) {
+    const item = this.typed.shift();
+    if (item) this.users.set(turn, item);
+  }
+
+  /**
+   * A line between the turns.
+   * @param {string} text
+   * @param {'plain' | 'failure' | 'aside'} [kind] `aside`: what the user said without taking a turn
+   */
+  note(text, kind = 'plain') {
+    if (this.list.lastElementChild?.textContent === text) return;
+    this.#change(() => this.list.append(make('li', { className: `note ${kind}` }, text)));
+  }
+
+  /** @param {string} text the current partial transcript; empty: none */
+  #partial(text) {
+    this.#change(() => {
+      this.partialLine.textContent = text;
+      this.partialLine.hidden = !text;
+    });
+  }
+
+  /**
    * @param {number} turn
    * @param {string} text
    * @param {string} language as a BCP 47 tag; empty: unknown
    */
-  userSaid(turn, text, language) {
+  #userSaid(turn, text, language) {
     if (!text) return;
     const item = this.#addUser(text);
     if (language) item.lang = language;
@@ -78,91 +151,57 @@ export class Transcript {
   }
 
   /**
-   * What the user typed. The gateway does not repeat it; only its answers contain the turn number.
-   * @param {string} text
+   * @param {number} turn
+   * @param {{reason: string, text?: string}} dropped
    */
-  userTyped(text) {
-    this.typed.push(this.#addUser(text));
-    this.thinking(true);
+  #dropped(turn, { reason, text }) {
+    this.users.get(turn)?.remove(); // its final transcript may have come before
+    if (text && SHOWN_DROPS.includes(reason)) this.note(`You: “${text}”`, 'aside');
   }
 
   /**
-   * What the user seems to feel.
    * @param {number} turn
-   * @param {{emotion: string}} score
+   * @param {string} emotion
    */
-  userFeels(turn, { emotion }) {
-    const item = this.#userOf(turn);
+  #userFeels(turn, emotion) {
+    const item = this.users.get(turn);
     if (!item) return;
-    this.#change(() => metaOf(item).replaceChildren(`seems ${readableEmotion(emotion)}`));
-  }
-
-  /**
-   * A sentence of the reply whose playback starts.
-   * @param {number} turn
-   * @param {{text: string, language?: string, plan?: {emotion: string, style?: string}}} sentence
-   */
-  oviyaSays(turn, { text, language, plan }) {
     this.#change(() => {
-      let item = this.replies.get(turn);
-      if (!item) {
-        item = message('reply', 'Oviya', make('p', { className: 'words' }));
-        item.classList.add('speaking');
-        this.replies.set(turn, item);
-        const user = this.#userOf(turn);
-        if (user) user.after(item);
-        else this.list.append(item);
-      }
-      const words = make('span', { className: 'sentence' }, `${text} `);
-      if (language) words.lang = language;
-      item.querySelector('.words')?.append(words);
-      if (plan?.emotion && item.dataset.emotion !== plan.emotion) {
-        item.dataset.emotion = plan.emotion;
-        const chip = { className: 'chip', data: { style: plan.style || 'neutral' } };
-        metaOf(item).append(make('span', chip, readableEmotion(plan.emotion)));
-      }
+      item.querySelector('.meta')?.remove();
+      item.append(make('p', { className: 'meta' }, `seems ${readableEmotion(emotion)}`));
     });
   }
 
   /**
-   * The reply is complete, or was stopped because the user spoke.
    * @param {number} turn
-   * @param {{latency?: {firstAudio?: string}}} ended
+   * @param {{heardText?: string, unheardText?: string}} interrupted
    */
-  replyEnded(turn, { latency }) {
-    const item = this.replies.get(turn);
-    if (!item) return;
-    item.classList.remove('speaking');
-    const delay = seconds(latency?.firstAudio);
-    if (delay === undefined) return;
-    this.#change(() => metaOf(item).append(make('span', { className: 'delay' }, `after ${delay.toFixed(1)} s`)));
+  #interrupted(turn, { heardText = '', unheardText = '' }) {
+    if (!heardText && !unheardText && !this.replies.has(turn)) return; // nothing had been made
+    this.#change(() => this.#replyOf(turn).interrupt(heardText, unheardText));
   }
 
   /**
-   * A line between the turns.
-   * @param {string} text
-   * @param {'plain' | 'failure'} [kind]
+   * The reply of a turn; a new one follows what it answers.
+   * @param {number} turn
    */
-  note(text, kind = 'plain') {
-    if (this.list.lastElementChild?.textContent === text) return;
-    this.#change(() => this.list.append(make('li', { className: `note ${kind}` }, text)));
+  #replyOf(turn) {
+    const known = this.replies.get(turn);
+    if (known) return known;
+    const reply = new Reply();
+    this.replies.set(turn, reply);
+    const user = this.users.get(turn);
+    if (user) user.after(reply.element);
+    else this.list.append(reply.element);
+    return reply;
   }
 
   /** @param {string} text */
   #addUser(text) {
-    const item = message('user', 'You', make('p', { className: 'words' }, text));
+    const who = make('span', { className: 'visually-hidden' }, 'You: ');
+    const item = make('li', { className: 'turn user' }, who, make('p', { className: 'words' }, text));
     this.#change(() => this.list.append(item));
     return item;
-  }
-
-  /**
-   * The user's part of a turn. A turn without a transcript belongs to the oldest typed message.
-   * @param {number} turn
-   */
-  #userOf(turn) {
-    const typed = this.users.has(turn) ? undefined : this.typed.shift();
-    if (typed) this.users.set(turn, typed);
-    return this.users.get(turn);
   }
 
   /**
@@ -178,23 +217,6 @@ export class Transcript {
   /** Scrolls to the end, unless the user has scrolled up to read. */
   #follow() {
     if (this.following && this.welcome.hidden) this.scroller.scrollTop = this.scroller.scrollHeight;
+    this.height = this.scroller.scrollHeight;
   }
-}
-
-/**
- * @param {'user' | 'reply'} side
- * @param {string} who
- * @param {HTMLElement} words
- */
-function message(side, who, words) {
-  return make('li', { className: `turn ${side}` }, make('span', { className: 'visually-hidden' }, `${who}: `), words);
-}
-
-/** @param {HTMLElement} item */
-function metaOf(item) {
-  const present = item.querySelector('.meta');
-  if (present) return present;
-  const meta = make('p', { className: 'meta' });
-  item.append(meta);
-  return meta;
 }

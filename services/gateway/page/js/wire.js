@@ -1,16 +1,21 @@
 // oviya.v1 messages in proto3 JSON: lowerCamelCase names, durations like "1.5s", zero values omitted.
 
 /** @typedef {{type: string, message?: string, field?: string, limit?: string, hint?: string}} ErrorDetail */
+/**
+ * An event of the conversation. `turn` is the number of its turn; 0 is the session's first.
+ * @typedef {{name: string, turn: number, value: any}} ConversationEvent
+ */
 
 const EVENTS = [
-  'sessionStarted', 'speechStarted', 'partial', 'final', 'turnEnded', 'userEmotion', 'replySentence', 'replyEnded',
-  'degraded', 'turnFailed',
+  'sessionStarted', 'speechStarted', 'partial', 'final', 'turnEnded', 'turnDropped', 'userEmotion', 'userFeeling',
+  'replySentence', 'wordsSpoken', 'replyPaused', 'replyResumed', 'interrupted', 'replyEnded', 'voiceSet', 'degraded',
+  'turnFailed', 'requestFailed',
 ];
 
 /**
  * Parses a ConverseResponse.
  * @param {string} json
- * @returns {{name: string, turn: number, value: any} | null} null: an event that is unknown to this page
+ * @returns {ConversationEvent | null} null: an event that is unknown to this page
  */
 export function readEvent(json) {
   const message = JSON.parse(json);

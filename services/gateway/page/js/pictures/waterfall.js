@@ -25,6 +25,8 @@ const NARROWEST = 0.6; // in % of the axis: a stage that took no time is still s
 export class Waterfall {
   /** @param {HTMLElement} place */
   constructor(place) {
+    /** @type {Latency[]} */
+    this.turns = [];
     this.caption = make('caption');
     this.body = make('tbody');
     this.scale = make('span', { className: 'scale' });

@@ -1,0 +1,1 @@
+"""The parts of `oviya chat`: keyboard, display, and the session that joins them with the sound device."""
