@@ -31,8 +31,8 @@ MAX_WORD_ERROR_RATE = 0.1
 HEARD_TOLERANCE_WORDS = 2
 """The page is told what was spoken a word at a time, the gateway cuts by time."""
 MIN_PITCH_CHANGE = 0.05
-"""Of the mean of log F0.  Measured: 0.12 to 0.33 from the demo voice to the voice of the clip, 0.03 between halves of the
-replies in one voice."""
+"""Of the mean of log F0.  Measured: 0.12 to 0.33 from the demo voice to the voice of the clip, 0.03 between halves of
+the replies in one voice."""
 NAME, CLIP_NAME = "Ada", "Clip 1"
 INTERRUPTION = "no wait i want to talk about my work"
 CLIP = "queue-periodic-announce"
