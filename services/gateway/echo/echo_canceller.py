@@ -103,6 +103,8 @@ class EchoCanceller:
 
     def _fade(self, removal: Pcm) -> Pcm:
         """Returns the share of the cleaned sound by sample, which changes to that of each frame during the frame."""
+        if np.all(removal == self._wet):
+            return np.full(len(removal) * self._frame, self._wet, np.float32)
         shares = np.concatenate(((self._wet,), removal))
         self._wet = float(shares[-1])
         at = np.arange(len(removal) * self._frame, dtype=np.float32) / self._frame

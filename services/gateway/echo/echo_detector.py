@@ -10,11 +10,20 @@ from numpy.typing import NDArray
 
 from oviya.audio.pcm import Pcm
 
+
+class _Echo(Enum):
+    UNKNOWN = auto()
+    ABSENT = auto()
+    PRESENT = auto()
+
+
 FRAMES_PER_S = 100
 """WebRTC processes frames of 10 ms, and so does this."""
 REFERENCE_FRAMES, MICROPHONE_FRAMES, LONGEST_LAG_FRAMES = 100, 40, 50
 """The last 0.4 s of the microphone are compared with the last 1 s of the reference, at lags up to 0.5 s, which is also
 WebRTC's limit."""
+TAPER_FRAMES = 3
+"""The microphone's sound is faded in and out: the edges of the two sounds would look like an echo without delay."""
 BAND_HZ, CORRELATION_HZ = (300, 3400), 8000
 """Telephone speech, which microphones and loudspeakers of all kinds pass on."""
 ACTIVE_DB, ACTIVE_FRAMES = -45.0, 30
@@ -25,9 +34,9 @@ FOUND_PEAK, FOUND_EARLY_PEAK, KEPT_PEAK = 9.0, 14.0, 7.0
 """Peak of the cross-correlation relative to its usual size.  Without echo it is 4 to 8; until there was 0.6 s of sound,
 up to 12, as short sounds look alike.  An echo 10 dB below the reply makes 13 to 70."""
 EARLY_FRAMES = 60
-ABSENT_FRAMES, GONE_FRAMES = 40, 300
+ABSENT_FRAMES, GONE_FRAMES = 20, 300
 """Frames of the reply without a sign of echo until it counts as absent at the beginning of a session, and as gone."""
-CHECK_FRAMES, CHECK_FRAMES_WITH_ECHO = 10, 20
+CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 40}
 
 DECAY_DB = 1.5
 """Fall of the expected echo per frame: a reverberation time of 0.4 s."""
@@ -37,12 +46,6 @@ LOUDER_DB = 10.0
 """The user speaks if the microphone exceeds the expected echo by this much; the echo alone varies by 3 dB (1 sigma)."""
 USER_DB = -55.0
 HOLD_FRAMES = 5
-
-
-class _Echo(Enum):
-    UNKNOWN = auto()
-    ABSENT = auto()
-    PRESENT = auto()
 
 
 class EchoDetector:
@@ -64,11 +67,14 @@ class EchoDetector:
         frame = np.zeros(rate_hz // FRAMES_PER_S, np.float32)
         self._reference = deque([frame] * REFERENCE_FRAMES, REFERENCE_FRAMES)
         self._microphone = deque([frame] * MICROPHONE_FRAMES, MICROPHONE_FRAMES)
+        edge = np.linspace(0, 1, rate_hz // FRAMES_PER_S * TAPER_FRAMES, dtype=np.float32)
+        middle = np.ones(MICROPHONE_FRAMES * len(frame) - 2 * len(edge), np.float32)
+        self._taper = np.concatenate((edge, middle, edge[::-1]))
         self._reference_db = deque([-100.0] * REFERENCE_FRAMES, REFERENCE_FRAMES)
         self._microphone_db = deque([-100.0] * MICROPHONE_FRAMES, MICROPHONE_FRAMES)
         self._frames = 0
         self._unseen = 0  # frames of active reference without a sign of echo
-        self._lag = 0  # frames
+        self._lag = self._last_lag = 0  # frames: that of the echo, and that of the last check
         self._couplings: deque[float] = deque(maxlen=COUPLING_FRAMES)
         self._coupling_db = 0.0
         self._expected_db = -100.0
@@ -91,7 +97,7 @@ class EchoDetector:
         self._microphone_db.append(_decibels(microphone))
         self._reference_db.append(_decibels(reference))
         self._frames += 1
-        if self._frames % (CHECK_FRAMES_WITH_ECHO if self._echo is _Echo.PRESENT else CHECK_FRAMES) == 0:
+        if self._frames % CHECK_FRAMES[self._echo] == 0:
             self._check()
         if self._echo is _Echo.PRESENT:
             return not self._user_speaks()
@@ -115,26 +121,26 @@ class EchoDetector:
         if active < ACTIVE_FRAMES:
             return
         peak, lag = self._correlate()
-        found = FOUND_PEAK if active >= EARLY_FRAMES else FOUND_EARLY_PEAK
-        if peak > (KEPT_PEAK if self._echo is _Echo.PRESENT else found):
+        found = peak > (FOUND_PEAK if active >= EARLY_FRAMES else FOUND_EARLY_PEAK)
+        if found and self._echo is not _Echo.PRESENT:
+            self._echo, self._lag = _Echo.PRESENT, lag
+            self._measure_coupling()
+        elif found and abs(lag - self._lag) > 1 and abs(lag - self._last_lag) <= 1:
+            self._lag = lag
+            self._measure_coupling()
+        if found or (self._echo is _Echo.PRESENT and peak > KEPT_PEAK):
             self._unseen = 0
-            if self._echo is not _Echo.PRESENT:
-                self._couplings.clear()
-                self._echo = _Echo.PRESENT
-            if peak > found and abs(lag - self._lag) > 1:
-                self._lag = lag
-                self._couplings.clear()
-            if not self._couplings:
-                self._measure_coupling()
         elif self._hold == 0:
-            self._unseen += CHECK_FRAMES_WITH_ECHO if self._echo is _Echo.PRESENT else CHECK_FRAMES
+            self._unseen += CHECK_FRAMES[self._echo]
             if self._unseen >= (GONE_FRAMES if self._echo is _Echo.PRESENT else ABSENT_FRAMES):
                 self._echo = _Echo.ABSENT
+        self._last_lag = lag
         if self._couplings:
             self._coupling_db = float(np.quantile(self._couplings, COUPLING_QUANTILE))
 
     def _measure_coupling(self) -> None:
         """Begins with the frames in which the echo was found."""
+        self._couplings.clear()
         played = np.array(self._reference_db)
         begin = len(played) - MICROPHONE_FRAMES - self._lag
         for heard, level in zip(self._microphone_db, played[begin:], strict=False):
@@ -148,7 +154,7 @@ class EchoDetector:
         reference = np.concatenate(self._reference)
         microphone = np.zeros_like(reference)
         recent = np.concatenate(self._microphone)
-        microphone[-len(recent) :] = recent
+        microphone[-len(recent) :] = recent * self._taper
         low, high = BAND_HZ  # of a spectrum of 1 s, which has a bin for each hertz
         cross = np.fft.rfft(microphone)[low:high] * np.conj(np.fft.rfft(reference)[low:high])
         spectrum = np.zeros(CORRELATION_HZ // 2 + 1, np.complex64)
