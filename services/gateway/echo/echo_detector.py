@@ -30,11 +30,14 @@ ACTIVE_DB, ACTIVE_FRAMES = -45.0, 30
 """A frame of the reference is sound above -45 dBFS.  Less than 0.3 s of it says nothing."""
 QUIET_DB = 38.0
 """A microphone that stays this far below the reply holds no echo."""
-FOUND_PEAK, FOUND_EARLY_PEAK, KEPT_PEAK = 9.0, 14.0, 7.0
-"""Peak of the cross-correlation relative to its usual size.  Without echo it is 4 to 8; until there was 0.6 s of sound,
-up to 12, as short sounds look alike.  An echo 10 dB below the reply makes 13 to 70."""
+SURE_PEAK, SURE_EARLY_PEAK, REPEATED_PEAK, KEPT_PEAK = 16.0, 20.0, 9.0, 5.0
+"""Peak of the cross-correlation relative to its usual size.  Without echo it is 4 to 8, seldom more than 10; until there
+was 0.6 s of sound, up to 14, as short sounds look alike.  An echo 10 dB below the reply makes 13 to 70."""
+SAME_LAG_S, NEAR_LAG_S = 0.001, 0.01
+"""Peaks of two checks at the same lag are an echo, and smaller ones near the lag of a known echo show that it is still
+there."""
 EARLY_FRAMES = 60
-ABSENT_FRAMES, GONE_FRAMES = 20, 300
+ABSENT_FRAMES, GONE_FRAMES = 20, 240
 """Frames of the reply without a sign of echo until it counts as absent at the beginning of a session, and as gone."""
 CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 40}
 
@@ -74,7 +77,7 @@ class EchoDetector:
         self._microphone_db = deque([-100.0] * MICROPHONE_FRAMES, MICROPHONE_FRAMES)
         self._frames = 0
         self._unseen = 0  # frames of active reference without a sign of echo
-        self._lag = self._last_lag = 0  # frames: that of the echo, and that of the last check
+        self._lag = self._last_lag = self._last_peak = 0.0  # seconds: that of the echo, and that of the last check
         self._couplings: deque[float] = deque(maxlen=COUPLING_FRAMES)
         self._coupling_db = 0.0
         self._expected_db = -100.0
@@ -105,7 +108,8 @@ class EchoDetector:
 
     def _user_speaks(self) -> bool:
         """Follows the expected echo, and returns whether the microphone is much louder."""
-        around = list(self._reference_db)[-self._lag - 4 : len(self._reference_db) - max(0, self._lag - 2)]
+        lag, levels = round(self._lag * FRAMES_PER_S), list(self._reference_db)
+        around = levels[-lag - 4 : len(levels) - max(0, lag - 2)]
         heard, played = self._microphone_db[-1], max(around)
         self._expected_db = max(self._expected_db - DECAY_DB, played)
         if played > ACTIVE_DB and played == self._expected_db:
@@ -121,20 +125,19 @@ class EchoDetector:
         if active < ACTIVE_FRAMES:
             return
         peak, lag = self._correlate()
-        found = peak > (FOUND_PEAK if active >= EARLY_FRAMES else FOUND_EARLY_PEAK)
-        if found and self._echo is not _Echo.PRESENT:
-            self._echo, self._lag = _Echo.PRESENT, lag
-            self._measure_coupling()
-        elif found and abs(lag - self._lag) > 1 and abs(lag - self._last_lag) <= 1:
-            self._lag = lag
-            self._measure_coupling()
-        if found or (self._echo is _Echo.PRESENT and peak > KEPT_PEAK):
+        again = abs(lag - self._last_lag) <= SAME_LAG_S and min(peak, self._last_peak) > REPEATED_PEAK
+        if peak > (SURE_PEAK if active >= EARLY_FRAMES else SURE_EARLY_PEAK) or again:
+            if self._echo is not _Echo.PRESENT or abs(lag - self._lag) > NEAR_LAG_S:
+                self._echo, self._lag = _Echo.PRESENT, lag
+                self._measure_coupling()
+            self._unseen = 0
+        elif self._echo is _Echo.PRESENT and abs(lag - self._lag) <= NEAR_LAG_S and peak > KEPT_PEAK:
             self._unseen = 0
         elif self._hold == 0:
             self._unseen += CHECK_FRAMES[self._echo]
             if self._unseen >= (GONE_FRAMES if self._echo is _Echo.PRESENT else ABSENT_FRAMES):
                 self._echo = _Echo.ABSENT
-        self._last_lag = lag
+        self._last_lag, self._last_peak = lag, peak
         if self._couplings:
             self._coupling_db = float(np.quantile(self._couplings, COUPLING_QUANTILE))
 
@@ -142,15 +145,15 @@ class EchoDetector:
         """Begins with the frames in which the echo was found."""
         self._couplings.clear()
         played = np.array(self._reference_db)
-        begin = len(played) - MICROPHONE_FRAMES - self._lag
+        begin = len(played) - MICROPHONE_FRAMES - round(self._lag * FRAMES_PER_S)
         for heard, level in zip(self._microphone_db, played[begin:], strict=False):
             if level > ACTIVE_DB:
                 self._couplings.append(heard - level)
 
-    def _correlate(self) -> tuple[float, int]:
-        """Returns the peak of the cross-correlation, relative to its usual size, and its lag in frames."""
+    def _correlate(self) -> tuple[float, float]:
+        """Returns the peak of the cross-correlation, relative to its usual size, and its lag in seconds."""
         if max(self._microphone_db) < max(self._reference_db) - QUIET_DB:
-            return 0.0, 0
+            return 0.0, 0.0
         reference = np.concatenate(self._reference)
         microphone = np.zeros_like(reference)
         recent = np.concatenate(self._microphone)
@@ -162,7 +165,7 @@ class EchoDetector:
         lags = np.abs(np.fft.irfft(spectrum)[: CORRELATION_HZ // 2])
         at = int(np.argmax(lags))
         usual = float(np.median(lags)) / 0.6745  # standard deviation of a normal distribution
-        return float(lags[at]) / max(usual, 1e-9), round(at * FRAMES_PER_S / CORRELATION_HZ)
+        return float(lags[at]) / max(usual, 1e-9), at / CORRELATION_HZ
 
 
 def _decibels(frame: Pcm) -> float:
