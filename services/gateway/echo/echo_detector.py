@@ -26,17 +26,16 @@ TAPER_FRAMES = 3
 """The microphone's sound is faded in and out: the edges of the two sounds would look like an echo without delay."""
 BAND_HZ, CORRELATION_HZ = (300, 3400), 8000
 """Telephone speech, which microphones and loudspeakers of all kinds pass on."""
-ACTIVE_DB, ACTIVE_FRAMES = -45.0, 30
-"""A frame of the reference is sound above -45 dBFS.  Less than 0.3 s of it says nothing."""
+ACTIVE_DB, ACTIVE_FRAMES = -45.0, 20
+"""A frame of the reference is sound above -45 dBFS.  Less than 0.2 s of it says nothing."""
 QUIET_DB = 38.0
 """A microphone that stays this far below the reply holds no echo."""
-SURE_PEAK, SURE_EARLY_PEAK, REPEATED_PEAK, KEPT_PEAK = 16.0, 20.0, 9.0, 5.0
-"""Peak of the cross-correlation relative to its usual size.  Without echo it is 4 to 8, seldom more than 10; until there
-was 0.6 s of sound, up to 14, as short sounds look alike.  An echo 10 dB below the reply makes 13 to 70."""
+SURE_PEAK, REPEATED_PEAK, KEPT_PEAK = 16.0, 9.0, 5.0
+"""Peak of the cross-correlation relative to its usual size.  Without echo it is 4 to 8, seldom more than 10.  An echo
+10 dB below the reply makes 10 to 70."""
 SAME_LAG_S, NEAR_LAG_S = 0.001, 0.01
 """Peaks of two checks at the same lag are an echo, and smaller ones near the lag of a known echo show that it is still
 there."""
-EARLY_FRAMES = 60
 ABSENT_FRAMES, GONE_FRAMES = 20, 240
 """Frames of the reply without a sign of echo until it counts as absent at the beginning of a session, and as gone."""
 CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 40}
@@ -55,9 +54,9 @@ class EchoDetector:
     """Says for each frame whether its echo should be removed.
 
     An echo is found by its waveform: the phase-only cross-correlation of reference and microphone (GCC-PHAT) has a peak
-    at its lag.  Other people's speech and noise have none, however loud.  Until the first 0.4 s of the first reply have
-    been heard, an echo is assumed: an echo that is taken for speech would pause the reply of every caller with a
-    loudspeaker, whereas few speak so soon.  Where there is an echo, it is not removed while the microphone is much
+    at its lag.  Other people's speech and noise have none, however loud.  Until about 0.5 s of the first reply
+    have been heard, an echo is assumed: otherwise each caller with a loudspeaker would interrupt the reply, whereas
+    few people speak so soon.  Where there is an echo, it is not removed while the microphone is much
     louder than it could be, because the user speaks and suppression would take their words too.
 
     Args:
@@ -75,7 +74,7 @@ class EchoDetector:
         self._taper = np.concatenate((edge, middle, edge[::-1]))
         self._reference_db = deque([-100.0] * REFERENCE_FRAMES, REFERENCE_FRAMES)
         self._microphone_db = deque([-100.0] * MICROPHONE_FRAMES, MICROPHONE_FRAMES)
-        self._frames = 0
+        self._frames = 0  # since the last check
         self._unseen = 0  # frames of active reference without a sign of echo
         self._lag = self._last_lag = self._last_peak = 0.0  # seconds: that of the echo, and that of the last check
         self._couplings: deque[float] = deque(maxlen=COUPLING_FRAMES)
@@ -100,7 +99,8 @@ class EchoDetector:
         self._microphone_db.append(_decibels(microphone))
         self._reference_db.append(_decibels(reference))
         self._frames += 1
-        if self._frames % CHECK_FRAMES[self._echo] == 0:
+        if self._frames >= CHECK_FRAMES[self._echo]:
+            self._frames = 0
             self._check()
         if self._echo is _Echo.PRESENT:
             return not self._user_speaks()
@@ -121,12 +121,11 @@ class EchoDetector:
 
     def _check(self) -> None:
         """Looks for an echo in what was heard last."""
-        active = sum(level > ACTIVE_DB for level in self._reference_db)
-        if active < ACTIVE_FRAMES:
+        if sum(level > ACTIVE_DB for level in self._reference_db) < ACTIVE_FRAMES:
             return
         peak, lag = self._correlate()
         again = abs(lag - self._last_lag) <= SAME_LAG_S and min(peak, self._last_peak) > REPEATED_PEAK
-        if peak > (SURE_PEAK if active >= EARLY_FRAMES else SURE_EARLY_PEAK) or again:
+        if peak > SURE_PEAK or again:
             if self._echo is not _Echo.PRESENT or abs(lag - self._lag) > NEAR_LAG_S:
                 self._echo, self._lag = _Echo.PRESENT, lag
                 self._measure_coupling()
