@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from enum import Enum, auto
 
@@ -38,7 +39,7 @@ SAME_LAG_S, NEAR_LAG_S = 0.001, 0.01
 there."""
 ABSENT_FRAMES, GONE_FRAMES = 20, 240
 """Frames of the reply without a sign of echo until it counts as absent at the beginning of a session, and as gone."""
-CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 40}
+CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 60}
 
 DECAY_DB = 1.5
 """Fall of the expected echo per frame: a reverberation time of 0.4 s."""
@@ -168,4 +169,4 @@ class EchoDetector:
 
 
 def _decibels(frame: Pcm) -> float:
-    return 10 * float(np.log10(np.dot(frame, frame) / len(frame) + 1e-10))
+    return 10 * math.log10(float(np.dot(frame, frame)) / len(frame) + 1e-10)
