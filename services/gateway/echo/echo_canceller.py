@@ -19,8 +19,10 @@ large room reverberates as long."""
 class EchoCanceller:
     """Echo cancellation for one session: WebRTC's AEC3, fed by the loop times of what is played and heard.
 
-    It finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  While nothing is played,
-    and 1 s longer, sound only passes through, at no cost and with the same delay.
+    It finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  Where `EchoDetector` finds no
+    echo, or the user louder than it, sound passes through with the same delay, as AEC3 would suppress the user's words.
+    It still hears them, so that it is adapted when an echo begins.  From 1 s after a reply on, sound passes through at no
+    cost.
 
     Args:
         rate_hz: rate of the caller's sound, 8,000 to 48,000.

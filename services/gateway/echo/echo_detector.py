@@ -45,8 +45,9 @@ DECAY_DB = 1.5
 """Fall of the expected echo per frame: a reverberation time of 0.4 s."""
 COUPLING_FRAMES, COUPLING_QUANTILE = 300, 0.3
 """The echo's level relative to the reference is a low quantile of 3 s, as the user's words only add to it."""
-LOUDER_DB = 10.0
-"""The user speaks if the microphone exceeds the expected echo by this much; the echo alone varies by 3 dB (1 sigma)."""
+LOUDER_DB = 9.0
+"""The user speaks if the microphone exceeds the expected echo by this much for two frames, and for some more
+(`HOLD_FRAMES`).  The echo alone varies by about 3 dB."""
 USER_DB = -55.0
 HOLD_FRAMES = 5
 
@@ -115,7 +116,7 @@ class EchoDetector:
         self._expected_db = max(self._expected_db - DECAY_DB, played)
         if played > ACTIVE_DB and played == self._expected_db:
             self._couplings.append(heard - played)
-        if heard > max(USER_DB, self._expected_db + self._coupling_db + LOUDER_DB):
+        if min(heard, self._microphone_db[-2]) > max(USER_DB, self._expected_db + self._coupling_db + LOUDER_DB):
             self._hold = HOLD_FRAMES
         self._hold = max(0, self._hold - 1)
         return self._hold > 0

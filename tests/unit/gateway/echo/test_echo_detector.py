@@ -28,7 +28,7 @@ def after(seconds, frames):
 def test_an_echo_is_found_and_kept(path, rate_hz):
     played = reply(SECONDS, rate_hz)
     microphone = EchoPath(**path).echo(played, rate_hz) + noise(len(played))
-    assert after(1.0, removal(microphone, played, rate_hz)).mean() > 0.99
+    assert after(1.0, removal(microphone, played, rate_hz)).mean() > 0.95
 
 
 @pytest.mark.parametrize("level_db", [-65.0, -50.0, -200.0])
