@@ -12,8 +12,8 @@ and its echo ends then, as it does in a conversation; or it goes on.  Word error
 those of the user alone, of the microphone, and of what is left.  "onset" is how much later speech is detected than
 without a reply.
 
-The third table has the beginnings of twelve prompts, said so many seconds into the first reply, without an echo and with
-one: the level of their first 0.4 s after cleaning, relative to the dry sound, and how much later than in the dry sound
+The third table has the beginnings of twelve prompts, said so many seconds into the first reply, without an echo and
+with one: the level of their first 0.4 s after cleaning, relative to the dry sound, and how much later than in the dry sound
 speech is detected, of which 18 to 21 ms are the constant delay.  Both are medians; "latest" is the largest delay.
 Detection works in windows of 32 ms.
 
@@ -211,7 +211,12 @@ def main() -> None:
         ["rate", "while a reply is played", "else"],
         [[f"{rate} Hz", f"{found[True]:.2%}", f"{found[False]:.2%}"] for rate, found in cpu.items()],
     )
-    figures = {"alone": alone, "over": over, "onsets": onsets, "cpu": {rate: found[True] for rate, found in cpu.items()}}
+    figures = {
+        "alone": alone,
+        "over": over,
+        "onsets": onsets,
+        "cpu": {rate: found[True] for rate, found in cpu.items()},
+    }
     write_json(options.json, {part: {str(k): v for k, v in found.items()} for part, found in figures.items()})
 
 

@@ -43,9 +43,10 @@ CHECK_FRAMES = {_Echo.UNKNOWN: 10, _Echo.ABSENT: 20, _Echo.PRESENT: 60}
 
 DECAY_DB = 1.5
 """Fall of the expected echo per frame: a reverberation time of 0.4 s."""
-COUPLING_FRAMES, COUPLING_QUANTILE = 300, 0.3
-"""The echo's level relative to the reference is a low quantile of 3 s, as the user's words only add to it."""
-LOUDER_DB = 9.0
+COUPLING_FRAMES, COUPLING_QUANTILE = 300, 0.7
+"""The echo's level relative to the loudest frame of the reference near its lag, a quantile of 3 s.  A lower one is less
+affected by the user's words, and a higher one varies less with the reply's."""
+LOUDER_DB = 6.0
 """The user speaks if the microphone exceeds the expected echo by this much for two frames, and for some more
 (`HOLD_FRAMES`).  The echo alone varies by about 3 dB."""
 USER_DB = -55.0
