@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -236,6 +237,7 @@ async def _serve(service_type: Callable[[S], Service[S]], settings: S) -> bool:
         return service.broken.is_set()
     try:
         starting.result()
+        gc.freeze()  # what is alive now lives as long as the process; collections, a tenth of the CPU time, skip it
         log.info("serving", address=f"{settings.host}:{running.server.port}")
         await waiting
     finally:

@@ -299,7 +299,7 @@ class Played(_message.Message):
     @_builtins.property
     def position(self) -> _duration_pb2.Duration:
         """Position in the reply's sound up to which it has been played; ConverseResponse.position says where each piece
-        begins.  A position beyond what was sent fails (request_failed).  Zero: nothing has been played.
+        begins.  One below zero or beyond what was sent fails (request_failed).  Zero: nothing has been played.
         """
 
     def __init__(

@@ -311,7 +311,7 @@ class Transcript(_message.Message):
     """Language of the words (BCP 47), e.g. "en".  Empty: unknown, and in partials."""
     @_builtins.property
     def words(self) -> _containers.RepeatedCompositeFieldContainer[Global___Word]:
-        """The words with their times, in order.  Empty in partials and in likely_end."""
+        """The words with their times, in order.  Empty in partials."""
 
     def __init__(
         self,

@@ -182,16 +182,20 @@ def pack(event: events.Event) -> stt_pb2.TranscribeResponse:
         case events.SpeechStopped():
             response.speech_stopped.end.CopyFrom(duration(event.end_s))
         case events.LikelyEnd():
-            response.likely_end.text, response.likely_end.language = event.text, event.language
+            _pack_words(response.likely_end, event)
         case events.Resumed():
             response.resumed.SetInParent()
         case events.Final():
-            response.final.text, response.final.language = event.text, event.language
-            response.final.words.extend(
-                stt_pb2.Word(text=it.text, start=duration(it.start_s), end=duration(it.end_s), confidence=it.confidence)
-                for it in event.words
-            )
+            _pack_words(response.final, event)
         case events.TurnEnded():
             response.turn_ended.reason = stt_pb2.TurnEndReason.Value(f"TURN_END_REASON_{event.reason.name}")
             response.turn_ended.speech_end.CopyFrom(duration(event.speech_end_s))
     return response
+
+
+def _pack_words(transcript: stt_pb2.Transcript, event: events.LikelyEnd | events.Final) -> None:
+    transcript.text, transcript.language = event.text, event.language
+    transcript.words.extend(
+        stt_pb2.Word(text=it.text, start=duration(it.start_s), end=duration(it.end_s), confidence=it.confidence)
+        for it in event.words
+    )

@@ -85,7 +85,10 @@ class ScriptedStt(_Scripted, stt_pb2_grpc.SttServiceServicer):
             text = self.texts[min(self.turns, len(self.texts) - 1)]
             self.turns += 1
             ended = stt_pb2.TurnEnded(reason=reason, speech_end=at(speech_end or 0))
-            words = [stt_pb2.Word(text=word, start=at(0), end=at(speech_end or 0)) for word in plain_words(text)]
+            words = [
+                stt_pb2.Word(text=word, start=at(0), end=at(speech_end or 0), confidence=0.9)
+                for word in plain_words(text)
+            ]
             final = stt_pb2.Transcript(text=text, words=words, language=self.language)
             return [
                 stt_pb2.TranscribeResponse(at=at(position), turn=turn, final=final),

@@ -27,9 +27,9 @@ from services.gateway.voice.synthesized_segment import SynthesizedSegment, Voice
 PIECE_S = 0.08
 
 
-def make_segment(text: str, index: int = 0) -> Segment:
+def make_segment(text: str, index: int = 0, *, filler: bool = False) -> Segment:
     """An English sentence with the neutral plan, for CSM."""
-    return Segment(index, text, text, ENGLISH, NEUTRAL_PLAN, CSM, SpeechOptions(AUTO), context=[])
+    return Segment(index, text, text, ENGLISH, NEUTRAL_PLAN, CSM, SpeechOptions(AUTO), context=[], filler=filler)
 
 
 class Sent:
@@ -68,19 +68,21 @@ def start(speech: SpeechHandle, speaking: Callable[[SpeechHandle], Awaitable[Non
     speech.start(run())
 
 
-def synthesize(speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True) -> SynthesizedSegment:
+def synthesize(
+    speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True, filler: bool = False
+) -> SynthesizedSegment:
     """Adds a sentence with `length_s` seconds of sound without silence; `whole`: no more will come."""
     speech.first_sentence_at = speech.first_sentence_at or asyncio.get_running_loop().time()
-    segment = speech.add_segment(make_segment(text, len(speech.segments)))
+    segment = speech.add_segment(make_segment(text, len(speech.segments), filler=filler))
     segment.start_voice(VoiceStart(CSM, "en"))
     segment.add_sound(np.full(round(length_s * VOICE_RATE_HZ), 0.5, np.float32))
     segment.synthesized = whole
     return segment
 
 
-async def say(speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True) -> None:
+async def say(speech: SpeechHandle, text: str, length_s: float, *, whole: bool = True, filler: bool = False) -> None:
     """Synthesizes a sentence and sends it, in pieces of `PIECE_S`."""
-    segment = synthesize(speech, text, length_s, whole=whole)
+    segment = synthesize(speech, text, length_s, whole=whole, filler=filler)
     start_s = speech.sender.made_s
 
     def begin() -> None:

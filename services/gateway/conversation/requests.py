@@ -25,8 +25,8 @@ DEFAULT_OUTPUT = common_pb2.AudioFormat(encoding=common_pb2.AUDIO_ENCODING_PCM_S
 class SessionConfig:
     """A session's configuration, completed and checked.
 
-    `fresh`: the gateway made the name.  `resume_token`: from the caller; empty: none.  `cancel_echo`: whether the gateway
-    removes the echo of replies.
+    `fresh`: the gateway made the name.  `resume_token`: from the caller; empty: none.  `cancel_echo`: it is the gateway
+    and not the caller that removes the echo of replies.
     """
 
     session_id: str

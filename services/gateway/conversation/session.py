@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from oviya.audio.pcm import decode_pcm, encode_pcm
+from oviya.audio.pcm import Pcm, decode_pcm, encode_pcm
 from oviya.errors import InvalidInput, OviyaError, Unavailable
 from oviya.status import detail_of
 from oviya.tasks import cancel_and_wait
@@ -18,6 +18,7 @@ from services.gateway import metrics
 from services.gateway.conversation.answers import Answers
 from services.gateway.conversation.event_queue import EventQueue, first_failure
 from services.gateway.conversation.lifetime import Lifetime
+from services.gateway.conversation.quiet_joiner import QuietJoiner
 from services.gateway.conversation.requests import SessionConfig, check_text, nothing_to_say
 from services.gateway.conversation.session_control import SessionControl
 from services.gateway.conversation.session_events import SessionEvents
@@ -114,6 +115,7 @@ class Session:
         self._echo: EchoCanceller | None = None
         if config.cancel_echo and settings.echo_cancellation and not find_problem():
             self.output.listener = self._echo = EchoCanceller(config.input.sample_rate_hz)
+        self._quiet = QuietJoiner(config.input.sample_rate_hz)
         self._sound = TokenBucket(settings.max_audio_speed, settings.max_audio_speed * AUDIO_BURST_S)
 
     async def run(self, requests: AsyncIterator[conversation_pb2.ConverseRequest]) -> None:
@@ -181,15 +183,14 @@ class Session:
         async for request in requests:
             match request.WhichOneof("request"):
                 case "audio":
-                    pcm, samples = request.audio, decode_pcm(request.audio, encoding, max_bytes=max_bytes)
-                    if self._echo is not None:
-                        pcm = encode_pcm(self._echo.clean(samples, asyncio.get_running_loop().time()), encoding)
-                    self._stt.push(pcm)
-                    self._spoken.push(pcm)
+                    samples = decode_pcm(request.audio, encoding, max_bytes=max_bytes)
+                    if (due := self._quiet.push(samples)) is not None:
+                        self._hear(due)
                     await self._pace(len(samples) / self.config.input.sample_rate_hz)
                 case "text":
                     await self._typed(request.text)
                 case "end_turn":
+                    self._hear(self._quiet.take())
                     self._stt.end_turn()
                 case "config":
                     raise InvalidInput("config", "a second one", "only the first message may be the configuration")
@@ -197,6 +198,15 @@ class Session:
                     raise InvalidInput("request", "", "must carry audio, text or another request")
                 case _:
                     await self._control.follow(request)
+        self._hear(self._quiet.take())
+
+    def _hear(self, samples: Pcm) -> None:
+        """Passes the caller's sound on, without the echo of the reply."""
+        if self._echo is not None:
+            samples = self._echo.clean(samples, asyncio.get_running_loop().time())
+        pcm = encode_pcm(samples, self.config.input.encoding)
+        self._stt.push(pcm)
+        self._spoken.push(pcm)
 
     async def _pace(self, seconds: float) -> None:
         """Waits if sound arrives too fast.  Nothing is read meanwhile, so gRPC's flow control stops the caller."""

@@ -17,6 +17,7 @@ from services.gateway.conversation.answers import Answers
 from services.gateway.conversation.lifetime import Lifetime
 from services.gateway.conversation.session_events import SessionEvents
 from services.gateway.settings import GatewaySettings
+from services.gateway.turn.overlap import Words
 from services.gateway.turn.silence_prompt import SilencePrompt
 from services.gateway.turn.turn_handler import TurnHandler
 from services.gateway.turn.turn_taking import TurnTaking
@@ -32,7 +33,7 @@ class SpokenTurns:
     """Follows the speech of one session; an `SttListener`.
 
     Attributes:
-        has_spoken: whether the user has spoken.
+        has_spoken: whether the user has said words that were a turn.
         sound_since: returns the session's sound from a position in seconds on; to be set before any event.
     """
 
@@ -87,27 +88,26 @@ class SpokenTurns:
         if self._output.options.voice != FALLBACK:
             self._sound.begin(turn, self.sound_since(seconds(started.start)))
         self._lifetime.note_activity()
-        self._silence.user_active()
         self._silence.turn_began()
         await self._taking.speech_started(turn)
         await self._events.put(turn, "speech_started", started)
 
     async def on_partial(self, turn: int, partial: stt_pb2.Transcript) -> None:
         self._lifetime.note_activity()
-        await self._taking.words(partial.text)
+        await self._taking.words(Words.of(partial))
         await self._events.put(turn, "partial", partial)
 
     async def on_speech_stopped(self) -> None:
         await self._taking.speech_stopped()
 
-    async def on_eager_end_of_turn(self, turn: int, text: str, language: str) -> None:
+    async def on_eager_end_of_turn(self, turn: int, likely: stt_pb2.Transcript) -> None:
         """Starts a preemptive reply, unless another turn is being answered: the brain needs that reply first."""
-        await self._taking.words(text)
+        await self._taking.words(Words.of(likely))
         if self._settings.early_reply and self._handler.reply.turn is None and self._answers.are_idle:
             if (frames := self._sound.so_far(turn)) is not None:
                 self._output.context.add_user_sound(turn, frames)
             with turn_scope(self._events.turn_id(turn)):
-                await self._handler.start_preemptive_reply(turn, text, language)
+                await self._handler.start_preemptive_reply(turn, likely.text, likely.language)
 
     async def on_turn_resumed(self) -> None:
         await self._handler.cancel_preemptive_reply()
@@ -118,8 +118,10 @@ class SpokenTurns:
         self._adding_sound.add(adding)
         adding.add_done_callback(self._adding_sound.discard)
         self._lifetime.note_activity()
-        self.has_spoken = True
-        answer = await self._taking.speech_ended(utterance.turn, final.text)
+        answer = await self._taking.speech_ended(utterance.turn, Words.of(final))
+        if answer and any(map(str.isalnum, final.text)):  # else a noise, or the echo of the question after a silence
+            self.has_spoken = True
+            self._silence.user_active()
         if answer:
             await self._events.put(utterance.turn, "final", final)
             await self._events.put(utterance.turn, "turn_ended", ended)
@@ -133,6 +135,7 @@ class SpokenTurns:
     async def on_turn_failed(self, turn: int, error: OviyaError) -> None:
         self._sound.drop(turn)
         metrics.TURNS.labels("speech", "failed").inc()
+        await self._handler.cancel_preemptive_reply()
         await self._taking.speech_failed()
         self._silence.turn_over()
         await self._events.put_of_turn(turn, detail_of(error))

@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from difflib import SequenceMatcher
 from enum import Enum
 from functools import cache
 from itertools import groupby
 from pathlib import Path
+
+from oviya.v1 import stt_pb2
 
 _TABLE = Path(__file__).parent / "data" / "overlap.toml"
 _TOKEN = re.compile(r"[^\W_]+(?:['\u2019][^\W_]+)*")
@@ -25,6 +28,30 @@ MAX_PHRASE = 8
 """Longest phrase of the table and of a session, in words."""
 MIN_ECHO_LETTERS = 8
 """Shorter texts are an echo only where the reply holds them word for word."""
+
+
+MIN_CONFIDENCE = 0.3
+"""Mean confidence below which the words are invented: speech-to-text hears words in coughs and in the rest of an echo,
+with 0.05 to 0.28, where real words over a reply have 0.37 and more."""
+
+
+@dataclass(frozen=True)
+class Words:
+    """What the user said.
+
+    Args:
+        text: the words.
+        confidence: their mean confidence, 0 to 1; None: unknown.
+    """
+
+    text: str
+    confidence: float | None = None
+
+    @classmethod
+    def of(cls, transcript: stt_pb2.Transcript) -> Words:
+        """Returns the words of a transcript, with their confidence if it has words."""
+        known = [word.confidence for word in transcript.words]
+        return cls(transcript.text, sum(known) / len(known) if known else None)
 
 
 class Overlap(Enum):
@@ -63,21 +90,24 @@ class OverlapJudge:
         self._silencing = self._listening | self._stops | table["courtesies"]
         self._leading = self._listening | table["courtesies"]
 
-    def judge(self, text: str, reply: str = "") -> Overlap:
+    def judge(self, words: Words, reply: str = "") -> Overlap:
         """Returns what words mean.
 
         Args:
-            text: what was said so far.
+            words: what was said so far.
             reply: the words of the reply that were played at about that time.
         """
-        tokens = _tokens(text)
+        tokens = _tokens(words.text)
         if _covered(tokens, self._sounds):  # also where there are none
             return Overlap.NO_WORDS
         if self._begins_with_stop(tokens):
             return Overlap.STOP if _covered(tokens, self._silencing) else Overlap.SPEECH
         if _is_echo(tokens, _tokens(reply)):
             return Overlap.ECHO
-        return Overlap.BACKCHANNEL if _covered(tokens, self._listening) else Overlap.SPEECH
+        if _covered(tokens, self._listening):
+            return Overlap.BACKCHANNEL
+        invented = words.confidence is not None and words.confidence < MIN_CONFIDENCE
+        return Overlap.NO_WORDS if invented else Overlap.SPEECH
 
     def _begins_with_stop(self, tokens: Sequence[str]) -> bool:
         start = 0

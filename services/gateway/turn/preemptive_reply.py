@@ -60,6 +60,7 @@ class PreemptiveReply:
     ) -> None:
         self.turn, self.text = turn, text
         self._make_request, self._reply = make_request, reply
+        self._output, self._options = output, output.options
         self._request: brain_pb2.ReplyRequest | None = None
         self._events = HeldEvents()
         self._used = asyncio.Event()
@@ -69,11 +70,13 @@ class PreemptiveReply:
         )
 
     def answers(self, request: brain_pb2.ReplyRequest) -> bool:
-        """Whether the brain was asked the same: the words, the history, and which tone answers which emotion.
+        """Whether the brain was asked the same: the words, the history, and which tone answers which emotion; and
+        whether the reply is spoken as it would be now.
 
         The intensity of the tone may differ: it affects the voice, which can follow from the next sentence on.
         """
-        return self._request is not None and _content(self._request) == _content(request)
+        is_same = self._request is not None and _content(self._request) == _content(request)
+        return is_same and self._options == self._output.options
 
     async def use(self, send: Send, request: brain_pb2.ReplyRequest) -> BrainReply | None:
         """Gives the reply: sends what waits, and then its sound.

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 from oviya.errors import InvalidInput
 from oviya.v1 import conversation_pb2
-from services.gateway.voice.speech_handle import SpeechHandle
+from services.gateway.voice.speech_handle import SpeechHandle, SpeechState
 
 ECHO_DELAY_S = 3.0
 """Longest time in seconds from a word of a reply to its echo in the user's sound."""
@@ -39,8 +39,8 @@ class RunningReply:
 
     @contextmanager
     def of_turn(self, turn: int) -> Iterator[None]:
-        """Marks the reply of a turn as running."""
-        self.turn, self.speech, self.is_paused, self._is_stopped = turn, None, False, False
+        """Marks the reply of a turn as running.  It begins paused where `is_paused` was set before."""
+        self.turn, self.speech, self._is_stopped = turn, None, False
         self._over.clear()
         try:
             yield
@@ -60,20 +60,21 @@ class RunningReply:
             speech.pause()
 
     def pause(self) -> float | None:
-        """Pauses the reply; returns the position where it stops; None: no sound of it has been sent."""
+        """Pauses the reply; returns the position where it stops; None: no sound of it has been sent, or it is over."""
         self.is_paused = True
         if self.speech is None:
             return None
         position_s = self.speech.pause()
-        return position_s if self.speech.first_audio_at is not None else None
+        return position_s if self.speech.state is SpeechState.PLAYING else None
 
     def resume(self) -> float | None:
-        """Lets the reply go on; returns the position where it does; None: no sound of it has been sent."""
+        """Lets the reply go on; returns the position where it does; None: no sound of it has been sent, or it is
+        over."""
         self.is_paused = False
         if self.speech is None:
             return None
         position_s = self.speech.resume()
-        return position_s if self.speech.first_audio_at is not None else None
+        return position_s if self.speech.state is SpeechState.PLAYING else None
 
     async def stop(self, reason: conversation_pb2.InterruptReason.ValueType) -> None:
         """Stops the reply, and waits until that has been reported."""
@@ -90,15 +91,15 @@ class RunningReply:
         """Takes what the caller has played of a reply.  A report on the last reply that comes late is not used.
 
         Raises:
-            InvalidInput: there is no such reply, or so much of it has not been sent.
+            InvalidInput: there is no such reply, the position is negative, or so much of it has not been sent.
         """
         speech = self.speech if turn == self.turn else None
         late = self._last[1] if self._last is not None and self._last[0] == turn else None
         known = speech or late
         if known is None:
             raise InvalidInput("played.turn", turn, "must be the turn of the running or the last reply")
-        if position_s > known.sender.made_s + ROUNDING_S:
-            limit = f"must be at most the {known.sender.made_s:.2f} s that were sent"
+        if not 0 <= position_s <= known.sender.made_s + ROUNDING_S:
+            limit = f"must be 0 to the {known.sender.made_s:.2f} s that were sent"
             raise InvalidInput("played.position", f"{position_s:.2f} s", limit)
         if speech is not None:
             speech.sender.report(position_s)

@@ -23,7 +23,7 @@ class SilencePrompt:
         self._since: float | None = None  # when the silence began; None: there is none
 
     def user_active(self) -> None:
-        """The user begins to speak or has typed; a silence that follows is a new one."""
+        """The user has spoken or typed; a silence that follows is a new one."""
         self._asked = False
 
     def turn_began(self) -> None:

@@ -31,8 +31,8 @@ class SttListener(Protocol):
         """Called when the user fell silent and may go on."""
         ...
 
-    async def on_eager_end_of_turn(self, turn: int, text: str, language: str) -> None:
-        """Called when the running turn is probably over, with its words so far and their language (empty: unknown).
+    async def on_eager_end_of_turn(self, turn: int, likely: stt_pb2.Transcript) -> None:
+        """Called when the running turn is probably over, with its words so far.
 
         `on_turn_ended` follows if it is, `on_turn_resumed` if it is not.
         """
@@ -97,8 +97,7 @@ class SttTurns:
             case "speech_stopped":
                 await self._listener.on_speech_stopped()
             case "likely_end":
-                likely = message.likely_end
-                await self._listener.on_eager_end_of_turn(self.running, likely.text, likely.language)
+                await self._listener.on_eager_end_of_turn(self.running, message.likely_end)
             case "resumed":
                 await self._listener.on_turn_resumed()
             case "final":  # passed on with the end of the turn, which follows: the stream may break between them

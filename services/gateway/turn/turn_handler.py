@@ -99,7 +99,7 @@ class TurnHandler:
         with self.reply.of_turn(utterance.turn):
             try:
                 speech = await self._start(utterance, detecting, send)
-                outcome = await self._give(speech, utterance, send)
+                outcome = await self._give(speech, utterance, send, detecting)
                 metrics.TURNS.labels(source, outcome).inc()
             finally:
                 await cancel_and_wait(detecting)
@@ -121,7 +121,8 @@ class TurnHandler:
         """Starts the reply, or gives the one that was made before the end of the turn."""
         text, language, replies = utterance.text, utterance.language, self._replies
         replies.current = None
-        if self._preemptive is not None and self._preemptive.text == text:
+        made = self._preemptive
+        if made is not None and (made.turn, made.text) == (utterance.turn, text):
             request = replies.request(text, language, await replies.emotion_in_time(detecting))
             preemptive = self._preemptive
             if preemptive is not None and preemptive.answers(request):
@@ -141,22 +142,33 @@ class TurnHandler:
         return speech
 
     async def _give(
-        self, speech: SpeechHandle, utterance: Utterance, send: Callable[[TurnEvent], Awaitable[None]]
+        self,
+        speech: SpeechHandle,
+        utterance: Utterance,
+        send: Callable[[TurnEvent], Awaitable[None]],
+        detecting: asyncio.Task[emotion_pb2.DetectResponse | None] | None = None,
     ) -> str:
-        """Waits until a reply has been played, or was interrupted or failed; returns the outcome for the metrics."""
+        """Waits until a reply has been played, or was interrupted or failed; returns the outcome for the metrics.
+
+        `detecting` ends before the turn's last event is sent.
+        """
         turn, outcome = utterance.turn, "answered"
         try:
             try:
                 await speech.wait()
             finally:
                 self._replies.interruption = None
+                if self._replies.current is None and utterance.text:  # it ended before the brain was asked
+                    self.memory.add_user(utterance.text)
         except Exception as failure:  # of any kind, so that the session goes on
             outcome, error = "failed", _typed(failure)
             log.warning("turn failed", turn=turn, error=type(failure).__name__, exc_info=error is not failure)
-            if not speech.sent_segments:
+            if not speech.sent_texts:  # also after a filler, which is no answer
                 await self._apologize(utterance, error)
+            await cancel_and_wait(detecting)
             await send(detail_of(error))
         else:
+            await cancel_and_wait(detecting)
             if speech.state is SpeechState.INTERRUPTED:
                 outcome = "interrupted"
                 await send(self._interrupted(speech))

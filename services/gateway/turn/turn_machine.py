@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from oviya.v1 import conversation_pb2 as pb
-from services.gateway.turn.overlap import Overlap
+from services.gateway.turn.overlap import Overlap, Words
 
 WORDS_AFTER_SILENCE_S = 0.35
 """Seconds for which a reply stays paused after the user fell silent, for the words of what they said.  Speech-to-text
@@ -84,6 +84,10 @@ _DROP_REASONS: dict[Overlap, pb.DropReason.ValueType] = {
     Overlap.ECHO: pb.DROP_REASON_ECHO,
     Overlap.STOP: pb.DROP_REASON_STOP_PHRASE,
 }
+_STOP_REASONS: dict[Overlap, pb.InterruptReason.ValueType] = {
+    Overlap.SPEECH: pb.INTERRUPT_REASON_SPEECH,
+    Overlap.STOP: pb.INTERRUPT_REASON_STOP_PHRASE,
+}
 
 
 @dataclass
@@ -96,6 +100,8 @@ class _Speech:
     voiced_since: float
     silent_since: float | None = None
     meaning: Overlap = Overlap.NO_WORDS
+    has_words: bool = False
+    waited_for: bool = False  # the running reply began during it, and it does not stop that reply
 
 
 class TurnMachine:
@@ -106,7 +112,7 @@ class TurnMachine:
         asks: whether the reply has reached a question at its end.
     """
 
-    def __init__(self, judge: Callable[[str], Overlap], asks: Callable[[], bool]) -> None:
+    def __init__(self, judge: Callable[[Words], Overlap], asks: Callable[[], bool]) -> None:
         self._judge, self._asks = judge, asks
         self._speech: _Speech | None = None
         self._has_reply = False
@@ -130,7 +136,8 @@ class TurnMachine:
             return None
         if self._speech.silent_since is not None:
             return self._speech.silent_since + WORDS_AFTER_SILENCE_S
-        return None if self._speech.meaning.stops else self._speech.voiced_since + WORDS_AFTER_START_S
+        is_turn = self._speech.has_words if self._speech.waited_for else self._speech.meaning.stops
+        return None if is_turn else self._speech.voiced_since + WORDS_AFTER_START_S
 
     # --- The reply ----------------------------------------------------------------------------------------------------
 
@@ -138,9 +145,10 @@ class TurnMachine:
         """A reply is being made.  Where the user is speaking already, e.g. after a typed turn, it waits until they have
         ended, and their turn is answered after it."""
         self._has_reply, self._audible, self._paused, self._false_alarms = True, False, False, 0
-        if self._speech is None or self._speech.silent_since is not None:
+        if self._speech is None:
             return []
-        return self._pause()
+        self._speech.waited_for = True
+        return self._pause() if self._speech.silent_since is None else []
 
     def reply_audible(self) -> None:
         """The reply's first sound was sent."""
@@ -172,31 +180,31 @@ class TurnMachine:
         if self._speech is None:
             return []
         self._speech.silent_since, self._speech.voiced_since = None, now
-        if not self._has_reply:
+        if not self._has_reply or (self._paused and self._speech.waited_for):
             return []
-        self._speech.over_reply = True
+        self._speech.over_reply, self._speech.waited_for = True, False
         return self._pause()
 
-    def words(self, text: str) -> list[Action]:
+    def words(self, words: Words) -> list[Action]:
         """The words of the running turn so far."""
         speech = self._speech
-        if speech is None or not (speech.over_reply and self._has_reply):
+        if speech is None:
             return []
-        speech.meaning = self._meaning(speech, text)
+        speech.has_words = bool(words.text.strip())
+        if self._is_over_running_reply(speech):
+            speech.meaning = self._meaning(speech, words)
         return self._follow_meaning()
 
-    def speech_ended(self, turn: int, text: str) -> list[Action]:
+    def speech_ended(self, turn: int, words: Words) -> list[Action]:
         """The user's turn is over, with all its words."""
         speech, self._speech = self._speech, None
         if speech is None or speech.turn != turn or not speech.over_reply:
             return [*self._resume(), Answer(turn)]
-        meaning = self._meaning(speech, text)
-        if meaning is Overlap.SPEECH:
-            return [*self._stop(pb.INTERRUPT_REASON_SPEECH), Answer(turn)]
-        drop = Drop(turn, _DROP_REASONS[meaning])
-        if meaning is Overlap.STOP:
-            return [*self._stop(pb.INTERRUPT_REASON_STOP_PHRASE), drop]
-        return [*self._resume(false_alarm=meaning in FALSE_ALARMS), drop]
+        meaning = self._meaning(speech, words)
+        outcome = Answer(turn) if meaning is Overlap.SPEECH else Drop(turn, _DROP_REASONS[meaning])
+        if meaning.stops and not speech.waited_for:
+            return [*self._stop(_STOP_REASONS[meaning]), outcome]
+        return [*self._resume(false_alarm=meaning in FALSE_ALARMS), outcome]
 
     def speech_failed(self) -> list[Action]:
         """The words of the running turn cannot be recognized."""
@@ -212,20 +220,21 @@ class TurnMachine:
 
     # --- Decisions ----------------------------------------------------------------------------------------------------
 
-    def _meaning(self, speech: _Speech, text: str) -> Overlap:
-        meaning = self._judge(text)
+    def _is_over_running_reply(self, speech: _Speech) -> bool:
+        return self._has_reply and speech.over_reply and not speech.waited_for
+
+    def _meaning(self, speech: _Speech, words: Words) -> Overlap:
+        meaning = self._judge(words)
         if meaning is Overlap.BACKCHANNEL and speech.answers_question:
             return Overlap.SPEECH
         return meaning
 
     def _follow_meaning(self) -> list[Action]:
         speech = self._speech
-        if speech is None or not (speech.over_reply and self._has_reply):
+        if speech is None or not self._is_over_running_reply(speech):
             return []
-        if speech.meaning is Overlap.SPEECH:
-            return self._stop(pb.INTERRUPT_REASON_SPEECH)
-        if speech.meaning is Overlap.STOP:
-            return self._stop(pb.INTERRUPT_REASON_STOP_PHRASE)
+        if speech.meaning.stops:
+            return self._stop(_STOP_REASONS[speech.meaning])
         known = speech.meaning is Overlap.ECHO or (
             speech.meaning is Overlap.BACKCHANNEL and speech.silent_since is not None
         )

@@ -13,7 +13,7 @@ from oviya.durations import duration
 from oviya.errors import OviyaError
 from oviya.v1 import conversation_pb2
 from services.gateway import metrics
-from services.gateway.turn.overlap import Overlap, OverlapJudge
+from services.gateway.turn.overlap import Overlap, OverlapJudge, Words
 from services.gateway.turn.running_reply import RunningReply
 from services.gateway.turn.turn_machine import Action, Answer, Drop, Pause, Resume, Stop, TurnMachine, TurnState
 
@@ -51,8 +51,8 @@ class TurnTaking:
     @contextmanager
     def replying(self) -> Iterator[None]:
         """Marks a reply as being given.  Where the user is speaking, it waits."""
-        if any(isinstance(action, Pause) for action in self._machine.reply_began()):
-            self._reply.pause()  # before its turn has begun: nothing to report
+        # Its turn has not begun, so there is nothing to report.
+        self._reply.is_paused = any(isinstance(action, Pause) for action in self._machine.reply_began())
         self._changed.set()
         try:
             yield
@@ -77,19 +77,19 @@ class TurnTaking:
         """The user went on."""
         await self._follow(lambda: self._machine.speech_resumed(_now()))
 
-    async def words(self, text: str) -> None:
+    async def words(self, words: Words) -> None:
         """What the user said so far."""
-        await self._follow(lambda: self._machine.words(text))
+        await self._follow(lambda: self._machine.words(words))
 
-    async def speech_ended(self, turn: int, text: str) -> bool:
+    async def speech_ended(self, turn: int, words: Words) -> bool:
         """The user's turn is over; returns whether it is to be answered.  If not, that is reported."""
-        actions = await self._follow(lambda: self._machine.speech_ended(turn, text))
+        actions = await self._follow(lambda: self._machine.speech_ended(turn, words))
         for action in actions:
             if isinstance(action, Drop):
                 reason = conversation_pb2.DropReason.Name(action.reason)
                 metrics.DROPPED_TURNS.labels(reason.removeprefix("DROP_REASON_").lower()).inc()
                 metrics.TURNS.labels("speech", "dropped").inc()
-                dropped = conversation_pb2.TurnDropped(reason=action.reason, text=text)
+                dropped = conversation_pb2.TurnDropped(reason=action.reason, text=words.text)
                 await self._send(turn, "turn_dropped", dropped)
         return any(isinstance(action, Answer) for action in actions)
 
@@ -148,8 +148,8 @@ class TurnTaking:
             case Answer() | Drop():  # done by the caller, after what the reply needs
                 pass
 
-    def _judge(self, text: str) -> Overlap:
-        return self._overlap.judge(text, self._reply.overlap_words())
+    def _judge(self, words: Words) -> Overlap:
+        return self._overlap.judge(words, self._reply.overlap_words())
 
 
 def _now() -> float:

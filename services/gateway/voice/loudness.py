@@ -87,38 +87,48 @@ class Loudness:
         clean = np.clip(np.where(np.isfinite(samples), samples, 0.0).astype(np.float64), -_MAX_SAMPLE, _MAX_SAMPLE)
         self._waiting = np.concatenate((self._waiting, clean))
         self._neutral = np.concatenate((self._neutral, clean / energy_scale))
-        blocks = len(self._waiting) // self._block
-        done = [self._limiter.push(self._amplify(*self._next_block())) for _ in range(blocks)]
-        return _joined(done)
+        return self._process_blocks(len(self._waiting) // self._block)
 
     def flush(self) -> Pcm:
         """Ends a sentence and returns the rest.  The measured level is kept."""
-        rest = len(self._waiting)
-        missing = -rest % self._block
+        missing = -len(self._waiting) % self._block
         self._waiting = np.pad(self._waiting, (0, missing))
         self._neutral = np.pad(self._neutral, (0, missing))
-        done = [self._limiter.push(self._amplify(*self._next_block()))] if rest else []
-        done.append(self._limiter.flush())
+        done = self._process_blocks(len(self._waiting) // self._block)
         self._frame_power, self._frame_blocks = 0.0, 0
-        tail = _joined(done)
+        tail = np.concatenate((done, self._limiter.flush()))
         return tail[: len(tail) - missing]
 
-    def _next_block(self) -> tuple[_Float64, _Float64]:
-        block, neutral = self._waiting[: self._block], self._neutral[: self._block]
-        self._waiting, self._neutral = self._waiting[self._block :], self._neutral[self._block :]
-        return block, neutral
+    def _process_blocks(self, count: int) -> Pcm:
+        """Takes the next `count` blocks that wait and returns those that are complete."""
+        if not count:
+            return np.zeros(0, np.float32)
+        end = count * self._block
+        blocks, self._waiting = self._waiting[:end].reshape(count, self._block), self._waiting[end:]
+        neutral, self._neutral = self._neutral[:end].reshape(count, self._block), self._neutral[end:]
+        return self._limiter.push(blocks * self._gains(np.mean(neutral**2, axis=1)))
 
-    def _amplify(self, block: _Float64, neutral: _Float64) -> _Float64:
-        """Applies the gain for the level so far; a change of the gain is spread over one block."""
-        ramp = np.linspace(self._applied, self._wanted, self._block + 1)[1:]
-        self._applied = self._wanted
-        self._frame_power += float(np.mean(neutral**2))
-        self._frame_blocks += 1
-        if self._frame_blocks == _FRAME_BLOCKS:
-            self.level.update(self._frame_power / _FRAME_BLOCKS)
-            self._frame_power, self._frame_blocks = 0.0, 0
-            self._wanted = self._normalising_gain()
-        return block * ramp * self._gain
+    def _gains(self, powers: _Float64) -> _Float64:
+        """Returns the gain of each sample for the level so far, shape (blocks, block).
+
+        A change of the gain is spread over one block.
+
+        Args:
+            powers: mean square of each block at energy scale 1, shape (blocks,).
+        """
+        edges = [self._applied]
+        for power in powers.tolist():
+            edges.append(self._wanted)
+            self._frame_power += power
+            self._frame_blocks += 1
+            if self._frame_blocks == _FRAME_BLOCKS:
+                self.level.update(self._frame_power / _FRAME_BLOCKS)
+                self._frame_power, self._frame_blocks = 0.0, 0
+                self._wanted = self._normalising_gain()
+        self._applied = edges[-1]
+        gains = np.array(edges)
+        ramp = np.arange(1, self._block + 1) / self._block
+        return (gains[:-1, None] + np.diff(gains)[:, None] * ramp) * self._gain
 
     def _normalising_gain(self) -> float:
         boost_db = min(max(TARGET_DBOV - self.level.dbov, -_MAX_CUT_DB), _MAX_BOOST_DB)
@@ -170,33 +180,38 @@ class _Limiter:
         self._tail = np.zeros(self._block - 1)  # last held-and-released reductions, for the window
         self._released = 0.0
 
-    def push(self, block: _Float64) -> Pcm:
-        """Takes one block, shape (block,); returns the block before it, or an empty array the first time."""
-        size = self._block
-        cuts = 1 - self._ceiling / np.maximum(np.abs(block), self._ceiling)
-        # reduction required at each held sample: the largest from itself to one look-ahead later
-        ahead = np.concatenate((self._cuts, cuts))
-        held = np.lib.stride_tricks.sliding_window_view(ahead, size)[:-1].max(axis=1)  # (block,)
-        falling = np.maximum.accumulate(np.concatenate(([self._released], held / self._powers)))[1:] * self._powers
-        self._released = float(falling[-1])
-        smooth = np.convolve(np.concatenate((self._tail, falling)), self._window, "valid")  # (block,)
-        self._tail = falling[1:]
-        previous, self._held, self._cuts = self._held, block, cuts
-        return self._limited(previous, smooth)
+    def push(self, blocks: _Float64) -> Pcm:
+        """Takes blocks, shape (blocks, block); returns as many from one block before, the first time one less."""
+        cuts = np.concatenate((self._cuts[None], 1 - self._ceiling / np.maximum(np.abs(blocks), self._ceiling)))
+        # reduction required at each held sample: the largest from itself to one look-ahead later, i.e. to the end of
+        # its block and from the start of the next block
+        held = np.maximum.accumulate(cuts[:-1, ::-1], axis=1)[:, ::-1]
+        held[:, 1:] = np.maximum(held[:, 1:], np.maximum.accumulate(cuts[1:, :-1], axis=1))
+        falling = np.concatenate((self._tail, self._release(held).ravel()))
+        smooth: _Float64 = np.asarray(np.convolve(falling, self._window, "valid"), np.float64)  # (blocks * block,)
+        self._tail, self._cuts = falling[1 - self._block :], cuts[-1]
+        sound = np.concatenate((self._held, blocks.ravel()))
+        self._held = sound[-self._block :]
+        previous = sound[: -self._block]
+        return self._limited(previous, smooth[len(smooth) - len(previous) :])
 
     def flush(self) -> Pcm:
         """Returns the held block and resets the limiter."""
-        last = self.push(np.zeros(self._block))
+        last = self.push(np.zeros((1, self._block)))
         self._reset()
         return last
 
-    def _limited(self, block: _Float64, reduction: _Float64) -> Pcm:
-        if not len(block):
-            return np.zeros(0, np.float32)
+    def _release(self, held: _Float64) -> _Float64:
+        """Lets reductions, shape (blocks, block), fall exponentially after their peaks."""
+        peaks = np.maximum.accumulate(held / self._powers, axis=1)
+        starts: list[float] = []
+        for peak in peaks[:, -1].tolist():
+            starts.append(self._released)
+            self._released = max(self._released, peak) * float(self._powers[-1])
+        released: _Float64 = np.maximum(peaks, np.array(starts)[:, None])
+        return np.asarray(released * self._powers, np.float64)
+
+    def _limited(self, sound: _Float64, reduction: _Float64) -> Pcm:
         # the clip removes rounding errors only: the reduction is sufficient by construction
         top = np.nextafter(np.float32(self._ceiling), np.float32(0))
-        return np.clip((block * (1 - reduction)).astype(np.float32), -top, top)
-
-
-def _joined(pieces: list[Pcm]) -> Pcm:
-    return np.concatenate([np.zeros(0, np.float32), *pieces])
+        return np.clip((sound * (1 - reduction)).astype(np.float32), -top, top)

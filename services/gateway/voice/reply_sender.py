@@ -158,7 +158,9 @@ class ReplySender:
     async def _send_all(self) -> None:
         """Sends every piece that has not been sent."""
         while self._next < len(self._parts):
-            await self._running.wait()
+            if self.is_paused:  # asked again after the wait: it may have been paused again since it was resumed
+                await self._running.wait()
+                continue
             part = self._parts[self._next]
             if (wait_s := self._playback.wait_s(part.length_s)) >= GRAIN_S:
                 await self._wait(wait_s)

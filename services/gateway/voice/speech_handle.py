@@ -25,7 +25,8 @@ class SpeechState(Enum):
     DONE = "done"
     """Everything has been sent and played."""
     FAILED = "failed"
-    """Synthesis, sending or the source of the sentences failed.  What was sent before is still played."""
+    """Synthesis, sending or the source of the sentences failed.  What was synthesized before has been played, unless
+    sending failed."""
     INTERRUPTED = "interrupted"
     """`interrupt` stopped the reply before it had been played to its end."""
 
@@ -64,6 +65,10 @@ class SpeechHandle:
         if self.sender.first_sent_at is not None:
             return SpeechState.PLAYING
         return SpeechState.PENDING if self.first_sentence_at is None else SpeechState.SYNTHESIZING
+
+    @property
+    def _is_over(self) -> bool:
+        return self.state in (SpeechState.DONE, SpeechState.FAILED, SpeechState.INTERRUPTED)
 
     @property
     def first_audio_at(self) -> float | None:
@@ -112,12 +117,15 @@ class SpeechHandle:
             self._task.result()
 
     def pause(self) -> float:
-        """Sends nothing more until `resume`; returns the position at which playback stops."""
-        return self.sender.pause()
+        """Sends nothing more until `resume`; returns the position at which playback stops.  Like `resume`, it does
+        nothing in a final state."""
+        return self.played_s if self._is_over else self.sender.pause()
 
     def resume(self) -> float:
         """Goes on from the start of the word in which the reply was paused; returns the position."""
         position_s = self.played_s
+        if self._is_over:
+            return position_s
         begun = [sent for sent in self.sent_segments if sent.start_s is not None and sent.start_s <= position_s]
         return self.sender.resume(begun[-1].word_start_s(position_s) if begun else 0.0)
 
@@ -126,7 +134,7 @@ class SpeechHandle:
 
         Further calls return the same position.  A reply that is done or has failed keeps its state.
         """
-        if self.state not in (SpeechState.INTERRUPTED, SpeechState.DONE, SpeechState.FAILED):
+        if not self._is_over:
             self._cut_s = self.sender.pause()
             if self._task is not None:
                 self._task.cancel()

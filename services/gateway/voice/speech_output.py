@@ -107,7 +107,11 @@ class SpeechOutput:
         try:
             while (segment := await synthesis.next_segment()) is not None:
                 await SegmentSender(segment, speech, self.audio_format, self._loudness).run()
-            await task
+            try:
+                await task
+            except Exception:
+                await speech.sender.finish()  # what was made before is played first, also where the reply is paused
+                raise
             await speech.sender.finish()
             if words and self._playback.paced and (spoken := speech.words_spoken()):
                 await send(conversation_pb2.WordsSpoken(index=spoken[0], chars=spoken[1]))

@@ -44,6 +44,7 @@ class Synthesis:
 
     def __post_init__(self) -> None:
         self._segments: asyncio.Queue[SynthesizedSegment | None] = asyncio.Queue()
+        self._voice = self.context.voice
         self._ahead = asyncio.Semaphore(1)  # segments that may wait while one is sent
 
     async def run(self, sentences: AsyncGenerator[Sentence, None]) -> None:
@@ -81,7 +82,7 @@ class Synthesis:
             await self._run_voice(synthesized, segment.voice)
             if segment.voice == CSM and not segment.filler:
                 speaker, text = segment.options.speaker, segment.prompt_text
-                self.context.add_sentence(self.turn, speaker, text, synthesized.frames)
+                self.context.add_sentence(self.turn, speaker, text, synthesized.frames, voice=self._voice)
         except OviyaError as error:
             if segment.voice != CSM:
                 raise

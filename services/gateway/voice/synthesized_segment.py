@@ -110,6 +110,11 @@ class SynthesizedSegment:
         first, last = self._audible or (0, self._samples)
         start_s, end_s = first / VOICE_RATE_HZ, last / VOICE_RATE_HZ
         if not self.synthesized:
-            text = self.segment.text
-            end_s = max(end_s, start_s + len(speakable(text) or text) / SPEAKING_CHARS_A_SECOND)
+            end_s = max(end_s, start_s + self._expected_s)
         return start_s, end_s
+
+    @cached_property
+    def _expected_s(self) -> float:
+        """Estimated length of the speech in seconds."""
+        text = self.segment.text
+        return len(speakable(text) or text) / SPEAKING_CHARS_A_SECOND

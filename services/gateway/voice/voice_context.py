@@ -52,10 +52,14 @@ class VoiceContext:
 
     Args:
         turns: turns to keep at least, counting both sides; 0: none are kept.
+
+    Attributes:
+        voice: number of the voice that speaks, which grows with each change.
     """
 
     def __init__(self, turns: int) -> None:
         self._turns = turns
+        self.voice = 0
         self._parts: list[_Part] = []
         self._early_sound: tuple[int, common_pb2.RvqFrames] | None = None  # of a turn that is not added yet
 
@@ -89,16 +93,20 @@ class VoiceContext:
             if part.turn == turn and part.speaker is None and part.whole:
                 part.frames = frames
 
-    def add_sentence(self, turn: int, speaker: int, text: str, frames: common_pb2.RvqFrames) -> None:
-        """Adds the next sentence of the reply to a turn.
+    def add_sentence(
+        self, turn: int, speaker: int, text: str, frames: common_pb2.RvqFrames, *, voice: int | None = None
+    ) -> None:
+        """Adds the next sentence of the reply to a turn, unless the voice has changed since it was begun.
 
         Args:
             turn: number of the turn.
             speaker: speaker id of the voice.
             text: text of CSM's prompt.
             frames: all frames of the sentence.
+            voice: `voice` when the reply began; None: its present value.
         """
-        self._add(_Part(turn, speaker, text, frames))
+        if voice is None or voice == self.voice:
+            self._add(_Part(turn, speaker, text, frames))
 
     def cut_reply(self, turn: int, heard: Collection[str]) -> None:
         """Keeps only the sentences of the reply to a turn that were heard to their end.
@@ -120,6 +128,7 @@ class VoiceContext:
 
     def change_voice(self) -> None:
         """Removes all replies, because another voice speaks from now on: it may have the same speaker id."""
+        self.voice += 1
         self._parts = [part for part in self._parts if part.speaker is None]
 
     def segments(self, speaker: int, known: Collection[int] = ()) -> list[csm_pb2.ContextSegment]:

@@ -40,12 +40,17 @@ class Partial:
 
 @dataclass(frozen=True)
 class LikelyEnd:
-    """The turn has probably ended with these words.  `Final` with the same words follows, or `Resumed`."""
+    """The turn has probably ended with these words.  `Final` with the same text follows, or `Resumed`."""
 
     at_s: float
     turn: int
-    text: str
+    words: tuple[Word, ...]
     language: str = ""
+
+    @property
+    def text(self) -> str:
+        """The words as the model wrote them."""
+        return text_of(self.words)
 
 
 @dataclass(frozen=True)

@@ -236,7 +236,7 @@ class Session:
         events: list[Event] = [*self._partial()]
         turn_end = self._turn_end if language in SMART_TURN_LANGUAGES else None
         if self._endpointer.pause(words, self._pitch.fall(), turn_end, language):
-            events.append(LikelyEnd(self.position_s, self._turn, text_of(words), language))
+            events.append(LikelyEnd(self.position_s, self._turn, tuple(words), language))
         return events
 
     def _turn_sound(self) -> Pcm:

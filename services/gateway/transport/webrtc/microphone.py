@@ -15,6 +15,7 @@ from oviya.audio.frames import planes
 from oviya.audio.pcm import S16LE, Pcm, encode_pcm
 from oviya.audio.resample import Resampler
 from oviya.v1 import common_pb2
+from services.gateway.conversation.quiet_joiner import QuietJoiner
 
 RATE_HZ = 16_000
 """Sample rate of speech-to-text."""
@@ -26,12 +27,6 @@ MAX_GAP_S = 2.0
 """Longest gap in seconds that is filled with silence when packets come again."""
 MAX_AHEAD_S = 2.0
 """Seconds by which filled gaps may put the sound ahead of the clock: packets may come late, many at once."""
-QUIET_RMS = 10 ** (-50 / 20)
-"""Level below which a piece counts as quiet: -50 dBFS."""
-QUIET_AFTER_S = 2.0
-"""Seconds of quiet after which pieces are joined; turns have ended by then."""
-QUIET_PIECE_S = 0.100
-"""Length in seconds of joined pieces.  Speech-to-text costs the gateway as much for a short piece as for a long one."""
 
 
 class Microphone:
@@ -56,8 +51,8 @@ class Microphone:
         self._source_hz = 0
         self._next_pts: int | None = None
         self._filled_s = 0.0  # silence inserted since the last frame
-        self._quiet_s = 0.0
-        self._joined: list[Pcm] = []
+        self._joiner = QuietJoiner(RATE_HZ)
+        self._rest = np.zeros(0, np.float32)  # from before the rate changed, at `RATE_HZ`
 
     async def pieces(self) -> AsyncGenerator[bytes]:
         """Yields 16-bit PCM, 16 kHz mono, until the track ends: as it arrives, and a little later after long quiet."""
@@ -72,26 +67,23 @@ class Microphone:
             else:
                 assert isinstance(frame, AudioFrame)
                 samples = self._convert(frame)
-            self._joined.append(samples)
-            if self._is_due(samples):
-                yield self._take_joined()
-        self._joined.append(self._resampler.flush())
-        if rest := self._take_joined():
-            yield rest
+            if (due := self._joiner.push(samples)) is not None and len(piece := self._resample(due)):
+                yield encode_pcm(piece, S16LE)
+        self._change_rate(RATE_HZ)
+        if len(self._rest):
+            yield encode_pcm(self._rest, S16LE)
 
-    def _is_due(self, samples: Pcm) -> bool:
-        """Returns whether what is joined, with `samples` as the last, is to be passed on."""
-        count = sum(map(len, self._joined))
-        if len(samples) and np.dot(samples, samples) >= QUIET_RMS**2 * len(samples):
-            self._quiet_s = 0.0
-        else:
-            self._quiet_s += len(samples) / RATE_HZ
-        return count >= (QUIET_PIECE_S * RATE_HZ if self._quiet_s > QUIET_AFTER_S else 1)
+    def _change_rate(self, rate_hz: int) -> None:
+        """Ends the sound at the rate so far, because the track ends or the codec changed."""
+        rest = self._resample(self._joiner.take())
+        self._rest = np.concatenate((rest, self._resampler.flush()))
+        self._source_hz, self._next_pts = rate_hz, None
+        self._resampler, self._joiner = Resampler(rate_hz, RATE_HZ), QuietJoiner(rate_hz)
 
-    def _take_joined(self) -> bytes:
-        pcm = encode_pcm(np.concatenate(self._joined), S16LE)
-        self._joined = []
-        return pcm
+    def _resample(self, samples: Pcm) -> Pcm:
+        """Returns sound at `RATE_HZ`, after what is left from before the last change of the rate."""
+        rest, self._rest = self._rest, np.zeros(0, np.float32)
+        return np.concatenate((rest, self._resampler.push(samples)))
 
     def _fill(self) -> Pcm:
         """Returns silence as long as one wait, once there has been any sound."""
@@ -99,16 +91,13 @@ class Microphone:
             return np.zeros(0, np.float32)
         self._filled_s += SILENCE_AFTER_S
         self._output_s += SILENCE_AFTER_S
-        return self._resampler.push(np.zeros(round(SILENCE_AFTER_S * self._source_hz), np.float32))
+        return np.zeros(round(SILENCE_AFTER_S * self._source_hz), np.float32)
 
     def _convert(self, frame: AudioFrame) -> Pcm:
-        """Returns a frame's sound, preceded by silence for a gap before it."""
+        """Returns a frame's sound at its rate, preceded by silence for a gap before it."""
         rate = frame.sample_rate
-        if rate != self._source_hz:  # the codec changed
-            rest = self._resampler.flush()
-            self._source_hz, self._resampler, self._next_pts = rate, Resampler(rate, RATE_HZ), None
-        else:
-            rest = np.zeros(0, np.float32)
+        if rate != self._source_hz:
+            self._change_rate(rate)
         missing_s = 0.0
         if frame.pts is not None:
             if self._next_pts is not None:
@@ -117,9 +106,9 @@ class Microphone:
         self._filled_s = 0.0
         sound = self._mono(frame)
         room_s = self._behind_s(len(sound) / rate) + MAX_AHEAD_S
-        gap = np.zeros(round(max(0.0, min(missing_s, room_s, MAX_GAP_S)) * rate), np.float32)
-        self._output_s += (len(gap) + len(sound)) / rate
-        return np.concatenate((rest, self._resampler.push(np.concatenate((gap, sound)))))
+        gap = round(max(0.0, min(missing_s, room_s, MAX_GAP_S)) * rate)
+        self._output_s += (gap + len(sound)) / rate
+        return np.concatenate((np.zeros(gap, np.float32), sound)) if gap else sound
 
     def _behind_s(self, coming_s: float) -> float:
         """Returns how far the output, with `coming_s` of sound added, is behind the clock; negative: ahead."""
@@ -130,7 +119,7 @@ class Microphone:
 
     def _mono(self, frame: AudioFrame) -> Pcm:
         if frame.format.name == "s16" and frame.layout.nb_channels == 2:  # what aiortc's decoder yields
-            values = frame.to_ndarray()[0]
+            values = np.frombuffer(memoryview(frame.planes[0]), np.int16, 2 * frame.samples)  # pyright: ignore[reportArgumentType]
             if (values[::2] == values[1::2]).all():  # a mono microphone
                 return values[::2].astype(np.float32) / np.float32(1 << 15)
         samples = planes(frame)

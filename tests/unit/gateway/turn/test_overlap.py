@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from services.gateway.turn.overlap import Overlap, OverlapJudge
+from oviya.v1 import stt_pb2
+from services.gateway.turn.overlap import Overlap, OverlapJudge, Words
 
 REPLY = "You feel sad. It sounds like you had a very long day at work, and nobody listened."
 
@@ -41,7 +42,7 @@ REPLY = "You feel sad. It sounds like you had a very long day at work, and nobod
     ],
 )
 def test_words_over_a_reply(said, means):
-    assert OverlapJudge(["Computer, be silent"]).judge(said, REPLY) is means
+    assert OverlapJudge(["Computer, be silent"]).judge(Words(said), REPLY) is means
 
 
 @pytest.mark.parametrize(
@@ -58,11 +59,31 @@ def test_words_over_a_reply(said, means):
     ],
 )
 def test_the_words_of_the_reply_are_its_echo(said, is_echo):
-    assert (OverlapJudge().judge(said, REPLY) is Overlap.ECHO) is is_echo
-    assert OverlapJudge().judge(said, "") is Overlap.SPEECH
+    assert (OverlapJudge().judge(Words(said), REPLY) is Overlap.ECHO) is is_echo
+    assert OverlapJudge().judge(Words(said), "") is Overlap.SPEECH
 
 
 def test_a_text_of_any_length_is_judged():
     long = "a bc " * 1600
-    assert OverlapJudge().judge(long, long) is Overlap.ECHO
-    assert OverlapJudge().judge("mm " * 2700, long) is Overlap.BACKCHANNEL
+    assert OverlapJudge().judge(Words(long), long) is Overlap.ECHO
+    assert OverlapJudge().judge(Words("mm " * 2700), long) is Overlap.BACKCHANNEL
+
+
+@pytest.mark.parametrize(
+    ("said", "confidence", "means"),
+    [
+        ("See you all", 0.2, Overlap.NO_WORDS),
+        ("See you all", 0.5, Overlap.SPEECH),
+        ("See you all", None, Overlap.SPEECH),  # a partial
+        ("Stop", 0.1, Overlap.STOP),
+        ("Mm-hmm", 0.1, Overlap.BACKCHANNEL),
+    ],
+)
+def test_words_that_are_hardly_heard_stop_nothing_unless_they_ask_for_it(said, confidence, means):
+    assert OverlapJudge().judge(Words(said, confidence)) is means
+
+
+def test_the_confidence_of_a_transcript_is_the_mean_of_its_words():
+    words = [stt_pb2.Word(text="see", confidence=0.25), stt_pb2.Word(text="you", confidence=0.75)]
+    assert Words.of(stt_pb2.Transcript(text="See you.", words=words)) == Words("See you.", 0.5)
+    assert Words.of(stt_pb2.Transcript(text="See you")) == Words("See you", None)

@@ -217,3 +217,15 @@ async def test_only_the_last_seconds_of_a_long_reply_are_kept():
     assert speech.resume() > 98.0
     speech.interrupt()
     await speech.wait()
+
+
+async def test_a_reply_that_is_paused_again_at_once_sends_nothing_between():
+    speech, sent = new_speech(held=True)
+    start(speech, lambda speech: say(speech, TEN, 4.0))
+    await settle()
+    speech.resume()
+    speech.pause()
+    await asyncio.sleep(1.0)
+    assert sent.events == []
+    speech.interrupt()
+    await speech.wait()

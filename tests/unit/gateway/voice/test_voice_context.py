@@ -169,3 +169,13 @@ def test_the_user_has_a_speaker_id_that_no_voice_has():
         users = {segment.speaker for segment in context.segments(speaker, known) if segment.text.startswith("Asked")}
         assert len(users) == 1
         assert users.isdisjoint({speaker, SPEAKER, *known})
+
+
+def test_a_sentence_in_the_voice_before_a_change_is_left_out():
+    context = VoiceContext(5)
+    voice = context.voice
+    context.add_user(0, "Hello.")
+    context.change_voice()
+    context.add_sentence(0, SPEAKER, "Said in the old voice.", frames(), voice=voice)
+    context.add_sentence(1, SPEAKER, "Said in the new voice.", frames(), voice=context.voice)
+    assert texts(context) == ["Hello.", "Said in the new voice."]
