@@ -13,8 +13,8 @@ those of the user alone, of the microphone, and of what is left.  "onset" is how
 without a reply.
 
 The third table has the beginnings of twelve prompts, said so many seconds into the first reply, without an echo and
-with one: the level of their first 0.4 s after cleaning, relative to the dry sound, and how much later than in the dry sound
-speech is detected, of which 18 to 21 ms are the constant delay.  Both are medians; "latest" is the largest delay.
+with one: the level of their first 0.4 s after cleaning, relative to the dry sound, and how much later than in the dry
+sound speech is detected, of which 18 to 21 ms are the constant delay.  Both are medians; "latest" is the largest delay.
 Detection works in windows of 32 ms.
 
 CPU time is that of `EchoCanceller.clean`, per second of sound, while a reply is played and while none is.

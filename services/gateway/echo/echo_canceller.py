@@ -19,9 +19,9 @@ large room reverberates as long."""
 class EchoCanceller:
     """Echo cancellation for one session: WebRTC's AEC3, fed by the loop times of what is played and heard.
 
-    AEC3 finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  It suppresses the user's
-    words too, so sound passes through, with the same delay, where `EchoDetector` finds no echo, or the user louder than
-    it; AEC3 goes on adapting.  From 1 s after a reply on, nothing is computed.
+    AEC3 finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  It suppresses the
+    user's words too, so sound passes through, with the same delay, where `EchoDetector` finds no echo, or the user
+    louder than it; AEC3 goes on adapting.  From 1 s after a reply on, nothing is computed.
 
     Args:
         rate_hz: rate of the caller's sound, 8,000 to 48,000.

@@ -135,7 +135,7 @@ class EchoDetector:
             self._unseen = 0
         elif self._echo is _Echo.PRESENT and abs(lag - self._lag) <= NEAR_LAG_S and peak > KEPT_PEAK:
             self._unseen = 0
-        elif self._hold == 0:
+        elif self._hold == 0 and peak < REPEATED_PEAK:
             self._unseen += CHECK_FRAMES[self._echo]
             if self._unseen >= (GONE_FRAMES if self._echo is _Echo.PRESENT else ABSENT_FRAMES):
                 self._echo = _Echo.ABSENT
