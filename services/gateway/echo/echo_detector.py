@@ -117,6 +117,8 @@ class EchoDetector:
         self._expected_db = max(self._expected_db - DECAY_DB, played)
         if played > ACTIVE_DB and played == self._expected_db:
             self._couplings.append(heard - played)
+            if len(self._couplings) < CHECK_FRAMES[_Echo.PRESENT]:  # reverberation still builds up
+                self._coupling_db = float(np.quantile(self._couplings, COUPLING_QUANTILE))
         if min(heard, self._microphone_db[-2]) > max(USER_DB, self._expected_db + self._coupling_db + LOUDER_DB):
             self._hold = HOLD_FRAMES
         self._hold = max(0, self._hold - 1)
