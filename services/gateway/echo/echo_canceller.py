@@ -7,11 +7,10 @@ import numpy as np
 from oviya.audio.pcm import Pcm
 from services.gateway import metrics
 from services.gateway.echo.capture_clock import CaptureClock
+from services.gateway.echo.echo_detector import FRAMES_PER_S, EchoDetector
 from services.gateway.echo.played_sound import PlayedSound
 from services.gateway.echo.webrtc_apm import apm_delay, load_apm
 
-FRAMES_PER_S = 100
-"""WebRTC processes frames of 10 ms."""
 TAIL_S = 1.0
 """Seconds after the last played sound for which its echo is still removed: WebRTC finds delays of up to 0.5 s, and a
 large room reverberates as long."""
@@ -20,8 +19,9 @@ large room reverberates as long."""
 class EchoCanceller:
     """Echo cancellation for one session: WebRTC's AEC3, fed by the loop times of what is played and heard.
 
-    It finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  While nothing is played,
-    and 1 s longer, sound only passes through, at no cost and with the same delay.
+    AEC3 finds the delay of the echo by itself, up to 0.5 s after the assumed time of playback.  It suppresses the
+    user's words too, so sound passes through, with the same delay, where `EchoDetector` finds no echo, or the user
+    louder than it; AEC3 goes on adapting.  From 1 s after a reply on, nothing is computed.
 
     Args:
         rate_hz: rate of the caller's sound, 8,000 to 48,000.
@@ -42,6 +42,8 @@ class EchoCanceller:
         self._delayed = np.zeros(apm_delay(rate_hz), np.float32)
         self._tail = 0  # frames for which cancellation goes on
         self._running = 0  # frames since it began, at most 2
+        self._detector = EchoDetector(rate_hz)
+        self._wet = 0.0  # share of the cleaned sound at the end of the last frame
 
     def add_played(self, samples: Pcm, rate_hz: int, at: float) -> None:
         """Adds reply sound that the caller plays from loop time `at` on.
@@ -93,8 +95,18 @@ class EchoCanceller:
         clean = self._apm.process(np.ascontiguousarray(sound), reference)
         # The first frame contains what WebRTC had buffered when it ran last, so only the second is faded in.
         wet = np.clip(np.arange(len(sound), dtype=np.float32) / self._frame + self._running - 1, 0, 1)
+        wet *= self._fade(self._detector.removal(sound, reference))
         self._running = min(2, self._running + frames)
         if self._tail == 0:
             wet = wet * np.clip(np.arange(len(sound), 0, -1, dtype=np.float32) / self._frame, 0, 1)
             self._running = 0
         return (dry + wet * (clean - dry)).astype(np.float32)
+
+    def _fade(self, removal: Pcm) -> Pcm:
+        """Returns the share of the cleaned sound by sample, which changes to that of each frame during the frame."""
+        if np.all(removal == self._wet):
+            return np.full(len(removal) * self._frame, self._wet, np.float32)
+        shares = np.concatenate(((self._wet,), removal))
+        self._wet = float(shares[-1])
+        at = np.arange(len(removal) * self._frame, dtype=np.float32) / self._frame
+        return np.interp(at, np.arange(len(shares)), shares).astype(np.float32)

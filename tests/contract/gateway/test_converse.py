@@ -95,7 +95,7 @@ async def test_latencies_count_from_the_end_of_speech():
     assert list(reached) == ["turn_end", "final_transcript", "first_sentence", "first_audio"]
     assert sorted(reached.values()) == list(reached.values())
     # decided 0.2 s of silence after the speech, by the script; sleeping overshoots, never less
-    assert 0.2 <= reached["turn_end"] < 0.2 + 0.8
+    assert 0.19 <= reached["turn_end"] < 0.2 + 0.8  # arrival times have a resolution of 10 ms
     assert reached["final_transcript"] - reached["turn_end"] < 0.8
 
 

@@ -118,6 +118,25 @@ def test_an_interruption_is_still_recognized(vad):
     assert word_errors(" ".join(word.text for word in transcript.words), LONELY) <= 1
 
 
+@pytest.mark.parametrize("begin_s", [0.6, 3.0])
+@pytest.mark.parametrize("gain_db", [None, -12.0, -20.0])
+def test_the_beginning_of_the_users_words_is_kept(vad, gain_db, begin_s):
+    begin, length = round(begin_s * RATE_HZ), round(0.4 * RATE_HZ)
+    played = reply(begin_s + 1.2)
+    words = leveled(speak(LONELY, RATE_HZ, "rms"))[:RATE_HZ]
+    words = words[np.argmax(np.abs(words) > 0.02) :]
+    user = noise(len(played))
+    user[begin : begin + len(words)] += words
+    microphone = user if gain_db is None else user + EchoPath(gain_db=gain_db).echo(played)
+    cleaned = EchoSession(RATE_HZ, reply(begin_s + 1.2, PLAYED_HZ)).clean(microphone)
+
+    delayed = begin + RATE_HZ // 100 + apm_delay(RATE_HZ)
+    kept_db = 20 * np.log10(rms(cleaned[delayed : delayed + length]) / rms(user[begin : begin + length]))
+    assert abs(kept_db) < 3
+    onset, clean_onset = (np.argmax(after(begin_s, speech_windows(vad, sound))) for sound in (cleaned, user))
+    assert onset - clean_onset <= 3  # windows of 32 ms; 18 ms are the delay
+
+
 def test_what_was_cut_is_no_longer_expected():
     """The user repeats what would have been played, 1.3 s after it was cut."""
     user = echo_of(6, gain_db=0.0)
