@@ -23,7 +23,7 @@ from services.gateway.turn.overlap import Overlap, Words
 WORDS_AFTER_SILENCE_S = 0.35
 """Seconds for which a reply stays paused after the user fell silent, for the words of what they said.  Speech-to-text
 reports silence after 0.2 s, so the reply goes on within 0.6 s."""
-WORDS_AFTER_START_S = 2.0
+WORDS_AFTER_START_S = 3.0
 """Seconds of speech without a word after which the reply goes on: it is noise."""
 FALSE_ALARMS = (Overlap.NO_WORDS, Overlap.ECHO)
 """What speech is not."""
@@ -235,9 +235,8 @@ class TurnMachine:
             return []
         if speech.meaning.stops:
             return self._stop(_STOP_REASONS[speech.meaning])
-        known = speech.meaning is Overlap.ECHO or (
-            speech.meaning is Overlap.BACKCHANNEL and speech.silent_since is not None
-        )
+        # Until the user is silent, more words may follow: one word alone is often in the reply as well.
+        known = speech.meaning in (Overlap.ECHO, Overlap.BACKCHANNEL) and speech.silent_since is not None
         return self._resume(false_alarm=speech.meaning in FALSE_ALARMS) if known else []
 
     def _pause(self) -> list[Action]:
