@@ -201,6 +201,8 @@ class TurnMachine:
         if speech is None or speech.turn != turn or not speech.over_reply:
             return [*self._resume(), Answer(turn)]
         meaning = self._meaning(speech, words)
+        if meaning is Overlap.NO_WORDS and speech.meaning is Overlap.SPEECH:
+            meaning = Overlap.SPEECH  # partial words stopped the reply already; silence would be no answer to them
         outcome = Answer(turn) if meaning is Overlap.SPEECH else Drop(turn, _DROP_REASONS[meaning])
         if meaning.stops and not speech.waited_for:
             return [*self._stop(_STOP_REASONS[meaning]), outcome]

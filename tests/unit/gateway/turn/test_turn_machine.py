@@ -85,6 +85,13 @@ def test_words_that_are_known_only_at_the_end_stop_the_reply_and_are_answered():
     assert machine.state is LISTENING
 
 
+def test_words_that_stopped_the_reply_are_answered_even_where_the_final_transcript_doubts_them():
+    machine = speaking()
+    machine.speech_started(1, 5.0)
+    assert machine.words(Words("what time")) == [STOPPED]
+    assert machine.speech_ended(1, Words("")) == [Answer(1)]
+
+
 def test_a_stop_phrase_stops_the_reply_and_is_not_answered():
     machine = speaking()
     machine.speech_started(1, 5.0)
