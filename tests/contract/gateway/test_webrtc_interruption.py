@@ -11,13 +11,16 @@ import pytest
 from oviya.durations import duration, seconds
 from oviya.v1 import common_pb2, conversation_pb2
 from services.gateway.transport.webrtc.peer import MAX_LEAD_S
-from services.gateway.transport.webrtc.playout_queue import FADE_S, FRAME_S, RATE_HZ
+from services.gateway.transport.webrtc.playout_queue import FADE_S, RATE_HZ
 from tests.support.echo_conversation import Scripted, peers_of
 from tests.support.metrics import metric
 from tests.support.waiting import until
 from tests.support.webrtc_client import browser, dominant_hz, tone
 
 OLD_HZ, NEW_HZ = 500, 1500
+CONCEALED_S = 0.3
+"""Most sound in seconds that a busy machine hears beyond what was sent: both sides conceal gaps by repeating what was
+played.  The sound that must not be heard is longer."""
 
 
 @asynccontextmanager
@@ -71,7 +74,7 @@ async def test_a_cut_reply_ends_within_its_fade_and_what_is_dropped_is_not_annou
         await user.event("partial")
         await asyncio.sleep(0.5)
         assert script.played[-1] == (3, cut_at)  # nothing more was played
-        assert sound_of(user, OLD_HZ) == pytest.approx(cut_at, abs=FADE_S + 3 * FRAME_S)
+        assert sound_of(user, OLD_HZ) == pytest.approx(cut_at, abs=FADE_S + CONCEALED_S)
         assert user.events.empty()  # the second sentence was not announced
 
 
@@ -91,7 +94,7 @@ async def test_no_sound_of_an_interrupted_reply_is_played_after_the_event():
         await user.event("replyEnded")
         old_s = max(position for turn, position in script.played if turn == 0)
         assert old_s < 0.9
-        assert sound_of(user, OLD_HZ) <= old_s + 3 * FRAME_S
+        assert sound_of(user, OLD_HZ) <= old_s + CONCEALED_S
         await until(lambda: sound_of(user, NEW_HZ) > 0.3)
 
 
