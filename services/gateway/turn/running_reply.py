@@ -83,10 +83,6 @@ class RunningReply:
             self.speech.interrupt()
         await self._over.wait()
 
-    async def wait_until_over(self) -> None:
-        """Waits until no reply is being given."""
-        await self._over.wait()
-
     def report_played(self, turn: int, position_s: float) -> None:
         """Takes what the caller has played of a reply.  A report on the last reply that comes late is not used.
 
@@ -121,8 +117,5 @@ class RunningReply:
 
     def is_asking(self) -> bool:
         """Whether the sentence that is being spoken is a question."""
-        spoken = self.speech.words_spoken() if self.speech is not None else None
-        if self.speech is None or spoken is None:
-            return False
-        texts = [sent.segment.text for sent in self.speech.sent_segments if sent.segment.index == spoken[0]]
-        return bool(texts) and texts[0].rstrip("\"')]\u201d\u2019 ").endswith(("?", "\uff1f"))
+        current = self.speech.current_segment if self.speech is not None else None
+        return current is not None and current.segment.text.rstrip("\"')]\u201d\u2019 ").endswith(("?", "\uff1f"))

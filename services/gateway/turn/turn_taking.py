@@ -15,7 +15,7 @@ from oviya.v1 import conversation_pb2
 from services.gateway import metrics
 from services.gateway.turn.overlap import Overlap, OverlapJudge, Words
 from services.gateway.turn.running_reply import RunningReply
-from services.gateway.turn.turn_machine import Action, Answer, Drop, Pause, Resume, Stop, TurnMachine, TurnState
+from services.gateway.turn.turn_machine import Action, Answer, Drop, Pause, Resume, Stop, TurnMachine
 
 log = structlog.get_logger()
 
@@ -42,11 +42,6 @@ class TurnTaking:
         self._machine = TurnMachine(self._judge, reply.is_asking)
         self._lock = asyncio.Lock()  # actions are done in the order in which they were decided
         self._changed = asyncio.Event()
-
-    @property
-    def state(self) -> TurnState:
-        """Whose turn it is."""
-        return self._machine.state
 
     @contextmanager
     def replying(self) -> Iterator[None]:

@@ -91,6 +91,13 @@ class SpeechHandle:
         return [segment for segment in self.segments if segment.start_s is not None]
 
     @property
+    def current_segment(self) -> SynthesizedSegment | None:
+        """The sentence that is being spoken, or was last; None: none has begun."""
+        position_s = self.played_s
+        begun = [sent for sent in self.sent_segments if sent.start_s is not None and sent.start_s <= position_s]
+        return begun[-1] if begun else None
+
+    @property
     def sent_texts(self) -> list[str]:
         """The written forms of these sentences, without fillers."""
         return [sent.segment.text for sent in self.sent_segments if not sent.segment.filler]
@@ -126,8 +133,8 @@ class SpeechHandle:
         position_s = self.played_s
         if self._is_over:
             return position_s
-        begun = [sent for sent in self.sent_segments if sent.start_s is not None and sent.start_s <= position_s]
-        return self.sender.resume(begun[-1].word_start_s(position_s) if begun else 0.0)
+        current = self.current_segment
+        return self.sender.resume(current.word_start_s(position_s) if current is not None else 0.0)
 
     def interrupt(self) -> float:
         """Stops synthesis and sending, and returns the position at which playback is cut.
@@ -143,12 +150,9 @@ class SpeechHandle:
     def words_spoken(self) -> tuple[int, int] | None:
         """Returns the index of the sentence that is being spoken and the characters of it that have been spoken; None:
         no sentence has begun."""
-        position_s = self.played_s
-        begun = [sent for sent in self.sent_segments if sent.start_s is not None and sent.start_s <= position_s]
-        if not begun:
+        if (current := self.current_segment) is None:
             return None
-        current = begun[-1]
-        return current.segment.index, current.words.chars(current.share_at(position_s))
+        return current.segment.index, current.words.chars(current.share_at(self.played_s))
 
     def add_segment(self, segment: Segment) -> SynthesizedSegment:
         """Adds the next sentence, whose synthesis begins."""
