@@ -20,7 +20,7 @@ from oviya.cli.chatting.keyboard import keyboard
 from oviya.cli.chatting.own_voice import OwnVoice
 from oviya.cli.chatting.session import ChatSession, Options
 from oviya.cli.conversation_report import report_of
-from oviya.cli.options import Address, AsJson, SessionToken, Speaker, VoiceChoice, VoiceName
+from oviya.cli.options import Address, AsJson, Explain, SessionName, SessionToken, Speaker, VoiceChoice, VoiceName
 from oviya.cli.output import Output, exit_on_error, printable
 from oviya.cli.session_token import keep_token
 from oviya.cli.tokens import stored_token
@@ -61,12 +61,8 @@ def chat(
         bool, typer.Option("--consent", help="The person in --clip agrees that the voice is kept and spoken with.")
     ] = False,
     own_voice: Annotated[str, typer.Option("--own-voice", help="Speak with the voice that is kept by this name.")] = "",
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say why: what voice and words show, and which tone answers it.")
-    ] = False,
-    session: Annotated[
-        str, typer.Option("--session", help="Name of the session; an earlier one goes on where it ended.")
-    ] = "",
+    explain: Explain = False,
+    session: SessionName = "",
     token: SessionToken = "",
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,

@@ -47,3 +47,10 @@ RecordingFile = Annotated[
     typer.Argument(metavar="RECORDING", help="A sound or video file of any kind that FFmpeg reads; -: standard input."),
 ]
 OutFile = Annotated[Path, typer.Option("--out", "-o", metavar="OUT.WAV", help="The WAV file to write.")]
+
+Explain = Annotated[
+    bool, typer.Option("--explain", help="Say why: what voice and words show, and which tone answers it.")
+]
+SessionName = Annotated[
+    str, typer.Option("--session", help="Name of the session; an earlier one goes on where it ended.")
+]

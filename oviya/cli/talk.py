@@ -13,7 +13,18 @@ from oviya.cli.conversation_report import report_of
 from oviya.cli.event_line import event_line
 from oviya.cli.explain import explained
 from oviya.cli.files import check_writable, read_recording, write_recording
-from oviya.cli.options import Address, AsJson, OutFile, RecordingFile, SessionToken, Speaker, VoiceChoice, VoiceName
+from oviya.cli.options import (
+    Address,
+    AsJson,
+    Explain,
+    OutFile,
+    RecordingFile,
+    SessionName,
+    SessionToken,
+    Speaker,
+    VoiceChoice,
+    VoiceName,
+)
 from oviya.cli.output import Output, exit_code, exit_on_error
 from oviya.cli.player import play_recording
 from oviya.cli.session_token import keep_token
@@ -42,12 +53,8 @@ def talk(
         float | None,
         typer.Option(min=0, help="Seconds of reply that may come ahead of its playing; 0: all at once."),
     ] = None,
-    explain: Annotated[
-        bool, typer.Option("--explain", help="Say why: what voice and words show, and which tone answers it.")
-    ] = False,
-    session: Annotated[
-        str, typer.Option("--session", help="Name of the session; an earlier one goes on where it ended.")
-    ] = "",
+    explain: Explain = False,
+    session: SessionName = "",
     token: SessionToken = "",
     address: Address = GATEWAY_ADDRESS,
     as_json: AsJson = False,
